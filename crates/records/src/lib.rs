@@ -1,1 +1,32 @@
-//! Placeholder; replaced in the first commit of this crate.
+//! What stands on disk: ids, keys and versioned values, and how they become bytes.
+//! Pure: it reads no clock, does no IO and knows no rule of the messenger or of MQTT.
+
+mod id;
+
+mod clock;
+
+pub mod key;
+
+mod write;
+
+mod codec;
+
+mod account;
+mod conversation;
+mod queue;
+mod session;
+
+pub use account::{Account, Role, Token};
+pub use clock::Millis;
+pub use codec::{FORMAT_VERSION, RecordError, VALUE_VERSION};
+pub use conversation::{
+    Conversation, ConversationKind, Dedup, Entry, EntryKind, Member, MemberRole,
+};
+pub use id::{
+    AccountId, AccountName, ConversationId, GroupSlug, NAME_BYTES_MAX, NameError, Pos, PosError,
+    Seq, SessionNumber, SessionRef, Stamp,
+};
+pub use key::{KeyError, KeyRange, Table};
+pub use queue::{QueuedMessage, QueuedParts, Retained};
+pub use session::{EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Session, Subscription};
+pub use write::Write;

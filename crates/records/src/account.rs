@@ -1,0 +1,71 @@
+//! Values of the account and token tables.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::{AccountId, AccountName, Millis, RecordError};
+
+/// What an account may do on this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Everything, ordinary topics and other accounts included.
+    Admin,
+    /// The messenger, and what the access list opens.
+    Member,
+}
+
+/// A person, bot or device that logs in; the key is its `AccountId`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The name it logs in with and is addressed by.
+    pub name: AccountName,
+    /// The name that people see, NFC.
+    pub display: String,
+    /// What it may do on this server.
+    pub role: Role,
+    /// The argon2 hash as a PHC string; `None` logs in with tokens only.
+    pub password: Option<String>,
+    /// A disabled account cannot log in; what it wrote stays.
+    pub disabled: bool,
+    /// When it was made.
+    pub created: Millis,
+    /// What it says about itself, NFC, possibly empty.
+    pub profile_text: String,
+}
+
+impl Account {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("account", bytes)
+    }
+}
+
+/// An app token; the key is its SHA-256, so that the store does not hold what opens an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Whom it logs in.
+    pub account: AccountId,
+    /// What its owner calls it.
+    pub label: String,
+    /// When it was made.
+    pub created: Millis,
+    /// From when on it opens nothing; `None` is never.
+    pub expires: Option<Millis>,
+}
+
+impl Token {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("token", bytes)
+    }
+}

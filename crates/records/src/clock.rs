@@ -1,0 +1,53 @@
+//! Points in time as records and the pure cores know them.
+//! Must not ask what time it is: `now` is always given.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Millis(u64);
+
+impl Millis {
+    /// The Unix epoch itself.
+    pub const ZERO: Self = Self(0);
+    /// Later than anything that will happen.
+    pub const MAX: Self = Self(u64::MAX);
+
+    /// Wraps milliseconds since the Unix epoch.
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn value(self) -> u64 {
+        self.0
+    }
+
+    /// That many milliseconds later; stays at `MAX` rather than wrapping.
+    #[must_use]
+    pub const fn saturating_add(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// That many milliseconds earlier; stays at the epoch rather than wrapping.
+    #[must_use]
+    pub const fn saturating_sub(self, millis: u64) -> Self {
+        Self(self.0.saturating_sub(millis))
+    }
+
+    /// Milliseconds from `earlier` to here, 0 if `earlier` is the later one.
+    pub const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,109 @@
+//! Values of the session, subscription, outgoing and incoming tables.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::{Millis, Pos, RecordError, SessionNumber, Stamp};
+
+/// A session expiry that means never.
+pub const EXPIRY_NEVER: u32 = u32::MAX;
+
+/// A persistent session; the key is the account and the client id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The short id that its subscriptions and flows are keyed by.
+    pub number: SessionNumber,
+    /// Seconds that it outlives its connection; `EXPIRY_NEVER` is forever.
+    pub expiry_secs: u32,
+    /// When its last connection ended; `None` while it is connected.
+    pub disconnected_at: Option<Millis>,
+    /// Messenger entries up to here are done with.
+    pub chat_cursor: Pos,
+    /// Ordinary messages up to here are done with.
+    pub queue_cursor: Stamp,
+    /// The protocol level of its last connection: 3, 4 or 5.
+    pub protocol_level: u8,
+}
+
+impl Session {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("session", bytes)
+    }
+}
+
+/// A persistent session's subscription; the key is the session number and the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The subscription options byte of MQTT 5: QoS, no local, retain as published, retain handling.
+    pub options: u8,
+    /// The subscription identifier, if one was given.
+    pub identifier: Option<u32>,
+    /// Only messages after this one match.
+    pub since: Stamp,
+}
+
+impl Subscription {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("subscription", bytes)
+    }
+}
+
+/// How far a QoS 2 delivery to a client has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutgoingState {
+    /// PUBLISH sent, PUBREC awaited.
+    Sent,
+    /// PUBREC seen, PUBREL sent, PUBCOMP awaited.
+    Released,
+    /// PUBCOMP seen, while the cursor has not yet passed it.
+    Done,
+}
+
+/// A QoS 2 delivery that has begun; the key is the session number and the message's stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// The packet id of the flow.
+    pub packet_id: u16,
+    /// How far it has come.
+    pub state: OutgoingState,
+}
+
+impl Outgoing {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("outgoing", bytes)
+    }
+}
+
+/// A QoS 2 receipt that the client has not yet released; the key, session number and packet id, says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incoming {}
+
+impl Incoming {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("incoming", bytes)
+    }
+}
