@@ -12,6 +12,9 @@ pub const TEXT_BYTES_MAX: usize = 65_500;
 /// The `meta` name under which the version of the key space stands.
 pub const META_FORMAT: &str = "format";
 
+/// The `meta` name under which the store counts its commits, as eight bytes, big-endian.
+pub const META_COMMIT: &str = "commit";
+
 /// The first byte of a key. The numbers stand on disk and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

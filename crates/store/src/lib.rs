@@ -1,1 +1,30 @@
-//! Placeholder; replaced in the first commit of this crate.
+//! The ordered key-value store and the one thread that writes to it.
+//! Keeps bytes: it knows which table a key belongs to, and no rule of the messenger or of MQTT.
+
+mod contract;
+
+mod memory;
+
+mod embedded;
+
+mod data_dir;
+
+mod committer;
+
+mod journal;
+mod watermark;
+
+pub use committer::{
+    Append, BATCH_APPENDS_MAX, BATCH_BYTES_MAX, COMMIT_TIME_BUCKETS, CommitCounters, Committer,
+    CommitterHandle, Outcome, QUEUE_APPENDS_MAX, QUEUE_BYTES_MAX, Refusal, Sink, SubmitError,
+    Submitter, TRIM_SLICE_KEYS, TRIMS_MAX, Ticket,
+};
+pub use contract::{
+    Batch, CommitError, DELETE_SLICE_KEYS, Expected, KEY_BYTES_MAX, Precondition, Range, ReadError,
+    Store, VALUE_BYTES_MAX,
+};
+pub use data_dir::{DataDir, DataDirError, Holder};
+pub use embedded::{
+    CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, JOURNAL_BYTES_MAX, OpenOptions, StoreError,
+};
+pub use memory::MemoryStore;

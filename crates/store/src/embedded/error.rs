@@ -1,0 +1,112 @@
+//! Why a store is not opened, each with what the operator can do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use records::FORMAT_VERSION;
+use thiserror::Error;
+
+/// Why the store of a data directory was not opened. Nothing was changed on disk.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A file or directory cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A journal has lost commits that were acknowledged.
+    #[error(
+        "{} is damaged from byte {offset} on ({detail}): acknowledged messages would be missing; restore a \
+         backup of the data directory, or start once with --accept-data-loss to go on without what stands there",
+        file.display()
+    )]
+    DamagedJournal {
+        /// The journal.
+        file: PathBuf,
+        /// Where the damage begins.
+        offset: u64,
+        /// What shows that it is damage and no write that was cut off.
+        detail: String,
+    },
+    /// A file that must be there is not.
+    #[error(
+        "{} is missing: acknowledged messages would be missing; restore a backup of the data directory, or start \
+         once with --accept-data-loss to go on without it",
+        file.display()
+    )]
+    MissingFile {
+        /// The file or directory.
+        file: PathBuf,
+    },
+    /// A file is not there without which nothing else in the store can be found.
+    #[error(
+        "{} is missing, and without it nothing in the store can be found; restore a backup of the data directory",
+        file.display()
+    )]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+    },
+    /// The store ends before a commit that had been acknowledged.
+    #[error(
+        "{} ends at commit {found}, but commit {expected} had been acknowledged; restore a backup of the data \
+         directory, or start once with --accept-data-loss to go on without the rest",
+        path.display()
+    )]
+    MissingCommits {
+        /// The store's directory.
+        path: PathBuf,
+        /// The last commit in it.
+        found: u64,
+        /// The last commit that is known to have been acknowledged.
+        expected: u64,
+    },
+    /// The file that says which commit was acknowledged last is missing or damaged.
+    #[error(
+        "{} is missing or damaged, so that nothing tells whether the store is complete; restore a backup of the \
+         data directory, or start once with --accept-data-loss to go on with what is there",
+        file.display()
+    )]
+    Watermark {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A newer release wrote the directory.
+    #[error(
+        "{} was written by a newer magpie (format {found}, this release reads up to {FORMAT_VERSION}); start that \
+         release, or restore a backup that this one made",
+        path.display()
+    )]
+    NewerFormat {
+        /// The store's directory.
+        path: PathBuf,
+        /// The format that was found.
+        found: u32,
+    },
+    /// The directory has data but no format that this program ever wrote.
+    #[error("{} is not a magpie data directory; choose another one with --data", path.display())]
+    Foreign {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// Another process has it open.
+    #[error("{} is open in another process; stop that one first", path.display())]
+    Locked {
+        /// The store's directory.
+        path: PathBuf,
+    },
+    /// Fjall refuses it.
+    #[error(
+        "{} cannot be opened: {source}; if the disk is sound, restore a backup of the data directory",
+        path.display()
+    )]
+    Engine {
+        /// The store's directory.
+        path: PathBuf,
+        /// What fjall says.
+        source: Box<fjall::Error>,
+    },
+}

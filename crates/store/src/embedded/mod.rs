@@ -1,0 +1,264 @@
+//! The store in the data directory, on fjall: one keyspace per family of tables, one fsync per commit.
+//! Must not open what has lost an acknowledged commit without being told to.
+
+mod error;
+mod family;
+mod inspect;
+mod open;
+mod syncer;
+
+use std::fmt;
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fjall::{Database, Keyspace, PersistMode, Readable, Snapshot};
+use records::Write;
+use tracing::error;
+
+use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
+use crate::data_dir::DataDir;
+use crate::watermark::{Mark, Watermark};
+pub use error::StoreError;
+use family::{FAMILIES, Family};
+use syncer::Syncer;
+
+/// The block cache, unless the options say otherwise.
+pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
+
+/// Journals grow to about so much before the tables that hold them up are flushed.
+pub const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// When a commit is on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it returns: one fdatasync each.
+    #[default]
+    Always,
+    /// At the latest so much later. Survives the process, not a power cut in between.
+    Interval(Duration),
+}
+
+/// How to open an `EmbeddedStore`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// When a commit is on disk.
+    pub durability: Durability,
+    /// Size of the block cache.
+    pub cache_bytes: u64,
+    /// Go on with what can be read if acknowledged commits are missing, and say in the log what was cut off.
+    pub accept_loss: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Always,
+            cache_bytes: CACHE_BYTES_DEFAULT,
+            accept_loss: false,
+        }
+    }
+}
+
+/// An ordered key-value store in a directory.
+pub struct EmbeddedStore {
+    shared: Arc<Shared>,
+    keyspaces: [Keyspace; FAMILIES],
+    /// One commit at a time: its preconditions and its writes see nothing of another.
+    writer: Mutex<()>,
+    syncer: Option<Syncer>,
+    /// Keeps the data directory this process's own.
+    _lock: Arc<File>,
+}
+
+/// What the store and its syncer hold together.
+struct Shared {
+    database: Database,
+    watermark: Watermark,
+    /// Number of the last commit.
+    committed: AtomicU64,
+    poisoned: AtomicBool,
+    each_synced: bool,
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore")
+            .field("committed", &self.committed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the store of a data directory, or makes it. Nothing is changed on disk if it is refused.
+    pub fn open(data_dir: &DataDir, options: OpenOptions) -> Result<Self, StoreError> {
+        open::open(data_dir, options)
+    }
+
+    /// The number of the last commit, counted from the directory's beginning.
+    pub fn committed(&self) -> u64 {
+        self.shared.committed.load(Ordering::Acquire)
+    }
+
+    /// Bytes on disk, journals included.
+    pub fn disk_bytes(&self) -> Result<u64, ReadError> {
+        self.shared.database.disk_space().map_err(read_error)
+    }
+
+    fn keyspace(&self, family: Family) -> &Keyspace {
+        &self.keyspaces[family as usize]
+    }
+
+    /// Visits the keyspaces that a range touches, in its order, until `limit` keys are taken.
+    fn select<T>(
+        &self,
+        range: &Range,
+        take: impl Fn(fjall::Guard) -> fjall::Result<T>,
+    ) -> Result<Vec<T>, ReadError> {
+        let snapshot = self.shared.database.snapshot();
+        let mut taken = Vec::new();
+        let mut segments = family::segments(&range.from, &range.to);
+        if range.reverse {
+            segments.reverse();
+        }
+        for segment in segments {
+            let keyspace = self.keyspace(segment.family);
+            let found = Snapshot::range(&snapshot, keyspace, segment.from..segment.to);
+            let left = range.limit - taken.len();
+            if range.reverse {
+                for guard in found.rev().take(left) {
+                    taken.push(take(guard).map_err(read_error)?);
+                }
+            } else {
+                for guard in found.take(left) {
+                    taken.push(take(guard).map_err(read_error)?);
+                }
+            }
+        }
+        Ok(taken)
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        let value = self
+            .keyspace(Family::of(key))
+            .get(key)
+            .map_err(read_error)?;
+        Ok(value.map(Bytes::from))
+    }
+
+    fn range(&self, range: &Range) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
+        self.select(range, |guard| {
+            guard
+                .into_inner()
+                .map(|(key, value)| (Bytes::from(key), Bytes::from(value)))
+        })
+    }
+
+    fn keys(&self, range: &Range) -> Result<Vec<Bytes>, ReadError> {
+        self.select(range, |guard| guard.key().map(Bytes::from))
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        check_sizes(&batch.writes)?;
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.poisoned.load(Ordering::Acquire) {
+            return Err(CommitError::Poisoned);
+        }
+        for precondition in batch.preconditions {
+            let found = self.get(&precondition.key).map_err(CommitError::Read)?;
+            if !precondition.expected.holds(found.as_deref()) {
+                return Err(CommitError::PreconditionFailed {
+                    key: precondition.key,
+                });
+            }
+        }
+        if batch.writes.is_empty() {
+            return Ok(());
+        }
+        let poisoning = PoisonOnDrop(&self.shared);
+        self.write(batch.writes)
+            .map_err(|error| CommitError::Write(Arc::new(error)))?;
+        std::mem::forget(poisoning);
+        Ok(())
+    }
+}
+
+impl EmbeddedStore {
+    fn write(&self, writes: Vec<Write>) -> Result<(), fjall::Error> {
+        let number = self.committed() + 1;
+        // Fjall writes and syncs the journal before the memtables: nobody reads what is not durable.
+        let mode = if self.shared.each_synced {
+            PersistMode::SyncData
+        } else {
+            PersistMode::Buffer
+        };
+        let mut batch = self.shared.database.batch().durability(Some(mode));
+        batch.insert(
+            self.keyspace(Family::of(&open::commit_key())),
+            open::commit_key(),
+            number.to_be_bytes().to_vec(),
+        );
+        for write in writes {
+            let keyspace = self.keyspace(Family::of(write.key()));
+            match write {
+                Write::Put { key, value } => batch.insert(keyspace, key, value),
+                Write::Delete { key } => batch.remove(keyspace, key),
+            }
+        }
+        batch.commit()?;
+        self.shared.committed.store(number, Ordering::Release);
+        if self.shared.each_synced {
+            self.shared.watermark.advance(Mark {
+                commit: number,
+                each_synced: true,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Makes every commit so far durable and notes it, which itself is durable.
+    fn sync(&self) -> Result<(), fjall::Error> {
+        let commit = self.committed.load(Ordering::Acquire);
+        if !self.each_synced {
+            self.database.persist(PersistMode::SyncData)?;
+            self.watermark.advance(Mark {
+                commit,
+                each_synced: false,
+            })?;
+        }
+        self.watermark.sync()?;
+        Ok(())
+    }
+}
+
+impl Drop for EmbeddedStore {
+    fn drop(&mut self) {
+        // The thread first: it works on what is dropped after it.
+        self.syncer.take();
+        if self.shared.poisoned.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = self.shared.sync() {
+            error!(%error, "last sync failed, commits since the one before may be lost in a power cut");
+        }
+    }
+}
+
+/// Poisons the store unless forgotten: after an error or a panic nobody knows what is on disk.
+struct PoisonOnDrop<'a>(&'a Shared);
+
+impl Drop for PoisonOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.poisoned.store(true, Ordering::Release);
+    }
+}
+
+fn read_error(error: fjall::Error) -> ReadError {
+    ReadError(Arc::new(error))
+}

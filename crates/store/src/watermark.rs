@@ -1,0 +1,131 @@
+//! The watermark: a small file beside the store that says which commit is known to be on disk.
+//! It is written after the fsync it tells of, so it may lag behind and never runs ahead.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+const MAGIC: &[u8; 4] = b"MGPW";
+const VERSION: u8 = 1;
+const SLOT_BYTES: usize = 32;
+const CHECKED_BYTES: usize = 24;
+/// Slots lie in different pages, so that no torn write hits both.
+const SLOT_OFFSETS: [u64; 2] = [0, 4096];
+const FILE_BYTES: u64 = 8192;
+
+/// What the file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// This commit and all before it had been fsynced.
+    pub(crate) commit: u64,
+    /// Whether every commit was fsynced before the next one began.
+    pub(crate) each_synced: bool,
+}
+
+/// What is found where the file should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Mark(Mark),
+    Missing,
+    /// It is there and neither slot can be read.
+    Damaged,
+}
+
+/// The file, open for writing.
+#[derive(Debug)]
+pub(crate) struct Watermark {
+    file: File,
+    next_slot: Mutex<usize>,
+}
+
+impl Watermark {
+    /// Reads the file without changing it.
+    pub(crate) fn look(path: &Path) -> io::Result<Found> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(error) => return Err(error),
+        };
+        let mut latest: Option<Mark> = None;
+        for offset in SLOT_OFFSETS {
+            let mut slot = [0; SLOT_BYTES];
+            match file.read_exact_at(&mut slot, offset) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
+                Err(error) => return Err(error),
+            }
+            let Some(mark) = decode(&slot) else { continue };
+            if latest.is_none_or(|latest| latest.commit <= mark.commit) {
+                latest = Some(mark);
+            }
+        }
+        Ok(latest.map_or(Found::Damaged, Found::Mark))
+    }
+
+    /// Makes the file, or takes over the one that is there, and durably sets it to `mark`.
+    pub(crate) fn reset(path: &Path, mark: Mark) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        file.set_len(FILE_BYTES)?;
+        // Both slots: a higher number from before must not come back. The second is only written once the first
+        // stands, so that a crash in between leaves one of them.
+        for offset in SLOT_OFFSETS {
+            file.write_all_at(&encode(mark), offset)?;
+            file.sync_all()?;
+        }
+        Ok(Self {
+            file,
+            next_slot: Mutex::new(0),
+        })
+    }
+
+    /// Notes that the commit is on disk. Survives the process at once, and a power cut from the next `sync` on.
+    pub(crate) fn advance(&self, mark: Mark) -> io::Result<()> {
+        let mut slot = self
+            .next_slot
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.file.write_all_at(&encode(mark), SLOT_OFFSETS[*slot])?;
+        *slot = 1 - *slot;
+        Ok(())
+    }
+
+    /// Makes what was noted durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+fn encode(mark: Mark) -> [u8; SLOT_BYTES] {
+    let mut slot = [0; SLOT_BYTES];
+    slot[..4].copy_from_slice(MAGIC);
+    slot[4] = VERSION;
+    slot[5] = u8::from(mark.each_synced);
+    slot[8..16].copy_from_slice(&mark.commit.to_be_bytes());
+    let checksum = xxh3_64(&slot[..CHECKED_BYTES]);
+    slot[CHECKED_BYTES..].copy_from_slice(&checksum.to_be_bytes());
+    slot
+}
+
+fn decode(slot: &[u8; SLOT_BYTES]) -> Option<Mark> {
+    let (checked, checksum) = slot.split_at(CHECKED_BYTES);
+    if checked[..4] != *MAGIC
+        || checked[4] != VERSION
+        || xxh3_64(checked).to_be_bytes() != *checksum
+    {
+        return None;
+    }
+    let commit = u64::from_be_bytes(checked[8..16].try_into().ok()?);
+    Some(Mark {
+        commit,
+        each_synced: checked[5] == 1,
+    })
+}
