@@ -19,8 +19,9 @@ pub struct Session {
     pub disconnected_at: Option<Millis>,
     /// Messenger entries up to here are done with.
     pub chat_cursor: Pos,
-    /// Ordinary messages up to here are done with.
-    pub queue_cursor: Stamp,
+    /// Ordinary messages up to here are done with, one cursor per shard that stamped messages: stamps of
+    /// one shard come in order, those of different shards need not.
+    pub queue_cursors: Vec<Stamp>,
     /// The protocol level of its last connection: 3, 4 or 5.
     pub protocol_level: u8,
 }
