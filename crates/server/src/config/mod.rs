@@ -1,0 +1,81 @@
+//! The configuration: `magpie.toml`, the command line on top of it, and what may change while running.
+//! Pure but for `load`, which reads the file; it must not open sockets or know what the values are used for.
+
+mod check;
+mod mistake;
+mod overrides;
+mod parse;
+mod reference;
+mod reload;
+mod table;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use mistake::Mistake;
+pub use overrides::Overrides;
+pub use parse::parse;
+pub use reference::reference;
+pub use reload::Changes;
+pub use values::{
+    AccessActions, AccessRule, AccessVerdict, AccessWho, AuthConfig, ChatConfig, Config,
+    Durability, HttpConfig, ListenerConfig, LogConfig, LogFormat, MqttConfig, ServerConfig,
+};
+
+/// The file that is read from the current directory when none is named.
+pub const DEFAULT_FILE: &str = "magpie.toml";
+
+/// The largest configuration file that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {source}", path.display())]
+    Unreadable {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is larger than any configuration.
+    #[error("the configuration {} has {bytes} bytes; at most {FILE_BYTES_MAX} are read", path.display())]
+    TooLarge {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The file says something that cannot be meant; one line per mistake.
+    #[error("{}", mistake::lines(.0))]
+    Mistakes(Vec<Mistake>),
+}
+
+impl Config {
+    /// Reads the configuration from `path`, or, where none is named, from `magpie.toml` in the current
+    /// directory if there is one; otherwise every key has its default.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = match path {
+            Some(path) => path,
+            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+            None => return Ok(Self::default()),
+        };
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.to_path_buf(),
+            source,
+        };
+        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+        if bytes > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge {
+                path: path.to_path_buf(),
+                bytes,
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        parse(&path.display().to_string(), &text).map_err(ConfigError::Mistakes)
+    }
+}

@@ -1,0 +1,133 @@
+//! `docs/configuration.md`, written from the table. A test compares the file in the tree with it.
+
+use std::fmt::Write as _;
+
+use super::table::{self, Applies, Key, RuleDraft, SECTIONS, Slot, TimeUnit};
+use super::values::{Config, ListenerConfig};
+
+const OPENING: &str = "# Configuration
+
+This page is written from the table in `crates/server/src/config/table.rs`; to renew it after a change:
+`UPDATE_DOCS=1 cargo test -p server config`.
+
+`magpie serve` reads `magpie.toml` from the current directory, or the file named with `--config`. Every key has a
+default, and without a file all of them apply. What the command line says goes before the file.
+
+A mistake stops the start (or leaves the running configuration as it is, on reload) and is told with file, line, key
+and what would be right:
+
+    magpie.toml:3: mqtt.max_packt_size: unknown key; did you mean `max_packet_size`?
+
+On SIGHUP the file is read again. Keys marked *reload* take effect at once; of the others the log says that they wait for a
+restart.
+";
+
+const LISTENERS: &str =
+    "Any number of them, one for each address. Without any, MQTT listens on `127.0.0.1:1883`.
+
+    [[mqtt.listener]]
+    address = \"127.0.0.1:1883\"
+
+    [[mqtt.listener]]
+    address = \"[::1]:1883\"
+";
+
+const RULES: &str = "The access list of ordinary topics, everything outside `im/`. Rules are asked in their order and the first that
+matches decides; what no rule names is denied. Administrators are not asked, and with `allow_anonymous` ordinary
+topics are open to all but for what a rule denies.
+
+    [[acl]]                      # everybody reads the news,
+    allow = \"subscribe\"
+    filter = \"news/#\"
+
+    [[acl]]                      # and has a place of their own
+    allow = \"all\"
+    filter = \"devices/%u/#\"
+";
+
+/// The whole page.
+pub fn reference() -> String {
+    let mut page = OPENING.to_owned();
+    for section in SECTIONS {
+        heading(&mut page, &format!("[{}]", section.name), section.about);
+        rows(&mut page, section.keys, &mut Config::default());
+        if section.name == "mqtt" {
+            heading(&mut page, "[[mqtt.listener]]", LISTENERS);
+            rows(&mut page, table::LISTENER, &mut ListenerConfig::default());
+        }
+        if section.name == "auth" {
+            heading(&mut page, "[[acl]]", RULES);
+            let mut example = RuleDraft {
+                who: "*".to_owned(),
+                ..RuleDraft::default()
+            };
+            rows(&mut page, table::RULE, &mut example);
+        }
+    }
+    page
+}
+
+fn heading(page: &mut String, name: &str, about: &str) {
+    let _ = write!(page, "\n## `{name}`\n\n{}\n\n", about.trim_end());
+}
+
+fn rows<T>(page: &mut String, keys: &[Key<T>], defaults: &mut T) {
+    page.push_str("| key | default | allowed | applies on | meaning |\n|---|---|---|---|---|\n");
+    for key in keys {
+        let default = match key.slot.show(defaults).as_str() {
+            "\"\"" => "–".to_owned(),
+            _ if matches!(key.name, "allow" | "deny") => "–".to_owned(),
+            shown => format!("`{shown}`"),
+        };
+        let applies = match key.applies {
+            Applies::OnReload => "reload",
+            Applies::OnRestart => "restart",
+        };
+        let _ = writeln!(
+            page,
+            "| `{}` | {default} | {} | {applies} | {} |",
+            key.name,
+            allowed(&key.slot),
+            key.about
+        );
+    }
+}
+
+fn allowed<T>(slot: &Slot<T>) -> String {
+    match slot {
+        Slot::Flag(_) => "`true`, `false`".to_owned(),
+        Slot::Number16 {
+            range: (min, max),
+            unit,
+            ..
+        } => format!("{min} to {max} {unit}"),
+        Slot::Number32 {
+            range: (min, max),
+            unit,
+            ..
+        } => format!("{min} to {max} {unit}"),
+        Slot::Size {
+            range: (min, max),
+            unit,
+            ..
+        } => format!("{min} to {max} {unit}"),
+        Slot::Time {
+            range: (min, max),
+            unit: TimeUnit::Seconds,
+            ..
+        } => format!("{min} to {max} seconds"),
+        Slot::Time {
+            range: (min, max),
+            unit: TimeUnit::Milliseconds,
+            ..
+        } => format!("{min} to {max} milliseconds"),
+        Slot::Address(_) => "IP address and port".to_owned(),
+        Slot::Path(_) => "a path".to_owned(),
+        Slot::Text { expected, .. } => (*expected).to_owned(),
+        Slot::Choice { words, .. } => words
+            .iter()
+            .map(|word| format!("`\"{word}\"`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}

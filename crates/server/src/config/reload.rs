@@ -1,0 +1,68 @@
+//! What a reload (SIGHUP) changes: which keys take effect at once and which wait for a restart.
+
+use super::table::{Applies, SECTIONS, Slot, TimeUnit};
+use super::values::Config;
+
+/// The keys in which two configurations differ, as `section.key`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Take effect on reload.
+    pub applied: Vec<String>,
+    /// Keep their old value until the server is started again.
+    pub need_restart: Vec<String>,
+}
+
+impl Config {
+    /// Compares with a configuration that was read later.
+    pub fn reloadable_diff(&self, new: &Self) -> Changes {
+        let mut changes = Changes::default();
+        let (mut old, mut changed) = (self.clone(), new.clone());
+        for section in SECTIONS {
+            for key in section.keys {
+                if key.slot.show(&mut old) == key.slot.show(&mut changed) {
+                    continue;
+                }
+                let name = format!("{}.{}", section.name, key.name);
+                match key.applies {
+                    Applies::OnReload => changes.applied.push(name),
+                    Applies::OnRestart => changes.need_restart.push(name),
+                }
+            }
+        }
+        if self.mqtt.listeners != new.mqtt.listeners {
+            changes.need_restart.push("mqtt.listener".to_owned());
+        }
+        if self.acl != new.acl {
+            changes.applied.push("acl".to_owned());
+        }
+        changes
+    }
+}
+
+impl<T> Slot<T> {
+    /// The value as it would be written in the file. Takes `&mut` because a slot hands out `&mut`; nothing changes.
+    pub(super) fn show(&self, of: &mut T) -> String {
+        match self {
+            Self::Flag(at) => at(of).to_string(),
+            Self::Number16 { at, .. } => at(of).to_string(),
+            Self::Number32 { at, .. } => at(of).to_string(),
+            Self::Size { at, .. } => at(of).to_string(),
+            Self::Time {
+                at,
+                unit: TimeUnit::Seconds,
+                ..
+            } => at(of).as_secs().to_string(),
+            Self::Time {
+                at,
+                unit: TimeUnit::Milliseconds,
+                ..
+            } => at(of).as_millis().to_string(),
+            Self::Address(at) => format!("\"{}\"", at(of)),
+            Self::Path(at) => format!("\"{}\"", at(of).display()),
+            Self::Text { at, .. } => format!("\"{}\"", at(of)),
+            Self::Choice { words, index, .. } => {
+                format!("\"{}\"", words.get(index(of)).unwrap_or(&""))
+            }
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! The one table of configuration keys: name, allowed values, when a change applies, meaning. The parser, the
+//! reload and `docs/configuration.md` all read it; defaults come from `values`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::check;
+use super::values::{Config, Durability, ListenerConfig, LogFormat};
+
+/// One `[section]` of the file.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) keys: &'static [Key<Config>],
+}
+
+/// One key; `T` is what it is a part of.
+pub(super) struct Key<T: 'static> {
+    pub(super) name: &'static str,
+    pub(super) slot: Slot<T>,
+    pub(super) applies: Applies,
+    pub(super) about: &'static str,
+}
+
+/// When a changed value takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Applies {
+    /// When SIGHUP is received.
+    OnReload,
+    /// When the server is started again.
+    OnRestart,
+}
+
+/// Where a key's value lives, and which values are allowed. Ranges are inclusive.
+pub(super) enum Slot<T: 'static> {
+    Flag(fn(&mut T) -> &mut bool),
+    Number16 {
+        at: fn(&mut T) -> &mut u16,
+        range: (u16, u16),
+        unit: &'static str,
+    },
+    Number32 {
+        at: fn(&mut T) -> &mut u32,
+        range: (u32, u32),
+        unit: &'static str,
+    },
+    Size {
+        at: fn(&mut T) -> &mut usize,
+        range: (usize, usize),
+        unit: &'static str,
+    },
+    Time {
+        at: fn(&mut T) -> &mut Duration,
+        range: (u32, u32),
+        unit: TimeUnit,
+    },
+    Address(fn(&mut T) -> &mut SocketAddr),
+    Path(fn(&mut T) -> &mut PathBuf),
+    /// A text for which `check` says what is wrong with it.
+    Text {
+        at: fn(&mut T) -> &mut String,
+        check: fn(&str) -> Result<(), String>,
+        expected: &'static str,
+    },
+    /// One of `words`, addressed by its index.
+    Choice {
+        words: &'static [&'static str],
+        index: fn(&T) -> usize,
+        choose: fn(&mut T, usize),
+    },
+}
+
+/// What a number of a `Slot::Time` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TimeUnit {
+    Seconds,
+    Milliseconds,
+}
+
+const MEGABYTE: usize = 1024 * 1024;
+/// Of everything that is counted; keeps a slip of the finger from being taken for a number.
+const COUNT_MAX: usize = 1_000_000_000;
+const BYTES_MAX: usize = 1 << 40;
+
+const fn size(
+    at: fn(&mut Config) -> &mut usize,
+    min: usize,
+    max: usize,
+    unit: &'static str,
+) -> Slot<Config> {
+    Slot::Size {
+        at,
+        range: (min, max),
+        unit,
+    }
+}
+
+const fn number16(
+    at: fn(&mut Config) -> &mut u16,
+    min: u16,
+    max: u16,
+    unit: &'static str,
+) -> Slot<Config> {
+    Slot::Number16 {
+        at,
+        range: (min, max),
+        unit,
+    }
+}
+
+const fn number32(
+    at: fn(&mut Config) -> &mut u32,
+    min: u32,
+    max: u32,
+    unit: &'static str,
+) -> Slot<Config> {
+    Slot::Number32 {
+        at,
+        range: (min, max),
+        unit,
+    }
+}
+
+const fn seconds(at: fn(&mut Config) -> &mut Duration, min: u32, max: u32) -> Slot<Config> {
+    Slot::Time {
+        at,
+        range: (min, max),
+        unit: TimeUnit::Seconds,
+    }
+}
+
+const fn live(name: &'static str, slot: Slot<Config>, about: &'static str) -> Key<Config> {
+    Key {
+        name,
+        slot,
+        applies: Applies::OnReload,
+        about,
+    }
+}
+
+const fn fixed(name: &'static str, slot: Slot<Config>, about: &'static str) -> Key<Config> {
+    Key {
+        name,
+        slot,
+        applies: Applies::OnRestart,
+        about,
+    }
+}
+
+/// Every section, in the order of the reference.
+pub(super) static SECTIONS: &[Section] = &[
+    Section {
+        name: "server",
+        about: "The data directory and what an acknowledgement promises.",
+        keys: SERVER,
+    },
+    Section {
+        name: "mqtt",
+        about: "Who may connect over MQTT and how much a client may ask for.",
+        keys: MQTT,
+    },
+    Section {
+        name: "http",
+        about: "The web client, REST, MQTT over WebSocket at `/mqtt`, `/metrics` and `/healthz`.",
+        keys: HTTP,
+    },
+    Section {
+        name: "auth",
+        about: "How wrong passwords are slowed down and right ones remembered.",
+        keys: AUTH,
+    },
+    Section {
+        name: "chat",
+        about: "The messenger's limits.",
+        keys: CHAT,
+    },
+    Section {
+        name: "log",
+        about: "What is written to standard error.",
+        keys: LOG,
+    },
+];
+
+static SERVER: &[Key<Config>] = &[
+    fixed(
+        "data",
+        Slot::Path(|c| &mut c.server.data),
+        "The data directory; made on the first start, used by one server at a time.",
+    ),
+    fixed(
+        "durability",
+        Slot::Choice {
+            words: &["always", "interval"],
+            index: |c| match c.server.durability {
+                Durability::Always => 0,
+                Durability::Interval => 1,
+            },
+            choose: |c, index| {
+                c.server.durability = if index == 0 {
+                    Durability::Always
+                } else {
+                    Durability::Interval
+                }
+            },
+        },
+        "`always`: an acknowledged message is on disk (fsync). `interval`: it is within `durability_interval_ms`; a power cut may lose that much.",
+    ),
+    fixed(
+        "durability_interval_ms",
+        Slot::Time {
+            at: |c| &mut c.server.durability_interval,
+            range: (1, 60_000),
+            unit: TimeUnit::Milliseconds,
+        },
+        "How often the disk is synchronised when `durability` is `interval`.",
+    ),
+];
+
+static MQTT: &[Key<Config>] = &[
+    live(
+        "allow_anonymous",
+        Slot::Flag(|c| &mut c.mqtt.allow_anonymous),
+        "Clients without a user name may connect, and ordinary topics are open to all.",
+    ),
+    live(
+        "max_packet_size",
+        number32(|c| &mut c.mqtt.max_packet_size, 1024, 268_435_460, "bytes"),
+        "Largest packet, both ways; announced to MQTT 5 clients. A larger one closes the connection (0x95).",
+    ),
+    live(
+        "connect_timeout_secs",
+        seconds(|c| &mut c.mqtt.connect_timeout, 1, 600),
+        "How long a connection may take to send its CONNECT before it is closed.",
+    ),
+    live(
+        "keepalive_max_secs",
+        number16(|c| &mut c.mqtt.keepalive_max_secs, 0, 65_535, "seconds"),
+        "Longest keep-alive; a longer one is overruled for MQTT 5 clients (Server Keep Alive). 0 leaves it to the client.",
+    ),
+    live(
+        "session_expiry_max_secs",
+        number32(
+            |c| &mut c.mqtt.session_expiry_max_secs,
+            0,
+            u32::MAX,
+            "seconds",
+        ),
+        "Longest time a session outlives its connection; also that of MQTT 3 clients without a clean session. 4294967295 is for ever.",
+    ),
+    live(
+        "receive_maximum",
+        number16(|c| &mut c.mqtt.receive_maximum, 1, 65_535, "messages"),
+        "QoS 1 and 2 messages a client may have unacknowledged; announced to MQTT 5 clients.",
+    ),
+    live(
+        "topic_alias_maximum",
+        number16(|c| &mut c.mqtt.topic_alias_maximum, 0, 65_535, "aliases"),
+        "Topic aliases a client may set; announced to MQTT 5 clients.",
+    ),
+    live(
+        "inflight_max",
+        number16(|c| &mut c.mqtt.inflight_max, 1, 65_535, "messages"),
+        "Unacknowledged deliveries to one session, whatever its own Receive Maximum says.",
+    ),
+    live(
+        "queued_messages_max",
+        size(
+            |c| &mut c.mqtt.queued_messages_max,
+            1,
+            COUNT_MAX,
+            "messages",
+        ),
+        "Messages that may wait for one session; beyond it the oldest is dropped and counted.",
+    ),
+    live(
+        "queued_bytes_max",
+        size(|c| &mut c.mqtt.queued_bytes_max, 1024, BYTES_MAX, "bytes"),
+        "Bytes of messages that may wait in memory for one session; beyond it QoS 1 and 2 are read from the disk again.",
+    ),
+    live(
+        "outgoing_bytes_max",
+        size(|c| &mut c.mqtt.outgoing_bytes_max, 4096, BYTES_MAX, "bytes"),
+        "Encoded bytes that may wait for one connection; beyond it messages wait in the session's queue.",
+    ),
+    live(
+        "subscriptions_max",
+        size(
+            |c| &mut c.mqtt.subscriptions_max,
+            1,
+            COUNT_MAX,
+            "subscriptions",
+        ),
+        "Subscriptions of one session; one more is refused (0x97).",
+    ),
+    live(
+        "topic_length_max",
+        size(|c| &mut c.mqtt.topic_length_max, 16, 65_535, "bytes"),
+        "Bytes of a topic name or filter.",
+    ),
+    live(
+        "topic_levels_max",
+        size(|c| &mut c.mqtt.topic_levels_max, 4, 65_535, "levels"),
+        "Levels of a topic name or filter.",
+    ),
+    live(
+        "user_properties_max",
+        number16(|c| &mut c.mqtt.user_properties_max, 0, 65_535, "properties"),
+        "User properties in one packet.",
+    ),
+    live(
+        "connections_max",
+        size(|c| &mut c.mqtt.connections_max, 1, COUNT_MAX, "connections"),
+        "Connections of the whole server; one more is closed.",
+    ),
+    live(
+        "connections_per_address_max",
+        size(
+            |c| &mut c.mqtt.connections_per_address_max,
+            1,
+            COUNT_MAX,
+            "connections",
+        ),
+        "Connections from one address; one more is closed.",
+    ),
+    live(
+        "sessions_max",
+        size(|c| &mut c.mqtt.sessions_max, 1, COUNT_MAX, "sessions"),
+        "Sessions of the whole server, connected or not.",
+    ),
+    live(
+        "retained_messages_max",
+        size(
+            |c| &mut c.mqtt.retained_messages_max,
+            0,
+            COUNT_MAX,
+            "messages",
+        ),
+        "Retained messages; one more is refused (0x97).",
+    ),
+    live(
+        "retained_bytes_max",
+        size(|c| &mut c.mqtt.retained_bytes_max, 0, BYTES_MAX, "bytes"),
+        "Bytes of all retained messages.",
+    ),
+    fixed(
+        "shards",
+        number16(|c| &mut c.mqtt.shards, 0, 256, "threads"),
+        "Threads that carry connections. 0 is one per core.",
+    ),
+];
+
+static HTTP: &[Key<Config>] = &[
+    fixed(
+        "address",
+        Slot::Address(|c| &mut c.http.address),
+        "Where HTTP is served.",
+    ),
+    fixed(
+        "connections_max",
+        size(|c| &mut c.http.connections_max, 1, 1_000_000, "connections"),
+        "Connections at once, not counting WebSockets; one more waits to be accepted.",
+    ),
+    fixed(
+        "header_timeout_secs",
+        seconds(|c| &mut c.http.header_timeout, 1, 600),
+        "How long a request's header may take to arrive.",
+    ),
+    fixed(
+        "body_bytes_max",
+        size(|c| &mut c.http.body_bytes_max, 1024, 16 * MEGABYTE, "bytes"),
+        "Bytes of a request's body; a larger one is answered 413.",
+    ),
+];
+
+static AUTH: &[Key<Config>] = &[
+    live(
+        "failures_per_minute_per_address",
+        number32(
+            |c| &mut c.auth.failures_per_minute_per_address,
+            1,
+            1_000_000,
+            "failures",
+        ),
+        "Wrong passwords one address may send in a minute before it has to wait.",
+    ),
+    live(
+        "failures_per_minute_per_account",
+        number32(
+            |c| &mut c.auth.failures_per_minute_per_account,
+            1,
+            1_000_000,
+            "failures",
+        ),
+        "Wrong passwords one account may be tried with in a minute before it has to wait.",
+    ),
+    live(
+        "cache_secs",
+        seconds(|c| &mut c.auth.cache, 0, 86_400),
+        "How long a verified password is remembered, so that a reconnect is cheap. 0 is never.",
+    ),
+    live(
+        "cache_entries_max",
+        size(|c| &mut c.auth.cache_entries_max, 0, COUNT_MAX, "logins"),
+        "Verified passwords remembered at once; beyond it the oldest is forgotten.",
+    ),
+    fixed(
+        "waiting_max",
+        size(|c| &mut c.auth.waiting_max, 1, 1_000_000, "logins"),
+        "Logins that may wait for their password check; more are told that the server is busy.",
+    ),
+];
+
+static CHAT: &[Key<Config>] = &[
+    fixed(
+        "text_bytes_max",
+        size(|c| &mut c.chat.text_bytes_max, 256, MEGABYTE, "bytes"),
+        "Bytes of one message's text.",
+    ),
+    fixed(
+        "title_bytes_max",
+        size(|c| &mut c.chat.title_bytes_max, 16, 4096, "bytes"),
+        "Bytes of a group's title or a display name.",
+    ),
+    fixed(
+        "extension_bytes_max",
+        size(|c| &mut c.chat.extension_bytes_max, 0, MEGABYTE, "bytes"),
+        "Bytes of the application's own `x` in a message.",
+    ),
+    fixed(
+        "group_members_max",
+        size(|c| &mut c.chat.group_members_max, 2, 1_000_000, "members"),
+        "Members of one group.",
+    ),
+    fixed(
+        "conversations_per_account_max",
+        size(
+            |c| &mut c.chat.conversations_per_account_max,
+            1,
+            1_000_000,
+            "conversations",
+        ),
+        "Conversations of one account.",
+    ),
+    fixed(
+        "page_entries_max",
+        size(|c| &mut c.chat.page_entries_max, 1, 1000, "entries"),
+        "Entries in one answer of `history` or `sync`.",
+    ),
+    fixed(
+        "accounts_max",
+        size(|c| &mut c.chat.accounts_max, 1, 100_000_000, "accounts"),
+        "Accounts on this server.",
+    ),
+];
+
+static LOG: &[Key<Config>] = &[
+    live(
+        "level",
+        Slot::Text {
+            at: |c| &mut c.log.level,
+            check: check::log_level,
+            expected: "`error`, `warn`, `info`, `debug`, `trace`, or `target=level` pairs separated by commas",
+        },
+        "How much is written; a level, or levels by part as in `info,net=debug`. The environment variable `RUST_LOG` goes first.",
+    ),
+    fixed(
+        "format",
+        Slot::Choice {
+            words: &["text", "json"],
+            index: |c| match c.log.format {
+                LogFormat::Text => 0,
+                LogFormat::Json => 1,
+            },
+            choose: |c, index| {
+                c.log.format = if index == 0 {
+                    LogFormat::Text
+                } else {
+                    LogFormat::Json
+                }
+            },
+        },
+        "`text` for people, `json` for one object per line.",
+    ),
+];
+
+/// The keys of one `[[mqtt.listener]]`.
+pub(super) static LISTENER: &[Key<ListenerConfig>] = &[Key {
+    name: "address",
+    slot: Slot::Address(|listener| &mut listener.address),
+    applies: Applies::OnRestart,
+    about: "Where MQTT is spoken over TCP. Outside loopback, passwords cross the network in the clear.",
+}];
+
+/// One `[[acl]]` as written; the parser makes an `AccessRule` of it.
+#[derive(Clone, Default)]
+pub(super) struct RuleDraft {
+    /// Index into `ACTIONS`, or none.
+    pub(super) allow: Option<usize>,
+    pub(super) deny: Option<usize>,
+    pub(super) filter: String,
+    pub(super) who: String,
+}
+
+/// What a rule may be about, as written.
+pub(super) const ACTIONS: &[&str] = &["publish", "subscribe", "all"];
+
+/// The keys of one `[[acl]]`.
+pub(super) static RULE: &[Key<RuleDraft>] = &[
+    Key {
+        name: "allow",
+        slot: Slot::Choice {
+            words: ACTIONS,
+            index: |r| r.allow.unwrap_or(0),
+            choose: |r, index| r.allow = Some(index),
+        },
+        applies: Applies::OnReload,
+        about: "What is allowed. A rule has either `allow` or `deny`.",
+    },
+    Key {
+        name: "deny",
+        slot: Slot::Choice {
+            words: ACTIONS,
+            index: |r| r.deny.unwrap_or(0),
+            choose: |r, index| r.deny = Some(index),
+        },
+        applies: Applies::OnReload,
+        about: "What is denied.",
+    },
+    Key {
+        name: "filter",
+        slot: Slot::Text {
+            at: |r| &mut r.filter,
+            check: check::topic_filter,
+            expected: "a topic filter",
+        },
+        applies: Applies::OnReload,
+        about: "Which topics: a topic filter. The level `%u` stands for the account's name, `%c` for the client id, as in `devices/%u/#`.",
+    },
+    Key {
+        name: "who",
+        slot: Slot::Text {
+            at: |r| &mut r.who,
+            check: check::who,
+            expected: "an account name, `*` or `anonymous`",
+        },
+        applies: Applies::OnReload,
+        about: "Whom it concerns: an account name, `*` for everybody (the default), or `anonymous` for clients without an account.",
+    },
+];

@@ -1,0 +1,306 @@
+//! The configuration's values, parsed and in range, with their defaults. What each means to an operator and
+//! which values are allowed stands in `table`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Everything an operator may decide.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[mqtt]`
+    pub mqtt: MqttConfig,
+    /// `[http]`
+    pub http: HttpConfig,
+    /// `[auth]`
+    pub auth: AuthConfig,
+    /// `[[acl]]`, most important first; what no rule names is denied.
+    pub acl: Vec<AccessRule>,
+    /// `[chat]`
+    pub chat: ChatConfig,
+    /// `[log]`
+    pub log: LogConfig,
+}
+
+/// `[server]`: the data directory and what an acknowledgement promises.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The data directory.
+    pub data: PathBuf,
+    /// When an acknowledged message is on disk.
+    pub durability: Durability,
+    /// How often the disk is synchronised with `Durability::Interval`.
+    pub durability_interval: Duration,
+}
+
+/// When an acknowledged message is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is acknowledged.
+    Always,
+    /// At most an interval after it is acknowledged: a power cut may lose that much.
+    Interval,
+}
+
+/// `[mqtt]`: who may connect and how much they may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MqttConfig {
+    /// `[[mqtt.listener]]`: where MQTT is spoken.
+    pub listeners: Vec<ListenerConfig>,
+    /// Clients without an account may connect and use every ordinary topic.
+    pub allow_anonymous: bool,
+    /// Largest packet in bytes, both ways.
+    pub max_packet_size: u32,
+    /// How long a connection may take to send its CONNECT.
+    pub connect_timeout: Duration,
+    /// Longest keep-alive in seconds; 0 leaves it to the client.
+    pub keepalive_max_secs: u16,
+    /// Longest time in seconds a session outlives its connection.
+    pub session_expiry_max_secs: u32,
+    /// Publishes a client may have unacknowledged.
+    pub receive_maximum: u16,
+    /// Topic aliases a client may set.
+    pub topic_alias_maximum: u16,
+    /// Deliveries under way per session.
+    pub inflight_max: u16,
+    /// Messages waiting per session.
+    pub queued_messages_max: usize,
+    /// Bytes of messages waiting in memory per session.
+    pub queued_bytes_max: usize,
+    /// Encoded bytes waiting for one socket.
+    pub outgoing_bytes_max: usize,
+    /// Subscriptions per session.
+    pub subscriptions_max: usize,
+    /// Bytes of a topic name or filter.
+    pub topic_length_max: usize,
+    /// Levels of a topic name or filter.
+    pub topic_levels_max: usize,
+    /// User properties per packet.
+    pub user_properties_max: u16,
+    /// Connections of the whole server.
+    pub connections_max: usize,
+    /// Connections from one address.
+    pub connections_per_address_max: usize,
+    /// Sessions of the whole server, connected or not.
+    pub sessions_max: usize,
+    /// Retained messages.
+    pub retained_messages_max: usize,
+    /// Bytes of retained messages.
+    pub retained_bytes_max: usize,
+    /// Threads that carry connections; 0 is one per core.
+    pub shards: u16,
+}
+
+/// `[[mqtt.listener]]`: one address on which MQTT is spoken over TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// `[http]`: web client, REST, WebSocket hand-over, metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Connections at once, not counting WebSockets that have been handed over.
+    pub connections_max: usize,
+    /// How long a request's header may take to arrive.
+    pub header_timeout: Duration,
+    /// Bytes of a request's body.
+    pub body_bytes_max: usize,
+}
+
+/// `[auth]`: how wrong passwords are slowed down and right ones remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthConfig {
+    /// Wrong passwords one address may send in a minute.
+    pub failures_per_minute_per_address: u32,
+    /// Wrong passwords one account may be tried with in a minute.
+    pub failures_per_minute_per_account: u32,
+    /// How long a verified password is remembered, so that a reconnect costs no argon2.
+    pub cache: Duration,
+    /// Verified passwords remembered at once.
+    pub cache_entries_max: usize,
+    /// Logins that may wait for a password check; more are told that the server is busy.
+    pub waiting_max: usize,
+}
+
+/// `[[acl]]`: one rule of the access list for ordinary topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessRule {
+    /// Whether it allows or denies.
+    pub verdict: AccessVerdict,
+    /// What it is about.
+    pub actions: AccessActions,
+    /// The topics, as a filter in which the levels `%u` and `%c` stand for account and client id.
+    pub filter: String,
+    /// Whom it concerns.
+    pub who: AccessWho,
+}
+
+/// What a rule says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessVerdict {
+    /// The action is allowed.
+    Allow,
+    /// The action is refused.
+    Deny,
+}
+
+/// What a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessActions {
+    /// Publishing to a topic.
+    Publish,
+    /// Subscribing to a filter.
+    Subscribe,
+    /// Both.
+    All,
+}
+
+/// Whom a rule concerns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessWho {
+    /// `"*"`: accounts and anonymous clients.
+    Everyone,
+    /// `"anonymous"`: clients without an account.
+    Anonymous,
+    /// One account, by its name.
+    Account(String),
+}
+
+/// `[chat]`: the messenger's limits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatConfig {
+    /// Bytes of one message's text.
+    pub text_bytes_max: usize,
+    /// Bytes of a group's title or a display name.
+    pub title_bytes_max: usize,
+    /// Bytes of the application's own `x` in a message.
+    pub extension_bytes_max: usize,
+    /// Members of one group.
+    pub group_members_max: usize,
+    /// Conversations of one account.
+    pub conversations_per_account_max: usize,
+    /// Entries in one answer of `history` or `sync`.
+    pub page_entries_max: usize,
+    /// Accounts on this server.
+    pub accounts_max: usize,
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A level, or `target=level` directives separated by commas.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text, with colours on a terminal.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./magpie-data"),
+            durability: Durability::Always,
+            durability_interval: Duration::from_millis(100),
+        }
+    }
+}
+
+impl Default for MqttConfig {
+    fn default() -> Self {
+        Self {
+            listeners: vec![ListenerConfig::default()],
+            allow_anonymous: false,
+            max_packet_size: 1024 * 1024,
+            connect_timeout: Duration::from_secs(10),
+            keepalive_max_secs: 0,
+            session_expiry_max_secs: 30 * 24 * 3600,
+            receive_maximum: 1024,
+            topic_alias_maximum: 32,
+            inflight_max: 1024,
+            queued_messages_max: 100_000,
+            queued_bytes_max: 16 * MIB,
+            outgoing_bytes_max: 256 * KIB,
+            subscriptions_max: 10_000,
+            topic_length_max: 4096,
+            topic_levels_max: 64,
+            user_properties_max: 256,
+            connections_max: 1_000_000,
+            connections_per_address_max: 50_000,
+            sessions_max: 2_000_000,
+            retained_messages_max: 1_000_000,
+            retained_bytes_max: 1024 * MIB,
+            shards: 0,
+        }
+    }
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)),
+        }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            connections_max: 4096,
+            header_timeout: Duration::from_secs(10),
+            body_bytes_max: 64 * KIB,
+        }
+    }
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            failures_per_minute_per_address: 60,
+            failures_per_minute_per_account: 10,
+            cache: Duration::from_secs(300),
+            cache_entries_max: 100_000,
+            waiting_max: 10_000,
+        }
+    }
+}
+
+impl Default for ChatConfig {
+    fn default() -> Self {
+        Self {
+            text_bytes_max: 64 * KIB,
+            title_bytes_max: 256,
+            extension_bytes_max: 16 * KIB,
+            group_members_max: 10_000,
+            conversations_per_account_max: 10_000,
+            page_entries_max: 200,
+            accounts_max: 1_000_000,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}

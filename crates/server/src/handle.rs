@@ -1,0 +1,237 @@
+//! What the HTTP server and the command line see of a running server: a `Handle` that sends requests to the service
+//! thread and awaits answers. It holds no rule and no state but the queue; the rules are on the receiving side.
+//!
+//! What `cli` needs beside it, from `server::start`:
+//!
+//! ```text
+//! pub fn start(config: Config, options: StartOptions) -> Result<Running, StartError>; // StartError: Display
+//! pub struct StartOptions { pub demo: bool, pub accept_data_loss: bool, pub listen: bool }
+//!     // listen = false: no MQTT listeners; `magpie account` without a running server asks such a one
+//! pub struct Running { pub handle: Handle, pub mqtt: Vec<SocketAddr>, pub setup_token: Option<Secret>,
+//!     pub demo_logins: Vec<(String, Secret)>, .. }
+//! impl Running { pub fn shutdown(self, deadline: Duration) -> anyhow::Result<()>; } // says Draining first
+//! ```
+
+mod account;
+pub mod control;
+mod error;
+mod request;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use account::{AccountInfo, AccountRole, Login, NewAccount, ServerInfo};
+pub use error::RequestError;
+pub use request::{AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol};
+pub use secret::Secret;
+
+use crate::config::{Changes, Config};
+
+/// Requests that may wait for the service thread; more are answered `RequestError::Busy`.
+pub const REQUESTS_MAX: usize = 1024;
+
+/// How long an answer is awaited before the caller is told that the server is busy.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A running server, as its HTTP and command line doors see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    health: watch::Receiver<Health>,
+}
+
+impl Handle {
+    /// A handle and its receiving end. `wake` is called after each request has been queued and must make the
+    /// receiving thread look at its queue.
+    pub fn new(wake: impl Fn() + Send + Sync + 'static) -> (Self, Requests) {
+        let (sender, queue) = mpsc::channel(REQUESTS_MAX);
+        let (health_sender, health) = watch::channel(Health::Starting);
+        let handle = Self {
+            requests: sender,
+            wake: Arc::new(wake),
+            health,
+        };
+        (
+            handle,
+            Requests {
+                queue,
+                health: health_sender,
+            },
+        )
+    }
+
+    /// Name, version, and whether the first account is still to be made.
+    pub async fn server_info(&self) -> Result<ServerInfo, RequestError> {
+        self.ask(|reply| Request::ServerInfo { reply }).await
+    }
+
+    /// Whether the first account is still to be made.
+    pub async fn setup_required(&self) -> Result<bool, RequestError> {
+        self.server_info().await.map(|info| info.setup_required)
+    }
+
+    /// Makes the first account, an administrator, with the one-time token of the first start.
+    pub async fn create_first_account(
+        &self,
+        token: Secret,
+        account: NewAccount,
+    ) -> Result<AccountInfo, RequestError> {
+        self.ask(|reply| Request::CreateFirstAccount {
+            token,
+            account,
+            reply,
+        })
+        .await
+    }
+
+    /// Checks a password and makes a token for `device`.
+    pub async fn login(
+        &self,
+        name: String,
+        password: Secret,
+        device: String,
+        peer: IpAddr,
+    ) -> Result<Login, RequestError> {
+        self.ask(|reply| Request::Login {
+            name,
+            password,
+            device,
+            peer,
+            reply,
+        })
+        .await
+    }
+
+    /// Revokes a token.
+    pub async fn logout(&self, token: Secret) -> Result<(), RequestError> {
+        self.ask(|reply| Request::Logout { token, reply }).await
+    }
+
+    /// Whose token this is.
+    pub async fn authenticate_token(&self, token: Secret) -> Result<AccountInfo, RequestError> {
+        self.ask(|reply| Request::AuthenticateToken { token, reply })
+            .await
+    }
+
+    /// Every account, by name.
+    pub async fn accounts(&self) -> Result<Vec<AccountInfo>, RequestError> {
+        self.ask(|reply| Request::Accounts { reply }).await
+    }
+
+    /// Makes an account.
+    pub async fn add_account(&self, account: NewAccount) -> Result<AccountInfo, RequestError> {
+        self.ask(|reply| Request::AddAccount { account, reply })
+            .await
+    }
+
+    /// Gives an account another password; its tokens are revoked and its connections closed.
+    pub async fn set_password(&self, name: String, password: Secret) -> Result<(), RequestError> {
+        self.ask(|reply| Request::SetPassword {
+            name,
+            password,
+            reply,
+        })
+        .await
+    }
+
+    /// Closes an account to logins; what it wrote stays.
+    pub async fn disable_account(&self, name: String) -> Result<(), RequestError> {
+        self.ask(|reply| Request::SetDisabled {
+            name,
+            disabled: true,
+            reply,
+        })
+        .await
+    }
+
+    /// Opens a disabled account again.
+    pub async fn enable_account(&self, name: String) -> Result<(), RequestError> {
+        self.ask(|reply| Request::SetDisabled {
+            name,
+            disabled: false,
+            reply,
+        })
+        .await
+    }
+
+    /// Removes an account; what it wrote stays, under its name.
+    pub async fn remove_account(&self, name: String) -> Result<(), RequestError> {
+        self.ask(|reply| Request::RemoveAccount { name, reply })
+            .await
+    }
+
+    /// Hands over a connection whose WebSocket handshake has been answered. `leftover` are the bytes that the client
+    /// sent behind its request.
+    pub async fn adopt_websocket(
+        &self,
+        socket: TcpStream,
+        leftover: Vec<u8>,
+        peer: SocketAddr,
+        subprotocol: Subprotocol,
+    ) -> Result<(), RequestError> {
+        let adopted = AdoptedWebSocket {
+            socket,
+            leftover,
+            peer,
+            subprotocol,
+        };
+        self.ask(|reply| Request::AdoptWebSocket { adopted, reply })
+            .await
+    }
+
+    /// Applies what has changed in the configuration and can change while running.
+    pub async fn reload(&self, config: Config) -> Result<Changes, RequestError> {
+        self.ask(|reply| Request::Reload {
+            config: Box::new(config),
+            reply,
+        })
+        .await
+    }
+
+    /// How the server is.
+    pub fn health(&self) -> Health {
+        self.health.borrow().clone()
+    }
+
+    /// Waits until the server has ceased to work: `Failed`, or its threads are gone.
+    pub async fn failed(&self) -> String {
+        let mut health = self.health.clone();
+        match health
+            .wait_for(|health| matches!(health, Health::Failed(_)))
+            .await
+        {
+            Ok(failed) => match &*failed {
+                Health::Failed(reason) => reason.clone(),
+                Health::Starting | Health::Ready | Health::Draining => String::new(),
+            },
+            Err(_) => "the service thread has ended".to_owned(),
+        }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, RequestError> {
+        match self.health() {
+            Health::Starting => return Err(RequestError::Starting),
+            Health::Draining | Health::Failed(_) => return Err(RequestError::Draining),
+            Health::Ready => {}
+        }
+        let (reply, answer) = oneshot::channel();
+        match self.requests.try_send(request(reply)) {
+            Ok(()) => (self.wake)(),
+            Err(mpsc::error::TrySendError::Full(_)) => return Err(RequestError::Busy),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(RequestError::Draining),
+        }
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(result)) => result,
+            // The service drops a request unanswered only while it ends.
+            Ok(Err(_)) => Err(RequestError::Draining),
+            Err(_) => Err(RequestError::Busy),
+        }
+    }
+}

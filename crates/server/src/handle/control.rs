@@ -1,0 +1,259 @@
+//! `control.sock` in the data directory: how `magpie account` asks a running server. One JSON line in, one out. Whoever
+//! may open the socket (the server's own user, or root) is an administrator; it must not be reachable otherwise.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use super::{AccountInfo, AccountRole, Handle, NewAccount, RequestError, Secret};
+
+/// The socket's name in the data directory.
+pub const SOCKET_NAME: &str = "control.sock";
+
+/// Bytes of one request line.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// Bytes of one answer line; a list of a million accounts fits.
+const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Connections served at once; more wait.
+const CONNECTIONS_MAX: usize = 8;
+/// How long one exchange may take.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What `magpie account` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Every account.
+    List,
+    /// A new account.
+    Add {
+        /// Login name.
+        name: String,
+        /// The name that people see; empty for the login name.
+        display: String,
+        /// What it may do.
+        role: AccountRole,
+        /// Its password.
+        #[serde(serialize_with = "reveal")]
+        password: Secret,
+    },
+    /// Another password.
+    Passwd {
+        /// Login name.
+        name: String,
+        /// The new password.
+        #[serde(serialize_with = "reveal")]
+        password: Secret,
+    },
+    /// No logins any more.
+    Disable {
+        /// Login name.
+        name: String,
+    },
+    /// Logins again.
+    Enable {
+        /// Login name.
+        name: String,
+    },
+    /// No account any more.
+    Remove {
+        /// Login name.
+        name: String,
+    },
+}
+
+/// The answer to a `Command`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// To `List`.
+    Accounts {
+        /// By name.
+        accounts: Vec<AccountInfo>,
+    },
+    /// To `Add`.
+    Added {
+        /// The new account.
+        account: AccountInfo,
+    },
+    /// To everything else that was done.
+    Done,
+    /// It was not done.
+    Refused {
+        /// The code.
+        error: String,
+        /// The sentence.
+        detail: String,
+    },
+}
+
+/// Only for the socket above, which no other user can read.
+fn reveal<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(secret.expose())
+}
+
+/// Does what `command` says.
+pub async fn execute(handle: &Handle, command: Command) -> Answer {
+    let done = match command {
+        Command::List => handle
+            .accounts()
+            .await
+            .map(|accounts| Answer::Accounts { accounts }),
+        Command::Add {
+            name,
+            display,
+            role,
+            password,
+        } => handle
+            .add_account(NewAccount {
+                name,
+                display,
+                password,
+                role,
+            })
+            .await
+            .map(|account| Answer::Added { account }),
+        Command::Passwd { name, password } => handle
+            .set_password(name, password)
+            .await
+            .map(|()| Answer::Done),
+        Command::Disable { name } => handle.disable_account(name).await.map(|()| Answer::Done),
+        Command::Enable { name } => handle.enable_account(name).await.map(|()| Answer::Done),
+        Command::Remove { name } => handle.remove_account(name).await.map(|()| Answer::Done),
+    };
+    done.unwrap_or_else(|error| refused(&error))
+}
+
+fn refused(error: &RequestError) -> Answer {
+    Answer::Refused {
+        error: error.code().to_owned(),
+        detail: error.to_string(),
+    }
+}
+
+/// The listening socket; its file is removed when it is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    owner: u32,
+}
+
+impl ControlSocket {
+    /// Listens in `data`, whose lock the caller holds: a socket found there is a dead server's. Needs a tokio runtime.
+    pub fn bind(data: &Path) -> io::Result<Self> {
+        let path = data.join(SOCKET_NAME);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let listener = UnixListener::bind(&path)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let owner = std::fs::metadata(&path)?.uid();
+        Ok(Self {
+            listener,
+            path,
+            owner,
+        })
+    }
+
+    /// Answers until the future is dropped.
+    pub async fn serve(&self, handle: Handle) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "control socket: accept failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            // Between bind and chmod the file's mode was the umask's; who connected then is turned away here.
+            if !stream
+                .peer_cred()
+                .is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
+            {
+                tracing::warn!("control socket: another user's connection refused");
+                continue;
+            }
+            let handle = handle.clone();
+            tokio::spawn(async move {
+                match tokio::time::timeout(EXCHANGE_TIMEOUT, exchange(stream, &handle)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => {
+                        tracing::debug!(%error, "control socket: exchange broken off")
+                    }
+                    Err(_) => tracing::debug!("control socket: exchange timed out"),
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // It may be gone with the whole directory; a socket left behind is harmless either way.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn exchange(mut stream: UnixStream, handle: &Handle) -> io::Result<()> {
+    let (reading, mut writing) = stream.split();
+    let mut line = Vec::new();
+    tokio::io::BufReader::new(reading.take(LINE_BYTES_MAX))
+        .read_until(b'\n', &mut line)
+        .await?;
+    let answer = match serde_json::from_slice::<Command>(&line) {
+        Ok(command) => execute(handle, command).await,
+        Err(error) => refused(&RequestError::Invalid {
+            sentence: format!("not a command of this version: {error}"),
+        }),
+    };
+    line.fill(0); // there may be a password in it
+    let mut answer = serde_json::to_vec(&answer)?;
+    answer.push(b'\n');
+    writing.write_all(&answer).await
+}
+
+/// Asks the server that runs on `data`; `None` if none does. Blocks.
+pub fn ask(data: &Path, command: &Command) -> io::Result<Option<Answer>> {
+    let mut stream = match std::os::unix::net::UnixStream::connect(data.join(SOCKET_NAME)) {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(EXCHANGE_TIMEOUT))?;
+    stream.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    line.fill(0);
+    let mut answer = String::new();
+    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the server closed the connection without an answer",
+        ));
+    }
+    Ok(Some(serde_json::from_str(&answer)?))
+}
