@@ -98,6 +98,15 @@ impl Watermark {
         Ok(())
     }
 
+    /// One that cannot be written, as on a disk that fails.
+    #[cfg(test)]
+    pub(crate) fn read_only(path: &Path) -> Self {
+        Self {
+            file: File::open(path).unwrap(),
+            next_slot: Mutex::new(0),
+        }
+    }
+
     /// Makes what was noted durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use records::FORMAT_VERSION;
 use thiserror::Error;
 
-/// Why the store of a data directory was not opened. Nothing was changed on disk.
+/// Why the store of a data directory was not opened. Nothing that can be read was removed from it.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A file or directory cannot be read or written.

@@ -186,8 +186,13 @@ fn judge(folder: &Path, journals: &[Journal], found: Found) -> Option<Verdict> {
             Tail::Torn { offset } | Tail::Hole { offset, .. } if lacks_known => {
                 return damaged(offset, acknowledged());
             }
-            Tail::Hole { offset, resumes } if each_synced => {
-                return damaged(offset, format!("a whole commit follows at byte {resumes}"));
+            // The later one was begun when the one before it was on disk, or is itself known to be.
+            Tail::Hole {
+                offset,
+                resumes,
+                commit,
+            } if each_synced || commit <= known => {
+                return damaged(offset, format!("commit {commit} follows at byte {resumes}"));
             }
             // Commits that nobody had synced: a power cut may have taken any of their pages.
             Tail::Torn { offset } | Tail::Hole { offset, .. } => {

@@ -92,7 +92,8 @@ impl fmt::Debug for EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the store of a data directory, or makes it. Nothing is changed on disk if it is refused.
+    /// Opens the store of a data directory, or makes it. If it is refused, nothing that can be read was
+    /// removed.
     pub fn open(data_dir: &DataDir, options: OpenOptions) -> Result<Self, StoreError> {
         open::open(data_dir, options)
     }
@@ -261,4 +262,78 @@ impl Drop for PoisonOnDrop<'_> {
 
 fn read_error(error: fjall::Error) -> ReadError {
     ReadError(Arc::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use records::{Millis, key};
+
+    use super::*;
+    use crate::data_dir::Holder;
+    use crate::watermark::Found;
+
+    fn put(value: &str) -> Batch {
+        let write = Write::Put {
+            key: key::meta("a"),
+            value: value.as_bytes().to_vec(),
+        };
+        Batch {
+            preconditions: Vec::new(),
+            writes: vec![write],
+        }
+    }
+
+    #[test]
+    fn a_failed_write_poisons_for_as_long_as_the_store_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).unwrap();
+        let mut store = EmbeddedStore::open(&dir, OpenOptions::default()).unwrap();
+        store.commit(put("1")).unwrap();
+        // With the thread gone nobody else holds what is made to fail.
+        store.syncer.take();
+        let file = folder.path().join("committed");
+        Arc::get_mut(&mut store.shared).unwrap().watermark = Watermark::read_only(&file);
+        assert!(matches!(store.commit(put("2")), Err(CommitError::Write(_))));
+        assert!(matches!(store.commit(put("3")), Err(CommitError::Poisoned)));
+        assert!(CommitError::Poisoned.poisons());
+        drop(store);
+        // What was in doubt turns out to be there; what came after it is not.
+        let store = EmbeddedStore::open(&dir, OpenOptions::default()).unwrap();
+        assert_eq!(
+            store.get(&key::meta("a")).unwrap().as_deref(),
+            Some(&b"2"[..])
+        );
+        store.commit(put("4")).unwrap();
+    }
+
+    #[test]
+    fn the_directory_stays_held_while_a_store_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).unwrap();
+        let store = EmbeddedStore::open(&dir, OpenOptions::default()).unwrap();
+        drop(dir);
+        assert!(DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).is_err());
+        drop(store);
+        assert!(DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).is_ok());
+    }
+
+    #[test]
+    fn an_interval_marks_its_commits_as_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).unwrap();
+        let durability = Durability::Interval(Duration::from_millis(1));
+        let options = OpenOptions {
+            durability,
+            ..OpenOptions::default()
+        };
+        let store = EmbeddedStore::open(&dir, options).unwrap();
+        store.commit(put("1")).unwrap();
+        let expected = Found::Mark(Mark {
+            commit: store.committed(),
+            each_synced: false,
+        });
+        while Watermark::look(&folder.path().join("committed")).unwrap() != expected {
+            std::thread::yield_now();
+        }
+    }
 }

@@ -10,6 +10,9 @@ use super::batch::read_batch;
 /// beyond this is a damaged number, which no checksum covers.
 const SEQNO_GAP_MAX: u64 = 1 << 20;
 
+/// No store gets so far: at a million commits a second it takes nine years. Fjall needs the highest bit for itself.
+const SEQNO_MAX: u64 = 1 << 48;
+
 /// One journal file.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -40,6 +43,8 @@ pub(crate) enum Tail {
         offset: u64,
         /// Where a whole commit begins again.
         resumes: u64,
+        /// The number of that commit.
+        commit: u64,
     },
 }
 
@@ -88,11 +93,12 @@ struct Previous {
 impl Previous {
     /// Whether a batch with these numbers can come next.
     fn precedes(previous: Option<Self>, seqno: u64, commit: u64) -> bool {
-        previous.is_none_or(|previous| {
-            commit == previous.commit + 1
-                && seqno > previous.seqno
-                && seqno - previous.seqno <= SEQNO_GAP_MAX
-        })
+        seqno < SEQNO_MAX
+            && previous.is_none_or(|previous| {
+                commit == previous.commit + 1
+                    && seqno > previous.seqno
+                    && seqno - previous.seqno <= SEQNO_GAP_MAX
+            })
     }
 }
 
@@ -125,13 +131,15 @@ fn scan(bytes: &[u8], commit_key: &[u8], previous: &mut Option<Previous>) -> Sca
         };
     }
     let offset = at as u64;
-    // The broken batch begins at `at`; a whole one behind it begins later and, as fjall numbers them, counts on.
-    let tail = match (at + 1..bytes.len())
-        .find(|begin| is_later_commit(bytes, *begin, commit_key, *previous))
-    {
-        Some(resumes) => Tail::Hole {
+    // From `at` itself on: a whole commit there counts on but has a number of fjall's that cannot follow.
+    let later = (at..bytes.len()).find_map(|begin| {
+        later_commit(bytes, begin, commit_key, *previous).map(|commit| (begin, commit))
+    });
+    let tail = match later {
+        Some((resumes, commit)) => Tail::Hole {
             offset,
             resumes: resumes as u64,
+            commit,
         },
         None => Tail::Torn { offset },
     };
@@ -142,13 +150,13 @@ fn scan(bytes: &[u8], commit_key: &[u8], previous: &mut Option<Previous>) -> Sca
     }
 }
 
-fn is_later_commit(
+fn later_commit(
     bytes: &[u8],
     begin: usize,
     commit_key: &[u8],
     previous: Option<Previous>,
-) -> bool {
-    read_batch(bytes, begin, commit_key)
-        .and_then(|batch| batch.commit)
-        .is_some_and(|commit| previous.is_none_or(|previous| commit > previous.commit))
+) -> Option<u64> {
+    read_batch(bytes, begin, commit_key)?
+        .commit
+        .filter(|commit| previous.is_none_or(|previous| *commit > previous.commit))
 }
