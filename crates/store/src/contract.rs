@@ -37,26 +37,38 @@ pub trait Store: Send + Sync {
     /// atomic as a whole.
     fn delete_range(&self, range: &KeyRange) -> Result<u64, CommitError> {
         let mut deleted = 0;
+        let mut rest = range.clone();
         loop {
-            let slice = Range::forward(range.clone(), DELETE_SLICE_KEYS);
+            let slice = Range::forward(rest, DELETE_SLICE_KEYS);
             let keys = self.keys(&slice).map_err(CommitError::Read)?;
-            let found = keys.len();
-            if found > 0 {
-                let writes = keys
-                    .into_iter()
-                    .map(|key| Write::Delete { key: key.into() })
-                    .collect();
-                self.commit(Batch {
-                    preconditions: Vec::new(),
-                    writes,
-                })?;
-                deleted += found as u64;
-            }
-            if found < DELETE_SLICE_KEYS {
+            let Some(last) = keys.last() else {
+                return Ok(deleted);
+            };
+            let more = keys.len() == DELETE_SLICE_KEYS;
+            // On from behind the last one: what has been deleted still has to be stepped over.
+            rest = KeyRange {
+                from: behind(last),
+                to: slice.to,
+            };
+            deleted += keys.len() as u64;
+            let writes = keys
+                .into_iter()
+                .map(|key| Write::Delete { key: key.into() })
+                .collect();
+            self.commit(Batch {
+                preconditions: Vec::new(),
+                writes,
+            })?;
+            if !more {
                 return Ok(deleted);
             }
         }
     }
+}
+
+/// The first key behind a key: that key and a zero byte.
+pub(crate) fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
 }
 
 /// A stretch of the key space, from one end, up to a number of keys.

@@ -14,7 +14,9 @@ use std::time::Instant;
 use records::{KeyRange, Write};
 use tracing::{debug, error, warn};
 
-use crate::contract::{Batch, CommitError, Precondition, Range, ReadError, Store, check_sizes};
+use crate::contract::{
+    Batch, CommitError, Precondition, Range, ReadError, Store, behind, check_sizes,
+};
 use counters::Counters;
 pub use counters::{COMMIT_TIME_BUCKETS, CommitCounters};
 use queue::{Item, Queue, Work};
@@ -169,6 +171,7 @@ impl CommitterHandle {
     }
 
     /// Deletes every key of the range over the following commits, `TRIM_SLICE_KEYS` with each.
+    /// Deleted keys still have to be stepped over until a compaction, so begin where the trim before ended.
     /// `false` if `TRIMS_MAX` trims are under way or the committer has stopped: ask again later.
     pub fn trim(&self, range: KeyRange) -> bool {
         self.queue.push_trim(range)
@@ -297,8 +300,7 @@ impl Worker {
             Ok(keys) => {
                 let Some(last) = keys.last() else { return };
                 if keys.len() == TRIM_SLICE_KEYS {
-                    // The first key behind the last one is that key and a zero byte.
-                    let from = [last.as_ref(), &[0]].concat();
+                    let from = behind(last);
                     self.queue.continue_trim(KeyRange { from, to: slice.to });
                 }
                 writes.extend(

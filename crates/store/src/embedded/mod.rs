@@ -29,7 +29,7 @@ use syncer::Syncer;
 pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
 
 /// Journals grow to about so much before the tables that hold them up are flushed.
-pub const JOURNAL_BYTES_MAX: u64 = 128 * 1024 * 1024;
+pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// When a commit is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
