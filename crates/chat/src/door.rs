@@ -1,0 +1,371 @@
+//! What enters and leaves the messenger. Data only: whoever holds the shards, the store and the clock feeds inputs,
+//! carries out outputs and runs queries on a thread that may wait for a disk.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use records::{
+    Account, AccountId, AccountName, ConversationId, Dedup, Entry, KeyRange, Millis, Pos, Role,
+    Seq, SessionRef, Write,
+};
+
+use crate::query::Query;
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+
+/// Counts the messenger's appends; they complete in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// The asker's own number for an account command; only given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// A client published under `im/`.
+    Publish(Box<Publish>),
+    /// A session holds a filter under `im/`: it subscribed, or it came back with it.
+    Subscribed {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// The filter, without a `$share/<name>/` prefix.
+        filter: Box<str>,
+        /// Whether the subscription replaced one.
+        existed: bool,
+        /// MQTT 5 retain handling: 0, 1 or 2.
+        retain_handling: u8,
+        /// Whether a persistent session has come back with it.
+        resumed: bool,
+    },
+    /// A session gave up a filter under `im/`.
+    Unsubscribed {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// The filter.
+        filter: Box<str>,
+    },
+    /// A device connected.
+    SessionUp {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// Its client id.
+        device: Arc<str>,
+    },
+    /// A device's connection ended.
+    SessionDown {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+    },
+    /// A device acknowledged a message.
+    Received {
+        /// Its account.
+        account: AccountId,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The message.
+        seq: Seq,
+    },
+    /// A session wants what is stored after a position: comes back as [`Answer::CaughtUp`] of a [`Output::Read`].
+    CatchUp {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// The last position it has.
+        since: Pos,
+    },
+    /// Every append up to this one is on disk.
+    Appended(Ticket),
+    /// A change of accounts or tokens; answered with [`Output::Answered`].
+    Account {
+        /// The asker's number.
+        request: RequestId,
+        /// What is wanted.
+        command: AccountCommand,
+    },
+    /// New limits.
+    Reconfigure(Settings),
+}
+
+/// A publish under `im/`.
+#[derive(Debug)]
+pub struct Publish {
+    /// The publishing session.
+    pub session: SessionRef,
+    /// Its account.
+    pub account: AccountId,
+    /// Its client id.
+    pub device: Arc<str>,
+    /// The whole topic.
+    pub topic: Box<str>,
+    /// The payload.
+    pub payload: Bytes,
+    /// Set when the publish is to be acknowledged; answered with [`Output::Acknowledge`].
+    pub ack: Option<u64>,
+    /// MQTT 5 response topic.
+    pub response_topic: Option<Box<str>>,
+    /// MQTT 5 correlation data.
+    pub correlation: Option<Bytes>,
+    /// Writes that belong in the same commit as whatever this publish appends; if it appends nothing and is
+    /// not refused, they are appended alone. Dropped if it is refused.
+    pub attach: Vec<Write>,
+}
+
+/// A change of accounts or tokens, with secrets already hashed.
+#[derive(Debug)]
+pub enum AccountCommand {
+    /// A new account.
+    Add {
+        /// Login name, checked by the messenger.
+        name: String,
+        /// The name that people see; the login name where it is empty.
+        display: String,
+        /// What it may do.
+        role: Role,
+        /// Argon2 hash as a PHC string; `None` logs in with tokens only.
+        password: Option<String>,
+        /// Refused with [`AccountError::SetupDone`] unless there is no account yet.
+        first: bool,
+    },
+    /// Another password; tokens are revoked and connections closed.
+    SetPassword {
+        /// Login name.
+        name: String,
+        /// Argon2 hash as a PHC string.
+        password: String,
+    },
+    /// Closes an account to logins, or opens it again.
+    SetDisabled {
+        /// Login name.
+        name: String,
+        /// Whether it shall be closed.
+        disabled: bool,
+    },
+    /// Ends an account; what it wrote stays under its name.
+    Remove {
+        /// Login name.
+        name: String,
+    },
+    /// A new token.
+    AddToken {
+        /// Whose.
+        account: AccountId,
+        /// SHA-256 of the token.
+        sha256: [u8; 32],
+        /// What its owner calls it.
+        label: String,
+        /// From when on it opens nothing.
+        expires: Option<Millis>,
+    },
+    /// Ends a token; no error if there is none.
+    RevokeToken {
+        /// SHA-256 of the token.
+        sha256: [u8; 32],
+    },
+}
+
+/// What became of an [`AccountCommand`], once it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountAnswer {
+    /// To `Add`.
+    Added {
+        /// The new account's id.
+        id: AccountId,
+        /// The new account.
+        account: Account,
+    },
+    /// To everything else.
+    Done,
+}
+
+/// Why an [`AccountCommand`] was not carried out. The `Display` form is a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountError {
+    /// The name is taken, or was once.
+    #[error("there is an account named {0} already")]
+    Exists(String),
+    /// No such account.
+    #[error("there is no account named {0}")]
+    NoSuch(String),
+    /// Something breaks a rule; the sentence says what would be right.
+    #[error("{0}")]
+    Invalid(String),
+    /// The last administrator must stay one.
+    #[error("{0} is the only administrator left")]
+    LastAdministrator(String),
+    /// A limit of the server is reached.
+    #[error("{0}")]
+    Limit(String),
+    /// There is an account already.
+    #[error("this server has been set up already")]
+    SetupDone,
+}
+
+/// Something to be done outside.
+#[derive(Debug)]
+pub enum Output {
+    /// Write all of this atomically and durably, then answer [`Input::Appended`].
+    Append {
+        /// Completes in order.
+        ticket: Ticket,
+        /// What to write.
+        writes: Vec<Write>,
+    },
+    /// Deliver to sessions.
+    Deliver(Delivery),
+    /// The word on a publish that asked for one.
+    Acknowledge {
+        /// The publishing session.
+        session: SessionRef,
+        /// The number given in [`Publish::ack`].
+        ack: u64,
+        /// Whether it was accepted.
+        outcome: Result<(), Refusal>,
+    },
+    /// Run this on a thread that may wait for the disk, and carry out what it answers.
+    Read(Query),
+    /// The credentials of an account or token have changed.
+    Credentials(CredentialsChange),
+    /// Close every connection of this account.
+    CloseAccount {
+        /// The account.
+        account: AccountId,
+    },
+    /// What became of an account command.
+    Answered {
+        /// The asker's number.
+        request: RequestId,
+        /// The outcome.
+        outcome: Result<AccountAnswer, AccountError>,
+    },
+    /// These keys are no longer needed; nobody waits for their deletion.
+    Trim(KeyRange),
+}
+
+/// What the doors that check logins must know.
+#[derive(Debug, Clone)]
+pub enum CredentialsChange {
+    /// An account is new or has changed.
+    Account {
+        /// Its id.
+        id: AccountId,
+        /// The whole record.
+        account: Account,
+    },
+    /// A token is new.
+    Token {
+        /// SHA-256 of the token.
+        sha256: [u8; 32],
+        /// Whom it logs in.
+        account: AccountId,
+        /// From when on it opens nothing.
+        expires: Option<Millis>,
+    },
+    /// A token has ended.
+    TokenRevoked {
+        /// SHA-256 of the token.
+        sha256: [u8; 32],
+    },
+}
+
+/// One thing to deliver.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Whom it concerns.
+    pub audience: Audience,
+    /// The packets it consists of, at most four; a session gets those it subscribed to.
+    pub packets: Vec<Packet>,
+    /// Position of a stored entry, which a session can catch up with.
+    pub pos: Option<Pos>,
+    /// The message whose acknowledgement by a device is a receipt.
+    pub receipt: Option<(ConversationId, Seq)>,
+}
+
+/// Whom a delivery concerns.
+#[derive(Debug, Clone)]
+pub enum Audience {
+    /// Every session of these accounts.
+    Accounts(Arc<[AccountId]>),
+    /// One session.
+    Session(SessionRef),
+}
+
+/// One topic and its payload.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Topic name, relative to the session.
+    pub topic: Box<str>,
+    /// The payload.
+    pub payload: Bytes,
+    /// Whether QoS 0 is enough whatever was subscribed (typing, presence).
+    pub live_only: bool,
+    /// MQTT 5 correlation data of an answer.
+    pub correlation: Option<Bytes>,
+}
+
+/// What a [`Query`] comes to.
+#[derive(Debug)]
+pub enum Answer {
+    /// Deliver this.
+    Deliver(Delivery),
+    /// What a session asked for with [`Input::CatchUp`].
+    CaughtUp {
+        /// The session.
+        session: SessionRef,
+        /// Entries after the position it named, in the order of their positions.
+        entries: Vec<Delivery>,
+        /// Everything up to here is contained.
+        upto: Pos,
+        /// Whether more is stored between there and the present.
+        more: bool,
+    },
+}
+
+/// Reads from the store. Inside [`crate::Chat::handle`] only bounded look-ups are made through it; pages are read by queries.
+pub trait Source {
+    /// Entries of a conversation with `from <= pos < to`, ascending, or from the end when `reverse`; at most `limit`.
+    fn entries(
+        &self,
+        conversation: ConversationId,
+        from: Pos,
+        to: Pos,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Unreadable>;
+
+    /// Where a message stands.
+    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable>;
+
+    /// What became of a `mid` in a week (weeks since the epoch).
+    fn mid(&self, week: u32, account: AccountId, mid: &str) -> Result<Option<Dedup>, Unreadable>;
+}
+
+/// The store could not be read; its own log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read")]
+pub struct Unreadable;
+
+/// An account as the outer doors list it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedAccount {
+    /// Its id.
+    pub id: AccountId,
+    /// Login name.
+    pub name: AccountName,
+    /// The name that people see.
+    pub display: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it is closed to logins.
+    pub disabled: bool,
+}

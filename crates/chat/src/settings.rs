@@ -1,0 +1,40 @@
+//! The messenger's limits as numbers; where they come from is the configuration's business.
+
+/// Limits; replaced as a whole when the configuration is reloaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Bytes of one message's text.
+    pub text_bytes_max: usize,
+    /// Bytes of a group's title or a display name.
+    pub title_bytes_max: usize,
+    /// Bytes of the application's own `x`, and of `att`, in a message.
+    pub extension_bytes_max: usize,
+    /// Members of one group.
+    pub group_members_max: usize,
+    /// Conversations of one account.
+    pub conversations_per_account_max: usize,
+    /// Entries in one answer of `history` or `sync`.
+    pub page_entries_max: usize,
+    /// Accounts on this server.
+    pub accounts_max: usize,
+    /// Messages an account may send per second in the long run.
+    pub messages_per_second_max: u32,
+    /// Messages an account may send at once after a pause.
+    pub messages_burst_max: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            text_bytes_max: 64 * 1024,
+            title_bytes_max: 256,
+            extension_bytes_max: 16 * 1024,
+            group_members_max: 10_000,
+            conversations_per_account_max: 10_000,
+            page_entries_max: 200,
+            accounts_max: 1_000_000,
+            messages_per_second_max: 50,
+            messages_burst_max: 200,
+        }
+    }
+}
