@@ -143,6 +143,15 @@ impl<T> Outbound<T> {
         self.unsent += 1;
     }
 
+    /// Gives identifiers from the one after `packet_id` on; only before the first delivery.
+    pub fn start_after(&mut self, packet_id: u16) {
+        assert!(
+            self.is_empty(),
+            "identifiers are chosen before the first delivery"
+        );
+        self.first_id = id_after(packet_id.max(1), 1);
+    }
+
     /// The flight under `packet_id`.
     pub fn flight(&mut self, packet_id: u16) -> Option<&mut Flight<T>> {
         if let Some(index) = self

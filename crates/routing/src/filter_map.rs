@@ -104,6 +104,6 @@ impl FilterId {
 }
 
 /// `+` and `#` are wildcards wherever a valid filter has them.
-fn has_wildcard(filter: &str) -> bool {
+pub(crate) fn has_wildcard(filter: &str) -> bool {
     filter.bytes().any(|byte| byte == b'+' || byte == b'#')
 }

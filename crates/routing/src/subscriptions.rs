@@ -112,6 +112,11 @@ impl SubscriptionIndex {
         changed(before, after)
     }
 
+    /// The id of a filter in use.
+    pub fn id(&self, filter: &str) -> Option<FilterId> {
+        self.filters.find(filter)
+    }
+
     /// A session's subscription to the filter of an id.
     pub fn subscriber(&self, id: FilterId, session: u32) -> Option<&Subscriber> {
         self.filters.value(id)?.find(session)

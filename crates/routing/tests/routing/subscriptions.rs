@@ -1,12 +1,11 @@
 //! The subscription index against a plain list of subscriptions and the naive matcher.
 
-mod naive;
-
 use std::collections::BTreeMap;
 
-use naive::SEEDS;
 use proptest::prelude::*;
 use routing::{FilterId, Interest, Match, Subscriber, SubscriptionIndex};
+
+use crate::naive::{self, SEEDS};
 
 /// Subscriptions by (filter, session).
 type Model = BTreeMap<(String, u32), (FilterId, Subscriber)>;

@@ -1,12 +1,11 @@
 //! The other shards' interest against a plain list of announcements and the naive matcher.
 
-mod naive;
-
 use std::collections::BTreeMap;
 
-use naive::SEEDS;
 use proptest::prelude::*;
 use routing::{Interest, RemoteIndex, RemoteMatch, SHARDS_MAX};
+
+use crate::naive::{self, SEEDS};
 
 fn interest() -> impl Strategy<Value = Interest> {
     prop_oneof![

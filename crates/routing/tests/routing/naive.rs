@@ -31,7 +31,7 @@ fn matches_levels(filter: &[&str], levels: &[&str]) -> bool {
     }
 }
 
-fn level() -> impl Strategy<Value = &'static str> {
+pub(crate) fn level() -> impl Strategy<Value = &'static str> {
     // `é` comes composed and decomposed: the two are different texts.
     prop_oneof![
         5 => Just("a"),

@@ -1,0 +1,367 @@
+//! Acknowledgements in both directions: PUBACK, PUBREC, PUBREL and PUBCOMP, and the resending of what was
+//! under way when a connection broke.
+
+use mqtt_codec::{ReasonCode, Version, ack};
+use mqtt_session::{AckKind, AckOrdinal, FlightState, PubrecOutcome};
+use records::{Millis, Outgoing, OutgoingState, Write, key};
+
+use crate::door::ConnectionId;
+use crate::durable::{Then, stored_number};
+use crate::message::Origin;
+use crate::publish::Fault;
+use crate::session::Held;
+use crate::shard::Shard;
+
+impl Shard {
+    // What we owe.
+
+    /// Whether acknowledgements of this connection wait, so that later ones have to queue behind them.
+    pub(crate) fn owes_acks(&self, id: ConnectionId) -> bool {
+        self.connection(id)
+            .and_then(|connection| connection.publishing.as_ref())
+            .is_some_and(|publishing| !publishing.acks.is_empty())
+    }
+
+    /// An acknowledgement is owed and will be settled later.
+    pub(crate) fn owe(&mut self, id: ConnectionId, kind: AckKind, packet_id: u16) -> AckOrdinal {
+        self.connection_mut(id)
+            .expect("a packet of this connection is being processed")
+            .publishing()
+            .acks
+            .owe(kind, packet_id)
+    }
+
+    /// An owed acknowledgement is known; it and those it held back are sent.
+    pub(crate) fn settle(
+        &mut self,
+        id: ConnectionId,
+        ordinal: AckOrdinal,
+        reason: ReasonCode,
+        sentence: Option<Box<str>>,
+    ) {
+        let Some(publishing) = self
+            .connection_mut(id)
+            .and_then(|connection| connection.publishing.as_mut())
+        else {
+            return;
+        };
+        publishing.acks.settle(ordinal, (reason, sentence));
+        while let Some(ready) = self
+            .connection_mut(id)
+            .and_then(|connection| connection.publishing.as_mut())
+            .and_then(|publishing| publishing.acks.next_ready())
+        {
+            let (reason, sentence) = ready.result;
+            if ready.kind == AckKind::Pubrec && reason.is_error() {
+                self.release_refused(id, ready.packet_id);
+            }
+            self.send_ack(
+                id.slot,
+                ready.kind,
+                ready.packet_id,
+                reason,
+                sentence.as_deref(),
+            );
+        }
+    }
+
+    /// Acknowledges at once, or behind those that are still owed. [3.1.1 MQTT-4.6.0-6]
+    pub(crate) fn acknowledge(
+        &mut self,
+        id: ConnectionId,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+        sentence: Option<Box<str>>,
+    ) {
+        if self.owes_acks(id) {
+            let ordinal = self.owe(id, kind, packet_id);
+            self.settle(id, ordinal, reason, sentence);
+        } else {
+            self.send_ack(id.slot, kind, packet_id, reason, sentence.as_deref());
+        }
+    }
+
+    /// A refused QoS 2 publish frees its identifier. [5 MQTT-4.3.3-9]
+    fn release_refused(&mut self, id: ConnectionId, packet_id: u16) {
+        let session = self
+            .connection(id)
+            .and_then(|connection| connection.session());
+        if let Some(inbound) =
+            session.and_then(|slot| self.sessions[slot as usize].inbound.as_mut())
+        {
+            inbound.release(packet_id);
+        }
+    }
+
+    fn send_ack(
+        &mut self,
+        connection: u32,
+        kind: AckKind,
+        packet_id: u16,
+        reason: ReasonCode,
+        sentence: Option<&str>,
+    ) {
+        let version = self.version(connection);
+        let (reason, sentence) = match version {
+            Version::V5 => (
+                reason,
+                sentence.filter(|_| self.connections[connection].problem_information),
+            ),
+            // Older versions have no word for a refusal: the acknowledgement means that it was received.
+            Version::V31 | Version::V311 => (ReasonCode::SUCCESS, None),
+        };
+        let maximum = self.connections[connection].packet_bytes_max;
+        let out = self.connections.buffer(connection);
+        match kind {
+            AckKind::Puback => {
+                ack::encode_puback(version, packet_id, reason, sentence, maximum, out)
+            }
+            AckKind::Pubrec => {
+                ack::encode_pubrec(version, packet_id, reason, sentence, maximum, out)
+            }
+        }
+    }
+
+    /// PUBREL: the client has heard our PUBREC. The identifier may only be used anew once that is on disk,
+    /// otherwise a crash would take a new message for a repetition. [5 MQTT-4.3.3-11]
+    pub(crate) fn on_pubrel(&mut self, id: ConnectionId, session: u32, packet_id: u16) {
+        let version = self.version(id.slot);
+        let state = &mut self.sessions[session as usize];
+        let known = state
+            .inbound
+            .as_mut()
+            .is_some_and(|inbound| inbound.release(packet_id));
+        let reason = if known {
+            ReasonCode::SUCCESS
+        } else {
+            ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
+        };
+        let mut packet = Vec::new();
+        ack::encode_pubcomp(version, packet_id, reason, &mut packet);
+        match stored_number(state.number).filter(|_| known) {
+            Some(number) => {
+                let forget = Write::Delete {
+                    key: key::incoming(number, packet_id),
+                };
+                self.append(
+                    vec![forget],
+                    Then::Send {
+                        connection: id,
+                        packet,
+                    },
+                );
+            }
+            None => self.connections.buffer(id.slot).extend_from_slice(&packet),
+        }
+    }
+
+    // What is owed to us.
+
+    /// PUBACK.
+    pub(crate) fn on_puback(
+        &mut self,
+        session: u32,
+        packet_id: u16,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let Some(outbound) = self.sessions[session as usize].outbound.as_mut() else {
+            return Ok(());
+        };
+        // An acknowledgement of nothing is a late echo and harmless.
+        let Ok(held) = outbound.puback(packet_id) else {
+            return Ok(());
+        };
+        self.finished(session, &held, now);
+        Ok(())
+    }
+
+    /// PUBREC: exactly-once deliveries of stored messages remember it before PUBREL goes out.
+    pub(crate) fn on_pubrec(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        packet_id: u16,
+        reason: ReasonCode,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let outbound = self.sessions[session as usize].outbound();
+        match outbound.pubrec(packet_id, reason.is_error()) {
+            Ok(PubrecOutcome::Release) => self.release(id, session, packet_id),
+            Ok(PubrecOutcome::Repeat) => {
+                let released = outbound
+                    .flight(packet_id)
+                    .is_some_and(|flight| flight.state == FlightState::AwaitPubcomp);
+                if released {
+                    self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
+                }
+            }
+            Ok(PubrecOutcome::Refused(held)) => {
+                self.forget_outgoing(session, held.origin);
+                self.finished(session, &held, now);
+            }
+            // [3.1.1 MQTT-4.3.3-1]: the peer waits for a PUBREL all the same.
+            Err(_) => {
+                let reason = match self.version(id.slot) {
+                    Version::V5 => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+                    Version::V31 | Version::V311 => ReasonCode::SUCCESS,
+                };
+                self.send_pubrel(id.slot, packet_id, reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, id: ConnectionId, session: u32, packet_id: u16) {
+        let outbound = self.sessions[session as usize].outbound();
+        let Some(origin) = outbound.flight(packet_id).map(|flight| flight.item.origin) else {
+            return;
+        };
+        match self.outgoing_write(session, origin, packet_id, OutgoingState::Released) {
+            Some(write) => {
+                let session = self.sessions[session as usize].reference(self.shard, session);
+                self.append(vec![write], Then::Pubrel { session, packet_id });
+            }
+            None => {
+                self.sessions[session as usize]
+                    .outbound()
+                    .released(packet_id);
+                self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
+            }
+        }
+    }
+
+    /// PUBCOMP.
+    pub(crate) fn on_pubcomp(
+        &mut self,
+        session: u32,
+        packet_id: u16,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let Some(outbound) = self.sessions[session as usize].outbound.as_mut() else {
+            return Ok(());
+        };
+        let Ok(held) = outbound.pubcomp(packet_id) else {
+            return Ok(());
+        };
+        self.finished_exactly_once(session, held.origin);
+        self.finished(session, &held, now);
+        Ok(())
+    }
+
+    /// Until the session's cursor is known to have passed it, a finished exactly-once delivery is remembered
+    /// as done: a crash must not begin it anew. Cursor and deletion go in one commit.
+    fn finished_exactly_once(&mut self, session: u32, origin: Origin) {
+        let Some(stamp) = origin.outgoing_key() else {
+            return;
+        };
+        let Some(number) = stored_number(self.sessions[session as usize].number) else {
+            return;
+        };
+        let value = Outgoing {
+            packet_id: 0,
+            state: OutgoingState::Done,
+        }
+        .encode();
+        let done = Write::Put {
+            key: key::outgoing(number, stamp),
+            value,
+        };
+        self.append(vec![done], Then::Nothing);
+        self.sessions[session as usize].done.push(origin);
+    }
+
+    fn forget_outgoing(&mut self, session: u32, origin: Origin) {
+        if let (Some(number), Some(stamp)) = (
+            stored_number(self.sessions[session as usize].number),
+            origin.outgoing_key(),
+        ) {
+            let forget = Write::Delete {
+                key: key::outgoing(number, stamp),
+            };
+            self.append(vec![forget], Then::Nothing);
+        }
+    }
+
+    fn finished(&mut self, session: u32, held: &Held, now: Millis) {
+        self.chat_received(session, held.origin);
+        self.mark_dirty(session, now);
+        self.pump(session, now);
+    }
+
+    pub(crate) fn send_pubrel(&mut self, connection: u32, packet_id: u16, reason: ReasonCode) {
+        let version = self.version(connection);
+        ack::encode_pubrel(
+            version,
+            packet_id,
+            reason,
+            self.connections.buffer(connection),
+        );
+    }
+
+    // After a reconnect.
+
+    /// Sends again what was under way, in the original order and as far as the window allows.
+    /// [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
+    pub(crate) fn resend(&mut self, slot: u32, now: Millis) {
+        loop {
+            let session = &mut self.sessions[slot as usize];
+            let connection = session.connection;
+            let Some(outbound) = session.outbound.as_mut() else {
+                return;
+            };
+            let window = self.connections[connection]
+                .receive_maximum
+                .min(self.settings.limits.inflight_max);
+            let sent = outbound.len() - outbound.unsent();
+            let full = sent >= usize::from(window)
+                || self.connections[connection].backlog() > self.settings.limits.outgoing_bytes_max;
+            if full || outbound.unsent() == 0 {
+                return;
+            }
+            let Some(flight) = outbound.next_unsent() else {
+                return;
+            };
+            let (packet_id, state) = (flight.packet_id, flight.state);
+            match state {
+                FlightState::AwaitPuback | FlightState::AwaitPubrec => {
+                    let held = flight.item.clone();
+                    self.frames.clear();
+                    // [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
+                    self.send_publish(connection, &held, Some(packet_id), true, now);
+                }
+                // Its PUBREL leaves when the release is on disk.
+                FlightState::Releasing => {}
+                FlightState::AwaitPubcomp => {
+                    self.send_pubrel(connection, packet_id, ReasonCode::SUCCESS)
+                }
+            }
+        }
+    }
+
+    /// Goes on with an exactly-once delivery that had begun before a restart.
+    pub(crate) fn continue_recovered(
+        &mut self,
+        slot: u32,
+        outgoing: Outgoing,
+        held: Held,
+        now: Millis,
+    ) {
+        match outgoing.state {
+            OutgoingState::Done => {
+                self.sessions[slot as usize].done.push(held.origin);
+                self.mark_dirty(slot, now);
+            }
+            OutgoingState::Sent => {
+                let outbound = self.sessions[slot as usize].outbound();
+                outbound.recover(outgoing.packet_id, FlightState::AwaitPubrec, held);
+                self.resend(slot, now);
+            }
+            OutgoingState::Released => {
+                let outbound = self.sessions[slot as usize].outbound();
+                outbound.recover(outgoing.packet_id, FlightState::AwaitPubcomp, held);
+                self.resend(slot, now);
+            }
+        }
+    }
+}

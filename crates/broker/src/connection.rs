@@ -1,0 +1,210 @@
+//! One network connection: how far its handshake has come, what the client said about itself, and the
+//! bytes that wait in either direction. A connection that is idle owns no buffer.
+
+use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
+
+use mqtt_codec::{ReasonCode, Version};
+use mqtt_session::{AckQueue, TopicAliases};
+use slab::Slab;
+
+use crate::connect::PendingConnect;
+use crate::door::ConnectionId;
+
+/// Output buffers kept for the next connection that has something to send.
+const BUFFERS_KEPT: usize = 64;
+/// A buffer larger than this goes back to the allocator.
+const BUFFER_KEPT_BYTES: usize = 64 * 1024;
+
+/// Where a connection stands.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// No CONNECT yet.
+    AwaitConnect,
+    /// CONNECT came; its credentials are being checked.
+    Authenticating(Box<PendingConnect>),
+    /// The session is being stored before CONNACK says that it exists.
+    Storing { session: u32 },
+    /// CONNACK was sent.
+    Open { session: u32 },
+    /// Nothing more is read; what waits is written, then the socket closes.
+    Closing,
+}
+
+/// What an open connection only needs when it publishes.
+#[derive(Debug, Default)]
+pub(crate) struct Publishing {
+    pub(crate) acks: AckQueue<(ReasonCode, Option<Box<str>>)>,
+    pub(crate) aliases: TopicAliases,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) serial: u32,
+    pub(crate) stage: Stage,
+    pub(crate) version: Version,
+    /// Listed for a flush at the end of the turn.
+    pub(crate) touched: bool,
+    /// The socket is not read.
+    pub(crate) paused: bool,
+    /// The client asked for reason strings. [5 MQTT-3.1.2-29]
+    pub(crate) problem_information: bool,
+    /// The server chose the client id, the keep-alive or the session's expiry, and CONNACK says so.
+    pub(crate) assigned_client_id: bool,
+    pub(crate) overrules_keepalive: bool,
+    pub(crate) overrules_expiry: bool,
+    /// Keep-alive in seconds; 0 = none.
+    pub(crate) keepalive_secs: u16,
+    /// The client's Receive Maximum.
+    pub(crate) receive_maximum: u16,
+    /// The client's Maximum Packet Size.
+    pub(crate) packet_bytes_max: u32,
+    /// Second of the shard's clock at which the client was last heard.
+    pub(crate) heard_secs: u32,
+    /// Bytes of `outgoing` that are written.
+    pub(crate) written: u32,
+    pub(crate) outgoing: Vec<u8>,
+    /// The beginning of a packet whose end has not come, or what was not processed yet.
+    pub(crate) partial: Option<Box<Vec<u8>>>,
+    pub(crate) publishing: Option<Box<Publishing>>,
+}
+
+impl Connection {
+    pub(crate) fn new(serial: u32, heard_secs: u32) -> Self {
+        Self {
+            serial,
+            stage: Stage::AwaitConnect,
+            version: Version::V311,
+            touched: false,
+            paused: false,
+            problem_information: true,
+            assigned_client_id: false,
+            overrules_keepalive: false,
+            overrules_expiry: false,
+            keepalive_secs: 0,
+            receive_maximum: u16::MAX,
+            packet_bytes_max: u32::MAX,
+            heard_secs,
+            written: 0,
+            outgoing: Vec::new(),
+            partial: None,
+            publishing: None,
+        }
+    }
+
+    /// Bytes that wait for the socket.
+    pub(crate) fn backlog(&self) -> usize {
+        self.outgoing.len() - self.written as usize
+    }
+
+    /// The session slot of an open connection.
+    pub(crate) fn session(&self) -> Option<u32> {
+        match self.stage {
+            Stage::Open { session } | Stage::Storing { session } => Some(session),
+            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Closing => None,
+        }
+    }
+
+    pub(crate) fn publishing(&mut self) -> &mut Publishing {
+        self.publishing.get_or_insert_default()
+    }
+}
+
+/// The connections of a shard, which of them have something to be written, and spare buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    slots: Slab<Connection>,
+    touched: VecDeque<ConnectionId>,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Connections {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
+        self.slots.insert(connection) as u32
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&Connection> {
+        self.slots.get(slot as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(slot as usize)
+    }
+
+    pub(crate) fn remove(&mut self, slot: u32) -> Connection {
+        self.slots.remove(slot as usize)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
+        self.slots
+            .iter()
+            .map(|(slot, connection)| (slot as u32, connection))
+    }
+
+    /// Lists a connection for a flush at the end of the turn.
+    pub(crate) fn touch(&mut self, slot: u32) {
+        let connection = &mut self.slots[slot as usize];
+        if !connection.touched {
+            connection.touched = true;
+            self.touched.push_back(ConnectionId {
+                slot,
+                serial: connection.serial,
+            });
+        }
+    }
+
+    /// The buffer of a connection, to be appended to; its flush is arranged.
+    pub(crate) fn buffer(&mut self, slot: u32) -> &mut Vec<u8> {
+        self.touch(slot);
+        let connection = &mut self.slots[slot as usize];
+        if connection.outgoing.capacity() == 0
+            && let Some(buffer) = self.buffers.pop()
+        {
+            connection.outgoing = buffer;
+        }
+        &mut connection.outgoing
+    }
+
+    /// The next connection to flush.
+    pub(crate) fn next_touched(&mut self) -> Option<ConnectionId> {
+        while let Some(id) = self.touched.pop_front() {
+            if let Some(connection) = self
+                .get_mut(id.slot)
+                .filter(|known| known.serial == id.serial)
+            {
+                connection.touched = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// Takes the buffer of a connection back when everything in it is written.
+    pub(crate) fn recycle(&mut self, slot: u32) {
+        let connection = &mut self.slots[slot as usize];
+        connection.written = 0;
+        let mut buffer = std::mem::take(&mut connection.outgoing);
+        if self.buffers.len() < BUFFERS_KEPT && buffer.capacity() <= BUFFER_KEPT_BYTES {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+impl Index<u32> for Connections {
+    type Output = Connection;
+
+    fn index(&self, slot: u32) -> &Connection {
+        &self.slots[slot as usize]
+    }
+}
+
+impl IndexMut<u32> for Connections {
+    fn index_mut(&mut self, slot: u32) -> &mut Connection {
+        &mut self.slots[slot as usize]
+    }
+}

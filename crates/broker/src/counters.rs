@@ -1,0 +1,70 @@
+//! What a shard has done, as plain numbers the server turns into metrics.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// Totals since the shard began; each one only grows.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Name and help text of every counter, in the order of [`Counters::values`].
+            pub const NAMES: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),+))),+];
+
+            /// The values, in the order of [`Counters::NAMES`].
+            pub fn values(&self) -> Vec<u64> {
+                vec![$(self.$name),+]
+            }
+        }
+    };
+}
+
+// A macro here saves keeping four lists of the same names in step.
+counters! {
+    /// Connections accepted.
+    connections_accepted,
+    /// Sessions opened by a CONNECT.
+    connects_accepted,
+    /// CONNECTs refused.
+    connects_refused,
+    /// Connections closed because no CONNECT came in time.
+    connect_timeouts,
+    /// Connections closed because the client fell silent.
+    keepalive_timeouts,
+    /// Connections taken over by the same client.
+    takeovers,
+    /// Bytes received.
+    bytes_received,
+    /// Bytes sent.
+    bytes_sent,
+    /// PUBLISH packets received.
+    publishes_received,
+    /// PUBLISH packets sent.
+    publishes_sent,
+    /// Publishes refused by the access list or the contract.
+    publishes_refused,
+    /// Subscriptions refused.
+    subscriptions_refused,
+    /// Packets that were malformed or broke the protocol; each closed its connection.
+    protocol_errors,
+    /// Packets larger than allowed.
+    packets_too_large,
+    /// QoS 0 messages dropped because a consumer was slow.
+    dropped_qos0,
+    /// QoS 1 and 2 messages dropped because a session's queue was full.
+    dropped_queued,
+    /// Messages whose expiry interval passed before delivery.
+    expired,
+    /// Messages not sent because they exceed the client's maximum packet size.
+    dropped_too_large,
+    /// Retained messages refused by a limit.
+    retained_refused,
+    /// Sessions whose expiry interval passed.
+    sessions_expired,
+    /// Sessions refused by a limit.
+    sessions_refused,
+    /// Wills published.
+    wills_published,
+}

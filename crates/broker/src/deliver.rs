@@ -1,0 +1,512 @@
+//! Delivery: from a message and its recipients to bytes in output buffers, or to a place in a session's
+//! bounded queue. One frame per layout is encoded, whatever the number of recipients.
+
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, Version};
+use mqtt_session::FlightState;
+use records::{Millis, SessionRef, Stamp};
+use routing::Match;
+
+use crate::door::{Forwarded, Output};
+use crate::durable::{StoredPublish, Then, stamp_shard};
+use crate::frames::Layout;
+use crate::message::{Message, MessageView, Origin};
+use crate::session::{Held, Identifiers, NO_CONNECTION, StoredDelivery};
+use crate::shard::Shard;
+
+/// Stored messages read at once for one session.
+pub const FETCH_MAX: usize = 256;
+
+/// A message on its way to its recipients.
+pub(crate) struct Publication<'a> {
+    pub(crate) view: MessageView<'a>,
+    /// Owned form, made when the first recipient has to wait.
+    pub(crate) shared: Option<Arc<Message>>,
+    pub(crate) stamp: Option<Stamp>,
+    pub(crate) publisher: SessionRef,
+    pub(crate) now: Millis,
+}
+
+impl Publication<'_> {
+    fn message(&mut self) -> Arc<Message> {
+        let (view, now) = (self.view, self.now);
+        self.shared
+            .get_or_insert_with(|| Arc::new(view.to_message(now)))
+            .clone()
+    }
+}
+
+impl Shard {
+    /// Delivers to the subscribers of this shard.
+    pub(crate) fn deliver_here(&mut self, publication: &mut Publication<'_>) {
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.clear();
+        self.index.collect(publication.view.topic, &mut matches);
+        self.frames.clear();
+        for found in &matches {
+            self.deliver_match(found, publication);
+        }
+        matches.clear();
+        self.matches = matches;
+        if let Some(stamp) = publication.stamp {
+            let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
+            *newest = (*newest).max(stamp);
+        }
+    }
+
+    fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {
+        let slot = found.session;
+        // [5 MQTT-3.8.3-3]
+        if found.no_local()
+            && publication.publisher.shard == self.shard
+            && publication.publisher.slot == slot
+            && self.sessions[slot as usize].serial == publication.publisher.generation
+        {
+            return;
+        }
+        // [3.1.1 MQTT-3.8.4-6] [5 MQTT-3.8.4-8]
+        let granted = QoS::from_bits(found.qos()).unwrap_or(QoS::AtMostOnce);
+        let qos = publication.view.qos.min(granted);
+        // [3.1.1 MQTT-3.3.1-9] [5 MQTT-3.3.1-12] [5 MQTT-3.3.1-13]
+        let retain = found.retain_as_published() && publication.view.retain;
+        if qos == QoS::AtMostOnce {
+            self.deliver_qos0(slot, retain, found.identifiers(), publication);
+        } else {
+            self.deliver_flow(slot, qos, retain, found.identifiers(), publication);
+        }
+    }
+
+    fn deliver_qos0(
+        &mut self,
+        slot: u32,
+        retain: bool,
+        identifiers: &[u32],
+        publication: &mut Publication<'_>,
+    ) {
+        let session = &self.sessions[slot as usize];
+        if session.connection == NO_CONNECTION {
+            return;
+        }
+        let queued = session
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| !waiting.memory.is_empty());
+        let connection = &self.connections[session.connection];
+        if queued || connection.backlog() > self.settings.limits.outgoing_bytes_max {
+            let held = Held {
+                message: publication.message(),
+                qos: QoS::AtMostOnce,
+                retain,
+                origin: Origin::Memory,
+                identifiers: owned(identifiers),
+            };
+            self.hold(slot, held);
+            return;
+        }
+        let layout = Layout {
+            version: connection.version,
+            qos: QoS::AtMostOnce,
+            retain,
+            dup: false,
+            identifiers,
+        };
+        let target = session.connection;
+        self.write_frame(target, publication.view, layout, None, publication.now);
+    }
+
+    fn deliver_flow(
+        &mut self,
+        slot: u32,
+        qos: QoS,
+        retain: bool,
+        identifiers: &[u32],
+        publication: &mut Publication<'_>,
+    ) {
+        let session = &self.sessions[slot as usize];
+        let stored = publication.stamp.filter(|_| session.is_stored());
+        let idle = session
+            .waiting
+            .as_ref()
+            .is_none_or(|waiting| waiting.is_empty());
+        if idle && self.window_open(slot) {
+            let origin = stored.map_or(Origin::Memory, Origin::Queue);
+            let held = Held {
+                message: publication.message(),
+                qos,
+                retain,
+                origin,
+                identifiers: owned(identifiers),
+            };
+            self.begin_delivery(slot, held, publication.now);
+            return;
+        }
+        match stored {
+            Some(stamp) => {
+                let delivery = StoredDelivery {
+                    stamp,
+                    qos,
+                    retain,
+                    identifiers: owned(identifiers),
+                };
+                self.hold_stored(slot, delivery);
+            }
+            None => {
+                let message = publication.message();
+                let held = Held {
+                    message,
+                    qos,
+                    retain,
+                    origin: Origin::Memory,
+                    identifiers: owned(identifiers),
+                };
+                self.hold(slot, held);
+            }
+        }
+    }
+
+    /// Whether a QoS 1 or 2 delivery may begin at once. [5 MQTT-3.3.4-9] [5 MQTT-4.9.0-2]
+    pub(crate) fn window_open(&self, slot: u32) -> bool {
+        let session = &self.sessions[slot as usize];
+        let Some(connection) = self.connections.get(session.connection) else {
+            return false;
+        };
+        if !session.connected()
+            || !matches!(connection.stage, crate::connection::Stage::Open { .. })
+        {
+            return false;
+        }
+        let window = connection
+            .receive_maximum
+            .min(self.settings.limits.inflight_max);
+        connection.backlog() <= self.settings.limits.outgoing_bytes_max
+            && session
+                .outbound
+                .as_ref()
+                .is_none_or(|outbound| outbound.unsent() == 0 && outbound.has_room(window))
+    }
+
+    /// Gives a delivery its packet identifier and sends it; an exactly-once delivery of a stored message is
+    /// remembered on disk first.
+    pub(crate) fn begin_delivery(&mut self, slot: u32, held: Held, now: Millis) {
+        let state = match held.qos {
+            QoS::AtMostOnce => {
+                let connection = self.sessions[slot as usize].connection;
+                self.send_publish(connection, &held, None, false, now);
+                return;
+            }
+            QoS::AtLeastOnce => FlightState::AwaitPuback,
+            QoS::ExactlyOnce => FlightState::AwaitPubrec,
+        };
+        if self.too_large(slot, &held, now) {
+            self.counters.dropped_too_large += 1;
+            return;
+        }
+        let session = &mut self.sessions[slot as usize];
+        let connection = session.connection;
+        let packet_id = session.outbound().begin(state, held.clone());
+        if held.qos == QoS::ExactlyOnce {
+            let sent = records::OutgoingState::Sent;
+            if let Some(write) = self.outgoing_write(slot, held.origin, packet_id, sent) {
+                let session = self.sessions[slot as usize].reference(self.shard, slot);
+                self.append(vec![write], Then::Deliver { session, packet_id });
+                return;
+            }
+        }
+        self.send_publish(connection, &held, Some(packet_id), false, now);
+    }
+
+    /// Encodes one delivery into the connection's buffer. Whoever begins with another message has cleared
+    /// the frame cache.
+    pub(crate) fn send_publish(
+        &mut self,
+        connection: u32,
+        held: &Held,
+        packet_id: Option<u16>,
+        dup: bool,
+        now: Millis,
+    ) {
+        let layout = Layout {
+            version: self.connections[connection].version,
+            qos: held.qos,
+            retain: held.retain,
+            dup,
+            identifiers: held.identifiers.as_deref().unwrap_or(&[]),
+        };
+        self.write_frame(connection, held.message.view(), layout, packet_id, now);
+    }
+
+    fn write_frame(
+        &mut self,
+        connection: u32,
+        view: MessageView<'_>,
+        layout: Layout<'_>,
+        packet_id: Option<u16>,
+        now: Millis,
+    ) {
+        let limit = self.connections[connection].packet_bytes_max as usize;
+        // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
+        if limit != u32::MAX as usize && self.frames.length(view, layout, now) > limit {
+            self.counters.dropped_too_large += 1;
+            return;
+        }
+        let out = self.connections.buffer(connection);
+        self.turn_bytes += self.frames.write(view, layout, packet_id, now, out);
+        self.counters.publishes_sent += 1;
+    }
+
+    fn too_large(&mut self, slot: u32, held: &Held, now: Millis) -> bool {
+        let connection = &self.connections[self.sessions[slot as usize].connection];
+        if connection.packet_bytes_max == u32::MAX {
+            return false;
+        }
+        let limit = connection.packet_bytes_max as usize;
+        let layout = Layout {
+            version: connection.version,
+            qos: held.qos,
+            retain: held.retain,
+            dup: false,
+            identifiers: held.identifiers.as_deref().unwrap_or(&[]),
+        };
+        self.frames.length(held.message.view(), layout, now) > limit
+    }
+
+    // Waiting.
+
+    /// Keeps a delivery in memory, within the session's bound: QoS 0 drops its oldest, QoS 1 and 2 drop the
+    /// oldest of all.
+    pub(crate) fn hold(&mut self, slot: u32, held: Held) {
+        let (messages_max, bytes_max) = (
+            self.settings.limits.queued_messages_max,
+            self.settings.limits.queued_bytes_max,
+        );
+        let waiting = self.sessions[slot as usize].waiting();
+        waiting.push_memory(held);
+        while waiting.memory.len() > messages_max || waiting.memory_bytes > bytes_max {
+            let Some(dropped) = waiting
+                .drop_oldest(false)
+                .or_else(|| waiting.drop_oldest(true))
+            else {
+                break;
+            };
+            if dropped.qos == QoS::AtMostOnce {
+                self.counters.dropped_qos0 += 1;
+            } else {
+                self.counters.dropped_queued += 1;
+            }
+        }
+    }
+
+    pub(crate) fn hold_stored(&mut self, slot: u32, delivery: StoredDelivery) {
+        let limit = self.settings.limits.stored_messages_max;
+        let waiting = self.sessions[slot as usize].waiting();
+        waiting.stored.push_back(delivery);
+        if waiting.stored.len() > limit {
+            waiting.stored.pop_front();
+            if !waiting.fetched.is_empty() {
+                waiting.fetched.pop_front();
+            }
+            self.counters.dropped_queued += 1;
+        }
+    }
+
+    /// Sends what waits, as far as window and buffer allow: first what was under way when the connection
+    /// broke, then what has waited longest.
+    pub(crate) fn pump(&mut self, slot: u32, now: Millis) {
+        if !self.sessions[slot as usize].connected() {
+            return;
+        }
+        self.resend(slot, now);
+        while self.next_waiting(slot, now) {}
+        self.pump_chat(slot, now);
+        self.pump_retained(slot);
+        self.sessions[slot as usize].shed();
+    }
+
+    /// Sends or drops one waiting delivery; false when nothing can be done now.
+    fn next_waiting(&mut self, slot: u32, now: Millis) -> bool {
+        let open = self.window_open(slot);
+        let session = &mut self.sessions[slot as usize];
+        let connection = session.connection;
+        let Some(waiting) = session.waiting.as_mut() else {
+            return false;
+        };
+        if let Some(front) = waiting.memory.front() {
+            let room = open
+                || (front.qos == QoS::AtMostOnce
+                    && self.connections[connection].backlog()
+                        <= self.settings.limits.outgoing_bytes_max);
+            if !room {
+                return false;
+            }
+            let Some(held) = waiting.pop_memory() else {
+                return false;
+            };
+            self.begin_unless_expired(slot, held, now);
+            return true;
+        }
+        if !open || waiting.stored.is_empty() {
+            return false;
+        }
+        let Some((stamp, message)) = waiting.fetched.pop_front() else {
+            self.fetch(slot);
+            return false;
+        };
+        let Some(delivery) = waiting.stored.pop_front() else {
+            return false;
+        };
+        assert_eq!(
+            delivery.stamp, stamp,
+            "messages come back in the order in which they were asked for"
+        );
+        if let Some(message) = message {
+            self.begin_stored(slot, delivery, message, now);
+        }
+        true
+    }
+
+    fn begin_stored(
+        &mut self,
+        slot: u32,
+        delivery: StoredDelivery,
+        message: Arc<Message>,
+        now: Millis,
+    ) {
+        let held = Held {
+            message,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            origin: Origin::Queue(delivery.stamp),
+            identifiers: delivery.identifiers,
+        };
+        let recovered = self.sessions[slot as usize]
+            .waiting()
+            .take_recovered(delivery.stamp);
+        match recovered {
+            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
+            None => self.begin_unless_expired(slot, held, now),
+        }
+    }
+
+    pub(crate) fn begin_unless_expired(&mut self, slot: u32, held: Held, now: Millis) {
+        if held.message.view().expired(now) {
+            self.counters.expired += 1;
+            self.mark_dirty(slot, now);
+            return;
+        }
+        self.frames.clear();
+        self.begin_delivery(slot, held, now);
+    }
+
+    fn fetch(&mut self, slot: u32) {
+        let session = &mut self.sessions[slot as usize];
+        let reference = session.reference(self.shard, slot);
+        let waiting = session.waiting();
+        if std::mem::replace(&mut waiting.fetching, true) {
+            return;
+        }
+        let stamps = waiting
+            .stored
+            .iter()
+            .take(FETCH_MAX)
+            .map(|stored| stored.stamp)
+            .collect();
+        self.output(Output::Fetch {
+            session: reference,
+            stamps,
+        });
+    }
+
+    /// Stored messages have been read.
+    pub(crate) fn fetched(
+        &mut self,
+        reference: SessionRef,
+        messages: Vec<(Stamp, Option<Arc<Message>>)>,
+        now: Millis,
+    ) {
+        let Some(slot) = self.session_slot(reference) else {
+            return;
+        };
+        let waiting = self.sessions[slot as usize].waiting();
+        waiting.fetching = false;
+        // What was dropped for the bound meanwhile is no longer at the front.
+        let Some(front) = waiting.stored.front().map(|stored| stored.stamp) else {
+            return;
+        };
+        waiting.fetched = messages
+            .into_iter()
+            .skip_while(|(stamp, _)| *stamp != front)
+            .collect();
+        self.pump(slot, now);
+    }
+
+    // Other shards.
+
+    /// Delivers a message that has been stored, or need not be: here, to other shards, and to the retained
+    /// store.
+    pub(crate) fn release_publish(&mut self, stored: &StoredPublish, now: Millis) {
+        let mut publication = Publication {
+            view: stored.message.view(),
+            shared: Some(stored.message.clone()),
+            stamp: stored.stamp,
+            publisher: stored.publisher,
+            now,
+        };
+        if let Some(stamp) = stored.retained {
+            self.retain(&stored.message, stamp);
+        }
+        self.deliver_here(&mut publication);
+        self.deliver_elsewhere(&mut publication, stored.retained);
+    }
+
+    /// Sends the message once to every other shard that has use for it.
+    pub(crate) fn deliver_elsewhere(
+        &mut self,
+        publication: &mut Publication<'_>,
+        retained: Option<Stamp>,
+    ) {
+        if self.shards == 1 {
+            return;
+        }
+        let everyone = (u64::MAX >> (64 - u32::from(self.shards))) & !(1 << self.shard);
+        let shards = match retained {
+            Some(_) => everyone,
+            None => self.remote.matches(publication.view.topic).shards & everyone,
+        };
+        if shards != 0 {
+            let forwarded = Arc::new(Forwarded {
+                message: publication.message(),
+                stamp: publication.stamp,
+                retained,
+                clock: self.clock(),
+                publisher: publication.publisher,
+            });
+            self.output(Output::Forward { shards, forwarded });
+        }
+    }
+
+    /// Another shard published.
+    pub(crate) fn forwarded(&mut self, forwarded: &Forwarded, now: Millis) {
+        self.observe(forwarded.clock);
+        if let Some(stamp) = forwarded.retained {
+            self.retain(&forwarded.message, stamp);
+        }
+        let mut publication = Publication {
+            view: forwarded.message.view(),
+            shared: Some(forwarded.message.clone()),
+            stamp: forwarded.stamp,
+            publisher: forwarded.publisher,
+            now,
+        };
+        self.deliver_here(&mut publication);
+    }
+
+    /// The protocol version a connection speaks.
+    pub(crate) fn version(&self, connection: u32) -> Version {
+        self.connections[connection].version
+    }
+}
+
+fn owned(identifiers: &[u32]) -> Identifiers {
+    (!identifiers.is_empty()).then(|| identifiers.into())
+}

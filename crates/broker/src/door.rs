@@ -1,0 +1,298 @@
+//! What enters and leaves a shard. Data only: whoever holds the sockets, the store and the clock feeds
+//! inputs and carries out outputs.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqtt_codec::ReasonCode;
+use records::{AccountId, ConversationId, Pos, Seq, SessionRef, Stamp, Write};
+
+use crate::connect::PendingConnect;
+use crate::message::Message;
+use crate::settings::Settings;
+
+/// A network connection of this shard. The serial tells a reused slot from its predecessor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId {
+    /// Place in the shard's table; fit to be an event token.
+    pub slot: u32,
+    /// Distinguishes the connections that have had this slot.
+    pub serial: u32,
+}
+
+/// Counts a shard's appends; they complete in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Who a client proved to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account, or `None` for an anonymous client.
+    pub account: Option<AccountId>,
+    /// The account's name.
+    pub name: Arc<str>,
+    /// Whether it may use every ordinary topic.
+    pub admin: bool,
+}
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// The answer to [`Output::Authenticate`].
+    Authenticated {
+        /// The connection that asked.
+        connection: ConnectionId,
+        /// Its identity, or the reason code of the refusal.
+        verdict: Result<Identity, ReasonCode>,
+    },
+    /// Every append up to this one is on disk.
+    Appended(Ticket),
+    /// Another shard published.
+    Forwarded(Arc<Forwarded>),
+    /// Another shard's interest in a filter changed.
+    Announced(Announcement),
+    /// The messenger delivers to accounts or to one session.
+    Deliver(Arc<ChatDelivery>),
+    /// What a session asked for with [`Service::CatchUp`].
+    CaughtUp {
+        /// The session that asked.
+        session: SessionRef,
+        /// Stored entries after the position it named, in order.
+        entries: Vec<Arc<ChatDelivery>>,
+        /// Everything up to here is contained.
+        upto: Pos,
+        /// Whether more is stored between the last entry and the present.
+        more: bool,
+    },
+    /// What a session asked for with [`Output::Fetch`], in the order asked; `None` is gone.
+    Fetched {
+        /// The session that asked.
+        session: SessionRef,
+        /// Stamp and message.
+        messages: Vec<(Stamp, Option<Arc<Message>>)>,
+    },
+    /// The messenger's word on a [`Service::Publish`].
+    Acknowledged {
+        /// The publishing session.
+        session: SessionRef,
+        /// The number given in [`ChatPublish::ack`].
+        ack: u64,
+        /// Reason code and sentence of a refusal.
+        outcome: Result<(), (ReasonCode, Box<str>)>,
+    },
+    /// The account was disabled, removed, or changed its password: its connections are closed.
+    CloseAccount {
+        /// The account.
+        account: AccountId,
+        /// Why.
+        reason: ReasonCode,
+    },
+    /// A new configuration.
+    Reconfigure(Arc<Settings>),
+    /// The server is going down: every client is told and disconnected.
+    Shutdown,
+}
+
+/// Something to be done outside.
+#[derive(Debug)]
+pub enum Output {
+    /// Bytes wait for this connection: write them, then say so with `wrote`.
+    Flush(ConnectionId),
+    /// Write what waits, then close.
+    Close(ConnectionId),
+    /// Read from this connection again.
+    Resume(ConnectionId),
+    /// Is this who it says it is? Answer with [`Input::Authenticated`].
+    Authenticate(Box<AuthenticationRequest>),
+    /// The session of this connection lives on another shard: move the socket there.
+    HandOver {
+        /// The connection, which is forgotten here.
+        connection: ConnectionId,
+        /// The shard that owns the session.
+        shard: u16,
+        /// What the other shard has to know.
+        pending: Box<PendingConnect>,
+    },
+    /// Write all of this atomically and durably, then answer [`Input::Appended`].
+    Append {
+        /// Completes in order.
+        ticket: Ticket,
+        /// What to write.
+        writes: Vec<Write>,
+    },
+    /// Another shard has subscribers, or keeps retained messages too.
+    Forward {
+        /// Bit mask of the shards concerned.
+        shards: u64,
+        /// What they get.
+        forwarded: Arc<Forwarded>,
+    },
+    /// Tell every other shard.
+    Announce(Announcement),
+    /// For the messenger.
+    Service(Service),
+    /// Read these stored messages. Answer with [`Input::Fetched`].
+    Fetch {
+        /// Who waits for them.
+        session: SessionRef,
+        /// At most [`crate::FETCH_MAX`].
+        stamps: Vec<Stamp>,
+    },
+}
+
+/// Credentials of a CONNECT.
+pub struct AuthenticationRequest {
+    /// The connection that waits.
+    pub connection: ConnectionId,
+    /// User name.
+    pub username: Box<str>,
+    /// Password, if one was sent.
+    pub password: Option<Box<[u8]>>,
+}
+
+impl std::fmt::Debug for AuthenticationRequest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("AuthenticationRequest")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A publish that crosses to other shards, once each.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// The message.
+    pub message: Arc<Message>,
+    /// Its key in the queue table when it is stored.
+    pub stamp: Option<Stamp>,
+    /// Orders retained messages of one topic; set when the message is to be retained.
+    pub retained: Option<Stamp>,
+    /// The clock of the shard that sends.
+    pub clock: Stamp,
+    /// Who published.
+    pub publisher: SessionRef,
+}
+
+/// A change in what one shard wants to hear about.
+#[derive(Debug, Clone)]
+pub struct Announcement {
+    /// The shard that speaks.
+    pub shard: u16,
+    /// The filter.
+    pub filter: Arc<str>,
+    /// Whether it has subscribers for it, and durable ones.
+    pub interest: routing::Interest,
+    /// The clock of the shard that speaks.
+    pub clock: Stamp,
+}
+
+/// What the shard asks of the messenger.
+#[derive(Debug)]
+pub enum Service {
+    /// A client published under `im/`.
+    Publish(Box<ChatPublish>),
+    /// A session of an account subscribed under `im/`.
+    Subscribed {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// The filter.
+        filter: Box<str>,
+        /// Whether the subscription replaced one.
+        existed: bool,
+        /// MQTT 5 retain handling.
+        retain_handling: u8,
+        /// Not a SUBSCRIBE: a stored session that holds the filter has connected again.
+        resumed: bool,
+    },
+    /// A session of an account unsubscribed under `im/`.
+    Unsubscribed {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// The filter.
+        filter: Box<str>,
+    },
+    /// A device connected.
+    SessionUp {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// Its client id.
+        device: Arc<str>,
+    },
+    /// A device's connection ended.
+    SessionDown {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+    },
+    /// A device acknowledged a message.
+    Received {
+        /// Its account.
+        account: AccountId,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The message.
+        seq: Seq,
+    },
+    /// A session wants what is stored after a position. Answer with [`Input::CaughtUp`].
+    CatchUp {
+        /// The session.
+        session: SessionRef,
+        /// Its account.
+        account: AccountId,
+        /// The last position it has.
+        since: Pos,
+    },
+}
+
+/// A publish for the messenger.
+#[derive(Debug)]
+pub struct ChatPublish {
+    /// The publishing session.
+    pub session: SessionRef,
+    /// Its account.
+    pub account: AccountId,
+    /// Its client id.
+    pub device: Arc<str>,
+    /// The whole topic.
+    pub topic: Box<str>,
+    /// The payload.
+    pub payload: Bytes,
+    /// Set when the publish is to be acknowledged; answered with [`Input::Acknowledged`].
+    pub ack: Option<u64>,
+    /// MQTT 5 response topic.
+    pub response_topic: Option<Box<str>>,
+    /// MQTT 5 correlation data.
+    pub correlation: Option<Bytes>,
+    /// Writes that belong in the same commit as the message.
+    pub attach: Vec<Write>,
+}
+
+/// One thing the messenger delivers.
+#[derive(Debug)]
+pub struct ChatDelivery {
+    /// Whom it concerns.
+    pub audience: Audience,
+    /// The packets it consists of; a session gets those it subscribed to.
+    pub packets: Vec<Arc<Message>>,
+    /// Position of a stored entry, which a session can catch up with.
+    pub pos: Option<Pos>,
+    /// The message whose acknowledgement by a device is a receipt.
+    pub receipt: Option<(ConversationId, Seq)>,
+}
+
+/// Whom a delivery concerns.
+#[derive(Debug)]
+pub enum Audience {
+    /// Every session of these accounts.
+    Accounts(Arc<[AccountId]>),
+    /// One session.
+    Session(SessionRef),
+}

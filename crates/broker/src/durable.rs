@@ -1,0 +1,369 @@
+//! What a shard writes to disk and what waits for it. An append is the only step back in the walk of a
+//! message: whatever it holds up goes on in [`Shard::appended`], in the order of the appends.
+
+use std::sync::Arc;
+
+use mqtt_codec::ReasonCode;
+use mqtt_session::{AckOrdinal, FlightState};
+use records::{
+    AccountId, Millis, Outgoing, OutgoingState, SessionNumber, SessionRef, Stamp, Write, key,
+};
+
+use crate::door::{ConnectionId, Ticket};
+use crate::message::{Message, Origin};
+use crate::session::{NEVER, Session};
+use crate::shard::Shard;
+
+/// How often changed cursors are written; a crash repeats at most this much of QoS 1.
+const CURSOR_INTERVAL_MS: u64 = 1000;
+/// Distance of two neighbouring stamps of one shard.
+const STAMP_STEP: u64 = 1 << 8;
+
+/// Something that waits for the disk.
+#[derive(Debug)]
+pub(crate) struct PendingAppend {
+    pub(crate) ticket: Ticket,
+    pub(crate) then: Then,
+}
+
+/// What happens once it is there.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// Nothing waits.
+    Nothing,
+    /// The session exists: say so.
+    Connack {
+        connection: ConnectionId,
+        present: bool,
+    },
+    /// The subscriptions exist: say so.
+    Send {
+        connection: ConnectionId,
+        packet: Vec<u8>,
+    },
+    /// The message is safe: deliver and acknowledge it.
+    Publish(Box<StoredPublish>),
+    /// PUBREC is remembered: PUBREL may go.
+    Pubrel { session: SessionRef, packet_id: u16 },
+    /// The packet identifier of an exactly-once delivery is remembered: PUBLISH may go.
+    Deliver { session: SessionRef, packet_id: u16 },
+}
+
+/// A publish that waits for the disk.
+#[derive(Debug)]
+pub(crate) struct StoredPublish {
+    pub(crate) message: Arc<Message>,
+    /// Key in the queue table, if it was written there.
+    pub(crate) stamp: Option<Stamp>,
+    /// Set when the message is to be retained.
+    pub(crate) retained: Option<Stamp>,
+    pub(crate) publisher: SessionRef,
+    pub(crate) ack: Option<(ConnectionId, AckOrdinal)>,
+}
+
+impl Shard {
+    /// Every append up to `upto` is on disk.
+    pub(crate) fn appended(&mut self, upto: Ticket, now: Millis) {
+        while self
+            .appends
+            .front()
+            .is_some_and(|append| append.ticket <= upto)
+        {
+            let Some(append) = self.appends.pop_front() else {
+                break;
+            };
+            self.go_on(append.then, now);
+        }
+        self.wake_stalled(now);
+    }
+
+    fn go_on(&mut self, then: Then, now: Millis) {
+        match then {
+            Then::Nothing => {}
+            Then::Connack {
+                connection,
+                present,
+            } => self.connected(connection, present, now),
+            Then::Send { connection, packet } => {
+                if self
+                    .connection(connection)
+                    .is_some_and(|open| open.session().is_some())
+                {
+                    self.connections
+                        .buffer(connection.slot)
+                        .extend_from_slice(&packet);
+                }
+            }
+            Then::Publish(stored) => {
+                self.release_publish(&stored, now);
+                if let Some((connection, ordinal)) = stored.ack {
+                    self.settle(connection, ordinal, ReasonCode::SUCCESS, None);
+                }
+            }
+            Then::Pubrel { session, packet_id } => self.send_stored_pubrel(session, packet_id),
+            Then::Deliver { session, packet_id } => {
+                self.send_stored_publish(session, packet_id, now)
+            }
+        }
+    }
+
+    /// Whether publishers have to wait because too much is on its way to the disk or the messenger.
+    pub(crate) fn congested(&self) -> bool {
+        self.appends.len() + self.chat_publishes >= self.settings.limits.appends_max
+    }
+
+    /// Stops reading a publisher until the disk has caught up.
+    pub(crate) fn stall(&mut self, id: ConnectionId) {
+        self.pause(id);
+        self.stalled.push(id);
+    }
+
+    pub(crate) fn wake_stalled(&mut self, now: Millis) {
+        if self.stalled.is_empty()
+            || self.appends.len() + self.chat_publishes > self.settings.limits.appends_max / 2
+        {
+            return;
+        }
+        for id in std::mem::take(&mut self.stalled) {
+            self.resume(id, now);
+        }
+    }
+
+    // Sessions.
+
+    /// The record of a stored session as it stands.
+    pub(crate) fn session_write(&self, slot: u32) -> Write {
+        let session = &self.sessions[slot as usize];
+        let record = records::Session {
+            number: session.number,
+            expiry_secs: session.expiry_secs,
+            disconnected_at: session.disconnected_at,
+            chat_cursor: chat_cursor(session, self.latest_pos),
+            queue_cursors: self.queue_cursors(session),
+            protocol_level: 0,
+        };
+        Write::Put {
+            key: session_key(session),
+            value: record.encode(),
+        }
+    }
+
+    /// Per shard of origin, the newest stored message below which this session has nothing to do. Stamps of
+    /// one shard arrive in order, those of different shards do not, hence one cursor for each.
+    fn queue_cursors(&self, session: &Session) -> Vec<Stamp> {
+        let mut cursors = self.routed.clone();
+        let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
+        let begun = flights.filter_map(|flight| match flight.item.origin {
+            Origin::Queue(stamp) => Some(stamp),
+            Origin::Memory | Origin::Chat { .. } => None,
+        });
+        let waiting = session
+            .waiting
+            .iter()
+            .flat_map(|waiting| waiting.stored.iter().map(|stored| stored.stamp));
+        for stamp in begun.chain(waiting) {
+            let origin = usize::from(stamp_shard(stamp));
+            if let Some(cursor) = cursors.get_mut(origin) {
+                *cursor = (*cursor).min(Stamp::new(stamp.value() - STAMP_STEP));
+            }
+        }
+        cursors.retain(|cursor| *cursor != Stamp::ZERO);
+        cursors
+    }
+
+    /// Notes that a session's cursors have moved.
+    pub(crate) fn mark_dirty(&mut self, slot: u32, now: Millis) {
+        let session = &mut self.sessions[slot as usize];
+        if session.dirty || !session.is_stored() {
+            return;
+        }
+        session.dirty = true;
+        self.dirty.push(slot);
+        self.cursors_due
+            .get_or_insert(now.saturating_add(CURSOR_INTERVAL_MS));
+    }
+
+    /// Writes the cursors of all sessions whose flow has moved; nobody waits for it.
+    pub(crate) fn store_cursors(&mut self, _now: Millis) {
+        self.cursors_due = None;
+        let mut writes = Vec::with_capacity(self.dirty.len());
+        for slot in std::mem::take(&mut self.dirty) {
+            let Some(session) = self.sessions.get_mut(slot as usize) else {
+                continue;
+            };
+            if std::mem::take(&mut session.dirty) && session.is_stored() {
+                writes.push(self.session_write(slot));
+                self.forget_done(slot, &mut writes);
+            }
+        }
+        if !writes.is_empty() {
+            self.append(writes, Then::Nothing);
+        }
+    }
+
+    /// Finished exactly-once deliveries need no memory once the cursors written beside have passed them.
+    fn forget_done(&mut self, slot: u32, writes: &mut Vec<Write>) {
+        let session = &self.sessions[slot as usize];
+        if session.done.is_empty() {
+            return;
+        }
+        let queue_cursors = self.queue_cursors(session);
+        let chat_cursor = chat_cursor(session, self.latest_pos);
+        let number = session.number;
+        self.sessions[slot as usize].done.retain(|origin| {
+            let passed = match origin {
+                Origin::Memory => true,
+                Origin::Queue(stamp) => queue_cursors
+                    .iter()
+                    .any(|cursor| stamp_shard(*cursor) == stamp_shard(*stamp) && cursor >= stamp),
+                Origin::Chat { pos, .. } => *pos <= chat_cursor,
+            };
+            if let (true, Some(stamp)) = (passed, origin.outgoing_key()) {
+                writes.push(Write::Delete {
+                    key: key::outgoing(number, stamp),
+                });
+            }
+            !passed
+        });
+    }
+
+    /// Everything the store knows of a session that has ended.
+    pub(crate) fn session_deletes(&self, session: &Session) -> Vec<Write> {
+        let mut writes = vec![Write::Delete {
+            key: session_key(session),
+        }];
+        let number = session.number;
+        for filter in self.filters_of(session) {
+            writes.push(Write::Delete {
+                key: key::subscription(number, &filter),
+            });
+        }
+        for packet_id in session
+            .inbound
+            .iter()
+            .flat_map(|inbound| inbound.packet_ids())
+        {
+            writes.push(Write::Delete {
+                key: key::incoming(number, *packet_id),
+            });
+        }
+        for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
+            if let Some(stamp) = flight.item.origin.outgoing_key() {
+                writes.push(Write::Delete {
+                    key: key::outgoing(number, stamp),
+                });
+            }
+        }
+        for stamp in session
+            .done
+            .iter()
+            .filter_map(|origin| origin.outgoing_key())
+        {
+            writes.push(Write::Delete {
+                key: key::outgoing(number, stamp),
+            });
+        }
+        for (stamp, _) in session
+            .waiting
+            .iter()
+            .flat_map(|waiting| &waiting.recovered)
+        {
+            writes.push(Write::Delete {
+                key: key::outgoing(number, *stamp),
+            });
+        }
+        writes
+    }
+
+    // Exactly-once deliveries.
+
+    /// Remembers an exactly-once delivery before it begins: after a crash it goes on under the same
+    /// identifier instead of beginning again.
+    pub(crate) fn outgoing_write(
+        &self,
+        slot: u32,
+        origin: Origin,
+        packet_id: u16,
+        state: OutgoingState,
+    ) -> Option<Write> {
+        let session = &self.sessions[slot as usize];
+        let stamp = origin.outgoing_key().filter(|_| session.is_stored())?;
+        let value = Outgoing { packet_id, state }.encode();
+        Some(Write::Put {
+            key: key::outgoing(session.number, stamp),
+            value,
+        })
+    }
+
+    fn send_stored_pubrel(&mut self, reference: SessionRef, packet_id: u16) {
+        let Some(slot) = self.session_slot(reference) else {
+            return;
+        };
+        let session = &mut self.sessions[slot as usize];
+        let released = session
+            .outbound
+            .as_mut()
+            .is_some_and(|outbound| outbound.released(packet_id));
+        if released && session.connected() {
+            let connection = session.connection;
+            self.send_pubrel(connection, packet_id, ReasonCode::SUCCESS);
+        }
+    }
+
+    fn send_stored_publish(&mut self, reference: SessionRef, packet_id: u16, now: Millis) {
+        let Some(slot) = self.session_slot(reference) else {
+            return;
+        };
+        let session = &mut self.sessions[slot as usize];
+        let (connection, connected) = (session.connection, session.connected());
+        let Some(flight) = session
+            .outbound
+            .as_mut()
+            .and_then(|outbound| outbound.flight(packet_id))
+        else {
+            return;
+        };
+        if !connected || flight.state != FlightState::AwaitPubrec || !flight.sent {
+            return;
+        }
+        let held = flight.item.clone();
+        self.frames.clear();
+        self.send_publish(connection, &held, Some(packet_id), false, now);
+    }
+}
+
+/// The shard that gave a stamp.
+pub(crate) fn stamp_shard(stamp: Stamp) -> u16 {
+    (stamp.value() & 0xFF) as u16
+}
+
+/// The key of a session's record.
+pub(crate) fn session_key(session: &Session) -> Vec<u8> {
+    key::session(
+        session.account.unwrap_or(AccountId::ZERO),
+        &session.client_id,
+    )
+}
+
+fn chat_cursor(session: &Session, latest: records::Pos) -> records::Pos {
+    let Some(chat) = &session.chat else {
+        return latest;
+    };
+    let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
+    let begun = flights.filter_map(|flight| match flight.item.origin {
+        Origin::Chat { pos, .. } => Some(records::Pos::new(pos.value().saturating_sub(1))),
+        Origin::Memory | Origin::Queue(_) => None,
+    });
+    begun.fold(chat.sent, records::Pos::min)
+}
+
+/// When a session that lost its connection at `at` ends; `None` is never.
+pub(crate) fn expiry_time(expiry_secs: u32, max_secs: u32, at: Millis) -> Option<Millis> {
+    let secs = expiry_secs.min(max_secs);
+    (secs != NEVER).then(|| at.saturating_add(u64::from(secs) * 1000))
+}
+
+/// Whether a session number stands for a stored session.
+pub(crate) fn stored_number(number: SessionNumber) -> Option<SessionNumber> {
+    (number != SessionNumber::ZERO).then_some(number)
+}

@@ -1,0 +1,118 @@
+//! Encodes a message once for all recipients that get the same bytes: one frame per (protocol family, QoS,
+//! RETAIN); recipients differ in the packet identifier only, which is patched into each copy.
+
+use mqtt_codec::{QoS, Version, publish};
+use records::Millis;
+
+use crate::message::MessageView;
+
+const LAYOUTS: usize = 16;
+
+/// Frames of the message at hand; the buffers are kept from message to message.
+#[derive(Debug, Default)]
+pub(crate) struct FrameCache {
+    frames: [Frame; LAYOUTS],
+    built: u16,
+}
+
+#[derive(Debug, Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    packet_id_at: Option<usize>,
+}
+
+/// How one recipient gets a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    pub(crate) version: Version,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) dup: bool,
+    pub(crate) identifiers: &'a [u32],
+}
+
+impl FrameCache {
+    /// Forgets the last message.
+    pub(crate) fn clear(&mut self) {
+        self.built = 0;
+    }
+
+    /// Appends the message's frame to `out` under `packet_id` and returns its length.
+    pub(crate) fn write(
+        &mut self,
+        message: MessageView<'_>,
+        layout: Layout<'_>,
+        packet_id: Option<u16>,
+        now: Millis,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let start = out.len();
+        if layout.dup || !layout.identifiers.is_empty() {
+            encode(message, layout, packet_id, now, out);
+            return out.len() - start;
+        }
+        let frame = self.frame(message, layout, now);
+        out.extend_from_slice(&frame.bytes);
+        if let (Some(at), Some(id)) = (frame.packet_id_at, packet_id) {
+            out[start + at..start + at + 2].copy_from_slice(&id.to_be_bytes());
+        }
+        out.len() - start
+    }
+
+    /// Bytes the message takes for such a recipient. [5 MQTT-3.1.2-24]
+    pub(crate) fn length(
+        &mut self,
+        message: MessageView<'_>,
+        layout: Layout<'_>,
+        now: Millis,
+    ) -> usize {
+        const IDENTIFIER_BYTES_MAX: usize = 5;
+        self.frame(message, layout, now).bytes.len()
+            + layout.identifiers.len() * IDENTIFIER_BYTES_MAX
+    }
+
+    fn frame(&mut self, message: MessageView<'_>, layout: Layout<'_>, now: Millis) -> &Frame {
+        let index = (usize::from(layout.version == Version::V5) << 3)
+            | ((layout.qos as usize) << 1)
+            | usize::from(layout.retain);
+        let frame = &mut self.frames[index];
+        if self.built & (1 << index) == 0 {
+            self.built |= 1 << index;
+            frame.bytes.clear();
+            let plain = Layout {
+                dup: false,
+                identifiers: &[],
+                ..layout
+            };
+            let placeholder = (layout.qos != QoS::AtMostOnce).then_some(1);
+            frame.packet_id_at = encode(message, plain, placeholder, now, &mut frame.bytes);
+        }
+        frame
+    }
+}
+
+fn encode(
+    message: MessageView<'_>,
+    layout: Layout<'_>,
+    packet_id: Option<u16>,
+    now: Millis,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
+    // [5 MQTT-3.3.2-6]: what is left of the interval, rounded up so that a live message never shows zero.
+    let expiry = message.expires_at.map(|at| {
+        let left = at.value().saturating_sub(now.value()).div_ceil(1000).max(1);
+        u32::try_from(left).unwrap_or(u32::MAX)
+    });
+    let head = publish::PublishHead {
+        dup: layout.dup,
+        qos: layout.qos,
+        retain: layout.retain,
+        topic: message.topic,
+        packet_id,
+        expiry,
+        alias: None,
+        subscription_identifiers: layout.identifiers,
+        forwarded: message.properties,
+    };
+    publish::encode(layout.version, head, message.payload, out).packet_id_at
+}

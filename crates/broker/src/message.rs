@@ -1,0 +1,161 @@
+//! A message on its way through a shard: borrowed from the packet it came in while it can be, owned and
+//! shared once it has to wait. It knows no recipients.
+
+use bytes::Bytes;
+use mqtt_codec::QoS;
+use records::{ConversationId, Millis, Pos, QueuedMessage, Seq, SessionNumber, Stamp};
+
+/// What is delivered, borrowed from wherever it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MessageView<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    /// Properties forwarded unaltered, in wire form. [5 MQTT-3.3.2-4] [5 MQTT-3.3.2-17]
+    pub(crate) properties: &'a [u8],
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) expires_at: Option<Millis>,
+}
+
+/// A message that waits or travels between shards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Topic name.
+    pub topic: Box<str>,
+    /// Application message.
+    pub payload: Bytes,
+    /// Properties forwarded unaltered, in MQTT 5 wire form without their length.
+    pub properties: Bytes,
+    /// Quality of service it was published with.
+    pub qos: QoS,
+    /// RETAIN as published.
+    pub retain: bool,
+    /// When it must no longer be delivered.
+    pub expires_at: Option<Millis>,
+    /// When it was received.
+    pub at: Millis,
+}
+
+impl Message {
+    /// Stands for a message whose exactly-once delivery is past its PUBLISH: it is never sent again.
+    pub(crate) fn released() -> Self {
+        Self {
+            topic: Box::default(),
+            payload: Bytes::new(),
+            properties: Bytes::new(),
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            expires_at: None,
+            at: Millis::ZERO,
+        }
+    }
+
+    pub(crate) fn view(&self) -> MessageView<'_> {
+        MessageView {
+            topic: &self.topic,
+            payload: &self.payload,
+            properties: &self.properties,
+            qos: self.qos,
+            retain: self.retain,
+            expires_at: self.expires_at,
+        }
+    }
+
+    /// Bytes it keeps in memory, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        size_of::<Self>() + self.topic.len() + self.payload.len() + self.properties.len()
+    }
+
+    /// The form in which it is stored.
+    pub fn to_record(&self, publisher: Option<SessionNumber>) -> QueuedMessage {
+        QueuedMessage {
+            publisher,
+            topic: self.topic.clone(),
+            payload: self.payload.clone(),
+            qos: self.qos as u8,
+            retain: self.retain,
+            properties: self.properties.clone(),
+            expires_at: self.expires_at,
+            at: self.at,
+        }
+    }
+
+    /// Back from the stored form.
+    pub fn from_record(record: QueuedMessage) -> Self {
+        Self {
+            topic: record.topic,
+            payload: record.payload,
+            properties: record.properties,
+            qos: QoS::from_bits(record.qos).unwrap_or(QoS::AtLeastOnce),
+            retain: record.retain,
+            expires_at: record.expires_at,
+            at: record.at,
+        }
+    }
+}
+
+impl MessageView<'_> {
+    pub(crate) fn to_message(self, at: Millis) -> Message {
+        Message {
+            topic: self.topic.into(),
+            payload: Bytes::copy_from_slice(self.payload),
+            properties: Bytes::copy_from_slice(self.properties),
+            qos: self.qos,
+            retain: self.retain,
+            expires_at: self.expires_at,
+            at,
+        }
+    }
+
+    /// Whether its time is over. [5 MQTT-3.3.2-5]
+    pub(crate) fn expired(&self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// Where a waiting delivery comes from, which decides what its acknowledgement means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Only in memory.
+    Memory,
+    /// In the queue table.
+    Queue(Stamp),
+    /// An entry of a conversation.
+    Chat {
+        pos: Pos,
+        part: u8,
+        receipt: Option<(ConversationId, Seq)>,
+    },
+}
+
+/// Marks the key of a conversation's entry; no stamp reaches this bit before the year 3000.
+const CHAT_KEY: u64 = 1 << 63;
+/// Bits of such a key that say which packet of the entry it is.
+const PART_BITS: u32 = 2;
+
+impl Origin {
+    /// The key under which an exactly-once delivery of it is remembered, unless it is only in memory.
+    pub(crate) fn outgoing_key(self) -> Option<Stamp> {
+        match self {
+            Self::Memory => None,
+            Self::Queue(stamp) => Some(stamp),
+            Self::Chat { pos, part, .. } => Some(Stamp::new(
+                CHAT_KEY | (pos.value() << PART_BITS) | u64::from(part),
+            )),
+        }
+    }
+
+    /// Back from the key; a receipt is not remembered in it.
+    pub(crate) fn from_outgoing_key(key: Stamp) -> Self {
+        if key.value() & CHAT_KEY == 0 {
+            return Self::Queue(key);
+        }
+        let rest = key.value() & !CHAT_KEY;
+        let part = (rest & ((1 << PART_BITS) - 1)) as u8;
+        Self::Chat {
+            pos: Pos::new(rest >> PART_BITS),
+            part,
+            receipt: None,
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! A session's part in the messenger: which of its subscriptions under `im/` a delivery meets, and how a
+//! session that cannot keep up, or was away, gets the same entries from the store. What is delivered is
+//! the messenger's business; `im/` topics are relative to the session and never enter the shard's index.
+
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, ReasonCode, topic};
+use records::{AccountId, Millis, Pos, SessionRef};
+
+use crate::door::{Audience, ChatDelivery, ChatPublish, Output, Service};
+use crate::message::{Message, Origin};
+use crate::session::{ChatFilter, ChatInterest, ChatMode, Held, Session};
+use crate::shard::Shard;
+
+/// First level of the messenger's tree.
+pub(crate) const TREE: &str = "im";
+
+/// Whether a topic or filter belongs to the messenger: its first level is literally `im`.
+pub(crate) fn is_chat(topic: &str) -> bool {
+    topic
+        .strip_prefix(TREE)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Shard {
+    /// The messenger delivers.
+    pub(crate) fn deliver_chat(&mut self, delivery: &Arc<ChatDelivery>, now: Millis) {
+        if let Some(pos) = delivery.pos {
+            self.latest_pos = self.latest_pos.max(pos);
+        }
+        match &delivery.audience {
+            Audience::Session(reference) => {
+                if let Some(slot) = self.session_slot(*reference) {
+                    self.deliver_chat_to(slot, delivery, now);
+                }
+            }
+            Audience::Accounts(accounts) => {
+                for account in accounts.iter() {
+                    self.deliver_chat_to_account(*account, delivery, now);
+                }
+            }
+        }
+    }
+
+    fn deliver_chat_to_account(
+        &mut self,
+        account: AccountId,
+        delivery: &Arc<ChatDelivery>,
+        now: Millis,
+    ) {
+        let Some(slots) = self.accounts.get(&account) else {
+            return;
+        };
+        // Most accounts have one or two devices: a copy of the list is on the stack.
+        for slot in slots.clone() {
+            self.deliver_chat_to(slot, delivery, now);
+        }
+    }
+
+    fn deliver_chat_to(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, now: Millis) {
+        for (part, message) in delivery.packets.iter().enumerate() {
+            let session = &self.sessions[slot as usize];
+            let Some(wanted) = wanted(session, message) else {
+                continue;
+            };
+            if wanted.qos == QoS::AtMostOnce || delivery.pos.is_none() {
+                self.deliver_live(slot, message, &wanted, now);
+            } else {
+                self.deliver_entry(slot, delivery, part, &wanted, now);
+            }
+        }
+        if let (Some(pos), Some(chat)) = (delivery.pos, self.sessions[slot as usize].chat.as_mut())
+        {
+            match chat.mode {
+                ChatMode::Live => chat.sent = chat.sent.max(pos),
+                ChatMode::Behind | ChatMode::Fetching | ChatMode::Draining { .. } => {
+                    chat.seen = chat.seen.max(pos);
+                }
+            }
+        }
+    }
+
+    /// What is not stored goes to connected sessions only, within their bound.
+    fn deliver_live(&mut self, slot: u32, message: &Arc<Message>, wanted: &Wanted, now: Millis) {
+        let session = &self.sessions[slot as usize];
+        if !session.connected() {
+            return;
+        }
+        let held = wanted.held(message.clone(), Origin::Memory);
+        let backlog = self.connections[session.connection].backlog();
+        let free = session
+            .waiting
+            .as_ref()
+            .is_none_or(|waiting| waiting.memory.is_empty());
+        let room = match held.qos {
+            QoS::AtMostOnce => backlog <= self.settings.limits.outgoing_bytes_max,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => self.window_open(slot),
+        };
+        if free && room {
+            self.begin_unless_expired(slot, held, now);
+        } else {
+            self.hold(slot, held);
+        }
+    }
+
+    /// A stored entry goes out at once if the session is live and has room; otherwise the session falls
+    /// back to its cursor and the store keeps the entry for it.
+    fn deliver_entry(
+        &mut self,
+        slot: u32,
+        delivery: &Arc<ChatDelivery>,
+        part: usize,
+        wanted: &Wanted,
+        now: Millis,
+    ) {
+        let session = &self.sessions[slot as usize];
+        let Some(chat) = &session.chat else { return };
+        if chat.mode != ChatMode::Live {
+            return;
+        }
+        if !self.window_open(slot) {
+            self.fall_behind(slot, delivery, part);
+            return;
+        }
+        let Some(pos) = delivery.pos else { return };
+        let origin = Origin::Chat {
+            pos,
+            part: part as u8,
+            receipt: delivery.receipt.filter(|_| part == 0),
+        };
+        let held = wanted.held(delivery.packets[part].clone(), origin);
+        self.begin_unless_expired(slot, held, now);
+        self.mark_dirty(slot, now);
+    }
+
+    fn fall_behind(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, part: usize) {
+        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+            return;
+        };
+        if part == 0 {
+            chat.mode = ChatMode::Behind;
+        } else {
+            // Its first packet is under way: the rest of this entry comes first when there is room.
+            chat.mode = ChatMode::Draining { more: true };
+            chat.backlog.push_back(Arc::new(ChatDelivery {
+                audience: Audience::Accounts(Arc::from([])),
+                packets: delivery.packets[part..].to_vec(),
+                pos: delivery.pos,
+                receipt: None,
+            }));
+        }
+    }
+
+    /// Sends what was read from the store as far as the window allows, and asks for more.
+    pub(crate) fn pump_chat(&mut self, slot: u32, now: Millis) {
+        loop {
+            if !self.window_open(slot) {
+                return;
+            }
+            let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+                return;
+            };
+            match chat.mode {
+                ChatMode::Live | ChatMode::Fetching => return,
+                ChatMode::Behind => {
+                    self.catch_up(slot);
+                    return;
+                }
+                ChatMode::Draining { more } => match chat.backlog.pop_front() {
+                    Some(entry) => self.send_entry(slot, &entry, now),
+                    None if more => chat.mode = ChatMode::Behind,
+                    None => chat.mode = ChatMode::Live,
+                },
+            }
+        }
+    }
+
+    fn catch_up(&mut self, slot: u32) {
+        let reference = self.sessions[slot as usize].reference(self.shard, slot);
+        let session = &mut self.sessions[slot as usize];
+        let (Some(account), Some(chat)) = (session.account, session.chat.as_mut()) else {
+            return;
+        };
+        chat.mode = ChatMode::Fetching;
+        let since = chat.sent;
+        self.output(Output::Service(Service::CatchUp {
+            session: reference,
+            account,
+            since,
+        }));
+    }
+
+    /// One entry from the store; all of its packets go together, a window's edge notwithstanding, so that
+    /// the cursor never stands inside an entry.
+    fn send_entry(&mut self, slot: u32, entry: &Arc<ChatDelivery>, now: Millis) {
+        let Some(pos) = entry.pos else { return };
+        for (part, message) in entry.packets.iter().enumerate() {
+            let Some(wanted) = wanted(&self.sessions[slot as usize], message) else {
+                continue;
+            };
+            if wanted.qos == QoS::AtMostOnce {
+                continue;
+            }
+            let origin = Origin::Chat {
+                pos,
+                part: part as u8,
+                receipt: entry.receipt.filter(|_| part == 0),
+            };
+            let held = wanted.held(message.clone(), origin);
+            let recovered = origin.outgoing_key().and_then(|key| {
+                self.sessions[slot as usize]
+                    .waiting
+                    .as_mut()
+                    .and_then(|waiting| waiting.take_recovered(key))
+            });
+            match recovered {
+                Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
+                None => self.begin_unless_expired(slot, held, now),
+            }
+        }
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.sent = chat.sent.max(pos);
+        }
+        self.mark_dirty(slot, now);
+    }
+
+    /// The store has answered a session that was behind.
+    pub(crate) fn caught_up(
+        &mut self,
+        reference: SessionRef,
+        entries: Vec<Arc<ChatDelivery>>,
+        upto: Pos,
+        more: bool,
+        now: Millis,
+    ) {
+        let Some(slot) = self.session_slot(reference) else {
+            return;
+        };
+        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+            return;
+        };
+        if chat.mode != ChatMode::Fetching {
+            return;
+        }
+        if entries.is_empty() {
+            chat.sent = chat.sent.max(upto);
+        }
+        let more = more || chat.seen > upto;
+        chat.backlog.extend(entries);
+        chat.mode = ChatMode::Draining { more };
+        self.pump(slot, now);
+    }
+
+    /// A session that was live is live again only after it has asked the store.
+    pub(crate) fn chat_connected(&mut self, slot: u32, now: Millis) {
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.backlog.clear();
+            // Live-only subscriptions have nothing to catch up with.
+            let resumes = chat.filters.iter().any(|known| known.options & 3 != 0);
+            chat.mode = if resumes {
+                ChatMode::Behind
+            } else {
+                ChatMode::Live
+            };
+            self.pump_chat(slot, now);
+        }
+    }
+
+    /// The connection ended: from here on the store collects.
+    pub(crate) fn chat_disconnected(&mut self, slot: u32) {
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            if let Some(first) = chat.backlog.front().and_then(|entry| entry.pos) {
+                chat.sent = chat.sent.min(Pos::new(first.value().saturating_sub(1)));
+            }
+            chat.backlog.clear();
+            chat.mode = ChatMode::Behind;
+        }
+    }
+
+    /// A will that names a conversation is a message of its account like any other; nobody waits for its
+    /// acknowledgement.
+    pub(crate) fn publish_chat_will(&mut self, slot: u32, message: &Message) {
+        let session = &self.sessions[slot as usize];
+        let Some(account) = session.account else {
+            return;
+        };
+        let publish = ChatPublish {
+            session: session.reference(self.shard, slot),
+            account,
+            device: session.client_id.clone(),
+            topic: message.topic.clone(),
+            payload: message.payload.clone(),
+            ack: None,
+            response_topic: None,
+            correlation: None,
+            attach: Vec::new(),
+        };
+        self.output(Output::Service(Service::Publish(Box::new(publish))));
+    }
+
+    /// A device has acknowledged a message.
+    pub(crate) fn chat_received(&mut self, slot: u32, origin: Origin) {
+        let Origin::Chat {
+            receipt: Some((conversation, seq)),
+            ..
+        } = origin
+        else {
+            return;
+        };
+        let Some(account) = self.sessions[slot as usize].account else {
+            return;
+        };
+        self.output(Output::Service(Service::Received {
+            account,
+            conversation,
+            seq,
+        }));
+    }
+
+    // Subscriptions.
+
+    /// Adds or replaces a subscription under `im/`; true when it replaced one.
+    pub(crate) fn subscribe_chat(&mut self, slot: u32, filter: ChatFilter) -> bool {
+        let latest = self.latest_pos;
+        let session = &mut self.sessions[slot as usize];
+        let chat = session.chat.get_or_insert_with(|| {
+            Box::new(ChatInterest {
+                filters: Vec::new(),
+                sent: latest,
+                seen: latest,
+                mode: ChatMode::Live,
+                backlog: std::collections::VecDeque::new(),
+            })
+        });
+        let known = chat
+            .filters
+            .iter_mut()
+            .find(|known| known.filter == filter.filter && known.share == filter.share);
+        let existed = known.is_some();
+        match known {
+            Some(known) => *known = filter,
+            None => chat.filters.push(filter),
+        }
+        if let Some(account) = session.account {
+            let slots = self.accounts.entry(account).or_default();
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
+        existed
+    }
+
+    /// Removes a subscription under `im/`; false when there was none.
+    pub(crate) fn unsubscribe_chat(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        share: Option<&str>,
+    ) -> bool {
+        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+            return false;
+        };
+        let before = chat.filters.len();
+        chat.filters
+            .retain(|known| &*known.filter != filter || known.share.as_deref() != share);
+        let removed = chat.filters.len() < before;
+        if chat.filters.is_empty() {
+            self.leave_messenger(slot);
+        }
+        removed
+    }
+
+    /// The session has no part in the messenger any more.
+    pub(crate) fn leave_messenger(&mut self, slot: u32) {
+        let session = &mut self.sessions[slot as usize];
+        session.chat = None;
+        let Some(account) = session.account else {
+            return;
+        };
+        if let Some(slots) = self.accounts.get_mut(&account) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.accounts.remove(&account);
+            }
+        }
+    }
+
+    /// The messenger has stored or refused a publish.
+    pub(crate) fn chat_acknowledged(
+        &mut self,
+        reference: SessionRef,
+        ack: u64,
+        outcome: Result<(), (ReasonCode, Box<str>)>,
+        now: Millis,
+    ) {
+        self.chat_publishes = self.chat_publishes.saturating_sub(1);
+        if let Some(slot) = self.session_slot(reference) {
+            self.settle_chat(slot, ack, outcome);
+        }
+        self.wake_stalled(now);
+    }
+}
+
+/// How a session wants a packet of the messenger.
+struct Wanted {
+    qos: QoS,
+    identifiers: crate::session::Identifiers,
+}
+
+impl Wanted {
+    fn held(&self, message: Arc<Message>, origin: Origin) -> Held {
+        Held {
+            message,
+            qos: self.qos,
+            retain: false,
+            origin,
+            identifiers: self.identifiers.clone(),
+        }
+    }
+}
+
+/// The highest QoS, up to the message's own, and all identifiers of the session's matching filters.
+/// [5 MQTT-3.3.4-2] [5 MQTT-3.3.4-4]
+fn wanted(session: &Session, message: &Message) -> Option<Wanted> {
+    let chat = session.chat.as_ref()?;
+    let name = &*message.topic;
+    let mut qos = None;
+    let mut identifiers = Vec::new();
+    for known in chat
+        .filters
+        .iter()
+        .filter(|known| topic::matches(&known.filter, name))
+    {
+        let granted = QoS::from_bits(known.options & 3).unwrap_or(QoS::AtMostOnce);
+        qos = qos.max(Some(granted));
+        if known.identifier != 0 {
+            identifiers.push(known.identifier);
+        }
+    }
+    let identifiers = (!identifiers.is_empty()).then(|| identifiers.into());
+    qos.map(|granted: QoS| Wanted {
+        qos: granted.min(message.qos),
+        identifiers,
+    })
+}

@@ -1,0 +1,152 @@
+//! From bytes to packets, and from a packet to the room that acts on it. A malformed packet, or one that
+//! must not come here or now, closes its connection with the specified reason and is counted.
+
+use mqtt_codec::{
+    DecodeError, DecodeLimits, Packet, ReasonCode, Version, ack, connack, disconnect, frame,
+};
+use records::Millis;
+
+use crate::connection::Stage;
+use crate::door::ConnectionId;
+use crate::publish::Fault;
+use crate::shard::Shard;
+
+impl Shard {
+    /// Acts on the packet at the beginning of `bytes` and returns its length; `None` when it is not all
+    /// there, or the connection is over.
+    pub(crate) fn process_packet(
+        &mut self,
+        id: ConnectionId,
+        bytes: &[u8],
+        now: Millis,
+    ) -> Option<usize> {
+        let connection = self.connection(id)?;
+        let limits = &self.settings.limits;
+        let maximum = match connection.stage {
+            Stage::AwaitConnect => limits.connect_bytes_max.min(limits.packet_bytes_max),
+            Stage::Authenticating(_)
+            | Stage::Storing { .. }
+            | Stage::Open { .. }
+            | Stage::Closing => limits.packet_bytes_max,
+        };
+        let decode_limits = DecodeLimits {
+            user_properties_max: limits.user_properties_max,
+        };
+        let version = connection.version;
+        let total = match frame::length(bytes, maximum) {
+            Ok(Some(length)) => length.total,
+            Ok(None) => return None,
+            Err(error) => {
+                self.reject(id, &error, now);
+                return None;
+            }
+        };
+        if bytes.len() < total {
+            return None;
+        }
+        match mqtt_codec::decode(version, &bytes[..total], &decode_limits) {
+            Ok(packet) => {
+                if let Err(reason) = self.on_packet(id, &packet, now) {
+                    self.counters.protocol_errors += 1;
+                    self.disconnect(id, reason, now);
+                }
+            }
+            Err(error) => self.reject(id, &error, now),
+        }
+        Some(total)
+    }
+
+    fn on_packet(
+        &mut self,
+        id: ConnectionId,
+        packet: &Packet<'_>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let Some(connection) = self.connection(id) else {
+            return Ok(());
+        };
+        let session = match connection.stage {
+            Stage::Open { session } => session,
+            Stage::AwaitConnect => {
+                return match packet {
+                    Packet::Connect(connect) => self.on_connect(id, connect, now),
+                    // [3.1.1 MQTT-3.1.0-1] [5 MQTT-3.1.0-1]
+                    _ => Err(ReasonCode::PROTOCOL_ERROR),
+                };
+            }
+            Stage::Authenticating(_) | Stage::Storing { .. } | Stage::Closing => return Ok(()),
+        };
+        match packet {
+            Packet::Publish(publish) => self.on_publish(id, session, publish, now),
+            Packet::Puback(ack) => self.on_puback(session, ack.packet_id, now),
+            Packet::Pubrec(ack) => self.on_pubrec(id, session, ack.packet_id, ack.reason, now),
+            Packet::Pubrel(ack) => {
+                self.on_pubrel(id, session, ack.packet_id);
+                Ok(())
+            }
+            Packet::Pubcomp(ack) => self.on_pubcomp(session, ack.packet_id, now),
+            Packet::Subscribe(subscribe) => {
+                self.on_subscribe(id, session, subscribe, now);
+                Ok(())
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                self.on_unsubscribe(id, session, unsubscribe, now);
+                Ok(())
+            }
+            Packet::Pingreq => {
+                // [3.1.1 MQTT-3.12.4-1] [5 MQTT-3.12.4-1]
+                ack::encode_pingresp(self.connections.buffer(id.slot));
+                Ok(())
+            }
+            Packet::Disconnect(disconnect) => {
+                let expiry = disconnect.properties.session_expiry;
+                self.on_disconnect(id, session, disconnect.reason, expiry, now)
+            }
+            // A second CONNECT [3.1.1 MQTT-3.1.0-2] [5 MQTT-3.1.0-2], packets only a server sends, and AUTH
+            // without an authentication method [5 MQTT-4.12.0-6].
+            Packet::Connect(_)
+            | Packet::Connack(_)
+            | Packet::Suback(_)
+            | Packet::Unsuback(_)
+            | Packet::Pingresp
+            | Packet::Auth(_) => Err(ReasonCode::PROTOCOL_ERROR),
+        }
+    }
+
+    /// A packet that can't be decoded. [3.1.1 MQTT-4.8.0-1] [5 MQTT-4.13.1-1]
+    fn reject(&mut self, id: ConnectionId, error: &DecodeError, now: Millis) {
+        match error {
+            DecodeError::TooLarge { .. } => self.counters.packets_too_large += 1,
+            _ => self.counters.protocol_errors += 1,
+        }
+        let awaiting = self
+            .connection(id)
+            .is_some_and(|connection| matches!(connection.stage, Stage::AwaitConnect));
+        if awaiting && let DecodeError::UnsupportedVersion { level } = error {
+            // [3.1.1 MQTT-3.1.2-2] [5 MQTT-3.1.2-2]
+            self.refuse_version(id, *level, now);
+            return;
+        }
+        // [3.1.1 MQTT-3.1.4-1]: a malformed CONNECT gets no CONNACK.
+        self.disconnect(id, error.reason_code(), now);
+    }
+
+    /// A protocol level we do not speak: each client is answered in the words of its own generation.
+    fn refuse_version(&mut self, id: ConnectionId, level: u8, now: Millis) {
+        const FIRST_WITH_REASONS: u8 = 5;
+        self.counters.connects_refused += 1;
+        let version = if level > FIRST_WITH_REASONS {
+            Version::V5
+        } else {
+            Version::V311
+        };
+        let out = self.connections.buffer(id.slot);
+        connack::encode_refused(version, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, out);
+        self.lose_connection(id, now);
+    }
+
+    /// DISCONNECT from the server, MQTT 5 only.
+    pub(crate) fn send_disconnect(&mut self, connection: u32, reason: ReasonCode) {
+        disconnect::encode(Version::V5, reason, self.connections.buffer(connection));
+    }
+}

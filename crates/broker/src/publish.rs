@@ -1,0 +1,433 @@
+//! A PUBLISH from a client: protocol rules, permission, and the way it goes on: to the messenger, to the
+//! disk first, or straight to its recipients.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqtt_codec::{Publish, QoS, ReasonCode, Version};
+use mqtt_session::{AckKind, AckOrdinal, AliasError, Received};
+use records::{Incoming, Millis, Retained, Write, key};
+
+use crate::access::Client;
+use crate::deliver::Publication;
+use crate::door::{ChatPublish, ConnectionId, Output, Service};
+use crate::durable::{StoredPublish, Then, stored_number};
+use crate::message::{Message, MessageView};
+use crate::messenger::is_chat;
+use crate::shard::Shard;
+
+/// Why the connection has to close.
+pub(crate) type Fault = ReasonCode;
+
+/// A PUBLISH whose protocol part is done.
+struct Accepted<'a> {
+    id: ConnectionId,
+    session: u32,
+    view: MessageView<'a>,
+    ack: Option<(AckKind, u16)>,
+    response_topic: Option<&'a str>,
+    correlation: Option<&'a [u8]>,
+}
+
+impl Shard {
+    /// A client published.
+    pub(crate) fn on_publish(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        packet: &Publish<'_>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        self.counters.publishes_received += 1;
+        let mut resolved = String::new();
+        let topic = self.resolve_topic(id, packet, &mut resolved)?;
+        let limits = &self.settings.limits;
+        if topic.len() > limits.topic_bytes_max
+            || topic.split('/').count() > limits.topic_levels_max
+        {
+            return self.refuse(
+                id,
+                session,
+                packet,
+                ReasonCode::TOPIC_NAME_INVALID,
+                "topic too long or too deep",
+            );
+        }
+        if let Some(packet_id) = packet.packet_id {
+            self.check_window(id, session, packet.qos)?;
+            if packet.qos == QoS::ExactlyOnce && self.is_repeated(id, session, packet_id) {
+                return Ok(());
+            }
+        }
+        let mut properties = Vec::new();
+        packet.properties.write_forwarded(&mut properties);
+        let view = MessageView {
+            topic,
+            payload: packet.payload,
+            properties: &properties,
+            qos: packet.qos,
+            retain: packet.retain,
+            expires_at: packet
+                .properties
+                .message_expiry
+                .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
+        };
+        let accepted = Accepted {
+            id,
+            session,
+            view,
+            ack: ack_of(packet),
+            response_topic: packet.properties.response_topic,
+            correlation: packet.properties.correlation_data,
+        };
+        if is_chat(topic) {
+            return self.publish_to_messenger(&accepted, packet);
+        }
+        if !self.session_may_publish(session, topic) {
+            return self.refuse(
+                id,
+                session,
+                packet,
+                ReasonCode::NOT_AUTHORIZED,
+                "not allowed by the access list",
+            );
+        }
+        self.publish_ordinary(&accepted, packet, now)
+    }
+
+    /// The topic, through its alias if it has one. [5 MQTT-3.3.2-7] [5 MQTT-3.3.2-12]
+    fn resolve_topic<'a>(
+        &mut self,
+        id: ConnectionId,
+        packet: &Publish<'a>,
+        resolved: &'a mut String,
+    ) -> Result<&'a str, Fault> {
+        let maximum = self.settings.limits.topic_alias_maximum;
+        let Some(alias) = packet.properties.topic_alias else {
+            return Ok(packet.topic);
+        };
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(packet.topic);
+        };
+        let aliases = &mut connection.publishing().aliases;
+        let outcome = if packet.topic.is_empty() {
+            aliases
+                .topic(alias, maximum)
+                .map(|topic| resolved.push_str(topic))
+        } else {
+            aliases.set(alias, packet.topic, maximum)
+        };
+        match outcome {
+            Ok(()) if packet.topic.is_empty() => Ok(resolved),
+            Ok(()) => Ok(packet.topic),
+            Err(AliasError::Invalid { .. }) => Err(ReasonCode::TOPIC_ALIAS_INVALID),
+            Err(AliasError::Unset(_)) => Err(ReasonCode::PROTOCOL_ERROR),
+        }
+    }
+
+    /// A client may have at most Receive Maximum publishes unacknowledged. [5 MQTT-3.3.4-7]
+    fn check_window(&mut self, id: ConnectionId, session: u32, qos: QoS) -> Result<(), Fault> {
+        let maximum = usize::from(self.settings.limits.receive_maximum);
+        let unreleased = self.sessions[session as usize]
+            .inbound
+            .as_ref()
+            .map_or(0, |inbound| inbound.len());
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(());
+        };
+        let owed = connection
+            .publishing
+            .as_ref()
+            .map_or(0, |publishing| publishing.acks.len());
+        let outstanding = if qos == QoS::ExactlyOnce {
+            owed.max(unreleased)
+        } else {
+            owed
+        };
+        if outstanding < maximum {
+            return Ok(());
+        }
+        match connection.version {
+            Version::V5 => Err(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED),
+            // Older clients were not told; only what they hold open without bound is refused.
+            Version::V31 | Version::V311 if unreleased >= maximum => {
+                Err(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED)
+            }
+            Version::V31 | Version::V311 => {
+                self.stall(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a QoS 2 publish is one we own already; it is then acknowledged again and nothing else.
+    /// [3.1.1 MQTT-4.3.3-2] [5 MQTT-4.3.3-10]
+    fn is_repeated(&mut self, id: ConnectionId, session: u32, packet_id: u16) -> bool {
+        let inbound = self.sessions[session as usize]
+            .inbound
+            .get_or_insert_default();
+        match inbound.publish(packet_id) {
+            Received::New => false,
+            Received::Repeated => {
+                self.acknowledge(id, AckKind::Pubrec, packet_id, ReasonCode::SUCCESS, None);
+                true
+            }
+        }
+    }
+
+    fn session_may_publish(&self, session: u32, topic: &str) -> bool {
+        let session = &self.sessions[session as usize];
+        let client = Client {
+            account: session.account.map(|_| &*session.name),
+            client_id: &session.client_id,
+        };
+        self.may_publish(client, session.admin, topic)
+    }
+
+    /// Whether a client may publish to an ordinary topic.
+    pub(crate) fn may_publish(&self, client: Client<'_>, admin: bool, topic: &str) -> bool {
+        // Topics of the server itself are nobody's to publish.
+        if topic.starts_with('$') {
+            return false;
+        }
+        admin || self.settings.allow_anonymous || self.settings.access.may_publish(client, topic)
+    }
+
+    /// Refuses a publish: MQTT 5 has a reason code for it, earlier versions get their acknowledgement and
+    /// nothing happens. [3.1.1 MQTT-3.3.5-2]
+    fn refuse(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        packet: &Publish<'_>,
+        reason: ReasonCode,
+        sentence: &str,
+    ) -> Result<(), Fault> {
+        self.counters.publishes_refused += 1;
+        let Some((kind, packet_id)) = ack_of(packet) else {
+            return Ok(());
+        };
+        if kind == AckKind::Pubrec
+            && let Some(inbound) = self.sessions[session as usize].inbound.as_mut()
+        {
+            // [5 MQTT-4.3.3-9]: after an error the identifier is free.
+            inbound.release(packet_id);
+        }
+        self.acknowledge(id, kind, packet_id, reason, Some(sentence.into()));
+        Ok(())
+    }
+
+    // Ordinary topics.
+
+    fn publish_ordinary(
+        &mut self,
+        accepted: &Accepted<'_>,
+        packet: &Publish<'_>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let view = accepted.view;
+        if view.retain && !view.payload.is_empty() {
+            let weight = view.topic.len() + view.payload.len() + view.properties.len();
+            if !self.may_retain(view.topic, weight + size_of::<Message>()) {
+                self.counters.retained_refused += 1;
+                let sentence = "too many or too large retained messages";
+                return self.refuse(
+                    accepted.id,
+                    accepted.session,
+                    packet,
+                    ReasonCode::QUOTA_EXCEEDED,
+                    sentence,
+                );
+            }
+        }
+        let publisher =
+            self.sessions[accepted.session as usize].reference(self.shard, accepted.session);
+        let ordered_behind_others = self.owes_acks(accepted.id);
+        let durable = view.qos != QoS::AtMostOnce && self.durable_interest(view.topic);
+        let owned_by_session = accepted
+            .ack
+            .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
+            && self.sessions[accepted.session as usize].is_stored();
+        if durable
+            || view.retain
+            || owned_by_session
+            || (ordered_behind_others && accepted.ack.is_some())
+        {
+            self.publish_stored(accepted, durable, owned_by_session, now);
+            return Ok(());
+        }
+        let mut publication = Publication {
+            view,
+            shared: None,
+            stamp: None,
+            publisher,
+            now,
+        };
+        self.deliver_here(&mut publication);
+        self.deliver_elsewhere(&mut publication, None);
+        if let Some((kind, packet_id)) = accepted.ack {
+            self.acknowledge(accepted.id, kind, packet_id, ReasonCode::SUCCESS, None);
+        }
+        Ok(())
+    }
+
+    /// Writes first; delivery and acknowledgement follow the disk. A QoS 0 message to be retained does not
+    /// wait: nothing was promised for it.
+    fn publish_stored(
+        &mut self,
+        accepted: &Accepted<'_>,
+        durable: bool,
+        owned_by_session: bool,
+        now: Millis,
+    ) {
+        let message = Arc::new(accepted.view.to_message(now));
+        let session = &self.sessions[accepted.session as usize];
+        let number = stored_number(session.number);
+        let publisher = session.reference(self.shard, accepted.session);
+        let stamp = self.stamp(now);
+        let mut writes = Vec::new();
+        if durable {
+            writes.push(Write::Put {
+                key: key::queue(stamp),
+                value: message.to_record(number).encode(),
+            });
+        }
+        if message.retain {
+            writes.push(retained_write(&message, stamp));
+        }
+        if let (true, Some(number), Some((_, packet_id))) = (owned_by_session, number, accepted.ack)
+        {
+            writes.push(Write::Put {
+                key: key::incoming(number, packet_id),
+                value: Incoming {}.encode(),
+            });
+        }
+        let ack = accepted
+            .ack
+            .map(|(kind, packet_id)| (accepted.id, self.owe(accepted.id, kind, packet_id)));
+        let stored = StoredPublish {
+            retained: message.retain.then_some(stamp),
+            stamp: durable.then_some(stamp),
+            message,
+            publisher,
+            ack,
+        };
+        if accepted.ack.is_none() {
+            self.release_publish(&stored, now);
+            self.append(writes, Then::Nothing);
+        } else {
+            self.append(writes, Then::Publish(Box::new(stored)));
+        }
+        if self.congested() {
+            self.stall(accepted.id);
+        }
+    }
+
+    /// Whether a persistent session anywhere wants QoS 1 or 2 messages of this topic.
+    pub(crate) fn durable_interest(&self, topic: &str) -> bool {
+        self.index.has_durable(topic) || (self.shards > 1 && self.remote.matches(topic).durable)
+    }
+
+    // The messenger.
+
+    fn publish_to_messenger(
+        &mut self,
+        accepted: &Accepted<'_>,
+        packet: &Publish<'_>,
+    ) -> Result<(), Fault> {
+        let session = &self.sessions[accepted.session as usize];
+        let Some(account) = session.account else {
+            let sentence = "the messenger is for accounts: log in";
+            return self.refuse(
+                accepted.id,
+                accepted.session,
+                packet,
+                ReasonCode::NOT_AUTHORIZED,
+                sentence,
+            );
+        };
+        let mut attach = Vec::new();
+        if let (Some(number), Some((AckKind::Pubrec, packet_id))) =
+            (stored_number(session.number), accepted.ack)
+        {
+            attach.push(Write::Put {
+                key: key::incoming(number, packet_id),
+                value: Incoming {}.encode(),
+            });
+        }
+        let (reference, device) = (
+            session.reference(self.shard, accepted.session),
+            session.client_id.clone(),
+        );
+        let ack = accepted.ack.map(|(kind, packet_id)| {
+            let AckOrdinal(ordinal) = self.owe(accepted.id, kind, packet_id);
+            (u64::from(accepted.id.serial) << 32) | (ordinal & u64::from(u32::MAX))
+        });
+        self.chat_publishes += usize::from(ack.is_some());
+        self.output(Output::Service(Service::Publish(Box::new(ChatPublish {
+            session: reference,
+            account,
+            device,
+            topic: accepted.view.topic.into(),
+            payload: Bytes::copy_from_slice(accepted.view.payload),
+            ack,
+            response_topic: accepted.response_topic.map(Into::into),
+            correlation: accepted.correlation.map(Bytes::copy_from_slice),
+            attach,
+        }))));
+        if self.congested() {
+            self.stall(accepted.id);
+        }
+        Ok(())
+    }
+
+    /// The messenger's verdict belongs to the connection that published, if that is still there.
+    pub(crate) fn settle_chat(
+        &mut self,
+        slot: u32,
+        ack: u64,
+        outcome: Result<(), (ReasonCode, Box<str>)>,
+    ) {
+        let connection = self.sessions[slot as usize].connection;
+        if !self.sessions[slot as usize].connected() {
+            return;
+        }
+        let id = ConnectionId {
+            slot: connection,
+            serial: (ack >> 32) as u32,
+        };
+        let ordinal = AckOrdinal(ack & u64::from(u32::MAX));
+        match outcome {
+            Ok(()) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
+            Err((reason, sentence)) => {
+                self.counters.publishes_refused += 1;
+                self.settle(id, ordinal, reason, Some(sentence));
+            }
+        }
+    }
+}
+
+/// How a publish is acknowledged. [3.1.1 MQTT-3.3.4-1] [5 MQTT-3.3.4-1]
+fn ack_of(packet: &Publish<'_>) -> Option<(AckKind, u16)> {
+    let kind = match packet.qos {
+        QoS::AtMostOnce => return None,
+        QoS::AtLeastOnce => AckKind::Puback,
+        QoS::ExactlyOnce => AckKind::Pubrec,
+    };
+    packet.packet_id.map(|packet_id| (kind, packet_id))
+}
+
+pub(crate) fn retained_write(message: &Message, stamp: records::Stamp) -> Write {
+    let key = key::retained(&message.topic);
+    if message.payload.is_empty() {
+        return Write::Delete { key };
+    }
+    Write::Put {
+        key,
+        value: Retained {
+            stamp,
+            message: message.to_record(None),
+        }
+        .encode(),
+    }
+}

@@ -1,0 +1,295 @@
+//! From records back to a shard: sessions with their subscriptions and flows, the stored messages they
+//! still wait for, and what is retained. Runs before the first connection.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use mqtt_codec::{QoS, SubscriptionOptions, topic};
+use mqtt_session::FlightState;
+use records::{AccountId, Millis, Outgoing, OutgoingState, Pos, Stamp, Subscription};
+use routing::Subscriber;
+use smallvec::SmallVec;
+
+use crate::door::{Announcement, Output};
+use crate::durable::{expiry_time, stamp_shard};
+use crate::message::{Message, Origin};
+use crate::messenger::is_chat;
+use crate::session::{ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
+use crate::shard::Shard;
+use crate::timers::SessionDeadline;
+
+/// Everything the store knows of one session.
+#[derive(Debug)]
+pub struct RecoveredSession {
+    /// Its account; `None` for an anonymous client.
+    pub account: Option<AccountId>,
+    /// The account's name.
+    pub name: Arc<str>,
+    /// Whether the account is an administrator.
+    pub admin: bool,
+    /// Client id.
+    pub client_id: Arc<str>,
+    /// The session's record.
+    pub record: records::Session,
+    /// Filters and their records.
+    pub subscriptions: Vec<(String, Subscription)>,
+    /// Exactly-once deliveries that had begun.
+    pub outgoing: Vec<(Stamp, Outgoing)>,
+    /// Packet identifiers of unreleased QoS 2 receipts.
+    pub incoming: Vec<u16>,
+}
+
+/// What recovery has to remember until the stored messages are matched.
+#[derive(Debug)]
+pub struct Recovery {
+    waiting: HashMap<u32, RecoveredInterest, ahash::RandomState>,
+}
+
+#[derive(Debug)]
+struct RecoveredInterest {
+    cursors: Vec<Stamp>,
+    subscriptions: Vec<(String, Subscription)>,
+}
+
+impl Shard {
+    /// Whether this shard is the home of a session.
+    pub fn owns(&self, account: Option<AccountId>, client_id: &str) -> bool {
+        self.home_of(account, client_id) == self.shard
+    }
+
+    /// Begins a recovery.
+    pub fn begin_recovery(&self) -> Recovery {
+        Recovery {
+            waiting: HashMap::with_hasher(self.hasher.clone()),
+        }
+    }
+
+    /// Takes back a session.
+    pub fn recover_session(
+        &mut self,
+        recovery: &mut Recovery,
+        recovered: RecoveredSession,
+        now: Millis,
+    ) {
+        let record = &recovered.record;
+        self.observe(Stamp::new(record.number.value()));
+        for cursor in &record.queue_cursors {
+            self.observe(*cursor);
+            let newest = &mut self.routed[usize::from(stamp_shard(*cursor))];
+            *newest = (*newest).max(*cursor);
+        }
+        let serial = self.serial();
+        // A crash leaves no time of disconnection: the server's start is when the client was gone.
+        let since = record.disconnected_at.unwrap_or(now);
+        let slot = self.insert_session(Session {
+            serial,
+            connection: NO_CONNECTION,
+            account: recovered.account,
+            admin: recovered.admin,
+            dirty: false,
+            expiry_secs: record.expiry_secs,
+            name: recovered.name,
+            client_id: recovered.client_id,
+            number: record.number,
+            subscriptions: SmallVec::new(),
+            outbound: None,
+            inbound: None,
+            waiting: None,
+            chat: None,
+            will: None,
+            done: Vec::new(),
+            disconnected_at: Some(since),
+        });
+        for (filter, subscription) in &recovered.subscriptions {
+            self.recover_subscription(slot, filter, subscription, record.chat_cursor);
+        }
+        self.recover_flows(slot, recovered.outgoing, &recovered.incoming);
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        if let Some(at) = expiry_time(record.expiry_secs, maximum, since) {
+            self.deadlines
+                .schedule(at, slot, serial, SessionDeadline::Expiry);
+        }
+        let cursors = recovered.record.queue_cursors;
+        let interest = RecoveredInterest {
+            cursors,
+            subscriptions: recovered.subscriptions,
+        };
+        recovery.waiting.insert(slot, interest);
+    }
+
+    fn recover_subscription(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        record: &Subscription,
+        chat_cursor: Pos,
+    ) {
+        self.observe(record.since);
+        let identifier = record.identifier.unwrap_or(0);
+        let (share, plain) = match topic::shared(filter) {
+            Some((share, plain)) => (Some(share.into()), plain),
+            None => (None, filter),
+        };
+        if is_chat(plain) {
+            let filter = ChatFilter {
+                filter: plain.into(),
+                share,
+                options: record.options,
+                identifier,
+            };
+            self.subscribe_chat(slot, filter);
+            if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+                chat.sent = chat_cursor;
+                chat.mode = crate::session::ChatMode::Behind;
+            }
+            return;
+        }
+        let durable = SubscriptionOptions::from_bits(record.options).qos != QoS::AtMostOnce;
+        let subscriber = Subscriber {
+            session: slot,
+            options: record.options,
+            identifier,
+            durable,
+        };
+        let outcome = self.index.subscribe(filter, subscriber);
+        if outcome.replaced.is_none() {
+            self.sessions[slot as usize]
+                .subscriptions
+                .push(outcome.id);
+        }
+        if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
+            let announcement = Announcement {
+                shard: self.shard,
+                filter: Arc::from(filter),
+                interest,
+                clock: self.clock(),
+            };
+            self.output(Output::Announce(announcement));
+        }
+    }
+
+    fn recover_flows(&mut self, slot: u32, outgoing: Vec<(Stamp, Outgoing)>, incoming: &[u16]) {
+        let session = &mut self.sessions[slot as usize];
+        for packet_id in incoming {
+            session.inbound.get_or_insert_default().publish(*packet_id);
+        }
+        let Some(highest) = outgoing.iter().map(|(_, flow)| flow.packet_id).max() else {
+            return;
+        };
+        session.outbound().start_after(highest);
+        for (stamp, mut flow) in outgoing {
+            if flow.state == OutgoingState::Released {
+                let placeholder = Held {
+                    message: Arc::new(Message::released()),
+                    qos: QoS::ExactlyOnce,
+                    retain: false,
+                    origin: Origin::from_outgoing_key(stamp),
+                    identifiers: None,
+                };
+                session
+                    .outbound()
+                    .recover(flow.packet_id, FlightState::AwaitPubcomp, placeholder);
+                // Its message, when it comes up again, is one that has been delivered.
+                flow.state = OutgoingState::Done;
+            }
+            session.waiting().recovered.push((stamp, flow));
+        }
+    }
+
+    /// Takes back a stored message, oldest first.
+    pub fn recover_queued(
+        &mut self,
+        recovery: &Recovery,
+        stamp: Stamp,
+        topic: &str,
+        qos: QoS,
+        retain: bool,
+    ) {
+        self.observe(stamp);
+        let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
+        *newest = (*newest).max(stamp);
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.clear();
+        self.index.collect(topic, &mut matches);
+        for found in &matches {
+            let Some(interest) = recovery.waiting.get(&found.session) else {
+                continue;
+            };
+            if let Some(delivery) = interest.delivery(stamp, topic, qos, retain) {
+                self.hold_stored(found.session, delivery);
+            }
+        }
+        self.matches = matches;
+    }
+
+    /// Takes back a retained message.
+    pub fn recover_retained(&mut self, stamp: Stamp, message: Message) {
+        self.retain(&Arc::new(message), stamp);
+    }
+
+    /// Ends a recovery: the messenger has come this far.
+    pub fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
+        drop(recovery);
+        self.latest_pos = self.latest_pos.max(latest_pos);
+    }
+
+    /// Messages below this stamp wait for nobody here.
+    pub fn queue_low_water(&self) -> Stamp {
+        let mut lowest = self.clock();
+        for (_, session) in &self.sessions {
+            let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
+            let begun = flights.filter_map(|flight| match flight.item.origin {
+                Origin::Queue(stamp) => Some(stamp),
+                Origin::Memory | Origin::Chat { .. } => None,
+            });
+            let waiting = session
+                .waiting
+                .iter()
+                .flat_map(|waiting| &waiting.stored)
+                .map(|stored| stored.stamp);
+            lowest = begun.chain(waiting).fold(lowest, Stamp::min);
+        }
+        lowest
+    }
+}
+
+impl RecoveredInterest {
+    /// How the session waits for a message: those of its subscriptions count that are older than it.
+    fn delivery(
+        &self,
+        stamp: Stamp,
+        name: &str,
+        published: QoS,
+        retain: bool,
+    ) -> Option<StoredDelivery> {
+        let done = self
+            .cursors
+            .iter()
+            .any(|cursor| stamp_shard(*cursor) == stamp_shard(stamp) && *cursor >= stamp);
+        if done {
+            return None;
+        }
+        let mut qos = QoS::AtMostOnce;
+        let mut keep_retain = false;
+        let mut identifiers = Vec::new();
+        for (filter, record) in &self.subscriptions {
+            if record.since >= stamp
+                || topic::shared(filter).is_some()
+                || !topic::matches(filter, name)
+            {
+                continue;
+            }
+            let options = SubscriptionOptions::from_bits(record.options);
+            qos = qos.max(options.qos);
+            keep_retain |= options.retain_as_published;
+            identifiers.extend(record.identifier);
+        }
+        let qos = qos.min(published);
+        (qos != QoS::AtMostOnce).then(|| StoredDelivery {
+            stamp,
+            qos,
+            retain: retain && keep_retain,
+            identifiers: (!identifiers.is_empty()).then(|| identifiers.into()),
+        })
+    }
+}

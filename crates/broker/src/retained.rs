@@ -1,0 +1,178 @@
+//! Retained messages: kept on every shard, so that a subscription is answered where it is made, and
+//! delivered in slices, so that no other connection waits for a large tree.
+
+use std::sync::Arc;
+
+use mqtt_codec::QoS;
+use records::{Millis, Stamp};
+use routing::RetainedCursor;
+
+use crate::message::{Message, Origin};
+use crate::session::Held;
+use crate::shard::Shard;
+
+/// Retained messages delivered in one slice.
+const SLICE: usize = 256;
+/// Slices are put off while this much waits in the session already.
+const WAITING_MAX: usize = 1024;
+
+/// The retained message of a topic.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    pub(crate) stamp: Stamp,
+    pub(crate) message: Arc<Message>,
+}
+
+/// A new subscription that is still getting retained messages.
+#[derive(Debug)]
+pub(crate) struct RetainedJob {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) identifier: u32,
+    pub(crate) cursor: RetainedCursor,
+}
+
+impl Shard {
+    /// Whether a retained message fits the limits; the topic's present one counts as gone.
+    pub(crate) fn may_retain(&self, topic: &str, weight: usize) -> bool {
+        let limits = &self.settings.limits;
+        let (known, known_bytes) = match self.retained.get(topic) {
+            Some(retained) => (1, retained.message.weight()),
+            None => (0, 0),
+        };
+        self.retained.len() - known < limits.retained_messages_max
+            && self.retained_bytes - known_bytes + weight <= limits.retained_bytes_max
+    }
+
+    /// Makes the message the topic's retained one unless a later one is known; an empty one clears.
+    /// [3.1.1 MQTT-3.3.1-5] [3.1.1 MQTT-3.3.1-10] [3.1.1 MQTT-3.3.1-11] [5 MQTT-3.3.1-5]
+    pub(crate) fn retain(&mut self, message: &Arc<Message>, stamp: Stamp) {
+        self.observe(stamp);
+        if self
+            .retained
+            .get(&message.topic)
+            .is_some_and(|known| known.stamp > stamp)
+        {
+            return;
+        }
+        let previous = if message.payload.is_empty() {
+            self.retained.remove(&message.topic)
+        } else {
+            self.retained_bytes += message.weight();
+            let retained = Arc::new(Retained {
+                stamp,
+                message: message.clone(),
+            });
+            self.retained.insert(&message.topic, retained)
+        };
+        if let Some(previous) = previous {
+            self.retained_bytes -= previous.message.weight();
+        }
+    }
+
+    /// Begins to deliver what is retained under `filter`. [3.1.1 MQTT-3.3.1-6] [5 MQTT-3.3.1-9]
+    pub(crate) fn begin_retained(&mut self, slot: u32, filter: &str, qos: QoS, identifier: u32) {
+        if self.retained.is_empty() {
+            return;
+        }
+        let job = RetainedJob {
+            filter: filter.into(),
+            qos,
+            identifier,
+            cursor: RetainedCursor::default(),
+        };
+        self.sessions[slot as usize]
+            .waiting()
+            .retained
+            .push_back(job);
+        self.pump_retained(slot);
+    }
+
+    /// Lists a session for its next slice when it has room for one.
+    pub(crate) fn pump_retained(&mut self, slot: u32) {
+        let session = &self.sessions[slot as usize];
+        let Some(waiting) = &session.waiting else {
+            return;
+        };
+        if !waiting.retained.is_empty() && waiting.memory.len() < WAITING_MAX && session.connected()
+        {
+            let entry = (slot, session.serial);
+            if !self.retained_jobs.contains(&entry) {
+                self.retained_jobs.push_back(entry);
+            }
+        }
+    }
+
+    /// Delivers one slice to each session that waits for one.
+    pub(crate) fn run_retained_jobs(&mut self, now: Millis) {
+        for _ in 0..self.retained_jobs.len() {
+            let Some((slot, serial)) = self.retained_jobs.pop_front() else {
+                break;
+            };
+            if self
+                .sessions
+                .get(slot as usize)
+                .is_some_and(|session| session.serial == serial)
+            {
+                self.run_retained_slice(slot, now);
+            }
+        }
+    }
+
+    fn run_retained_slice(&mut self, slot: u32, now: Millis) {
+        let session = &mut self.sessions[slot as usize];
+        let Some(mut job) = session
+            .waiting
+            .as_mut()
+            .and_then(|waiting| waiting.retained.pop_front())
+        else {
+            return;
+        };
+        let mut found = Vec::with_capacity(SLICE);
+        let more = self
+            .retained
+            .matching(&job.filter, &mut job.cursor, SLICE, &mut found);
+        for retained in found {
+            let message = retained.message.clone();
+            if message.view().expired(now) {
+                continue;
+            }
+            let held = Held {
+                qos: message.qos.min(job.qos),
+                message,
+                // [3.1.1 MQTT-3.3.1-8]
+                retain: true,
+                origin: Origin::Memory,
+                identifiers: (job.identifier != 0).then(|| [job.identifier].into()),
+            };
+            self.deliver_retained(slot, held, now);
+        }
+        if more {
+            self.sessions[slot as usize]
+                .waiting()
+                .retained
+                .push_front(job);
+        }
+        self.pump(slot, now);
+    }
+
+    fn deliver_retained(&mut self, slot: u32, held: Held, now: Millis) {
+        let session = &self.sessions[slot as usize];
+        let queued = session
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| !waiting.memory.is_empty());
+        let open = if held.qos == QoS::AtMostOnce {
+            session.connected()
+                && self.connections[session.connection].backlog()
+                    <= self.settings.limits.outgoing_bytes_max
+        } else {
+            self.window_open(slot)
+        };
+        if open && !queued {
+            self.begin_delivery(slot, held, now);
+        } else {
+            self.hold(slot, held);
+        }
+    }
+}

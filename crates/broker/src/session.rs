@@ -1,0 +1,220 @@
+//! One client's session on this shard: what outlives its connection. The rules are in the rooms that act
+//! on it; this one owns the state and its bounds.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mqtt_codec::QoS;
+use mqtt_session::{Inbound, Outbound};
+use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
+use routing::FilterId;
+use smallvec::SmallVec;
+
+use crate::door::ChatDelivery;
+use crate::message::{Message, Origin};
+use crate::retained::RetainedJob;
+
+/// A session without a connection.
+pub(crate) const NO_CONNECTION: u32 = u32::MAX;
+/// Expiry interval of a session that is kept until the server's own limit.
+pub(crate) const NEVER: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) serial: u32,
+    /// Slot of its connection, or [`NO_CONNECTION`].
+    pub(crate) connection: u32,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) admin: bool,
+    /// A write of its cursors is due.
+    pub(crate) dirty: bool,
+    pub(crate) expiry_secs: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) client_id: Arc<str>,
+    /// Zero for a session that is not stored.
+    pub(crate) number: SessionNumber,
+    pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
+    pub(crate) outbound: Option<Box<Outbound<Held>>>,
+    pub(crate) inbound: Option<Box<Inbound>>,
+    pub(crate) waiting: Option<Box<Waiting>>,
+    pub(crate) chat: Option<Box<ChatInterest>>,
+    pub(crate) will: Option<Box<Will>>,
+    /// Exactly-once deliveries that are finished but still remembered on disk.
+    pub(crate) done: Vec<Origin>,
+    /// Set while there is no connection.
+    pub(crate) disconnected_at: Option<Millis>,
+}
+
+/// A delivery that waits or is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) origin: Origin,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// Subscription identifiers of a delivery; nearly always none.
+pub(crate) type Identifiers = Option<Box<[u32]>>;
+
+/// A delivery whose message is in the queue table.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredDelivery {
+    pub(crate) stamp: Stamp,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// What waits because the window or the socket is full or the client is away.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    pub(crate) memory: VecDeque<Held>,
+    pub(crate) memory_bytes: usize,
+    pub(crate) stored: VecDeque<StoredDelivery>,
+    /// The front of `stored`, as far as it has been read.
+    pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
+    /// The store has been asked for the front of `stored`.
+    pub(crate) fetching: bool,
+    pub(crate) retained: VecDeque<RetainedJob>,
+    /// What the store remembers of exactly-once deliveries begun before a restart.
+    pub(crate) recovered: Vec<(Stamp, records::Outgoing)>,
+}
+
+impl Waiting {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.memory.is_empty()
+            && self.stored.is_empty()
+            && self.retained.is_empty()
+            && self.recovered.is_empty()
+    }
+
+    pub(crate) fn push_memory(&mut self, held: Held) {
+        self.memory_bytes += held.message.weight();
+        self.memory.push_back(held);
+    }
+
+    pub(crate) fn pop_memory(&mut self) -> Option<Held> {
+        let held = self.memory.pop_front()?;
+        self.memory_bytes -= held.message.weight();
+        Some(held)
+    }
+
+    /// Removes the oldest QoS 0 message, or the oldest of all when `any`.
+    pub(crate) fn drop_oldest(&mut self, any: bool) -> Option<Held> {
+        let place = self
+            .memory
+            .iter()
+            .position(|held| any || held.qos == QoS::AtMostOnce)?;
+        let held = self.memory.remove(place)?;
+        self.memory_bytes -= held.message.weight();
+        Some(held)
+    }
+
+    /// Begins to remember an exactly-once delivery the store knows of.
+    pub(crate) fn take_recovered(&mut self, stamp: Stamp) -> Option<records::Outgoing> {
+        let place = self
+            .recovered
+            .iter()
+            .position(|(known, _)| *known == stamp)?;
+        Some(self.recovered.swap_remove(place).1)
+    }
+}
+
+/// A session's part in the messenger.
+#[derive(Debug)]
+pub(crate) struct ChatInterest {
+    pub(crate) filters: Vec<ChatFilter>,
+    /// The last stored entry that was handed to the session's flow.
+    pub(crate) sent: Pos,
+    /// The last stored entry the shard saw for this account while it was not live.
+    pub(crate) seen: Pos,
+    pub(crate) mode: ChatMode,
+    /// Entries read from the store that do not fit the window yet.
+    pub(crate) backlog: VecDeque<Arc<ChatDelivery>>,
+}
+
+/// How a session gets stored entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChatMode {
+    /// As they are made.
+    Live,
+    /// From the store, once it is connected and its window has room.
+    Behind,
+    /// The store has been asked.
+    Fetching,
+    /// The backlog ends with `more`: whether the store has to be asked again.
+    Draining { more: bool },
+}
+
+/// A subscription under `im/`.
+#[derive(Debug, Clone)]
+pub(crate) struct ChatFilter {
+    /// Without a `$share/<name>/` prefix.
+    pub(crate) filter: Box<str>,
+    /// Share name.
+    pub(crate) share: Option<Box<str>>,
+    pub(crate) options: u8,
+    pub(crate) identifier: u32,
+}
+
+/// A stored will. [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-7]
+#[derive(Debug, Clone)]
+pub struct Will {
+    /// What is published.
+    pub message: Message,
+    /// Seconds to wait after the connection's end.
+    pub delay_secs: u32,
+}
+
+impl Session {
+    pub(crate) fn reference(&self, shard: u16, slot: u32) -> SessionRef {
+        SessionRef {
+            shard,
+            slot,
+            generation: self.serial,
+        }
+    }
+
+    pub(crate) fn connected(&self) -> bool {
+        self.connection != NO_CONNECTION
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.number != SessionNumber::ZERO
+    }
+
+    pub(crate) fn outbound(&mut self) -> &mut Outbound<Held> {
+        self.outbound.get_or_insert_default()
+    }
+
+    pub(crate) fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Gives back memory that an idle session does not need.
+    pub(crate) fn shed(&mut self) {
+        if self
+            .outbound
+            .as_ref()
+            .is_some_and(|outbound| outbound.is_empty())
+        {
+            self.outbound = None;
+        }
+        if self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.is_empty())
+        {
+            self.waiting = None;
+        }
+        if self
+            .inbound
+            .as_ref()
+            .is_some_and(|inbound| inbound.is_empty())
+        {
+            self.inbound = None;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the operator may decide about one shard: limits with their defaults, who may be anonymous, and
+//! the access list. Values only; the shard applies them.
+
+use crate::access::AccessList;
+
+/// Every limit of the broker core. The defaults are the product's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Seconds a connection may take to send its CONNECT.
+    pub connect_timeout_secs: u16,
+    /// Bytes a connection may send before it is authenticated.
+    pub connect_bytes_max: u32,
+    /// Largest packet in bytes, both ways; announced as Maximum Packet Size.
+    pub packet_bytes_max: u32,
+    /// Longest keep-alive in seconds; longer ones are overruled by Server Keep Alive. 0 = no limit.
+    pub keepalive_max_secs: u16,
+    /// Longest time in seconds a session is kept after its connection.
+    pub session_expiry_max_secs: u32,
+    /// Publishes a client may have unacknowledged; announced as Receive Maximum.
+    pub receive_maximum: u16,
+    /// Topic aliases a client may set; announced as Topic Alias Maximum.
+    pub topic_alias_maximum: u16,
+    /// Deliveries under way per session, whatever the client's Receive Maximum.
+    pub inflight_max: u16,
+    /// Messages waiting in memory per session.
+    pub queued_messages_max: usize,
+    /// Bytes of messages waiting in memory per session.
+    pub queued_bytes_max: usize,
+    /// Stored messages a persistent session may have waiting; the oldest is dropped.
+    pub stored_messages_max: usize,
+    /// Encoded bytes waiting for one socket before messages wait unencoded.
+    pub outgoing_bytes_max: usize,
+    /// Subscriptions per session.
+    pub subscriptions_max: usize,
+    /// Bytes of a topic name or filter.
+    pub topic_bytes_max: usize,
+    /// Levels of a topic name or filter.
+    pub topic_levels_max: usize,
+    /// User properties per packet.
+    pub user_properties_max: u16,
+    /// Connections of this shard.
+    pub connections_max: usize,
+    /// Sessions of this shard, connected or not.
+    pub sessions_max: usize,
+    /// Retained messages.
+    pub retained_messages_max: usize,
+    /// Bytes of retained messages.
+    pub retained_bytes_max: usize,
+    /// Appends that may wait for the disk before publishers are no longer read.
+    pub appends_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect_timeout_secs: 10,
+            connect_bytes_max: 64 * 1024,
+            packet_bytes_max: 1024 * 1024,
+            keepalive_max_secs: 0,
+            session_expiry_max_secs: 7 * 24 * 3600,
+            receive_maximum: 1024,
+            topic_alias_maximum: 32,
+            inflight_max: 1024,
+            queued_messages_max: 100_000,
+            queued_bytes_max: 16 * 1024 * 1024,
+            stored_messages_max: 100_000,
+            outgoing_bytes_max: 256 * 1024,
+            subscriptions_max: 10_000,
+            topic_bytes_max: 4096,
+            topic_levels_max: 64,
+            user_properties_max: 256,
+            connections_max: 1_000_000,
+            sessions_max: 2_000_000,
+            retained_messages_max: 1_000_000,
+            retained_bytes_max: 1024 * 1024 * 1024,
+            appends_max: 16_384,
+        }
+    }
+}
+
+/// Limits and permissions of a shard; replaced as a whole when the configuration is reloaded.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The limits.
+    pub limits: Limits,
+    /// Whether clients without a user name may connect, and ordinary topics are open to all.
+    pub allow_anonymous: bool,
+    /// Who may use which ordinary topics.
+    pub access: AccessList,
+}

@@ -1,0 +1,617 @@
+//! One shard: its tables of connections and sessions, its clock, its door. What it does with a packet
+//! is in the rooms beside it (`connect`, `publish`, `subscribe`, `deliver`, `acknowledge`, `messenger`,
+//! `durable`, `retained`), each an `impl Shard`.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use hashbrown::{HashMap, HashTable};
+use mqtt_codec::{ReasonCode, Version};
+use records::{AccountId, Millis, Pos, SessionRef, Stamp, Write};
+use routing::{Match, RemoteIndex, RetainedIndex, SubscriptionIndex};
+use slab::Slab;
+use smallvec::SmallVec;
+
+use crate::connection::{Connection, Connections, Stage};
+use crate::counters::Counters;
+use crate::door::{ConnectionId, Input, Output, Ticket};
+use crate::durable::{PendingAppend, Then};
+use crate::frames::FrameCache;
+use crate::retained::Retained;
+use crate::session::{NO_CONNECTION, Session};
+use crate::settings::Settings;
+use crate::timers::{Deadlines, Wheel};
+
+/// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
+pub const SHARDS_MAX: u16 = 64;
+/// Bytes waiting in all output buffers after which the turn is cut short to write them.
+const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a shard is, among how many.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// This shard's number.
+    pub shard: u16,
+    /// How many there are.
+    pub shards: u16,
+    /// Keys of the hash tables: random, but the same for every shard.
+    pub seeds: [u64; 4],
+}
+
+/// One shard of the broker.
+pub struct Shard {
+    pub(crate) shard: u16,
+    pub(crate) shards: u16,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) hasher: RandomState,
+    pub(crate) connections: Connections,
+    pub(crate) sessions: Slab<Session>,
+    session_table: HashTable<u32>,
+    /// Sessions with a part in the messenger, by account.
+    pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
+    pub(crate) index: SubscriptionIndex,
+    pub(crate) remote: RemoteIndex,
+    pub(crate) retained: RetainedIndex<Arc<Retained>>,
+    pub(crate) retained_bytes: usize,
+    pub(crate) retained_jobs: VecDeque<(u32, u32)>,
+    pub(crate) frames: FrameCache,
+    pub(crate) matches: Vec<Match>,
+    pub(crate) appends: VecDeque<PendingAppend>,
+    next_ticket: u64,
+    pub(crate) chat_publishes: usize,
+    outputs: VecDeque<Output>,
+    /// Connections whose bytes wait because the turn was cut short.
+    deferred: VecDeque<ConnectionId>,
+    /// Connections that are not read until the disk has caught up.
+    pub(crate) stalled: Vec<ConnectionId>,
+    pub(crate) turn_bytes: usize,
+    pub(crate) wheel: Wheel,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) dirty: Vec<u32>,
+    pub(crate) cursors_due: Option<Millis>,
+    clock: u64,
+    next_serial: u32,
+    /// The newest position the messenger delivered.
+    pub(crate) latest_pos: Pos,
+    /// Per shard, the newest stamp that was routed here.
+    pub(crate) routed: Vec<Stamp>,
+    pub(crate) counters: Counters,
+    started: Millis,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(place: &Place, settings: Arc<Settings>, now: Millis) -> Self {
+        assert!(
+            place.shards <= SHARDS_MAX && place.shard < place.shards,
+            "shards are numbered from zero"
+        );
+        let [a, b, c, d] = place.seeds;
+        let hasher = RandomState::with_seeds(a, b, c, d);
+        Self {
+            shard: place.shard,
+            shards: place.shards,
+            settings,
+            connections: Connections::default(),
+            sessions: Slab::new(),
+            session_table: HashTable::new(),
+            accounts: HashMap::with_hasher(hasher.clone()),
+            index: SubscriptionIndex::new(place.seeds),
+            remote: RemoteIndex::new(place.seeds),
+            retained: RetainedIndex::new(),
+            retained_bytes: 0,
+            retained_jobs: VecDeque::new(),
+            hasher,
+            frames: FrameCache::default(),
+            matches: Vec::new(),
+            appends: VecDeque::new(),
+            next_ticket: 0,
+            chat_publishes: 0,
+            outputs: VecDeque::new(),
+            deferred: VecDeque::new(),
+            stalled: Vec::new(),
+            turn_bytes: 0,
+            wheel: Wheel::new(now),
+            deadlines: Deadlines::default(),
+            dirty: Vec::new(),
+            cursors_due: None,
+            clock: 0,
+            next_serial: 0,
+            latest_pos: Pos::ZERO,
+            routed: vec![Stamp::ZERO; 256],
+            counters: Counters::default(),
+            started: now,
+        }
+    }
+
+    /// A socket was accepted.
+    pub fn accept(&mut self, now: Millis) -> ConnectionId {
+        self.counters.connections_accepted += 1;
+        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        let id = self.insert_connection(now);
+        self.wheel.schedule(id, now.saturating_add(timeout));
+        id
+    }
+
+    /// Bytes came. Afterwards [`Shard::wants_bytes`] tells whether to read on.
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) {
+        let heard = self.seconds(now);
+        self.counters.bytes_received += bytes.len() as u64;
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.heard_secs = heard;
+        let Some(mut whole) = connection.partial.take() else {
+            let used = self.process(id, bytes, now);
+            self.keep_partial(id, &bytes[used..]);
+            return;
+        };
+        whole.extend_from_slice(bytes);
+        self.process_partial(id, whole, now);
+    }
+
+    /// Whether the connection is to be read; false while something has to happen first.
+    pub fn wants_bytes(&self, id: ConnectionId) -> bool {
+        self.connection(id)
+            .is_some_and(|connection| !connection.paused)
+    }
+
+    /// The socket was closed by the peer or failed.
+    pub fn closed(&mut self, id: ConnectionId, now: Millis) {
+        if self.connection(id).is_some() {
+            self.lose_connection(id, now);
+        }
+    }
+
+    /// Bytes that wait for this connection's socket.
+    pub fn outgoing(&self, id: ConnectionId) -> &[u8] {
+        self.connection(id).map_or(&[], |connection| {
+            &connection.outgoing[connection.written as usize..]
+        })
+    }
+
+    /// The first `count` bytes of [`Shard::outgoing`] are written.
+    pub fn wrote(&mut self, id: ConnectionId, count: usize, now: Millis) {
+        self.counters.bytes_sent += count as u64;
+        self.turn_bytes = self.turn_bytes.saturating_sub(count);
+        let low_water = self.settings.limits.outgoing_bytes_max / 2;
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        connection.written += count as u32;
+        assert!(
+            connection.written as usize <= connection.outgoing.len(),
+            "only what waits can be written"
+        );
+        if connection.backlog() == 0 {
+            self.connections.recycle(id.slot);
+        }
+        let connection = &self.connections[id.slot];
+        if connection.backlog() <= low_water
+            && let Stage::Open { session } = connection.stage
+            && self.sessions[session as usize].waiting.is_some()
+        {
+            self.pump(session, now);
+        }
+    }
+
+    /// Something happened outside.
+    pub fn handle(&mut self, input: Input, now: Millis) {
+        match input {
+            Input::Authenticated {
+                connection,
+                verdict,
+            } => self.authenticated(connection, verdict, now),
+            Input::Appended(ticket) => self.appended(ticket, now),
+            Input::Forwarded(forwarded) => self.forwarded(&forwarded, now),
+            Input::Announced(announcement) => self.announced(&announcement),
+            Input::Deliver(delivery) => self.deliver_chat(&delivery, now),
+            Input::CaughtUp {
+                session,
+                entries,
+                upto,
+                more,
+            } => {
+                self.caught_up(session, entries, upto, more, now);
+            }
+            Input::Fetched { session, messages } => self.fetched(session, messages, now),
+            Input::Acknowledged {
+                session,
+                ack,
+                outcome,
+            } => self.chat_acknowledged(session, ack, outcome, now),
+            Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
+            Input::Reconfigure(settings) => self.settings = settings,
+            Input::Shutdown => self.shutdown(now),
+        }
+    }
+
+    /// What has to be done outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(output) = self.outputs.pop_front() {
+            return Some(output);
+        }
+        self.connections.next_touched().map(Output::Flush)
+    }
+
+    /// Whether work was put off so that what waits can be written first.
+    pub fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() || !self.retained_jobs.is_empty()
+    }
+
+    /// Goes on with what was put off.
+    pub fn resume_deferred(&mut self, now: Millis) {
+        self.turn_bytes = 0;
+        for _ in 0..self.deferred.len() {
+            let Some(id) = self.deferred.pop_front() else {
+                break;
+            };
+            self.resume(id, now);
+        }
+        self.run_retained_jobs(now);
+    }
+
+    /// When [`Shard::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        [
+            self.wheel.next_due(),
+            self.deadlines.next_due(),
+            self.cursors_due,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Millis) {
+        while let Some(due) = self.wheel.take_due(now) {
+            for id in due {
+                self.look_at_connection(id, now);
+            }
+        }
+        while let Some((slot, serial, what)) = self.deadlines.take_due(now) {
+            self.session_deadline(slot, serial, what, now);
+        }
+        if self.cursors_due.is_some_and(|due| due <= now) {
+            self.store_cursors(now);
+        }
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Connections, sessions, subscriptions and retained messages at this moment.
+    pub fn population(&self) -> Population {
+        Population {
+            connections: self.connections.len(),
+            sessions: self.sessions.len(),
+            subscriptions: self.index.len(),
+            retained: self.retained.len(),
+            retained_bytes: self.retained_bytes,
+            appends_pending: self.appends.len(),
+        }
+    }
+
+    // Tables.
+
+    pub(crate) fn insert_connection(&mut self, now: Millis) -> ConnectionId {
+        let serial = self.serial();
+        let heard = self.seconds(now);
+        let slot = self.connections.insert(Connection::new(serial, heard));
+        ConnectionId { slot, serial }
+    }
+
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        self.connections
+            .get(id.slot)
+            .filter(|connection| connection.serial == id.serial)
+    }
+
+    pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections
+            .get_mut(id.slot)
+            .filter(|connection| connection.serial == id.serial)
+    }
+
+    pub(crate) fn connection_id(&self, slot: u32) -> ConnectionId {
+        ConnectionId {
+            slot,
+            serial: self.connections[slot].serial,
+        }
+    }
+
+    pub(crate) fn remove_connection(&mut self, id: ConnectionId) -> Option<Connection> {
+        self.connection(id)?;
+        let connection = self.connections.remove(id.slot);
+        self.turn_bytes = self.turn_bytes.saturating_sub(connection.backlog());
+        Some(connection)
+    }
+
+    pub(crate) fn session_slot(&self, reference: SessionRef) -> Option<u32> {
+        let session = self.sessions.get(reference.slot as usize)?;
+        (session.serial == reference.generation).then_some(reference.slot)
+    }
+
+    pub(crate) fn find_session(&self, account: Option<AccountId>, client_id: &str) -> Option<u32> {
+        let hash = session_hash(&self.hasher, account, client_id);
+        self.session_table
+            .find(hash, |slot| {
+                let session = &self.sessions[*slot as usize];
+                session.account == account && &*session.client_id == client_id
+            })
+            .copied()
+    }
+
+    pub(crate) fn insert_session(&mut self, session: Session) -> u32 {
+        let hash = session_hash(&self.hasher, session.account, &session.client_id);
+        let slot = self.sessions.insert(session) as u32;
+        let (hasher, sessions) = (&self.hasher, &self.sessions);
+        self.session_table.insert_unique(hash, slot, |slot| {
+            let session = &sessions[*slot as usize];
+            session_hash(hasher, session.account, &session.client_id)
+        });
+        slot
+    }
+
+    pub(crate) fn remove_session(&mut self, slot: u32) -> Session {
+        let session = &self.sessions[slot as usize];
+        let hash = session_hash(&self.hasher, session.account, &session.client_id);
+        if let Ok(entry) = self.session_table.find_entry(hash, |other| *other == slot) {
+            entry.remove();
+        }
+        self.sessions.remove(slot as usize)
+    }
+
+    /// The shard that owns the session of this client.
+    pub(crate) fn home_of(&self, account: Option<AccountId>, client_id: &str) -> u16 {
+        let hash = session_hash(&self.hasher, account, client_id);
+        // The upper bits: the lower ones choose the bucket inside the shard's own table.
+        ((hash >> 32) % u64::from(self.shards)) as u16
+    }
+
+    pub(crate) fn serial(&mut self) -> u32 {
+        self.next_serial = self.next_serial.wrapping_add(1);
+        self.next_serial
+    }
+
+    // Clock.
+
+    /// A stamp later than every stamp this shard has given or seen.
+    pub(crate) fn stamp(&mut self, now: Millis) -> Stamp {
+        self.clock = (self.clock + 1).max(now.value() * 1000);
+        Stamp::new((self.clock << 8) | u64::from(self.shard))
+    }
+
+    /// Another shard's clock, or a stored stamp: ours goes on from there.
+    pub(crate) fn observe(&mut self, stamp: Stamp) {
+        self.clock = self.clock.max(stamp.value() >> 8);
+    }
+
+    /// The clock as it stands.
+    pub(crate) fn clock(&self) -> Stamp {
+        Stamp::new((self.clock << 8) | u64::from(self.shard))
+    }
+
+    pub(crate) fn seconds(&self, now: Millis) -> u32 {
+        (now.value().saturating_sub(self.started.value()) / 1000) as u32
+    }
+
+    // Output.
+
+    pub(crate) fn output(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn append(&mut self, writes: Vec<Write>, then: Then) {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.appends.push_back(PendingAppend { ticket, then });
+        self.outputs.push_back(Output::Append { ticket, writes });
+    }
+
+    // Reading.
+
+    /// Processes whole packets and returns how many bytes they took.
+    fn process(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) -> usize {
+        let mut used = 0;
+        while used < bytes.len() {
+            let Some(connection) = self.connection(id) else {
+                return bytes.len();
+            };
+            if connection.paused {
+                break;
+            }
+            if matches!(connection.stage, Stage::Closing) {
+                return bytes.len();
+            }
+            if self.turn_bytes > TURN_BYTES_MAX {
+                self.pause(id);
+                self.deferred.push_back(id);
+                break;
+            }
+            match self.process_packet(id, &bytes[used..], now) {
+                Some(length) => used += length,
+                None => break,
+            }
+        }
+        used
+    }
+
+    fn process_partial(&mut self, id: ConnectionId, mut whole: Box<Vec<u8>>, now: Millis) {
+        let used = self.process(id, &whole, now);
+        if used == whole.len() {
+            whole.clear();
+            return;
+        }
+        whole.drain(..used);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.partial = Some(whole);
+        }
+    }
+
+    fn keep_partial(&mut self, id: ConnectionId, rest: &[u8]) {
+        if rest.is_empty() {
+            return;
+        }
+        if let Some(connection) = self.connection_mut(id) {
+            connection
+                .partial
+                .get_or_insert_default()
+                .extend_from_slice(rest);
+        }
+    }
+
+    /// Stops reading from a connection until [`Shard::resume`].
+    pub(crate) fn pause(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.paused = true;
+        }
+    }
+
+    /// Goes on with a paused connection: first with what has come already, then with the socket.
+    pub(crate) fn resume(&mut self, id: ConnectionId, now: Millis) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        if !connection.paused {
+            return;
+        }
+        connection.paused = false;
+        if let Some(whole) = connection.partial.take() {
+            self.process_partial(id, whole, now);
+        }
+        if self.wants_bytes(id) {
+            self.output(Output::Resume(id));
+        }
+    }
+
+    // Endings.
+
+    /// Says why, if the protocol has a word for it, and closes. [5 MQTT-4.13.1-1]
+    pub(crate) fn disconnect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let (version, open) = (
+            connection.version,
+            matches!(connection.stage, Stage::Open { .. }),
+        );
+        // [5 MQTT-3.14.0-1]: no DISCONNECT before a successful CONNACK.
+        if open && version == Version::V5 {
+            self.send_disconnect(id.slot, reason);
+        }
+        self.lose_connection(id, now);
+    }
+
+    /// Detaches the session and has the socket closed once its bytes are written.
+    pub(crate) fn lose_connection(&mut self, id: ConnectionId, now: Millis) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let session = connection.session();
+        connection.stage = Stage::Closing;
+        connection.partial = None;
+        connection.publishing = None;
+        self.output(Output::Close(id));
+        if let Some(session) = session {
+            self.detach(session, now);
+        }
+    }
+
+    /// The socket is closed: the connection is forgotten.
+    pub fn forget(&mut self, id: ConnectionId) {
+        self.remove_connection(id);
+    }
+
+    fn look_at_connection(&mut self, id: ConnectionId, now: Millis) {
+        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let heard = self
+            .started
+            .saturating_add(u64::from(connection.heard_secs) * 1000);
+        match connection.stage {
+            Stage::Closing => {
+                // The peer does not take what was to be said: the socket is closed all the same.
+                self.output(Output::Close(id));
+            }
+            Stage::AwaitConnect => {
+                self.counters.connect_timeouts += 1;
+                self.lose_connection(id, now);
+            }
+            Stage::Authenticating(_) | Stage::Storing { .. } => {
+                self.wheel.schedule(id, now.saturating_add(timeout));
+            }
+            Stage::Open { .. } if connection.keepalive_secs == 0 => {}
+            Stage::Open { .. } => {
+                // [3.1.1 MQTT-3.1.2-24] [5 MQTT-3.1.2-22]: one and a half times the keep-alive.
+                let due = heard.saturating_add(u64::from(connection.keepalive_secs) * 1500);
+                if due <= now {
+                    self.counters.keepalive_timeouts += 1;
+                    self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now);
+                } else {
+                    self.wheel.schedule(id, due);
+                }
+            }
+        }
+    }
+
+    fn close_account(&mut self, account: AccountId, reason: ReasonCode, now: Millis) {
+        let concerned: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| {
+                session.account == Some(account) && session.connection != NO_CONNECTION
+            })
+            .map(|(_, session)| session.connection)
+            .collect();
+        for slot in concerned {
+            self.disconnect(self.connection_id(slot), reason, now);
+        }
+    }
+
+    fn shutdown(&mut self, now: Millis) {
+        let everyone: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .map(|(slot, connection)| ConnectionId {
+                slot,
+                serial: connection.serial,
+            })
+            .collect();
+        for id in everyone {
+            self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
+        }
+        self.store_cursors(now);
+    }
+}
+
+/// How much a shard holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Connections.
+    pub connections: usize,
+    /// Sessions, connected or not.
+    pub sessions: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// Bytes of retained messages.
+    pub retained_bytes: usize,
+    /// Appends that wait for the disk.
+    pub appends_pending: usize,
+}
+
+fn session_hash(hasher: &RandomState, account: Option<AccountId>, client_id: &str) -> u64 {
+    let mut state = hasher.build_hasher();
+    account.map_or(0, AccountId::value).hash(&mut state);
+    client_id.hash(&mut state);
+    state.finish()
+}

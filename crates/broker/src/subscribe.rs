@@ -1,0 +1,351 @@
+//! SUBSCRIBE and UNSUBSCRIBE: what is granted, what is stored before it is said, what is told to the other
+//! shards, and which retained messages follow.
+
+use std::sync::Arc;
+
+use mqtt_codec::{
+    QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version, suback, topic,
+};
+use records::{Millis, Subscription, Write, key};
+use routing::{FilterId, Interest, Subscriber};
+
+use crate::access::Client;
+use crate::door::{Announcement, ConnectionId, Output, Service};
+use crate::durable::Then;
+use crate::messenger::is_chat;
+use crate::session::{ChatFilter, Session};
+use crate::shard::Shard;
+
+/// A granted subscription that is still owed its retained messages.
+struct Granted {
+    filter: Box<str>,
+    qos: QoS,
+    existed: bool,
+    handling: u8,
+}
+
+impl Shard {
+    /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]
+    pub(crate) fn on_subscribe(
+        &mut self,
+        id: ConnectionId,
+        slot: u32,
+        packet: &Subscribe<'_>,
+        now: Millis,
+    ) {
+        let identifier = packet.properties.subscription_identifier.unwrap_or(0);
+        let mut codes = Vec::new();
+        let mut writes = Vec::new();
+        let mut granted = Vec::new();
+        for (filter, options) in packet.filters() {
+            // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
+            match self.grant(slot, filter, options, identifier, now) {
+                Ok(existed) => {
+                    codes.push(ReasonCode::granted(options.qos));
+                    self.subscription_write(slot, filter, options, identifier, now, &mut writes);
+                    let handling = options.retain_handling;
+                    granted.push(Granted {
+                        filter: filter.into(),
+                        qos: options.qos,
+                        existed,
+                        handling,
+                    });
+                }
+                Err(reason) => {
+                    self.counters.subscriptions_refused += 1;
+                    codes.push(reason);
+                }
+            }
+        }
+        let mut answer = Vec::new();
+        suback::encode(self.version(id.slot), packet.packet_id, &codes, &mut answer);
+        if writes.is_empty() {
+            self.connections.buffer(id.slot).extend_from_slice(&answer);
+        } else {
+            // Nothing is acknowledged before it is on disk.
+            writes.push(self.session_write(slot));
+            self.append(
+                writes,
+                Then::Send {
+                    connection: id,
+                    packet: answer,
+                },
+            );
+        }
+        for grant in granted {
+            self.after_grant(slot, &grant, identifier);
+        }
+    }
+
+    /// Enters one subscription; true when it replaced one.
+    fn grant(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: u32,
+        now: Millis,
+    ) -> Result<bool, ReasonCode> {
+        let (share, plain) = match topic::shared(filter) {
+            Some((share, plain)) => (Some(share), plain),
+            None => (None, filter),
+        };
+        self.check_filter(slot, plain)?;
+        if is_chat(plain) {
+            return self.grant_chat(slot, plain, share, options, identifier);
+        }
+        let session = &self.sessions[slot as usize];
+        let subscriber = Subscriber {
+            session: slot,
+            options: options.bits(),
+            identifier,
+            durable: session.is_stored() && options.qos != QoS::AtMostOnce,
+        };
+        let outcome = self.index.subscribe(filter, subscriber);
+        if outcome.replaced.is_none() {
+            self.sessions[slot as usize]
+                .subscriptions
+                .push(outcome.id);
+        }
+        if let Some(interest) = outcome.interest {
+            self.announce(filter, interest, now);
+        }
+        Ok(outcome.replaced.is_some())
+    }
+
+    fn check_filter(&self, slot: u32, plain: &str) -> Result<(), ReasonCode> {
+        let limits = &self.settings.limits;
+        if plain.len() > limits.topic_bytes_max
+            || plain.split('/').count() > limits.topic_levels_max
+        {
+            return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        }
+        let session = &self.sessions[slot as usize];
+        let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
+        if session.subscriptions.len() + chats >= limits.subscriptions_max {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
+        if is_chat(plain) || session.admin || self.settings.allow_anonymous {
+            return Ok(());
+        }
+        let client = Client {
+            account: session.account.map(|_| &*session.name),
+            client_id: &session.client_id,
+        };
+        let allowed = self.settings.access.may_subscribe(client, plain);
+        if allowed {
+            Ok(())
+        } else {
+            Err(ReasonCode::NOT_AUTHORIZED)
+        }
+    }
+
+    fn grant_chat(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        share: Option<&str>,
+        options: SubscriptionOptions,
+        identifier: u32,
+    ) -> Result<bool, ReasonCode> {
+        if self.sessions[slot as usize].account.is_none() {
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        }
+        let known = ChatFilter {
+            filter: filter.into(),
+            share: share.map(Into::into),
+            options: options.bits(),
+            identifier,
+        };
+        Ok(self.subscribe_chat(slot, known))
+    }
+
+    fn subscription_write(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: u32,
+        now: Millis,
+        writes: &mut Vec<Write>,
+    ) {
+        if !self.sessions[slot as usize].is_stored() {
+            return;
+        }
+        let since = self.stamp(now);
+        let record = Subscription {
+            options: options.bits(),
+            identifier: (identifier != 0).then_some(identifier),
+            since,
+        };
+        let number = self.sessions[slot as usize].number;
+        writes.push(Write::Put {
+            key: key::subscription(number, filter),
+            value: record.encode(),
+        });
+    }
+
+    /// Retained messages and their like follow the grant. [5 MQTT-3.3.1-9] [5 MQTT-3.3.1-10] [5 MQTT-3.3.1-11]
+    fn after_grant(&mut self, slot: u32, grant: &Granted, identifier: u32) {
+        const IF_NEW: u8 = 1;
+        const NEVER: u8 = 2;
+        // Shared subscriptions get no retained messages.
+        if topic::shared(&grant.filter).is_some() {
+            return;
+        }
+        if is_chat(&grant.filter) {
+            let session = &self.sessions[slot as usize];
+            let Some(account) = session.account else {
+                return;
+            };
+            self.output(Output::Service(Service::Subscribed {
+                session: session.reference(self.shard, slot),
+                account,
+                filter: grant.filter.clone(),
+                existed: grant.existed,
+                retain_handling: grant.handling,
+                resumed: false,
+            }));
+            return;
+        }
+        if grant.handling == NEVER || (grant.handling == IF_NEW && grant.existed) {
+            return;
+        }
+        self.begin_retained(slot, &grant.filter, grant.qos, identifier);
+    }
+
+    /// UNSUBSCRIBE. [3.1.1 MQTT-3.10.4-4] [5 MQTT-3.10.4-4]
+    pub(crate) fn on_unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        slot: u32,
+        packet: &Unsubscribe<'_>,
+        now: Millis,
+    ) {
+        let number = self.sessions[slot as usize].number;
+        let stored = self.sessions[slot as usize].is_stored();
+        let mut codes = Vec::new();
+        let mut writes = Vec::new();
+        for filter in packet.filters() {
+            let removed = self.revoke(slot, filter, now);
+            codes.push(if removed {
+                ReasonCode::SUCCESS
+            } else {
+                ReasonCode::NO_SUBSCRIPTION_EXISTED
+            });
+            if removed && stored {
+                writes.push(Write::Delete {
+                    key: key::subscription(number, filter),
+                });
+            }
+        }
+        let mut answer = Vec::new();
+        suback::encode_unsuback(self.version(id.slot), packet.packet_id, &codes, &mut answer);
+        if writes.is_empty() {
+            self.connections.buffer(id.slot).extend_from_slice(&answer);
+        } else {
+            self.append(
+                writes,
+                Then::Send {
+                    connection: id,
+                    packet: answer,
+                },
+            );
+        }
+    }
+
+    /// Removes one subscription, compared literally. [3.1.1 MQTT-3.10.4-1] [5 MQTT-3.10.4-1]
+    fn revoke(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
+        let (share, plain) = match topic::shared(filter) {
+            Some((share, plain)) => (Some(share), plain),
+            None => (None, filter),
+        };
+        if is_chat(plain) {
+            return self.unsubscribe_chat(slot, plain, share);
+        }
+        let Some(filter_id) = self.index.id(filter) else {
+            return false;
+        };
+        let Some(outcome) = self.index.unsubscribe_id(filter_id, slot) else {
+            return false;
+        };
+        let subscriptions = &mut self.sessions[slot as usize].subscriptions;
+        if let Some(place) = subscriptions.iter().position(|known| *known == filter_id) {
+            subscriptions.swap_remove(place);
+        }
+        if let Some(interest) = outcome.interest {
+            self.announce(filter, interest, now);
+        }
+        true
+    }
+
+    /// Removes all subscriptions of a session that has ended.
+    pub(crate) fn drop_subscriptions(&mut self, slot: u32, now: Millis) {
+        let subscriptions = std::mem::take(&mut self.sessions[slot as usize].subscriptions);
+        for filter_id in subscriptions {
+            self.drop_subscription(slot, filter_id, now);
+        }
+    }
+
+    fn drop_subscription(&mut self, slot: u32, filter_id: FilterId, now: Millis) {
+        let mut filter = String::new();
+        if self.shards > 1 {
+            self.index.write_filter(filter_id, &mut filter);
+        }
+        if let Some(outcome) = self.index.unsubscribe_id(filter_id, slot)
+            && let Some(interest) = outcome.interest
+        {
+            self.announce(&filter, interest, now);
+        }
+    }
+
+    /// The filters of a session, ordinary ones and those of the messenger, as the client wrote them.
+    pub(crate) fn filters_of(&self, session: &Session) -> Vec<String> {
+        let mut filters = Vec::with_capacity(session.subscriptions.len());
+        for filter_id in &session.subscriptions {
+            let mut filter = String::new();
+            self.index.write_filter(*filter_id, &mut filter);
+            filters.push(filter);
+        }
+        for known in session.chat.iter().flat_map(|chat| &chat.filters) {
+            filters.push(match &known.share {
+                Some(share) => format!("$share/{share}/{}", known.filter),
+                None => known.filter.to_string(),
+            });
+        }
+        filters
+    }
+
+    // Other shards.
+
+    fn announce(&mut self, filter: &str, interest: Interest, now: Millis) {
+        if self.shards == 1 {
+            return;
+        }
+        let clock = self.stamp(now);
+        self.output(Output::Announce(Announcement {
+            shard: self.shard,
+            filter: Arc::from(filter),
+            interest,
+            clock,
+        }));
+    }
+
+    /// Another shard's interest has changed.
+    pub(crate) fn announced(&mut self, announcement: &Announcement) {
+        self.observe(announcement.clock);
+        self.remote.announce(
+            &announcement.filter,
+            announcement.shard,
+            announcement.interest,
+        );
+    }
+
+    /// Whether a version knows reason codes.
+    pub(crate) fn has_reasons(version: Version) -> bool {
+        match version {
+            Version::V5 => true,
+            Version::V31 | Version::V311 => false,
+        }
+    }
+}

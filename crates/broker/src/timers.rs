@@ -1,0 +1,131 @@
+//! When to look again at which connection or session. Connections stand in a wheel of one-second buckets
+//! and are looked at rarely: activity does not touch the wheel, the look decides whether time is really
+//! over. Rare deadlines (session expiry, delayed wills) stand in a heap.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use records::Millis;
+
+use crate::door::ConnectionId;
+
+/// Buckets of the wheel; a deadline further away is looked at early and put back.
+const WHEEL_SECS: u64 = 128;
+const SECOND: u64 = 1000;
+
+/// Deadlines of connections.
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    buckets: Vec<Vec<ConnectionId>>,
+    /// The second whose bucket is taken next.
+    second: u64,
+    len: usize,
+}
+
+impl Wheel {
+    pub(crate) fn new(now: Millis) -> Self {
+        let buckets = (0..WHEEL_SECS).map(|_| Vec::new()).collect();
+        Self {
+            buckets,
+            second: now.value() / SECOND,
+            len: 0,
+        }
+    }
+
+    /// Looks at `connection` once `at` has passed, possibly earlier.
+    pub(crate) fn schedule(&mut self, connection: ConnectionId, at: Millis) {
+        let due = (at.value() / SECOND + 1).clamp(self.second + 1, self.second + WHEEL_SECS - 1);
+        self.buckets[(due % WHEEL_SECS) as usize].push(connection);
+        self.len += 1;
+    }
+
+    /// Takes a bucket whose second has passed.
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<Vec<ConnectionId>> {
+        let current = now.value() / SECOND;
+        if self.len == 0 {
+            self.second = self.second.max(current);
+            return None;
+        }
+        while self.second < current {
+            self.second += 1;
+            let bucket = std::mem::take(&mut self.buckets[(self.second % WHEEL_SECS) as usize]);
+            if !bucket.is_empty() {
+                self.len -= bucket.len();
+                return Some(bucket);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        if self.len == 0 {
+            return None;
+        }
+        (1..=WHEEL_SECS)
+            .map(|ahead| self.second + ahead)
+            .find(|second| !self.buckets[(second % WHEEL_SECS) as usize].is_empty())
+            .map(|second| Millis::new(second * SECOND))
+    }
+}
+
+/// What happens to a session at a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum SessionDeadline {
+    /// Its delayed will is published.
+    Will,
+    /// It ends.
+    Expiry,
+}
+
+/// Deadlines of sessions that have no connection. A deadline that no longer holds is recognised by the
+/// session when it comes.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    heap: BinaryHeap<Reverse<(Millis, u32, u32, SessionDeadline)>>,
+}
+
+impl Deadlines {
+    pub(crate) fn schedule(&mut self, at: Millis, slot: u32, serial: u32, what: SessionDeadline) {
+        self.heap.push(Reverse((at, slot, serial, what)));
+    }
+
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<(u32, u32, SessionDeadline)> {
+        let Reverse((at, ..)) = self.heap.peek()?;
+        if *at > now {
+            return None;
+        }
+        self.heap
+            .pop()
+            .map(|Reverse((_, slot, serial, what))| (slot, serial, what))
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        self.heap.peek().map(|Reverse((at, ..))| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_comes_after_its_time_and_not_more_than_a_second_later() {
+        let mut wheel = Wheel::new(Millis::new(5_000));
+        let connection = ConnectionId { slot: 1, serial: 2 };
+        wheel.schedule(connection, Millis::new(15_300));
+        assert_eq!(wheel.take_due(Millis::new(15_300)), None);
+        assert_eq!(wheel.next_due(), Some(Millis::new(16_000)));
+        assert_eq!(wheel.take_due(Millis::new(16_000)), Some(vec![connection]));
+        assert_eq!(wheel.next_due(), None);
+    }
+
+    #[test]
+    fn a_far_deadline_is_looked_at_early_rather_than_forgotten() {
+        let mut wheel = Wheel::new(Millis::new(0));
+        wheel.schedule(ConnectionId { slot: 0, serial: 0 }, Millis::new(10_000_000));
+        let seen = (1..=WHEEL_SECS)
+            .filter_map(|second| wheel.take_due(Millis::new(second * SECOND)))
+            .count();
+        assert_eq!(seen, 1);
+    }
+}

@@ -1,0 +1,118 @@
+//! PUBACK, PUBREC, PUBREL, PUBCOMP and the pings.
+
+use crate::property::{self, DecodeLimits, Properties, Value, id};
+use crate::read::Reader;
+use crate::{DecodeError, ReasonCode, Version, write};
+
+/// One of the four acknowledgements of a publish.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ack<'a> {
+    /// The publish it is about.
+    pub packet_id: u16,
+    /// Outcome; always success before MQTT 5.
+    pub reason: ReasonCode,
+    /// Why.
+    pub reason_string: Option<&'a str>,
+}
+
+impl<'a> Ack<'a> {
+    pub(crate) fn read(
+        version: Version,
+        mut reader: Reader<'a>,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        let mut ack = Self {
+            packet_id: reader.packet_id()?,
+            reason: ReasonCode::SUCCESS,
+            reason_string: None,
+        };
+        if version == Version::V5 && !reader.is_empty() {
+            ack.reason = ReasonCode(reader.u8()?);
+            if !reader.is_empty() {
+                let properties =
+                    Properties::read(&mut reader, &[id::REASON_STRING, id::USER_PROPERTY], limits)?;
+                ack.reason_string = reason_string(properties);
+            }
+        }
+        reader.end()?;
+        Ok(ack)
+    }
+}
+
+pub(crate) fn reason_string(properties: Properties<'_>) -> Option<&str> {
+    properties.iter().find_map(|(id, value)| match (id, value) {
+        (id::REASON_STRING, Value::Text(text)) => Some(text),
+        _ => None,
+    })
+}
+
+/// Appends PUBACK; the sentence is left out when it would exceed `maximum`. [5 MQTT-3.4.2-2]
+pub fn encode_puback(
+    version: Version,
+    packet_id: u16,
+    reason: ReasonCode,
+    sentence: Option<&str>,
+    maximum: u32,
+    out: &mut Vec<u8>,
+) {
+    encode(0x40, version, packet_id, reason, sentence, maximum, out);
+}
+
+/// Appends PUBREC; the sentence is left out when it would exceed `maximum`. [5 MQTT-3.5.2-2]
+pub fn encode_pubrec(
+    version: Version,
+    packet_id: u16,
+    reason: ReasonCode,
+    sentence: Option<&str>,
+    maximum: u32,
+    out: &mut Vec<u8>,
+) {
+    encode(0x50, version, packet_id, reason, sentence, maximum, out);
+}
+
+/// Appends PUBREL. [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]
+pub fn encode_pubrel(version: Version, packet_id: u16, reason: ReasonCode, out: &mut Vec<u8>) {
+    encode(0x62, version, packet_id, reason, None, u32::MAX, out);
+}
+
+/// Appends PUBCOMP.
+pub fn encode_pubcomp(version: Version, packet_id: u16, reason: ReasonCode, out: &mut Vec<u8>) {
+    encode(0x70, version, packet_id, reason, None, u32::MAX, out);
+}
+
+/// Appends PINGREQ.
+pub fn encode_pingreq(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0xC0, 0]);
+}
+
+/// Appends PINGRESP.
+pub fn encode_pingresp(out: &mut Vec<u8>) {
+    out.extend_from_slice(&[0xD0, 0]);
+}
+
+fn encode(
+    first: u8,
+    version: Version,
+    packet_id: u16,
+    reason: ReasonCode,
+    sentence: Option<&str>,
+    maximum: u32,
+    out: &mut Vec<u8>,
+) {
+    let [high, low] = packet_id.to_be_bytes();
+    if version != Version::V5 || (reason == ReasonCode::SUCCESS && sentence.is_none()) {
+        out.extend_from_slice(&[first, 2, high, low]);
+        return;
+    }
+    let mut body = vec![high, low, reason.0];
+    if let Some(sentence) = sentence {
+        let mut properties = Vec::new();
+        property::write_bytes(&mut properties, id::REASON_STRING, sentence.as_bytes());
+        let length = 3 + write::variable_len(properties.len()) + properties.len();
+        if 1 + write::variable_len(length) + length <= maximum as usize {
+            write::variable(&mut body, properties.len() as u32);
+            body.extend_from_slice(&properties);
+        }
+    }
+    write::packet(out, first, &body);
+}

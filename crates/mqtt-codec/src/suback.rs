@@ -1,0 +1,84 @@
+//! SUBACK and UNSUBACK.
+
+use crate::ack::reason_string;
+use crate::property::{DecodeLimits, Properties, id};
+use crate::read::Reader;
+use crate::{DecodeError, ReasonCode, Version, write};
+
+/// What was granted or removed, one code per filter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suback<'a> {
+    /// Of the request.
+    pub packet_id: u16,
+    /// In the order of the filters; empty in an UNSUBACK before MQTT 5.
+    pub codes: &'a [u8],
+    /// Why.
+    pub reason_string: Option<&'a str>,
+}
+
+/// Before MQTT 5 there is one failure only. [3.1.1 MQTT-3.9.3-2]
+const FAILURE: u8 = 0x80;
+
+/// Appends SUBACK. [3.1.1 MQTT-3.9.3-1] [5 MQTT-3.9.3-1]
+pub fn encode(version: Version, packet_id: u16, codes: &[ReasonCode], out: &mut Vec<u8>) {
+    let mut body = packet_id.to_be_bytes().to_vec();
+    match version {
+        Version::V31 | Version::V311 => {
+            body.extend(
+                codes
+                    .iter()
+                    .map(|code| if code.is_error() { FAILURE } else { code.0 }),
+            );
+        }
+        Version::V5 => {
+            body.push(0);
+            body.extend(codes.iter().map(|code| code.0));
+        }
+    }
+    write::packet(out, 0x90, &body);
+}
+
+/// Appends UNSUBACK. [3.1.1 MQTT-3.10.4-4] [5 MQTT-3.11.3-1]
+pub fn encode_unsuback(version: Version, packet_id: u16, codes: &[ReasonCode], out: &mut Vec<u8>) {
+    let mut body = packet_id.to_be_bytes().to_vec();
+    if version == Version::V5 {
+        body.push(0);
+        body.extend(codes.iter().map(|code| code.0));
+    }
+    write::packet(out, 0xB0, &body);
+}
+
+impl<'a> Suback<'a> {
+    pub(crate) fn read(
+        version: Version,
+        mut reader: Reader<'a>,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        let packet_id = reader.packet_id()?;
+        let mut text = None;
+        if version == Version::V5 {
+            text = reason_string(Properties::read(
+                &mut reader,
+                &[id::REASON_STRING, id::USER_PROPERTY],
+                limits,
+            )?);
+        }
+        Ok(Self {
+            packet_id,
+            codes: reader.rest(),
+            reason_string: text,
+        })
+    }
+
+    pub(crate) fn read_unsuback(
+        version: Version,
+        reader: Reader<'a>,
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
+        let unsuback = Self::read(version, reader, limits)?;
+        if version != Version::V5 && !unsuback.codes.is_empty() {
+            return Err(DecodeError::Malformed("bytes behind the end of the packet"));
+        }
+        Ok(unsuback)
+    }
+}

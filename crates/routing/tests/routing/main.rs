@@ -1,0 +1,6 @@
+//! The indices through their public doors, against naive models.
+
+mod naive;
+mod remote;
+mod retained;
+mod subscriptions;
