@@ -31,6 +31,8 @@ pub struct Account {
     pub created: Millis,
     /// What it says about itself, NFC, possibly empty.
     pub profile_text: String,
+    /// A removed account is gone for everybody; the record stays so that its name is never given to somebody else.
+    pub removed: bool,
 }
 
 impl Account {

@@ -22,6 +22,8 @@ pub enum ConversationKind {
         slug: GroupSlug,
         /// What people see, NFC.
         title: String,
+        /// Whether anybody may join it, and any member invite; otherwise owners and moderators invite.
+        open: bool,
     },
 }
 

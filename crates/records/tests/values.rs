@@ -47,6 +47,7 @@ mod sample {
             disabled: true,
             created: Millis::new(1_766_000_000_123),
             profile_text: "점심".to_owned(),
+            removed: true,
         }
     }
 
@@ -75,6 +76,7 @@ mod sample {
             kind: ConversationKind::Group {
                 slug: GroupSlug::parse("eng").unwrap(),
                 title: "Engineering 개발".to_owned(),
+                open: true,
             },
             created: Millis::new(5),
             created_by: AccountId::ZERO,
@@ -344,19 +346,22 @@ fn account() -> impl Strategy<Value = Account> {
         text(),
         any::<bool>(),
         proptest::option::of(text()),
-        any::<bool>(),
+        any::<[bool; 2]>(),
         millis(),
         text(),
     )
         .prop_map(
-            |(name, display, admin, password, disabled, created, profile_text)| Account {
-                name: AccountName::parse(&name).unwrap(),
-                display,
-                role: if admin { Role::Admin } else { Role::Member },
-                password,
-                disabled,
-                created,
-                profile_text,
+            |(name, display, admin, password, [disabled, removed], created, profile_text)| {
+                Account {
+                    name: AccountName::parse(&name).unwrap(),
+                    display,
+                    role: if admin { Role::Admin } else { Role::Member },
+                    password,
+                    disabled,
+                    created,
+                    profile_text,
+                    removed,
+                }
             },
         )
 }
@@ -366,10 +371,12 @@ fn conversation() -> impl Strategy<Value = Conversation> {
         low: AccountId::new(a.min(b)),
         high: AccountId::new(a.max(b)),
     });
-    let group = (name(), text()).prop_map(|(slug, title)| ConversationKind::Group {
-        slug: GroupSlug::parse(&slug).unwrap(),
-        title,
-    });
+    let group =
+        (name(), text(), any::<bool>()).prop_map(|(slug, title, open)| ConversationKind::Group {
+            slug: GroupSlug::parse(&slug).unwrap(),
+            title,
+            open,
+        });
     (prop_oneof![direct, group], millis(), any::<u64>()).prop_map(|(kind, created, by)| {
         Conversation {
             kind,
