@@ -1,1 +1,52 @@
-//! Placeholder; replaced in the first commit of this crate.
+//! The command line: one module per command, and what they share: arguments and logging. It holds no rule of the
+//! messenger and must not open the store or a socket of MQTT; it asks `server` and `http-api`.
+
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")
+)]
+
+mod arguments;
+
+mod account;
+mod serve;
+
+mod logging;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+
+/// Does what `arguments` (the program's name first) say; the answer is the process's exit code: 0 done, 1 not done
+/// (standard error says why), 2 arguments that make no sense.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(told) => return tell(&told),
+    };
+    let done = match arguments.command {
+        Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::Account(account)) => account::run(account),
+        None => serve::run(&arguments.serve),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("magpie: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version go to standard output and are a success; a mistake goes to standard error.
+fn tell(told: &clap::Error) -> ExitCode {
+    // Nobody is left to be told that the terminal is gone.
+    let _ = told.print();
+    match told.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}

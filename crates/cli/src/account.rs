@@ -1,0 +1,214 @@
+//! `magpie account`: asks the server that runs on the data directory, or opens the directory for the moment. The rules
+//! of accounts are the server's.
+
+mod password;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use server::config::Config;
+use server::handle::control::{self, Answer, Command};
+use server::handle::{AccountInfo, AccountRole};
+use server::{StartError, StartOptions};
+
+use crate::arguments::{AccountAction, AccountArguments, PlaceArguments};
+
+/// How long a server that holds the data directory may take to open its control socket (it recovers) or to leave (it
+/// ends, or another `magpie account` is at work).
+const HELD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked at meanwhile.
+const HELD_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the committer is awaited at the end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Does one thing to accounts.
+pub(crate) fn run(arguments: AccountArguments) -> anyhow::Result<()> {
+    let (place, command) = command(arguments.action)?;
+    let config = config(&place)?;
+    let creates = matches!(command, Command::Add { .. });
+    if !creates && !config.server.data.exists() {
+        bail!(
+            "there is no data directory {}; name the server's with --data or --config",
+            config.server.data.display()
+        );
+    }
+    tell(&command, ask(&config, &command)?)
+}
+
+/// What is asked for; passwords are asked for here, before anything is opened.
+fn command(action: AccountAction) -> anyhow::Result<(PlaceArguments, Command)> {
+    Ok(match action {
+        AccountAction::Add {
+            whom,
+            display,
+            admin,
+            password,
+        } => {
+            let password = password::read(password, &whom.name)?;
+            let command = Command::Add {
+                name: whom.name,
+                display: display.unwrap_or_default(),
+                role: if admin {
+                    AccountRole::Admin
+                } else {
+                    AccountRole::Member
+                },
+                password,
+            };
+            (whom.place, command)
+        }
+        AccountAction::Passwd { whom, password } => {
+            let password = password::read(password, &whom.name)?;
+            let name = whom.name;
+            (whom.place, Command::Passwd { name, password })
+        }
+        AccountAction::List { place } => (place, Command::List),
+        AccountAction::Disable { whom } => (whom.place, Command::Disable { name: whom.name }),
+        AccountAction::Enable { whom } => (whom.place, Command::Enable { name: whom.name }),
+        AccountAction::Remove { whom } => (whom.place, Command::Remove { name: whom.name }),
+    })
+}
+
+fn config(place: &PlaceArguments) -> anyhow::Result<Config> {
+    let mut config = Config::load(place.config.as_deref())?;
+    if let Some(data) = &place.data {
+        config.server.data.clone_from(data);
+    }
+    Ok(config)
+}
+
+/// Asks whoever holds the data directory, or holds it and asks itself.
+fn ask(config: &Config, command: &Command) -> anyhow::Result<Answer> {
+    let deadline = Instant::now() + HELD_TIMEOUT;
+    loop {
+        if let Some(answer) = ask_running(&config.server.data, command)? {
+            return Ok(answer);
+        }
+        match server::start(config.clone(), StartOptions::default()) {
+            Ok(running) => {
+                let answer = tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                    .context("a thread cannot be started")?
+                    .block_on(control::execute(&running.handle, command.clone()));
+                // What was changed counts only once this has returned.
+                running.shutdown(SHUTDOWN_TIMEOUT)?;
+                return Ok(answer);
+            }
+            // Held, and yet nobody answered: it starts, it ends, or it is another `magpie account`.
+            Err(StartError::DataDir(server::DataDirError::Held { .. }))
+                if Instant::now() < deadline =>
+            {
+                std::thread::sleep(HELD_INTERVAL);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn ask_running(data: &Path, command: &Command) -> anyhow::Result<Option<Answer>> {
+    control::ask(data, command).with_context(|| {
+        format!(
+            "the server that runs on {} was asked and did not answer",
+            data.display()
+        )
+    })
+}
+
+/// Says what has come of it; a refusal is an error.
+fn tell(command: &Command, answer: Answer) -> anyhow::Result<()> {
+    let told = match answer {
+        Answer::Refused { detail, .. } => bail!(detail),
+        Answer::Accounts { accounts } => table(&accounts),
+        Answer::Added { account } => match account.role {
+            AccountRole::Admin => format!("{} has been added, as an administrator\n", account.name),
+            AccountRole::Member => format!("{} has been added\n", account.name),
+        },
+        Answer::Done => match command {
+            Command::Passwd { name, .. } => {
+                format!("{name} has a new password and is logged out everywhere\n")
+            }
+            Command::Disable { name } => format!("{name} is disabled\n"),
+            Command::Enable { name } => format!("{name} is enabled\n"),
+            Command::Remove { name } => format!("{name} has been removed\n"),
+            Command::List | Command::Add { .. } => {
+                bail!("the server answered something else than it was asked")
+            }
+        },
+    };
+    std::io::stdout()
+        .write_all(told.as_bytes())
+        .context("standard output cannot be written")
+}
+
+/// One line per account: name, role, state, display name. The last may hold anything, so it stands last.
+fn table(accounts: &[AccountInfo]) -> String {
+    if accounts.is_empty() {
+        return "there is no account yet; make one with `magpie account add NAME`\n".to_owned();
+    }
+    let width = accounts
+        .iter()
+        .map(|account| account.name.len())
+        .max()
+        .unwrap_or(0);
+    let mut lines = String::new();
+    for account in accounts {
+        let role = match account.role {
+            AccountRole::Admin => "admin",
+            AccountRole::Member => "member",
+        };
+        let state = if account.disabled {
+            "disabled"
+        } else {
+            "enabled"
+        };
+        // A display name must not write to somebody's terminal.
+        let display: String = account
+            .display
+            .chars()
+            .filter(|letter| !letter.is_control())
+            .collect();
+        let _ = writeln!(
+            lines,
+            "{:width$}  {role:6}  {state:8}  {display}",
+            account.name
+        );
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_listed_one_on_a_line_without_control_characters() {
+        let account = |name: &str, display: &str, role, disabled| AccountInfo {
+            name: name.to_owned(),
+            display: display.to_owned(),
+            role,
+            disabled,
+        };
+        assert_eq!(
+            table(&[
+                account("alice", "앨리스", AccountRole::Admin, false),
+                account("bob", "Bob\x1b[2J\n", AccountRole::Member, true),
+            ]),
+            "alice  admin   enabled   앨리스\nbob    member  disabled  Bob[2J\n"
+        );
+        assert!(table(&[]).contains("account add"));
+    }
+
+    #[test]
+    fn a_refusal_is_an_error_with_its_sentence() {
+        let refused = Answer::Refused {
+            error: "no_such_account".to_owned(),
+            detail: "there is no account named bob".to_owned(),
+        };
+        let error = tell(&Command::List, refused).unwrap_err();
+        assert_eq!(error.to_string(), "there is no account named bob");
+    }
+}

@@ -1,0 +1,291 @@
+//! What may stand on the command line, and the help. It must not decide what the values do.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use server::config::{Durability, Overrides};
+
+/// Headings and names stand out a little; everything else is the terminal's own colour.
+const STYLES: Styles = Styles::styled()
+    .header(Style::new().bold())
+    .usage(Style::new().bold())
+    .literal(AnsiColor::Cyan.on_default())
+    .placeholder(Style::new().dimmed());
+
+const HELP: &str = "\
+Magpie {version}: {about}
+
+{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+const USAGE: &str = "magpie [OPTIONS]              start the server, as `magpie serve` does
+       magpie <COMMAND> [OPTIONS]";
+
+const EXAMPLES: &str = "\
+Examples:
+  magpie                      serve on loopback, data in ./magpie-data
+  magpie serve --demo         with three people, two groups and some history to look at
+  magpie account add bob      a new account; the password is asked for
+
+  mosquitto_sub -u bob -P … -t 'im/text/#'               any MQTT client is a chat client
+  mosquitto_pub -u bob -P … -t im/to/@alice -q 1 -m hi
+
+Without --config the file magpie.toml of the current directory is read, if there is one; options go before it.
+docs/configuration.md names every key. SIGHUP reads the file again, SIGTERM ends the server in order.";
+
+const DESCRIPTION: &str = "a self-hosted messenger whose wire protocol is plain MQTT";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "magpie",
+    version,
+    about = DESCRIPTION,
+    styles = STYLES,
+    help_template = HELP,
+    override_usage = USAGE,
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// Of the server, which starts when there is no command.
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server; what happens without a command, too
+    Serve(ServeArguments),
+    /// Make, list, close and remove accounts, whether the server runs or not
+    Account(AccountArguments),
+}
+
+/// Where a server is found: its configuration and its data directory.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlaceArguments {
+    /// Configuration file [default: ./magpie.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data directory [default: ./magpie-data]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Speak MQTT here; may be given several times; port 0 takes a free one [default: 127.0.0.1:1883]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) mqtt: Vec<SocketAddr>,
+    /// Web client, REST, and MQTT over WebSocket at /mqtt [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
+    /// Clients without an account may connect and use every ordinary topic
+    #[arg(long)]
+    pub(crate) allow_anonymous: bool,
+    /// Fill an empty server with three people, two groups and some history
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// `always`: on disk before it is acknowledged; `interval`: at most a moment after [default: always]
+    #[arg(long, value_name = "WHEN", hide_possible_values = true)]
+    pub(crate) durability: Option<DurabilityWord>,
+    /// off, error, warn, info, debug, trace, or directives such as `info,broker=debug` [default: info]
+    #[arg(long, value_name = "LEVEL", value_parser = log_level)]
+    pub(crate) log: Option<String>,
+    /// Start on a damaged journal with its undamaged beginning; what is cut off is kept beside it
+    #[arg(long)]
+    pub(crate) accept_data_loss: bool,
+}
+
+/// Judged as the same key of the configuration is.
+fn log_level(text: &str) -> Result<String, String> {
+    match server::config::parse("--log", &format!("[log]\nlevel = {text:?}\n")) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(mistakes) => Err(mistakes
+            .into_iter()
+            .map(|mistake| mistake.problem)
+            .collect::<Vec<_>>()
+            .join("; ")),
+    }
+}
+
+/// `--durability`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DurabilityWord {
+    Always,
+    Interval,
+}
+
+impl ServeArguments {
+    /// What goes before the configuration file.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            data: self.place.data.clone(),
+            mqtt: self.mqtt.clone(),
+            http: self.http,
+            allow_anonymous: self.allow_anonymous,
+            durability: self.durability.map(|word| match word {
+                DurabilityWord::Always => Durability::Always,
+                DurabilityWord::Interval => Durability::Interval,
+            }),
+            log: self.log.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A running server is asked through control.sock in its data directory; otherwise the data directory is\nopened for the moment. Passwords are asked for twice, or read with --password-stdin."
+)]
+pub(crate) struct AccountArguments {
+    #[command(subcommand)]
+    pub(crate) action: AccountAction,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum AccountAction {
+    /// Make an account; the first one is an administrator
+    Add {
+        #[command(flatten)]
+        whom: Whom,
+        /// The name that people see [default: NAME]
+        #[arg(long, value_name = "TEXT")]
+        display: Option<String>,
+        /// Make it an administrator
+        #[arg(long)]
+        admin: bool,
+        #[command(flatten)]
+        password: PasswordArguments,
+    },
+    /// Give an account another password; it is logged out everywhere
+    Passwd {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(flatten)]
+        password: PasswordArguments,
+    },
+    /// List the accounts
+    List {
+        #[command(flatten)]
+        place: PlaceArguments,
+    },
+    /// Close an account to logins; what it wrote stays
+    Disable {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Open a disabled account again
+    Enable {
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Remove an account for good; what it wrote stays, under its name
+    Remove {
+        #[command(flatten)]
+        whom: Whom,
+    },
+}
+
+/// One account of one server.
+#[derive(Debug, Args)]
+pub(crate) struct Whom {
+    /// Login name: a-z, 0-9, `.`, `_` and `-`, at most 64
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+}
+
+/// Where a password comes from.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct PasswordArguments {
+    /// Read the password from standard input, one line
+    #[arg(long = "password-stdin")]
+    pub(crate) from_stdin: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[test]
+    fn the_definition_has_no_contradictions() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_the_options_are_those_of_serve() {
+        let bare =
+            Arguments::try_parse_from(["magpie", "--demo", "--mqtt", "127.0.0.1:0"]).unwrap();
+        assert!(bare.command.is_none());
+        assert!(bare.serve.demo);
+        assert_eq!(bare.serve.overrides().mqtt.len(), 1);
+
+        let named = Arguments::try_parse_from([
+            "magpie",
+            "serve",
+            "--mqtt",
+            "127.0.0.1:0",
+            "--mqtt",
+            "[::1]:0",
+            "--durability",
+            "interval",
+        ])
+        .unwrap();
+        let Some(Command::Serve(serve)) = named.command else {
+            panic!("not serve: {named:?}");
+        };
+        let overrides = serve.overrides();
+        assert_eq!(overrides.mqtt.len(), 2);
+        assert_eq!(overrides.durability, Some(Durability::Interval));
+    }
+
+    #[test]
+    fn nonsense_is_told() {
+        for (arguments, part) in [
+            (&["magpie", "--http", "localhost"][..], "localhost"),
+            (&["magpie", "serve", "--durability", "never"], "interval"),
+            (&["magpie", "account", "add"], "<NAME>"),
+            (&["magpie", "acount"], "account"),
+            (&["magpie", "--log", "loud"], "`loud` is not a level"),
+        ] {
+            let told = Arguments::try_parse_from(arguments)
+                .unwrap_err()
+                .to_string();
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_command_and_option() {
+        let help = Arguments::command().render_help().to_string();
+        for part in [
+            "serve",
+            "account",
+            "--config",
+            "--data",
+            "--mqtt",
+            "--http",
+            "--allow-anonymous",
+            "--demo",
+            "--durability",
+            "--log",
+            "--accept-data-loss",
+            "--version",
+            "Examples:",
+        ] {
+            assert!(help.contains(part), "{part} is missing in:\n{help}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! `magpie serve`: starts the server, tells where it listens, and waits for a reason to end. The order of starting and
+//! ending stands here; what a server does stands in `server` and `http-api`.
+
+mod banner;
+mod exposure;
+mod notify;
+mod settings;
+mod signals;
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use http_api::Metrics;
+use server::config::HttpConfig;
+use server::handle::Handle;
+use server::handle::control::ControlSocket;
+use server::{Running, StartOptions};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::arguments::ServeArguments;
+use crate::logging::{self, Log};
+use banner::{Banner, Setup};
+use settings::Settings;
+use signals::{Signal, Signals};
+
+/// Threads for HTTP and the control socket; MQTT has its own.
+const HTTP_THREADS: usize = 2;
+/// How long HTTP requests under way are awaited at the end.
+const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long MQTT clients and the committer are awaited after that; together below the 5 s that are promised.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Serves until a signal or a failure ends it; an error is a failure.
+pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
+    let signals = Signals::catch().context("signals cannot be caught")?;
+    let settings = Settings::new(arguments);
+    let config = settings.read()?;
+    let log = Log::start(&config.log)?;
+    let metrics = Metrics::install().context("metrics cannot be counted")?;
+    metrics::gauge!("magpie_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(HTTP_THREADS)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .context("threads for HTTP cannot be started")?;
+
+    let options = StartOptions {
+        demo: arguments.demo,
+        accept_data_loss: arguments.accept_data_loss,
+        listen: true,
+    };
+    let mut running = server::start(config.clone(), options)?;
+    // Only behind `start`: a port that answers says that the state is recovered.
+    let doors = match Doors::open(
+        &runtime,
+        &running.handle,
+        metrics,
+        &config.http,
+        &config.server.data,
+    ) {
+        Ok(doors) => doors,
+        Err(error) => {
+            running.shutdown(DRAIN_TIMEOUT)?;
+            return Err(error);
+        }
+    };
+    running.announce(&[format!("http://{}", doors.http)]);
+    exposure::warn(&running.mqtt, doors.http);
+    tell(&running, &doors, &config.server);
+    notify::ready();
+
+    let ended = runtime.block_on(wait(signals, &running.handle, &settings, &log));
+    notify::stopping();
+    if let Ended::Failed(reason) = ended {
+        // Nothing can be saved by draining: a commit has failed, or a thread is gone.
+        bail!("the server has failed: {reason}");
+    }
+    doors.close(&runtime);
+    let shut = running
+        .shutdown(DRAIN_TIMEOUT)
+        .context("the server did not end in order");
+    runtime.shutdown_background();
+    shut
+}
+
+/// The doors beside MQTT: HTTP and the control socket.
+struct Doors {
+    http: SocketAddr,
+    serving: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+    control: JoinHandle<()>,
+}
+
+impl Doors {
+    fn open(
+        runtime: &Runtime,
+        handle: &Handle,
+        metrics: Metrics,
+        config: &HttpConfig,
+        data: &std::path::Path,
+    ) -> anyhow::Result<Self> {
+        let _inside = runtime.enter();
+        let listener = runtime
+            .block_on(TcpListener::bind(config.address))
+            .with_context(|| {
+                format!(
+                    "cannot listen for HTTP on {}; free it, or choose another address with --http",
+                    config.address
+                )
+            })?;
+        let http = listener.local_addr()?;
+        let socket = ControlSocket::bind(data)
+            .with_context(|| format!("cannot listen on control.sock in {}", data.display()))?;
+        let (stop, stopped) = oneshot::channel();
+        let serving = runtime.spawn(http_api::serve(
+            listener,
+            handle.clone(),
+            metrics,
+            config.clone(),
+            async {
+                // A dropped sender ends it as well.
+                let _ = stopped.await;
+            },
+        ));
+        let asked = handle.clone();
+        let control = runtime.spawn(async move { socket.serve(asked).await });
+        Ok(Self {
+            http,
+            serving,
+            stop,
+            control,
+        })
+    }
+
+    /// Takes no new requests and lets those under way finish, for a while.
+    fn close(self, runtime: &Runtime) {
+        let _ = self.stop.send(());
+        self.control.abort();
+        runtime.block_on(async {
+            let _ = self.control.await;
+            if tokio::time::timeout(HTTP_DRAIN_TIMEOUT, self.serving)
+                .await
+                .is_err()
+            {
+                tracing::debug!("HTTP: requests cut off");
+            }
+        });
+    }
+}
+
+/// Why serving is over.
+enum Ended {
+    Asked,
+    Failed(String),
+}
+
+async fn wait(mut signals: Signals, handle: &Handle, settings: &Settings, log: &Log) -> Ended {
+    signals.serve();
+    loop {
+        tokio::select! {
+            biased;
+            reason = handle.failed() => return Ended::Failed(reason),
+            signal = signals.next() => match signal {
+                Signal::Stop => {
+                    tracing::info!("stopping");
+                    return Ended::Asked;
+                }
+                Signal::Reload => settings.reload(handle, log).await,
+            },
+        }
+    }
+}
+
+fn tell(running: &Running, doors: &Doors, server: &server::config::ServerConfig) {
+    let setup = match (&running.setup_token, running.demo_logins.as_slice()) {
+        (Some(token), []) => Setup::FirstAccount(token),
+        (_, logins) if !logins.is_empty() => Setup::Demo(logins),
+        _ => Setup::Done,
+    };
+    let banner = Banner {
+        mqtt: &running.mqtt,
+        http: doors.http,
+        server,
+        setup,
+    };
+    let colours = logging::colours(std::io::stdout().is_terminal());
+    // A server whose standard output is closed serves all the same.
+    let _ = banner.print(&mut std::io::stdout().lock(), colours);
+}

@@ -1,0 +1,244 @@
+//! What `magpie serve` prints once it serves. People read it, and so do tests: one address per line, first on its line.
+//! It must not find anything out.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use server::config::{Durability, ServerConfig};
+use server::handle::Secret;
+
+/// Everything that is told.
+pub(super) struct Banner<'a> {
+    pub(super) mqtt: &'a [SocketAddr],
+    pub(super) http: SocketAddr,
+    pub(super) server: &'a ServerConfig,
+    pub(super) setup: Setup<'a>,
+}
+
+/// How one gets in.
+pub(super) enum Setup<'a> {
+    /// With an account.
+    Done,
+    /// With the one-time token, because there is no account yet.
+    FirstAccount(&'a Secret),
+    /// As one of the people of `--demo`.
+    Demo(&'a [(String, Secret)]),
+}
+
+/// Escape sequences, or nothing.
+struct Paint {
+    strong: &'static str,
+    link: &'static str,
+    faint: &'static str,
+    off: &'static str,
+}
+
+const COLOURS: Paint = Paint {
+    strong: "\x1b[1m",
+    link: "\x1b[36m",
+    faint: "\x1b[2m",
+    off: "\x1b[0m",
+};
+const PLAIN: Paint = Paint {
+    strong: "",
+    link: "",
+    faint: "",
+    off: "",
+};
+
+/// Width of the column of addresses.
+const ADDRESS_WIDTH: usize = 30;
+
+impl Banner<'_> {
+    pub(super) fn print(&self, out: &mut impl Write, colours: bool) -> io::Result<()> {
+        let paint = if colours { COLOURS } else { PLAIN };
+        let Paint { strong, off, .. } = paint;
+        writeln!(out, "\n{strong}Magpie{off} {}\n", env!("CARGO_PKG_VERSION"))?;
+        for address in self.mqtt {
+            row(
+                out,
+                &paint,
+                &format!("mqtt://{address}"),
+                "any MQTT client: 3.1, 3.1.1 and 5",
+            )?;
+        }
+        let http = self.http;
+        row(
+            out,
+            &paint,
+            &format!("http://{http}"),
+            "web client and REST",
+        )?;
+        row(
+            out,
+            &paint,
+            &format!("ws://{http}/mqtt"),
+            "MQTT over WebSocket",
+        )?;
+        let data = self.server.data.display();
+        writeln!(out, "\n  data in {strong}{data}{off}")?;
+        match self.server.durability {
+            Durability::Always => {}
+            Durability::Interval => writeln!(
+                out,
+                "  durability interval: a power cut may lose what was acknowledged in the last {} ms",
+                self.server.durability_interval.as_millis()
+            )?,
+        }
+        self.setup(out, &paint)?;
+        writeln!(out)?;
+        out.flush()
+    }
+
+    fn setup(&self, out: &mut impl Write, paint: &Paint) -> io::Result<()> {
+        let Paint {
+            strong,
+            link,
+            faint,
+            off,
+        } = paint;
+        let http = reachable(self.http);
+        match self.setup {
+            Setup::Done => Ok(()),
+            Setup::FirstAccount(token) => {
+                writeln!(
+                    out,
+                    "\n  There is no account yet. Make the first one, an administrator, here; the link works once:\n"
+                )?;
+                writeln!(
+                    out,
+                    "  {link}http://{http}/setup#token={}{off}",
+                    token.expose()
+                )
+            }
+            Setup::Demo(logins) => {
+                writeln!(
+                    out,
+                    "\n  A demonstration: log in as one of these at {link}http://{http}{off}\n"
+                )?;
+                let width = logins.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+                for (name, password) in logins {
+                    writeln!(
+                        out,
+                        "  {strong}{name:width$}{off}  {faint}password{off} {}",
+                        password.expose()
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn row(out: &mut impl Write, paint: &Paint, address: &str, what: &str) -> io::Result<()> {
+    let Paint {
+        link, faint, off, ..
+    } = paint;
+    writeln!(
+        out,
+        "  {link}{address:ADDRESS_WIDTH$}{off} {faint}{what}{off}"
+    )
+}
+
+/// An address that a browser on this machine can open: "every address" is none.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn print(setup: Setup<'_>, durability: Durability, http: &str, colours: bool) -> String {
+        let server = ServerConfig {
+            durability,
+            ..ServerConfig::default()
+        };
+        let banner = Banner {
+            mqtt: &[
+                "127.0.0.1:1883".parse().unwrap(),
+                "[::1]:1883".parse().unwrap(),
+            ],
+            http: http.parse().unwrap(),
+            server: &server,
+            setup,
+        };
+        let mut out = Vec::new();
+        banner.print(&mut out, colours).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_address_is_the_first_word_of_its_line() {
+        let banner = print(Setup::Done, Durability::Always, "127.0.0.1:8080", false);
+        let first_words: Vec<_> = banner
+            .lines()
+            .filter_map(|line| line.split_whitespace().next())
+            .filter(|word| word.contains("://"))
+            .collect();
+        assert_eq!(
+            first_words,
+            [
+                "mqtt://127.0.0.1:1883",
+                "mqtt://[::1]:1883",
+                "http://127.0.0.1:8080",
+                "ws://127.0.0.1:8080/mqtt"
+            ]
+        );
+        assert!(banner.contains("data in ./magpie-data"), "{banner}");
+        assert!(!banner.contains("durability"), "{banner}");
+        assert!(!banner.contains('\x1b'), "{banner}");
+    }
+
+    #[test]
+    fn the_setup_link_can_be_opened_on_this_machine() {
+        let token = Secret::new("k3Jx9");
+        for (http, link) in [
+            (
+                "127.0.0.1:8080",
+                "\n  http://127.0.0.1:8080/setup#token=k3Jx9\n",
+            ),
+            ("0.0.0.0:80", "\n  http://127.0.0.1:80/setup#token=k3Jx9\n"),
+            ("[::]:80", "\n  http://[::1]:80/setup#token=k3Jx9\n"),
+        ] {
+            let banner = print(Setup::FirstAccount(&token), Durability::Always, http, false);
+            assert!(banner.contains(link), "{banner}");
+        }
+    }
+
+    #[test]
+    fn demo_logins_and_a_weaker_durability_are_told() {
+        let logins = [
+            ("alice".to_owned(), Secret::new("one")),
+            ("bob".to_owned(), Secret::new("two")),
+        ];
+        let banner = print(
+            Setup::Demo(&logins),
+            Durability::Interval,
+            "127.0.0.1:8080",
+            false,
+        );
+        assert!(
+            banner.contains("  alice  password one\n  bob    password two\n"),
+            "{banner}"
+        );
+        assert!(banner.contains("last 100 ms"), "{banner}");
+    }
+
+    #[test]
+    fn colours_are_switched_off_again() {
+        let banner = print(Setup::Done, Durability::Always, "127.0.0.1:8080", true);
+        assert!(banner.contains("\x1b[36mmqtt://127.0.0.1:1883"), "{banner}");
+        for line in banner.lines().filter(|line| line.contains('\x1b')) {
+            assert!(
+                line.ends_with("\x1b[0m") || line.contains("\x1b[0m "),
+                "{line:?}"
+            );
+        }
+    }
+}
