@@ -1,1 +1,53 @@
-fn main() {}
+//! The project's own chores: `cargo xtask ci | tidy | test | crash | bench | spec`.
+//! Owns the command line only; each chore is a module. Nothing here is part of the product.
+
+mod arguments;
+mod child;
+mod tree;
+
+mod bench;
+mod ci;
+mod spec;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+const USAGE: &str = "\
+usage: cargo xtask <chore>
+
+  ci                        all that must hold before a change lands: format, lints, tidy, spec, licences, tests
+  tidy                      layers, module cycles, names, file sizes and headers, purity of the cores
+  spec [--missing|--check]  which statements of the MQTT specifications have a test that names them
+  test [--strict] [--only rust|web|e2e|clients|crash]... [--rounds N]
+                            sets up what the tests need and runs them; --strict makes a skip a failure
+  crash [--rounds N]        only the crash tests
+  bench [NAME]... [--quick] measures the server, and mosquitto where it is installed, with mqload";
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_command_line();
+    let chore = arguments.next_word();
+    let outcome = match chore.as_deref() {
+        Some("ci") => ci::run(arguments),
+        Some("tidy") => tidy::run(arguments),
+        Some("spec") => spec::run(arguments),
+        Some("test") => test::run(arguments),
+        Some("crash") => test::run_crash(arguments),
+        Some("bench") => bench::run(arguments),
+        Some("help" | "--help" | "-h") | None => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Some(other) => Err(anyhow::anyhow!("no such chore: {other}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

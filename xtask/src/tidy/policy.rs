@@ -1,0 +1,97 @@
+//! `xtask/tidy.toml`: what the rules hold the code to, as far as it is data. Owns its form, not its meaning.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// Where the policy stands, for findings about the policy itself.
+pub(crate) const POLICY_PATH: &str = "xtask/tidy.toml";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Policy {
+    #[serde(default)]
+    pub(crate) edge: Vec<AllowedEdge>,
+    #[serde(default)]
+    pub(crate) forbidden_edge: Vec<ForbiddenEdge>,
+    pub(crate) pure: Pure,
+    pub(crate) names: Names,
+    pub(crate) files: Files,
+    #[serde(default)]
+    pub(crate) hub: Vec<Hub>,
+    #[serde(default)]
+    pub(crate) cycle: Vec<AllowedCycle>,
+}
+
+/// An edge that may exist within one layer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AllowedEdge {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) reason: String,
+}
+
+/// Edges that point downwards and are wrong all the same.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ForbiddenEdge {
+    pub(crate) from: String,
+    pub(crate) to: Vec<String>,
+    pub(crate) reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Pure {
+    pub(crate) crates: Vec<String>,
+    pub(crate) dependencies: Vec<String>,
+    pub(crate) without_default_features: Vec<String>,
+    pub(crate) paths: Vec<String>,
+    pub(crate) clippy_methods: Vec<String>,
+    pub(crate) clippy_types: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Names {
+    pub(crate) words: Vec<String>,
+    pub(crate) whole: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Files {
+    pub(crate) lines_max: usize,
+}
+
+/// A state machine whose methods are spread over several modules.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Hub {
+    #[serde(rename = "crate")]
+    pub(crate) package: String,
+    pub(crate) module: String,
+    #[serde(rename = "type")]
+    pub(crate) state: String,
+    pub(crate) reason: String,
+}
+
+/// Modules of one crate that may need each other.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AllowedCycle {
+    #[serde(rename = "crate")]
+    pub(crate) package: String,
+    pub(crate) modules: Vec<String>,
+    pub(crate) reason: String,
+}
+
+impl Policy {
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        let text = fs::read_to_string(root.join(POLICY_PATH)).context(POLICY_PATH)?;
+        toml::from_str(&text).context(POLICY_PATH)
+    }
+}
