@@ -125,7 +125,13 @@ impl Shard {
 
     /// PUBREL: the client has heard our PUBREC. The identifier may only be used anew once that is on disk,
     /// otherwise a crash would take a new message for a repetition. [5 MQTT-4.3.3-11]
-    pub(crate) fn on_pubrel(&mut self, id: ConnectionId, session: u32, packet_id: u16) {
+    pub(crate) fn on_pubrel(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        packet_id: u16,
+        now: Millis,
+    ) {
         let version = self.version(id.slot);
         let state = &mut self.sessions[session as usize];
         let known = state
@@ -144,13 +150,11 @@ impl Shard {
                 let forget = Write::Delete {
                     key: key::incoming(number, packet_id),
                 };
-                self.append(
-                    vec![forget],
-                    Then::Send {
-                        connection: id,
-                        packet,
-                    },
-                );
+                let then = Then::Send {
+                    connection: id,
+                    packet,
+                };
+                self.append(vec![forget], then, now);
             }
             None => self.connections.buffer(id.slot).extend_from_slice(&packet),
         }
@@ -187,7 +191,7 @@ impl Shard {
     ) -> Result<(), Fault> {
         let outbound = self.sessions[session as usize].outbound();
         match outbound.pubrec(packet_id, reason.is_error()) {
-            Ok(PubrecOutcome::Release) => self.release(id, session, packet_id),
+            Ok(PubrecOutcome::Release) => self.release(id, session, packet_id, now),
             Ok(PubrecOutcome::Repeat) => {
                 let released = outbound
                     .flight(packet_id)
@@ -197,7 +201,7 @@ impl Shard {
                 }
             }
             Ok(PubrecOutcome::Refused(held)) => {
-                self.forget_outgoing(session, held.origin);
+                self.finished_exactly_once(session, held.origin, now);
                 self.finished(session, &held, now);
             }
             // [3.1.1 MQTT-4.3.3-1]: the peer waits for a PUBREL all the same.
@@ -212,7 +216,7 @@ impl Shard {
         Ok(())
     }
 
-    fn release(&mut self, id: ConnectionId, session: u32, packet_id: u16) {
+    fn release(&mut self, id: ConnectionId, session: u32, packet_id: u16, now: Millis) {
         let outbound = self.sessions[session as usize].outbound();
         let Some(origin) = outbound.flight(packet_id).map(|flight| flight.item.origin) else {
             return;
@@ -220,7 +224,7 @@ impl Shard {
         match self.outgoing_write(session, origin, packet_id, OutgoingState::Released) {
             Some(write) => {
                 let session = self.sessions[session as usize].reference(self.shard, session);
-                self.append(vec![write], Then::Pubrel { session, packet_id });
+                self.append(vec![write], Then::Pubrel { session, packet_id }, now);
             }
             None => {
                 self.sessions[session as usize]
@@ -244,14 +248,14 @@ impl Shard {
         let Ok(held) = outbound.pubcomp(packet_id) else {
             return Ok(());
         };
-        self.finished_exactly_once(session, held.origin);
+        self.finished_exactly_once(session, held.origin, now);
         self.finished(session, &held, now);
         Ok(())
     }
 
     /// Until the session's cursor is known to have passed it, a finished exactly-once delivery is remembered
     /// as done: a crash must not begin it anew. Cursor and deletion go in one commit.
-    fn finished_exactly_once(&mut self, session: u32, origin: Origin) {
+    fn finished_exactly_once(&mut self, session: u32, origin: Origin, now: Millis) {
         let Some(stamp) = origin.outgoing_key() else {
             return;
         };
@@ -267,20 +271,8 @@ impl Shard {
             key: key::outgoing(number, stamp),
             value,
         };
-        self.append(vec![done], Then::Nothing);
+        self.append(vec![done], Then::Nothing, now);
         self.sessions[session as usize].done.push(origin);
-    }
-
-    fn forget_outgoing(&mut self, session: u32, origin: Origin) {
-        if let (Some(number), Some(stamp)) = (
-            stored_number(self.sessions[session as usize].number),
-            origin.outgoing_key(),
-        ) {
-            let forget = Write::Delete {
-                key: key::outgoing(number, stamp),
-            };
-            self.append(vec![forget], Then::Nothing);
-        }
     }
 
     fn finished(&mut self, session: u32, held: &Held, now: Millis) {
@@ -324,9 +316,11 @@ impl Shard {
             };
             let (packet_id, state) = (flight.packet_id, flight.state);
             match state {
+                // Its PUBLISH leaves when its identifier is on disk.
+                FlightState::Beginning => {}
                 FlightState::AwaitPuback | FlightState::AwaitPubrec => {
                     let held = flight.item.clone();
-                    self.frames.clear();
+                    self.frames.select(&held.message);
                     // [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
                     self.send_publish(connection, &held, Some(packet_id), true, now);
                 }

@@ -3,20 +3,19 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{Connect, QoS, ReasonCode, Version, connack};
-use records::{Millis, SessionNumber, Write, key};
+use mqtt_codec::{Connect, ReasonCode, Version, connack};
+use records::{Millis, SessionNumber};
 use smallvec::SmallVec;
 
 use crate::access::Client;
 use crate::connection::Stage;
 use crate::door::{AuthenticationRequest, ConnectionId, Identity, Output, Service};
-use crate::durable::{StoredPublish, Then, expiry_time};
+use crate::durable::Then;
 use crate::message::Message;
 use crate::messenger::is_chat;
 use crate::publish::Fault;
 use crate::session::{NEVER, NO_CONNECTION, Session, Will};
 use crate::shard::Shard;
-use crate::timers::SessionDeadline;
 
 /// Longest client id in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 256;
@@ -37,6 +36,8 @@ pub struct PendingConnect {
     problem_information: bool,
     will: Option<Box<Will>>,
     identity: Option<Identity>,
+    /// The shard that owns the session.
+    home: u16,
     /// Bytes that came behind the CONNECT.
     rest: Vec<u8>,
 }
@@ -64,6 +65,10 @@ impl Shard {
             connection.problem_information = packet.properties.request_problem_information;
             connection.packet_bytes_max = packet.properties.maximum_packet_size.unwrap_or(u32::MAX);
         }
+        if self.connections.len() > self.settings.limits.connections_max {
+            self.refuse_connect(id, ReasonCode::SERVER_BUSY, now);
+            return Ok(());
+        }
         if packet.properties.authentication_method.is_some() {
             // [5 MQTT-4.12.0-1]
             self.refuse_connect(id, ReasonCode::BAD_AUTHENTICATION_METHOD, now);
@@ -85,6 +90,7 @@ impl Shard {
             problem_information: packet.properties.request_problem_information,
             will: will_of(packet, now),
             identity: None,
+            home: self.shard,
             rest: Vec::new(),
         });
         match packet.username {
@@ -160,20 +166,35 @@ impl Shard {
         identity: Identity,
         now: Millis,
     ) {
-        let home = self.home_of(identity.account, &pending.client_id);
+        pending.home = self.home_of(identity.account, &pending.client_id);
         pending.identity = Some(identity);
-        if home == self.shard {
+        if pending.home == self.shard {
             self.open(id, *pending, now);
             return;
         }
         self.pause(id);
-        if let Some(connection) = self.remove_connection(id) {
-            if let Some(partial) = connection.partial {
-                pending.rest = *partial;
-            }
+        if let Some(connection) = self.connection_mut(id) {
+            connection.stage = Stage::Leaving(pending);
+            self.leaving.push(id);
+        }
+    }
+
+    /// Sends the connections that belong elsewhere on their way, with what came behind their CONNECT.
+    pub(crate) fn hand_over(&mut self) {
+        for id in std::mem::take(&mut self.leaving) {
+            let leaves = self
+                .connection(id)
+                .is_some_and(|connection| matches!(connection.stage, Stage::Leaving(_)));
+            let Some(connection) = leaves.then(|| self.remove_connection(id)).flatten() else {
+                continue;
+            };
+            let Stage::Leaving(mut pending) = connection.stage else {
+                continue;
+            };
+            pending.rest = connection.partial.map_or_else(Vec::new, |rest| *rest);
             self.output(Output::HandOver {
                 connection: id,
-                shard: home,
+                shard: pending.home,
                 pending,
             });
         }
@@ -190,6 +211,8 @@ impl Shard {
             connection.partial = (!rest.is_empty()).then(|| Box::new(rest));
             connection.paused = true;
         }
+        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        self.watch(id, now.saturating_add(timeout), now);
         self.open(id, *pending, now);
         id
     }
@@ -231,6 +254,7 @@ impl Shard {
             connection: NO_CONNECTION,
             account: identity.account,
             admin: identity.admin,
+            protocol_level: pending.version.level(),
             dirty: false,
             expiry_secs: 0,
             name: identity.name.clone(),
@@ -243,6 +267,7 @@ impl Shard {
             chat: None,
             will: None,
             done: Vec::new(),
+            unsettled: Vec::new(),
             disconnected_at: None,
         })
     }
@@ -261,6 +286,7 @@ impl Shard {
         session.admin = identity.admin;
         session.name = identity.name;
         session.will = pending.will;
+        session.protocol_level = pending.version.level();
         session.disconnected_at = None;
         let Some(connection) = self.connection_mut(id) else {
             return;
@@ -288,13 +314,11 @@ impl Shard {
         }
         writes.push(self.session_write(slot));
         self.pause(id);
-        self.append(
-            writes,
-            Then::Connack {
-                connection: id,
-                present,
-            },
-        );
+        let then = Then::Connack {
+            connection: id,
+            present,
+        };
+        self.append(writes, then, now);
     }
 
     /// Everything a CONNACK promises holds. [3.1.1 MQTT-3.2.2-2] [5 MQTT-3.2.2-3]
@@ -310,23 +334,31 @@ impl Shard {
         self.send_connack(id, slot, present);
         let keepalive = u64::from(self.connections[id.slot].keepalive_secs) * 1500;
         if keepalive > 0 {
-            self.wheel.schedule(id, now.saturating_add(keepalive));
+            self.watch(id, now.saturating_add(keepalive), now);
         }
-        let session = &self.sessions[slot as usize];
-        if let Some(account) = session.account {
-            let (reference, device) = (
-                session.reference(self.shard, slot),
-                session.client_id.clone(),
-            );
-            self.output(Output::Service(Service::SessionUp {
-                session: reference,
-                account,
-                device,
-            }));
-        }
+        self.say_up(slot, present);
         self.chat_connected(slot, now);
         self.pump(slot, now);
         self.resume(id, now);
+    }
+
+    fn say_up(&mut self, slot: u32, present: bool) {
+        let session = &self.sessions[slot as usize];
+        let Some(account) = session.account else {
+            return;
+        };
+        let (reference, device) = (
+            session.reference(self.shard, slot),
+            session.client_id.clone(),
+        );
+        self.output(Output::Service(Service::SessionUp {
+            session: reference,
+            account,
+            device,
+        }));
+        if present {
+            self.say_resumed(slot, account);
+        }
     }
 
     fn send_connack(&mut self, id: ConnectionId, slot: u32, present: bool) {
@@ -357,193 +389,6 @@ impl Shard {
         connack::encode_refused(version, reason, self.connections.buffer(id.slot));
         self.lose_connection(id, now);
     }
-
-    // Endings.
-
-    /// The same client connects again: the older connection goes. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
-    fn take_over(&mut self, slot: u32, now: Millis) {
-        let connection = self.sessions[slot as usize].connection;
-        if connection == NO_CONNECTION {
-            return;
-        }
-        self.counters.takeovers += 1;
-        let id = self.connection_id(connection);
-        self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
-    }
-
-    /// DISCONNECT from the client. [3.1.1 MQTT-3.14.4-3] [5 MQTT-3.14.4-3]
-    pub(crate) fn on_disconnect(
-        &mut self,
-        id: ConnectionId,
-        session: u32,
-        reason: ReasonCode,
-        expiry: Option<u32>,
-        now: Millis,
-    ) -> Result<(), Fault> {
-        let maximum = self.settings.limits.session_expiry_max_secs;
-        let state = &mut self.sessions[session as usize];
-        if let Some(secs) = expiry {
-            // A session that was to end with its connection can't be prolonged at its end.
-            if state.expiry_secs == 0 && secs != 0 {
-                return Err(ReasonCode::PROTOCOL_ERROR);
-            }
-            state.expiry_secs = secs.min(maximum);
-        }
-        if reason != ReasonCode::DISCONNECT_WITH_WILL {
-            state.will = None;
-        }
-        self.lose_connection(id, now);
-        Ok(())
-    }
-
-    /// The session's connection has ended, however it did.
-    pub(crate) fn detach(&mut self, slot: u32, now: Millis) {
-        let reference = self.sessions[slot as usize].reference(self.shard, slot);
-        let session = &mut self.sessions[slot as usize];
-        session.connection = NO_CONNECTION;
-        session.disconnected_at = Some(now);
-        if let Some(outbound) = session.outbound.as_mut() {
-            outbound.connection_lost();
-        }
-        if let Some(waiting) = session.waiting.as_mut() {
-            // QoS 0 is for those who are there.
-            while waiting
-                .memory
-                .iter()
-                .any(|held| held.qos == QoS::AtMostOnce)
-                && waiting.drop_oldest(false).is_some()
-            {
-                self.counters.dropped_qos0 += 1;
-            }
-        }
-        let (account, expiry) = (session.account, session.expiry_secs);
-        self.chat_disconnected(slot);
-        if let Some(account) = account {
-            self.output(Output::Service(Service::SessionDown {
-                session: reference,
-                account,
-            }));
-        }
-        self.arrange_will(slot, now);
-        if expiry == 0 {
-            self.end_session(slot, now);
-            return;
-        }
-        self.sessions[slot as usize].shed();
-        self.mark_dirty(slot, now);
-        let maximum = self.settings.limits.session_expiry_max_secs;
-        if let Some(at) = expiry_time(expiry, maximum, now) {
-            self.deadlines
-                .schedule(at, slot, reference.generation, SessionDeadline::Expiry);
-        }
-    }
-
-    /// Publishes the will, or sets its delay running. [5 MQTT-3.1.2-8]
-    fn arrange_will(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
-        let Some(will) = &session.will else { return };
-        let delay = will.delay_secs.min(session.expiry_secs);
-        if delay == 0 {
-            self.publish_will(slot, now);
-            return;
-        }
-        let (at, serial) = (now.saturating_add(u64::from(delay) * 1000), session.serial);
-        self.deadlines
-            .schedule(at, slot, serial, SessionDeadline::Will);
-    }
-
-    /// [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.1.2-10]: published, it is no longer there.
-    fn publish_will(&mut self, slot: u32, now: Millis) {
-        let Some(will) = self.sessions[slot as usize].will.take() else {
-            return;
-        };
-        self.counters.wills_published += 1;
-        let session = &self.sessions[slot as usize];
-        let publisher = session.reference(self.shard, slot);
-        if is_chat(&will.message.topic) {
-            self.publish_chat_will(slot, &will.message);
-            return;
-        }
-        let stamp = self.stamp(now);
-        let message = Arc::new(Message {
-            at: now,
-            ..will.message
-        });
-        let durable = message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic);
-        let mut writes = Vec::new();
-        if durable {
-            writes.push(Write::Put {
-                key: key::queue(stamp),
-                value: message.to_record(None).encode(),
-            });
-        }
-        if message.retain {
-            writes.push(crate::publish::retained_write(&message, stamp));
-        }
-        let stored = StoredPublish {
-            retained: message.retain.then_some(stamp),
-            stamp: durable.then_some(stamp),
-            message,
-            publisher,
-            ack: None,
-        };
-        if writes.is_empty() {
-            self.release_publish(&stored, now);
-        } else {
-            self.append(writes, Then::Publish(Box::new(stored)));
-        }
-    }
-
-    /// A deadline set when the connection ended has come.
-    pub(crate) fn session_deadline(
-        &mut self,
-        slot: u32,
-        serial: u32,
-        what: SessionDeadline,
-        now: Millis,
-    ) {
-        let Some(session) = self.sessions.get(slot as usize) else {
-            return;
-        };
-        if session.serial != serial || session.connected() {
-            return;
-        }
-        let Some(since) = session.disconnected_at else {
-            return;
-        };
-        match what {
-            SessionDeadline::Will => {
-                let delay = session
-                    .will
-                    .as_ref()
-                    .map_or(0, |will| u64::from(will.delay_secs));
-                if since.saturating_add(delay * 1000) <= now {
-                    self.publish_will(slot, now);
-                }
-            }
-            SessionDeadline::Expiry => {
-                let maximum = self.settings.limits.session_expiry_max_secs;
-                if expiry_time(session.expiry_secs, maximum, since).is_some_and(|at| at <= now) {
-                    self.counters.sessions_expired += 1;
-                    self.end_session(slot, now);
-                }
-            }
-        }
-    }
-
-    /// The session is over: nothing of it remains but retained messages.
-    /// [3.1.1 MQTT-3.1.2-7] [5 MQTT-4.1.0-2]
-    pub(crate) fn end_session(&mut self, slot: u32, now: Millis) {
-        // [5 MQTT-3.1.2-8]: a will that was still delayed is due at the session's end.
-        self.publish_will(slot, now);
-        if self.sessions[slot as usize].is_stored() {
-            let writes = self.session_deletes(&self.sessions[slot as usize]);
-            self.append(writes, Then::Nothing);
-        }
-        self.leave_messenger(slot);
-        self.drop_subscriptions(slot, now);
-        self.remove_session(slot);
-    }
 }
 
 /// How long the client wants its session kept.
@@ -559,19 +404,16 @@ fn will_of(packet: &Connect<'_>, now: Millis) -> Option<Box<Will>> {
     let will = packet.will.as_ref()?;
     let mut properties = Vec::new();
     will.properties.write_forwarded(&mut properties);
-    let expires_at = will
-        .properties
-        .message_expiry
-        .map(|secs| now.saturating_add(u64::from(secs) * 1000));
     Some(Box::new(Will {
         delay_secs: will.properties.will_delay.unwrap_or(0),
+        expiry_secs: will.properties.message_expiry,
         message: Message {
             topic: will.topic.into(),
             payload: bytes::Bytes::copy_from_slice(will.payload),
             properties: properties.into(),
             qos: will.qos,
             retain: will.retain,
-            expires_at,
+            expires_at: None,
             at: now,
         },
     }))

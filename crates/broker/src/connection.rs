@@ -23,6 +23,8 @@ pub(crate) enum Stage {
     AwaitConnect,
     /// CONNECT came; its credentials are being checked.
     Authenticating(Box<PendingConnect>),
+    /// Its session lives on another shard; it goes there at the end of the turn.
+    Leaving(Box<PendingConnect>),
     /// The session is being stored before CONNACK says that it exists.
     Storing { session: u32 },
     /// CONNACK was sent.
@@ -61,6 +63,8 @@ pub(crate) struct Connection {
     pub(crate) packet_bytes_max: u32,
     /// Second of the shard's clock at which the client was last heard.
     pub(crate) heard_secs: u32,
+    /// Second of the shard's clock at which it is looked at.
+    pub(crate) look_secs: u32,
     /// Bytes of `outgoing` that are written.
     pub(crate) written: u32,
     pub(crate) outgoing: Vec<u8>,
@@ -85,6 +89,7 @@ impl Connection {
             receive_maximum: u16::MAX,
             packet_bytes_max: u32::MAX,
             heard_secs,
+            look_secs: 0,
             written: 0,
             outgoing: Vec::new(),
             partial: None,
@@ -101,7 +106,9 @@ impl Connection {
     pub(crate) fn session(&self) -> Option<u32> {
         match self.stage {
             Stage::Open { session } | Stage::Storing { session } => Some(session),
-            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Closing => None,
+            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
+                None
+            }
         }
     }
 

@@ -8,11 +8,12 @@ use mqtt_session::FlightState;
 use records::{Millis, SessionRef, Stamp};
 use routing::Match;
 
+use crate::connection::Stage;
 use crate::door::{Forwarded, Output};
 use crate::durable::{StoredPublish, Then, stamp_shard};
 use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
-use crate::session::{Held, Identifiers, NO_CONNECTION, StoredDelivery};
+use crate::session::{Held, Identifiers, StoredDelivery};
 use crate::shard::Shard;
 
 /// Stored messages read at once for one session.
@@ -84,15 +85,15 @@ impl Shard {
         identifiers: &[u32],
         publication: &mut Publication<'_>,
     ) {
-        let session = &self.sessions[slot as usize];
-        if session.connection == NO_CONNECTION {
+        let Some(target) = self.open_connection(slot) else {
             return;
-        }
+        };
+        let session = &self.sessions[slot as usize];
         let queued = session
             .waiting
             .as_ref()
             .is_some_and(|waiting| !waiting.memory.is_empty());
-        let connection = &self.connections[session.connection];
+        let connection = &self.connections[target];
         if queued || connection.backlog() > self.settings.limits.outgoing_bytes_max {
             let held = Held {
                 message: publication.message(),
@@ -111,7 +112,6 @@ impl Shard {
             dup: false,
             identifiers,
         };
-        let target = session.connection;
         self.write_frame(target, publication.view, layout, None, publication.now);
     }
 
@@ -165,17 +165,20 @@ impl Shard {
         }
     }
 
+    /// The connection of a session that has had its CONNACK. [3.1.1 MQTT-3.2.0-1] [5 MQTT-3.2.0-1]
+    pub(crate) fn open_connection(&self, slot: u32) -> Option<u32> {
+        let connection = self.sessions[slot as usize].connection;
+        let stage = &self.connections.get(connection)?.stage;
+        matches!(stage, Stage::Open { .. }).then_some(connection)
+    }
+
     /// Whether a QoS 1 or 2 delivery may begin at once. [5 MQTT-3.3.4-9] [5 MQTT-4.9.0-2]
     pub(crate) fn window_open(&self, slot: u32) -> bool {
-        let session = &self.sessions[slot as usize];
-        let Some(connection) = self.connections.get(session.connection) else {
+        let Some(connection) = self.open_connection(slot) else {
             return false;
         };
-        if !session.connected()
-            || !matches!(connection.stage, crate::connection::Stage::Open { .. })
-        {
-            return false;
-        }
+        let session = &self.sessions[slot as usize];
+        let connection = &self.connections[connection];
         let window = connection
             .receive_maximum
             .min(self.settings.limits.inflight_max);
@@ -199,25 +202,35 @@ impl Shard {
             QoS::ExactlyOnce => FlightState::AwaitPubrec,
         };
         if self.too_large(slot, &held, now) {
+            // [5 MQTT-3.1.2-25]: as if its delivery was completed.
             self.counters.dropped_too_large += 1;
+            self.mark_dirty(slot, now);
             return;
         }
         let session = &mut self.sessions[slot as usize];
         let connection = session.connection;
+        let remembered = held.qos == QoS::ExactlyOnce
+            && session.is_stored()
+            && held.origin.outgoing_key().is_some();
+        let state = if remembered {
+            FlightState::Beginning
+        } else {
+            state
+        };
         let packet_id = session.outbound().begin(state, held.clone());
-        if held.qos == QoS::ExactlyOnce {
+        if remembered {
             let sent = records::OutgoingState::Sent;
             if let Some(write) = self.outgoing_write(slot, held.origin, packet_id, sent) {
                 let session = self.sessions[slot as usize].reference(self.shard, slot);
-                self.append(vec![write], Then::Deliver { session, packet_id });
+                self.append(vec![write], Then::Deliver { session, packet_id }, now);
                 return;
             }
         }
         self.send_publish(connection, &held, Some(packet_id), false, now);
     }
 
-    /// Encodes one delivery into the connection's buffer. Whoever begins with another message has cleared
-    /// the frame cache.
+    /// Encodes one delivery into the connection's buffer. Whoever begins with another message has selected it
+    /// in the frame cache.
     pub(crate) fn send_publish(
         &mut self,
         connection: u32,
@@ -313,7 +326,7 @@ impl Shard {
     /// Sends what waits, as far as window and buffer allow: first what was under way when the connection
     /// broke, then what has waited longest.
     pub(crate) fn pump(&mut self, slot: u32, now: Millis) {
-        if !self.sessions[slot as usize].connected() {
+        if self.open_connection(slot).is_none() {
             return;
         }
         self.resend(slot, now);
@@ -394,7 +407,7 @@ impl Shard {
             self.mark_dirty(slot, now);
             return;
         }
-        self.frames.clear();
+        self.frames.select(&held.message);
         self.begin_delivery(slot, held, now);
     }
 

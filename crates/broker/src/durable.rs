@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use mqtt_codec::ReasonCode;
-use mqtt_session::{AckOrdinal, FlightState};
+use mqtt_session::AckOrdinal;
 use records::{
     AccountId, Millis, Outgoing, OutgoingState, SessionNumber, SessionRef, Stamp, Write, key,
 };
 
+use crate::connection::Stage;
 use crate::door::{ConnectionId, Ticket};
 use crate::message::{Message, Origin};
 use crate::session::{NEVER, Session};
 use crate::shard::Shard;
+use crate::subscribe::PendingSuback;
 
 /// How often changed cursors are written; a crash repeats at most this much of QoS 1.
 const CURSOR_INTERVAL_MS: u64 = 1000;
@@ -36,10 +38,17 @@ pub(crate) enum Then {
         connection: ConnectionId,
         present: bool,
     },
-    /// The subscriptions exist: say so.
+    /// The subscriptions exist: say so, and deliver what follows a subscription.
+    Suback(Box<PendingSuback>),
+    /// What the packet says is on disk: it may go.
     Send {
         connection: ConnectionId,
         packet: Vec<u8>,
+    },
+    /// A QoS 2 message that came again is on disk: acknowledge it.
+    Settle {
+        connection: ConnectionId,
+        ordinal: AckOrdinal,
     },
     /// The message is safe: deliver and acknowledge it.
     Publish(Box<StoredPublish>),
@@ -77,23 +86,21 @@ impl Shard {
         self.wake_stalled(now);
     }
 
-    fn go_on(&mut self, then: Then, now: Millis) {
+    pub(crate) fn go_on(&mut self, then: Then, now: Millis) {
         match then {
             Then::Nothing => {}
             Then::Connack {
                 connection,
                 present,
             } => self.connected(connection, present, now),
+            Then::Suback(pending) => self.subscribed(*pending),
             Then::Send { connection, packet } => {
-                if self
-                    .connection(connection)
-                    .is_some_and(|open| open.session().is_some())
-                {
-                    self.connections
-                        .buffer(connection.slot)
-                        .extend_from_slice(&packet);
-                }
+                self.send_to_open(connection, &packet);
             }
+            Then::Settle {
+                connection,
+                ordinal,
+            } => self.settle(connection, ordinal, ReasonCode::SUCCESS, None),
             Then::Publish(stored) => {
                 self.release_publish(&stored, now);
                 if let Some((connection, ordinal)) = stored.ack {
@@ -105,6 +112,17 @@ impl Shard {
                 self.send_stored_publish(session, packet_id, now)
             }
         }
+    }
+
+    /// Sends a packet unless the connection has ended meanwhile.
+    pub(crate) fn send_to_open(&mut self, id: ConnectionId, packet: &[u8]) -> bool {
+        let open = self
+            .connection(id)
+            .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }));
+        if open {
+            self.connections.buffer(id.slot).extend_from_slice(packet);
+        }
+        open
     }
 
     /// Whether publishers have to wait because too much is on its way to the disk or the messenger.
@@ -140,7 +158,7 @@ impl Shard {
             disconnected_at: session.disconnected_at,
             chat_cursor: chat_cursor(session, self.latest_pos),
             queue_cursors: self.queue_cursors(session),
-            protocol_level: 0,
+            protocol_level: session.protocol_level,
         };
         Write::Put {
             key: session_key(session),
@@ -184,7 +202,7 @@ impl Shard {
     }
 
     /// Writes the cursors of all sessions whose flow has moved; nobody waits for it.
-    pub(crate) fn store_cursors(&mut self, _now: Millis) {
+    pub(crate) fn store_cursors(&mut self, now: Millis) {
         self.cursors_due = None;
         let mut writes = Vec::with_capacity(self.dirty.len());
         for slot in std::mem::take(&mut self.dirty) {
@@ -197,7 +215,7 @@ impl Shard {
             }
         }
         if !writes.is_empty() {
-            self.append(writes, Then::Nothing);
+            self.append(writes, Then::Nothing, now);
         }
     }
 
@@ -304,8 +322,7 @@ impl Shard {
             .outbound
             .as_mut()
             .is_some_and(|outbound| outbound.released(packet_id));
-        if released && session.connected() {
-            let connection = session.connection;
+        if released && let Some(connection) = self.open_connection(slot) {
             self.send_pubrel(connection, packet_id, ReasonCode::SUCCESS);
         }
     }
@@ -314,20 +331,17 @@ impl Shard {
         let Some(slot) = self.session_slot(reference) else {
             return;
         };
-        let session = &mut self.sessions[slot as usize];
-        let (connection, connected) = (session.connection, session.connected());
-        let Some(flight) = session
+        let connection = self.open_connection(slot);
+        let Some(flight) = self.sessions[slot as usize]
             .outbound
             .as_mut()
-            .and_then(|outbound| outbound.flight(packet_id))
+            .and_then(|outbound| outbound.begun(packet_id))
         else {
             return;
         };
-        if !connected || flight.state != FlightState::AwaitPubrec || !flight.sent {
-            return;
-        }
         let held = flight.item.clone();
-        self.frames.clear();
+        let Some(connection) = connection else { return };
+        self.frames.select(&held.message);
         self.send_publish(connection, &held, Some(packet_id), false, now);
     }
 }

@@ -1,10 +1,12 @@
 //! Encodes a message once for all recipients that get the same bytes: one frame per (protocol family, QoS,
 //! RETAIN); recipients differ in the packet identifier only, which is patched into each copy.
 
+use std::sync::Arc;
+
 use mqtt_codec::{QoS, Version, publish};
 use records::Millis;
 
-use crate::message::MessageView;
+use crate::message::{Message, MessageView};
 
 const LAYOUTS: usize = 16;
 
@@ -13,6 +15,8 @@ const LAYOUTS: usize = 16;
 pub(crate) struct FrameCache {
     frames: [Frame; LAYOUTS],
     built: u16,
+    /// The message the frames are of, when it is a shared one.
+    message: Option<Arc<Message>>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +39,19 @@ impl FrameCache {
     /// Forgets the last message.
     pub(crate) fn clear(&mut self) {
         self.built = 0;
+        self.message = None;
+    }
+
+    /// Turns to a message; its frames are kept if it is the last one's, unless they tell a time that is left.
+    pub(crate) fn select(&mut self, message: &Arc<Message>) {
+        let same = self
+            .message
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, message));
+        if !same || message.expires_at.is_some() {
+            self.built = 0;
+            self.message = Some(message.clone());
+        }
     }
 
     /// Appends the message's frame to `out` under `packet_id` and returns its length.
@@ -66,9 +83,13 @@ impl FrameCache {
         layout: Layout<'_>,
         now: Millis,
     ) -> usize {
-        const IDENTIFIER_BYTES_MAX: usize = 5;
-        self.frame(message, layout, now).bytes.len()
-            + layout.identifiers.len() * IDENTIFIER_BYTES_MAX
+        if layout.identifiers.is_empty() {
+            return self.frame(message, layout, now).bytes.len();
+        }
+        let placeholder = (layout.qos != QoS::AtMostOnce).then_some(1);
+        let mut bytes = Vec::new();
+        encode(message, layout, placeholder, now, &mut bytes);
+        bytes.len()
     }
 
     fn frame(&mut self, message: MessageView<'_>, layout: Layout<'_>, now: Millis) -> &Frame {

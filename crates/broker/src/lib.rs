@@ -9,6 +9,7 @@ mod connect;
 mod connection;
 mod deliver;
 mod durable;
+mod ending;
 mod frames;
 mod messenger;
 mod packets;
@@ -23,6 +24,7 @@ mod access;
 mod counters;
 mod message;
 mod timers;
+mod watch;
 
 pub use access::{AccessList, Action, Client, Rule, Verdict, Who};
 pub use connect::PendingConnect;

@@ -58,6 +58,14 @@ impl Shard {
     }
 
     fn deliver_chat_to(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, now: Millis) {
+        // What the store has brought already is not brought again by the live path.
+        let known = delivery.pos.is_some_and(|pos| {
+            let chat = self.sessions[slot as usize].chat.as_ref();
+            chat.is_some_and(|chat| chat.sent >= pos)
+        });
+        if known {
+            return;
+        }
         for (part, message) in delivery.packets.iter().enumerate() {
             let session = &self.sessions[slot as usize];
             let Some(wanted) = wanted(session, message) else {
@@ -82,12 +90,12 @@ impl Shard {
 
     /// What is not stored goes to connected sessions only, within their bound.
     fn deliver_live(&mut self, slot: u32, message: &Arc<Message>, wanted: &Wanted, now: Millis) {
-        let session = &self.sessions[slot as usize];
-        if !session.connected() {
+        let Some(connection) = self.open_connection(slot) else {
             return;
-        }
+        };
+        let session = &self.sessions[slot as usize];
         let held = wanted.held(message.clone(), Origin::Memory);
-        let backlog = self.connections[session.connection].backlog();
+        let backlog = self.connections[connection].backlog();
         let free = session
             .waiting
             .as_ref()

@@ -25,6 +25,7 @@ impl Shard {
         let maximum = match connection.stage {
             Stage::AwaitConnect => limits.connect_bytes_max.min(limits.packet_bytes_max),
             Stage::Authenticating(_)
+            | Stage::Leaving(_)
             | Stage::Storing { .. }
             | Stage::Open { .. }
             | Stage::Closing => limits.packet_bytes_max,
@@ -33,7 +34,7 @@ impl Shard {
             user_properties_max: limits.user_properties_max,
         };
         let version = connection.version;
-        let total = match frame::length(bytes, maximum) {
+        let total = match frame::length(version, bytes, maximum) {
             Ok(Some(length)) => length.total,
             Ok(None) => return None,
             Err(error) => {
@@ -74,14 +75,17 @@ impl Shard {
                     _ => Err(ReasonCode::PROTOCOL_ERROR),
                 };
             }
-            Stage::Authenticating(_) | Stage::Storing { .. } | Stage::Closing => return Ok(()),
+            Stage::Authenticating(_)
+            | Stage::Leaving(_)
+            | Stage::Storing { .. }
+            | Stage::Closing => return Ok(()),
         };
         match packet {
             Packet::Publish(publish) => self.on_publish(id, session, publish, now),
             Packet::Puback(ack) => self.on_puback(session, ack.packet_id, now),
             Packet::Pubrec(ack) => self.on_pubrec(id, session, ack.packet_id, ack.reason, now),
             Packet::Pubrel(ack) => {
-                self.on_pubrel(id, session, ack.packet_id);
+                self.on_pubrel(id, session, ack.packet_id, now);
                 Ok(())
             }
             Packet::Pubcomp(ack) => self.on_pubcomp(session, ack.packet_id, now),

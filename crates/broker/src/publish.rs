@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
-use mqtt_session::{AckKind, AckOrdinal, AliasError, Received};
+use mqtt_session::{AckKind, AckOrdinal, AliasError};
 use records::{Incoming, Millis, Retained, Write, key};
 
 use crate::access::Client;
@@ -14,6 +14,7 @@ use crate::door::{ChatPublish, ConnectionId, Output, Service};
 use crate::durable::{StoredPublish, Then, stored_number};
 use crate::message::{Message, MessageView};
 use crate::messenger::is_chat;
+use crate::session::Unsettled;
 use crate::shard::Shard;
 
 /// Why the connection has to close.
@@ -39,25 +40,36 @@ impl Shard {
         now: Millis,
     ) -> Result<(), Fault> {
         self.counters.publishes_received += 1;
+        if packet.properties.has_subscription_identifier() {
+            // [5 MQTT-3.3.4-6]
+            return Err(ReasonCode::PROTOCOL_ERROR);
+        }
         let mut resolved = String::new();
         let topic = self.resolve_topic(id, packet, &mut resolved)?;
+        if let Some(packet_id) = packet.packet_id {
+            if packet.qos == QoS::ExactlyOnce && self.is_repeated(id, session, packet_id, now) {
+                return Ok(());
+            }
+            self.check_window(id, session)?;
+            if packet.qos == QoS::ExactlyOnce {
+                self.sessions[session as usize]
+                    .inbound
+                    .get_or_insert_default()
+                    .publish(packet_id);
+            }
+        }
         let limits = &self.settings.limits;
         if topic.len() > limits.topic_bytes_max
             || topic.split('/').count() > limits.topic_levels_max
         {
+            let sentence = "topic too long or too deep";
             return self.refuse(
                 id,
                 session,
                 packet,
                 ReasonCode::TOPIC_NAME_INVALID,
-                "topic too long or too deep",
+                sentence,
             );
-        }
-        if let Some(packet_id) = packet.packet_id {
-            self.check_window(id, session, packet.qos)?;
-            if packet.qos == QoS::ExactlyOnce && self.is_repeated(id, session, packet_id) {
-                return Ok(());
-            }
         }
         let mut properties = Vec::new();
         packet.properties.write_forwarded(&mut properties);
@@ -125,8 +137,8 @@ impl Shard {
         }
     }
 
-    /// A client may have at most Receive Maximum publishes unacknowledged. [5 MQTT-3.3.4-7]
-    fn check_window(&mut self, id: ConnectionId, session: u32, qos: QoS) -> Result<(), Fault> {
+    /// A client may have at most Receive Maximum publishes unacknowledged. [5 MQTT-3.3.4-9]
+    fn check_window(&mut self, id: ConnectionId, session: u32) -> Result<(), Fault> {
         let maximum = usize::from(self.settings.limits.receive_maximum);
         let unreleased = self.sessions[session as usize]
             .inbound
@@ -135,16 +147,12 @@ impl Shard {
         let Some(connection) = self.connection_mut(id) else {
             return Ok(());
         };
+        // PUBRECs that are owed belong to unreleased messages, which are counted.
         let owed = connection
             .publishing
             .as_ref()
-            .map_or(0, |publishing| publishing.acks.len());
-        let outstanding = if qos == QoS::ExactlyOnce {
-            owed.max(unreleased)
-        } else {
-            owed
-        };
-        if outstanding < maximum {
+            .map_or(0, |publishing| publishing.acks.pubacks());
+        if owed + unreleased < maximum {
             return Ok(());
         }
         match connection.version {
@@ -160,19 +168,33 @@ impl Shard {
         }
     }
 
-    /// Whether a QoS 2 publish is one we own already; it is then acknowledged again and nothing else.
-    /// [3.1.1 MQTT-4.3.3-2] [5 MQTT-4.3.3-10]
-    fn is_repeated(&mut self, id: ConnectionId, session: u32, packet_id: u16) -> bool {
-        let inbound = self.sessions[session as usize]
+    /// Whether a QoS 2 publish is one we own already; it is acknowledged again, once it is on disk, and
+    /// nothing else. [3.1.1 MQTT-4.3.3-2] [5 MQTT-4.3.3-10]
+    fn is_repeated(&mut self, id: ConnectionId, session: u32, packet_id: u16, now: Millis) -> bool {
+        let owned = self.sessions[session as usize]
             .inbound
-            .get_or_insert_default();
-        match inbound.publish(packet_id) {
-            Received::New => false,
-            Received::Repeated => {
-                self.acknowledge(id, AckKind::Pubrec, packet_id, ReasonCode::SUCCESS, None);
-                true
-            }
+            .as_ref()
+            .is_some_and(|inbound| inbound.holds(packet_id));
+        if !owned {
+            return false;
         }
+        let ordinal = self.owe(id, AckKind::Pubrec, packet_id);
+        let unsettled = &mut self.sessions[session as usize].unsettled;
+        let waiting = unsettled
+            .iter_mut()
+            .find(|waiting| waiting.packet_id == packet_id && waiting.connection != id);
+        if let Some(waiting) = waiting {
+            waiting.connection = id;
+            waiting.ordinal = ordinal;
+            return true;
+        }
+        // Repeated on the connection it came on, its answer stands before this one.
+        let then = Then::Settle {
+            connection: id,
+            ordinal,
+        };
+        self.append(Vec::new(), then, now);
+        true
     }
 
     fn session_may_publish(&self, session: u32, topic: &str) -> bool {
@@ -248,11 +270,8 @@ impl Shard {
             .ack
             .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
             && self.sessions[accepted.session as usize].is_stored();
-        if durable
-            || view.retain
-            || owned_by_session
-            || (ordered_behind_others && accepted.ack.is_some())
-        {
+        let promised = accepted.ack.is_some() && ordered_behind_others;
+        if durable || view.retain || owned_by_session || promised {
             self.publish_stored(accepted, durable, owned_by_session, now);
             return Ok(());
         }
@@ -314,9 +333,9 @@ impl Shard {
         };
         if accepted.ack.is_none() {
             self.release_publish(&stored, now);
-            self.append(writes, Then::Nothing);
+            self.append(writes, Then::Nothing, now);
         } else {
-            self.append(writes, Then::Publish(Box::new(stored)));
+            self.append(writes, Then::Publish(Box::new(stored)), now);
         }
         if self.congested() {
             self.stall(accepted.id);
@@ -359,10 +378,9 @@ impl Shard {
             session.reference(self.shard, accepted.session),
             session.client_id.clone(),
         );
-        let ack = accepted.ack.map(|(kind, packet_id)| {
-            let AckOrdinal(ordinal) = self.owe(accepted.id, kind, packet_id);
-            (u64::from(accepted.id.serial) << 32) | (ordinal & u64::from(u32::MAX))
-        });
+        let ack = accepted
+            .ack
+            .map(|(kind, packet_id)| self.owe_chat(accepted, kind, packet_id));
         self.chat_publishes += usize::from(ack.is_some());
         self.output(Output::Service(Service::Publish(Box::new(ChatPublish {
             session: reference,
@@ -381,22 +399,51 @@ impl Shard {
         Ok(())
     }
 
-    /// The messenger's verdict belongs to the connection that published, if that is still there.
+    /// Owes an acknowledgement the messenger will decide on; the number it is asked under says which.
+    fn owe_chat(&mut self, accepted: &Accepted<'_>, kind: AckKind, packet_id: u16) -> u64 {
+        let id = accepted.id;
+        let ordinal = self.owe(id, kind, packet_id);
+        let ack = (u64::from(id.serial) << 32) | (ordinal.0 & u64::from(u32::MAX));
+        if kind == AckKind::Pubrec {
+            let waiting = Unsettled {
+                ack,
+                packet_id,
+                connection: id,
+                ordinal,
+            };
+            self.sessions[accepted.session as usize]
+                .unsettled
+                .push(waiting);
+        }
+        ack
+    }
+
+    /// The messenger's verdict goes to the connection that published, or that has repeated the publish since.
     pub(crate) fn settle_chat(
         &mut self,
         slot: u32,
         ack: u64,
         outcome: Result<(), (ReasonCode, Box<str>)>,
     ) {
-        let connection = self.sessions[slot as usize].connection;
-        if !self.sessions[slot as usize].connected() {
-            return;
-        }
-        let id = ConnectionId {
-            slot: connection,
-            serial: (ack >> 32) as u32,
+        let session = &mut self.sessions[slot as usize];
+        let unsettled = &mut session.unsettled;
+        let place = unsettled.iter().position(|waiting| waiting.ack == ack);
+        let (id, ordinal) = match place.map(|place| unsettled.swap_remove(place)) {
+            Some(waiting) => {
+                if let (Err(_), Some(inbound)) = (&outcome, session.inbound.as_mut()) {
+                    // [5 MQTT-4.3.3-9]: refused, its identifier is free, whether or not the client can be told.
+                    inbound.release(waiting.packet_id);
+                }
+                (waiting.connection, waiting.ordinal)
+            }
+            None => {
+                let id = ConnectionId {
+                    slot: session.connection,
+                    serial: (ack >> 32) as u32,
+                };
+                (id, AckOrdinal(ack & u64::from(u32::MAX)))
+            }
         };
-        let ordinal = AckOrdinal(ack & u64::from(u32::MAX));
         match outcome {
             Ok(()) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
             Err((reason, sentence)) => {

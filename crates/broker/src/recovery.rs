@@ -6,7 +6,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use mqtt_codec::{QoS, SubscriptionOptions, topic};
 use mqtt_session::FlightState;
-use records::{AccountId, Millis, Outgoing, OutgoingState, Pos, Stamp, Subscription};
+use records::{
+    AccountId, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber, Stamp,
+    Subscription,
+};
 use routing::Subscriber;
 use smallvec::SmallVec;
 
@@ -86,6 +89,7 @@ impl Shard {
             connection: NO_CONNECTION,
             account: recovered.account,
             admin: recovered.admin,
+            protocol_level: record.protocol_level,
             dirty: false,
             expiry_secs: record.expiry_secs,
             name: recovered.name,
@@ -98,6 +102,7 @@ impl Shard {
             chat: None,
             will: None,
             done: Vec::new(),
+            unsettled: Vec::new(),
             disconnected_at: Some(since),
         });
         for (filter, subscription) in &recovered.subscriptions {
@@ -153,9 +158,7 @@ impl Shard {
         };
         let outcome = self.index.subscribe(filter, subscriber);
         if outcome.replaced.is_none() {
-            self.sessions[slot as usize]
-                .subscriptions
-                .push(outcome.id);
+            self.sessions[slot as usize].subscriptions.push(outcome.id);
         }
         if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
             let announcement = Announcement {
@@ -197,25 +200,19 @@ impl Shard {
     }
 
     /// Takes back a stored message, oldest first.
-    pub fn recover_queued(
-        &mut self,
-        recovery: &Recovery,
-        stamp: Stamp,
-        topic: &str,
-        qos: QoS,
-        retain: bool,
-    ) {
+    pub fn recover_queued(&mut self, recovery: &Recovery, stamp: Stamp, message: &QueuedParts<'_>) {
         self.observe(stamp);
         let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
         *newest = (*newest).max(stamp);
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
-        self.index.collect(topic, &mut matches);
+        self.index.collect(message.topic, &mut matches);
         for found in &matches {
             let Some(interest) = recovery.waiting.get(&found.session) else {
                 continue;
             };
-            if let Some(delivery) = interest.delivery(stamp, topic, qos, retain) {
+            let number = self.sessions[found.session as usize].number;
+            if let Some(delivery) = interest.delivery(stamp, message, number) {
                 self.hold_stored(found.session, delivery);
             }
         }
@@ -258,9 +255,8 @@ impl RecoveredInterest {
     fn delivery(
         &self,
         stamp: Stamp,
-        name: &str,
-        published: QoS,
-        retain: bool,
+        message: &QueuedParts<'_>,
+        session: SessionNumber,
     ) -> Option<StoredDelivery> {
         let done = self
             .cursors
@@ -275,20 +271,23 @@ impl RecoveredInterest {
         for (filter, record) in &self.subscriptions {
             if record.since >= stamp
                 || topic::shared(filter).is_some()
-                || !topic::matches(filter, name)
+                || !topic::matches(filter, message.topic)
             {
                 continue;
             }
             let options = SubscriptionOptions::from_bits(record.options);
+            if options.no_local && message.publisher == Some(session) {
+                continue;
+            }
             qos = qos.max(options.qos);
             keep_retain |= options.retain_as_published;
             identifiers.extend(record.identifier);
         }
-        let qos = qos.min(published);
+        let qos = qos.min(QoS::from_bits(message.qos).unwrap_or(QoS::AtMostOnce));
         (qos != QoS::AtMostOnce).then(|| StoredDelivery {
             stamp,
             qos,
-            retain: retain && keep_retain,
+            retain: message.retain && keep_retain,
             identifiers: (!identifiers.is_empty()).then(|| identifiers.into()),
         })
     }

@@ -94,8 +94,8 @@ impl Shard {
         let Some(waiting) = &session.waiting else {
             return;
         };
-        if !waiting.retained.is_empty() && waiting.memory.len() < WAITING_MAX && session.connected()
-        {
+        let room = waiting.memory.len() < WAITING_MAX && self.open_connection(slot).is_some();
+        if !waiting.retained.is_empty() && room {
             let entry = (slot, session.serial);
             if !self.retained_jobs.contains(&entry) {
                 self.retained_jobs.push_back(entry);
@@ -135,6 +135,9 @@ impl Shard {
         for retained in found {
             let message = retained.message.clone();
             if message.view().expired(now) {
+                // Its record stays until a later message replaces it or recovery passes it over.
+                self.retained_bytes -= message.weight();
+                self.retained.remove(&message.topic);
                 continue;
             }
             let held = Held {
@@ -163,13 +166,14 @@ impl Shard {
             .as_ref()
             .is_some_and(|waiting| !waiting.memory.is_empty());
         let open = if held.qos == QoS::AtMostOnce {
-            session.connected()
-                && self.connections[session.connection].backlog()
-                    <= self.settings.limits.outgoing_bytes_max
+            self.open_connection(slot).is_some_and(|connection| {
+                self.connections[connection].backlog() <= self.settings.limits.outgoing_bytes_max
+            })
         } else {
             self.window_open(slot)
         };
         if open && !queued {
+            self.frames.select(&held.message);
             self.begin_delivery(slot, held, now);
         } else {
             self.hold(slot, held);

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt_codec::QoS;
-use mqtt_session::{Inbound, Outbound};
+use mqtt_session::{AckOrdinal, Inbound, Outbound};
 use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
 use routing::FilterId;
 use smallvec::SmallVec;
 
-use crate::door::ChatDelivery;
+use crate::door::{ChatDelivery, ConnectionId};
 use crate::message::{Message, Origin};
 use crate::retained::RetainedJob;
 
@@ -26,6 +26,8 @@ pub(crate) struct Session {
     pub(crate) connection: u32,
     pub(crate) account: Option<AccountId>,
     pub(crate) admin: bool,
+    /// 3, 4 or 5.
+    pub(crate) protocol_level: u8,
     /// A write of its cursors is due.
     pub(crate) dirty: bool,
     pub(crate) expiry_secs: u32,
@@ -41,8 +43,21 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<Will>>,
     /// Exactly-once deliveries that are finished but still remembered on disk.
     pub(crate) done: Vec<Origin>,
+    /// Exactly-once receipts whose fate is with the messenger.
+    pub(crate) unsettled: Vec<Unsettled>,
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
+}
+
+/// A QoS 2 publish the messenger has not answered yet. It outlives the connection it came on: when the
+/// client repeats it on the next one, the answer goes there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unsettled {
+    /// The number the messenger knows it by.
+    pub(crate) ack: u64,
+    pub(crate) packet_id: u16,
+    pub(crate) connection: ConnectionId,
+    pub(crate) ordinal: AckOrdinal,
 }
 
 /// A delivery that waits or is under way.
@@ -161,11 +176,12 @@ pub(crate) struct ChatFilter {
 
 /// A stored will. [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-7]
 #[derive(Debug, Clone)]
-pub struct Will {
-    /// What is published.
-    pub message: Message,
+pub(crate) struct Will {
+    pub(crate) message: Message,
     /// Seconds to wait after the connection's end.
-    pub delay_secs: u32,
+    pub(crate) delay_secs: u32,
+    /// Seconds the message lives once it is published.
+    pub(crate) expiry_secs: Option<u32>,
 }
 
 impl Session {
@@ -195,10 +211,16 @@ impl Session {
 
     /// Gives back memory that an idle session does not need.
     pub(crate) fn shed(&mut self) {
-        if self
-            .outbound
+        // What is remembered from before a restart keeps its identifiers from being given anew.
+        let remembers = self
+            .waiting
             .as_ref()
-            .is_some_and(|outbound| outbound.is_empty())
+            .is_some_and(|waiting| !waiting.recovered.is_empty());
+        if !remembers
+            && self
+                .outbound
+                .as_ref()
+                .is_some_and(|outbound| outbound.is_empty())
         {
             self.outbound = None;
         }

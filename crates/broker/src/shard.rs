@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use hashbrown::{HashMap, HashTable};
-use mqtt_codec::{ReasonCode, Version};
 use records::{AccountId, Millis, Pos, SessionRef, Stamp, Write};
 use routing::{Match, RemoteIndex, RetainedIndex, SubscriptionIndex};
 use slab::Slab;
@@ -20,7 +19,7 @@ use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::frames::FrameCache;
 use crate::retained::Retained;
-use crate::session::{NO_CONNECTION, Session};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::timers::{Deadlines, Wheel};
 
@@ -69,6 +68,8 @@ pub struct Shard {
     pub(crate) turn_bytes: usize,
     pub(crate) wheel: Wheel,
     pub(crate) deadlines: Deadlines,
+    /// Connections that go to another shard once what came behind their CONNECT is kept.
+    pub(crate) leaving: Vec<ConnectionId>,
     pub(crate) dirty: Vec<u32>,
     pub(crate) cursors_due: Option<Millis>,
     clock: u64,
@@ -78,7 +79,7 @@ pub struct Shard {
     /// Per shard, the newest stamp that was routed here.
     pub(crate) routed: Vec<Stamp>,
     pub(crate) counters: Counters,
-    started: Millis,
+    pub(crate) started: Millis,
 }
 
 impl Shard {
@@ -115,6 +116,7 @@ impl Shard {
             turn_bytes: 0,
             wheel: Wheel::new(now),
             deadlines: Deadlines::default(),
+            leaving: Vec::new(),
             dirty: Vec::new(),
             cursors_due: None,
             clock: 0,
@@ -131,7 +133,7 @@ impl Shard {
         self.counters.connections_accepted += 1;
         let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
         let id = self.insert_connection(now);
-        self.wheel.schedule(id, now.saturating_add(timeout));
+        self.watch(id, now.saturating_add(timeout), now);
         id
     }
 
@@ -146,10 +148,12 @@ impl Shard {
         let Some(mut whole) = connection.partial.take() else {
             let used = self.process(id, bytes, now);
             self.keep_partial(id, &bytes[used..]);
+            self.hand_over();
             return;
         };
         whole.extend_from_slice(bytes);
         self.process_partial(id, whole, now);
+        self.hand_over();
     }
 
     /// Whether the connection is to be read; false while something has to happen first.
@@ -226,6 +230,7 @@ impl Shard {
             Input::Reconfigure(settings) => self.settings = settings,
             Input::Shutdown => self.shutdown(now),
         }
+        self.hand_over();
     }
 
     /// What has to be done outside.
@@ -251,6 +256,7 @@ impl Shard {
             self.resume(id, now);
         }
         self.run_retained_jobs(now);
+        self.hand_over();
     }
 
     /// When [`Shard::handle_timeout`] has something to do.
@@ -407,7 +413,19 @@ impl Shard {
         self.outputs.push_back(output);
     }
 
-    pub(crate) fn append(&mut self, writes: Vec<Write>, then: Then) {
+    /// Has `writes` stored and goes on with `then` afterwards. Without writes that is after everything that
+    /// is on its way to the disk already: at once, if nothing is.
+    pub(crate) fn append(&mut self, writes: Vec<Write>, then: Then, now: Millis) {
+        if writes.is_empty() {
+            match self.appends.back() {
+                Some(last) => {
+                    let ticket = last.ticket;
+                    self.appends.push_back(PendingAppend { ticket, then });
+                }
+                None => self.go_on(then, now),
+            }
+            return;
+        }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.appends.push_back(PendingAppend { ticket, then });
@@ -488,107 +506,6 @@ impl Shard {
         if self.wants_bytes(id) {
             self.output(Output::Resume(id));
         }
-    }
-
-    // Endings.
-
-    /// Says why, if the protocol has a word for it, and closes. [5 MQTT-4.13.1-1]
-    pub(crate) fn disconnect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        let (version, open) = (
-            connection.version,
-            matches!(connection.stage, Stage::Open { .. }),
-        );
-        // [5 MQTT-3.14.0-1]: no DISCONNECT before a successful CONNACK.
-        if open && version == Version::V5 {
-            self.send_disconnect(id.slot, reason);
-        }
-        self.lose_connection(id, now);
-    }
-
-    /// Detaches the session and has the socket closed once its bytes are written.
-    pub(crate) fn lose_connection(&mut self, id: ConnectionId, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        let session = connection.session();
-        connection.stage = Stage::Closing;
-        connection.partial = None;
-        connection.publishing = None;
-        self.output(Output::Close(id));
-        if let Some(session) = session {
-            self.detach(session, now);
-        }
-    }
-
-    /// The socket is closed: the connection is forgotten.
-    pub fn forget(&mut self, id: ConnectionId) {
-        self.remove_connection(id);
-    }
-
-    fn look_at_connection(&mut self, id: ConnectionId, now: Millis) {
-        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        let heard = self
-            .started
-            .saturating_add(u64::from(connection.heard_secs) * 1000);
-        match connection.stage {
-            Stage::Closing => {
-                // The peer does not take what was to be said: the socket is closed all the same.
-                self.output(Output::Close(id));
-            }
-            Stage::AwaitConnect => {
-                self.counters.connect_timeouts += 1;
-                self.lose_connection(id, now);
-            }
-            Stage::Authenticating(_) | Stage::Storing { .. } => {
-                self.wheel.schedule(id, now.saturating_add(timeout));
-            }
-            Stage::Open { .. } if connection.keepalive_secs == 0 => {}
-            Stage::Open { .. } => {
-                // [3.1.1 MQTT-3.1.2-24] [5 MQTT-3.1.2-22]: one and a half times the keep-alive.
-                let due = heard.saturating_add(u64::from(connection.keepalive_secs) * 1500);
-                if due <= now {
-                    self.counters.keepalive_timeouts += 1;
-                    self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now);
-                } else {
-                    self.wheel.schedule(id, due);
-                }
-            }
-        }
-    }
-
-    fn close_account(&mut self, account: AccountId, reason: ReasonCode, now: Millis) {
-        let concerned: Vec<u32> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| {
-                session.account == Some(account) && session.connection != NO_CONNECTION
-            })
-            .map(|(_, session)| session.connection)
-            .collect();
-        for slot in concerned {
-            self.disconnect(self.connection_id(slot), reason, now);
-        }
-    }
-
-    fn shutdown(&mut self, now: Millis) {
-        let everyone: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .map(|(slot, connection)| ConnectionId {
-                slot,
-                serial: connection.serial,
-            })
-            .collect();
-        for id in everyone {
-            self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
-        }
-        self.store_cursors(now);
     }
 }
 

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{
-    QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version, suback, topic,
-};
-use records::{Millis, Subscription, Write, key};
+use mqtt_codec::{QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, suback, topic};
+use records::{AccountId, Millis, SessionRef, Subscription, Write, key};
 use routing::{FilterId, Interest, Subscriber};
 
 use crate::access::Client;
@@ -16,7 +14,20 @@ use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
 
+/// The answer to a SUBSCRIBE or UNSUBSCRIBE, and what follows it.
+#[derive(Debug)]
+pub(crate) struct PendingSuback {
+    connection: ConnectionId,
+    session: SessionRef,
+    packet: Vec<u8>,
+    granted: Vec<Granted>,
+    identifier: u32,
+    /// Filters under `im/` that were given up.
+    revoked: Vec<Box<str>>,
+}
+
 /// A granted subscription that is still owed its retained messages.
+#[derive(Debug)]
 struct Granted {
     filter: Box<str>,
     qos: QoS,
@@ -59,21 +70,76 @@ impl Shard {
         }
         let mut answer = Vec::new();
         suback::encode(self.version(id.slot), packet.packet_id, &codes, &mut answer);
-        if writes.is_empty() {
-            self.connections.buffer(id.slot).extend_from_slice(&answer);
-        } else {
-            // Nothing is acknowledged before it is on disk.
+        if !writes.is_empty() {
+            // Messages before this moment are none of the new subscriptions' business, after a restart too.
             writes.push(self.session_write(slot));
-            self.append(
-                writes,
-                Then::Send {
-                    connection: id,
-                    packet: answer,
-                },
-            );
         }
-        for grant in granted {
-            self.after_grant(slot, &grant, identifier);
+        let pending = PendingSuback {
+            connection: id,
+            session: self.sessions[slot as usize].reference(self.shard, slot),
+            packet: answer,
+            granted,
+            identifier,
+            revoked: Vec::new(),
+        };
+        self.answer_when_stored(pending, writes, now);
+    }
+
+    fn answer_when_stored(&mut self, pending: PendingSuback, writes: Vec<Write>, now: Millis) {
+        if writes.is_empty() {
+            self.subscribed(pending);
+        } else {
+            self.append(writes, Then::Suback(Box::new(pending)), now);
+        }
+    }
+
+    /// The change is on disk, or need not be: answer, then let follow what a subscription brings along.
+    pub(crate) fn subscribed(&mut self, pending: PendingSuback) {
+        let Some(slot) = self.session_slot(pending.session) else {
+            return;
+        };
+        if !self.send_to_open(pending.connection, &pending.packet) {
+            return;
+        }
+        for grant in pending.granted {
+            self.after_grant(slot, &grant, pending.identifier);
+        }
+        let session = &self.sessions[slot as usize];
+        let Some(account) = session.account else {
+            return;
+        };
+        for filter in pending.revoked {
+            self.output(Output::Service(Service::Unsubscribed {
+                session: pending.session,
+                account,
+                filter,
+            }));
+        }
+    }
+
+    /// Tells the messenger which filters a stored session has brought back.
+    pub(crate) fn say_resumed(&mut self, slot: u32, account: AccountId) {
+        let session = &self.sessions[slot as usize];
+        let reference = session.reference(self.shard, slot);
+        let Some(chat) = &session.chat else { return };
+        let held: Vec<(Box<str>, u8)> = chat
+            .filters
+            .iter()
+            .filter(|known| known.share.is_none())
+            .map(|known| {
+                let options = SubscriptionOptions::from_bits(known.options);
+                (known.filter.clone(), options.retain_handling)
+            })
+            .collect();
+        for (filter, retain_handling) in held {
+            self.output(Output::Service(Service::Subscribed {
+                session: reference,
+                account,
+                filter,
+                existed: true,
+                retain_handling,
+                resumed: true,
+            }));
         }
     }
 
@@ -103,9 +169,7 @@ impl Shard {
         };
         let outcome = self.index.subscribe(filter, subscriber);
         if outcome.replaced.is_none() {
-            self.sessions[slot as usize]
-                .subscriptions
-                .push(outcome.id);
+            self.sessions[slot as usize].subscriptions.push(outcome.id);
         }
         if let Some(interest) = outcome.interest {
             self.announce(filter, interest, now);
@@ -226,8 +290,12 @@ impl Shard {
         let stored = self.sessions[slot as usize].is_stored();
         let mut codes = Vec::new();
         let mut writes = Vec::new();
+        let mut revoked = Vec::new();
         for filter in packet.filters() {
             let removed = self.revoke(slot, filter, now);
+            if removed && is_chat(filter) {
+                revoked.push(filter.into());
+            }
             codes.push(if removed {
                 ReasonCode::SUCCESS
             } else {
@@ -241,17 +309,15 @@ impl Shard {
         }
         let mut answer = Vec::new();
         suback::encode_unsuback(self.version(id.slot), packet.packet_id, &codes, &mut answer);
-        if writes.is_empty() {
-            self.connections.buffer(id.slot).extend_from_slice(&answer);
-        } else {
-            self.append(
-                writes,
-                Then::Send {
-                    connection: id,
-                    packet: answer,
-                },
-            );
-        }
+        let pending = PendingSuback {
+            connection: id,
+            session: self.sessions[slot as usize].reference(self.shard, slot),
+            packet: answer,
+            granted: Vec::new(),
+            identifier: 0,
+            revoked,
+        };
+        self.answer_when_stored(pending, writes, now);
     }
 
     /// Removes one subscription, compared literally. [3.1.1 MQTT-3.10.4-1] [5 MQTT-3.10.4-1]
@@ -339,13 +405,5 @@ impl Shard {
             announcement.shard,
             announcement.interest,
         );
-    }
-
-    /// Whether a version knows reason codes.
-    pub(crate) fn has_reasons(version: Version) -> bool {
-        match version {
-            Version::V5 => true,
-            Version::V31 | Version::V311 => false,
-        }
     }
 }

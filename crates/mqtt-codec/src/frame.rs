@@ -1,6 +1,6 @@
 //! The fixed header: where a packet ends, judged as early as its first bytes allow.
 
-use crate::DecodeError;
+use crate::{DecodeError, Version};
 
 /// Bytes of the longest remaining length.
 const LENGTH_BYTES_MAX: usize = 4;
@@ -16,11 +16,15 @@ pub struct FrameLength {
 
 /// The extent of the packet that `bytes` begin with; `None` when more is needed to tell. A packet that is
 /// wrong or too large is refused before its body has come.
-pub fn length(bytes: &[u8], maximum: u32) -> Result<Option<FrameLength>, DecodeError> {
+pub fn length(
+    version: Version,
+    bytes: &[u8],
+    maximum: u32,
+) -> Result<Option<FrameLength>, DecodeError> {
     let Some(&first) = bytes.first() else {
         return Ok(None);
     };
-    check_flags(first)?;
+    check_flags(version, first)?;
     let mut remaining = 0u32;
     for index in 0..LENGTH_BYTES_MAX {
         let Some(&byte) = bytes.get(1 + index) else {
@@ -54,8 +58,9 @@ pub fn length(bytes: &[u8], maximum: u32) -> Result<Option<FrameLength>, DecodeE
 }
 
 /// [3.1.1 MQTT-2.2.2-2] [5 MQTT-2.1.3-1] and their like for each packet.
-fn check_flags(first: u8) -> Result<(), DecodeError> {
+fn check_flags(version: Version, first: u8) -> Result<(), DecodeError> {
     const PUBLISH: u8 = 3;
+    const DUP: u8 = 0b1000;
     let (kind, flags) = (first >> 4, first & 0x0F);
     let required = match kind {
         0 => return Err(DecodeError::Malformed("packet type 0")),
@@ -64,7 +69,9 @@ fn check_flags(first: u8) -> Result<(), DecodeError> {
         6 | 8 | 10 => 0b0010,
         _ => 0,
     };
-    if flags == required {
+    // MQTT 3.1 has DUP on the packets it resends with QoS 1: PUBREL, SUBSCRIBE, UNSUBSCRIBE.
+    let resent = version == Version::V31 && required != 0 && flags == required | DUP;
+    if flags == required || resent {
         Ok(())
     } else {
         Err(DecodeError::Malformed("reserved flags of the fixed header"))

@@ -48,8 +48,8 @@ pub fn decode<'a>(
     bytes: &'a [u8],
     limits: &DecodeLimits,
 ) -> Result<Packet<'a>, DecodeError> {
-    let length =
-        frame::length(bytes, u32::MAX)?.ok_or(DecodeError::Malformed("packet ends too early"))?;
+    let length = frame::length(version, bytes, u32::MAX)?
+        .ok_or(DecodeError::Malformed("packet ends too early"))?;
     if bytes.len() != length.total {
         return Err(DecodeError::Malformed("frame and packet differ in length"));
     }

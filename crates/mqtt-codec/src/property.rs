@@ -216,7 +216,6 @@ pub(crate) fn write_pair(out: &mut Vec<u8>, name: &str, value: &str) {
     write::binary(out, value.as_bytes());
 }
 
-/// Encodes correlation data as a property that is forwarded with a message.
-pub fn write_correlation(out: &mut Vec<u8>, data: &[u8]) {
+pub(crate) fn write_correlation(out: &mut Vec<u8>, data: &[u8]) {
     write_bytes(out, id::CORRELATION_DATA, data);
 }

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
-use crate::property::{self, DecodeLimits, Properties, Value, id};
+use crate::property::{DecodeLimits, Properties, Value, id};
 use crate::read::Reader;
 use crate::{DecodeError, QoS, Version, topic, write};
 
@@ -216,9 +216,4 @@ fn read_filter<'a>(reader: &mut Reader<'a>) -> Result<&'a str, DecodeError> {
     } else {
         Err(DecodeError::InvalidTopicFilter)
     }
-}
-
-/// User properties of a SUBSCRIBE or UNSUBSCRIBE in wire form, for tests.
-pub fn write_user_property(out: &mut Vec<u8>, name: &str, value: &str) {
-    property::write_pair(out, name, value);
 }

@@ -32,6 +32,7 @@ pub struct AckOrdinal(pub u64);
 pub struct AckQueue<R> {
     owed: VecDeque<Owed<R>>,
     first: u64,
+    pubacks: usize,
 }
 
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl<R> Default for AckQueue<R> {
         Self {
             owed: VecDeque::new(),
             first: 0,
+            pubacks: 0,
         }
     }
 }
@@ -56,6 +58,11 @@ impl<R> AckQueue<R> {
         self.owed.len()
     }
 
+    /// PUBACKs among them.
+    pub fn pubacks(&self) -> usize {
+        self.pubacks
+    }
+
     /// Whether none waits, so that one which is ready may be sent at once.
     pub fn is_empty(&self) -> bool {
         self.owed.is_empty()
@@ -64,6 +71,7 @@ impl<R> AckQueue<R> {
     /// An acknowledgement is owed; its result is not known yet.
     pub fn owe(&mut self, kind: AckKind, packet_id: u16) -> AckOrdinal {
         let ordinal = AckOrdinal(self.first + self.owed.len() as u64);
+        self.pubacks += usize::from(kind == AckKind::Puback);
         self.owed.push_back(Owed {
             kind,
             packet_id,
@@ -88,11 +96,10 @@ impl<R> AckQueue<R> {
 
     /// The next acknowledgement that may be sent.
     pub fn next_ready(&mut self) -> Option<Ack<R>> {
-        if self.owed.front()?.result.is_none() {
-            return None;
-        }
+        self.owed.front()?.result.as_ref()?;
         let owed = self.owed.pop_front()?;
         self.first += 1;
+        self.pubacks -= usize::from(owed.kind == AckKind::Puback);
         if self.owed.is_empty() {
             self.owed = VecDeque::new();
         }
@@ -135,6 +142,7 @@ mod tests {
         );
         acks.settle(first, "again");
         assert!(acks.is_empty());
+        assert_eq!(acks.pubacks(), 0);
         let third = acks.owe(AckKind::Puback, 12);
         assert_ne!(third, first);
     }

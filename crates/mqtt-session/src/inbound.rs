@@ -30,6 +30,11 @@ impl Inbound {
         }
     }
 
+    /// Whether a message waits for its PUBREL under this identifier.
+    pub fn holds(&self, packet_id: u16) -> bool {
+        self.unreleased.binary_search(&packet_id).is_ok()
+    }
+
     /// PUBREL came, or the message was refused with an error: the identifier is free again. False when
     /// nothing waited under it. [5 MQTT-4.3.3-9] [5 MQTT-4.3.3-12]
     pub fn release(&mut self, packet_id: u16) -> bool {

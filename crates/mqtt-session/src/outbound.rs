@@ -15,6 +15,8 @@ const GAP_WINDOWS_MAX: usize = 2;
 /// The step a delivery waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlightState {
+    /// QoS 2: the identifier is being stored; PUBLISH not sent yet.
+    Beginning,
     /// QoS 1: PUBLISH sent, PUBACK awaited.
     AwaitPuback,
     /// QoS 2: PUBLISH sent, PUBREC awaited.
@@ -170,6 +172,16 @@ impl<T> Outbound<T> {
         self.finish(packet_id, FlightState::AwaitPuback)
     }
 
+    /// The identifier of a delivery that was beginning is stored. The flight, when its PUBLISH may go on the
+    /// present connection.
+    pub fn begun(&mut self, packet_id: u16) -> Option<&Flight<T>> {
+        let flight = self
+            .flight(packet_id)
+            .filter(|flight| flight.state == FlightState::Beginning)?;
+        flight.state = FlightState::AwaitPubrec;
+        flight.sent.then_some(flight)
+    }
+
     /// PUBREC: the message has arrived or was refused; either way it is never published again.
     /// [3.1.1 MQTT-4.3.3-1] [5 MQTT-4.3.3-6]
     pub fn pubrec(
@@ -187,7 +199,7 @@ impl<T> Outbound<T> {
                 Ok(PubrecOutcome::Release)
             }
             FlightState::Releasing | FlightState::AwaitPubcomp => Ok(PubrecOutcome::Repeat),
-            FlightState::AwaitPuback => Err(UnknownPacketId(packet_id)),
+            FlightState::AwaitPuback | FlightState::Beginning => Err(UnknownPacketId(packet_id)),
         }
     }
 

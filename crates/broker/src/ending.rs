@@ -1,0 +1,290 @@
+//! How connections end, and what their end means for sessions: take-over, DISCONNECT, wills, expiry.
+//! It decides nothing about when a connection is silent for too long; that is `watch`.
+
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, ReasonCode, Version};
+use records::{AccountId, Millis, Write, key};
+
+use crate::connection::Stage;
+use crate::door::{ConnectionId, Output, Service};
+use crate::durable::{StoredPublish, Then, expiry_time};
+use crate::message::Message;
+use crate::messenger::is_chat;
+use crate::publish::Fault;
+use crate::session::NO_CONNECTION;
+use crate::shard::Shard;
+use crate::timers::SessionDeadline;
+
+impl Shard {
+    // Connections.
+
+    /// Says why, if the protocol has a word for it, and closes. [5 MQTT-4.13.1-1]
+    pub(crate) fn disconnect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let (version, open) = (
+            connection.version,
+            matches!(connection.stage, Stage::Open { .. }),
+        );
+        // [5 MQTT-3.14.0-1]: no DISCONNECT before a successful CONNACK.
+        if open && version == Version::V5 {
+            self.send_disconnect(id.slot, reason);
+        }
+        self.lose_connection(id, now);
+    }
+
+    /// Detaches the session and has the socket closed once its bytes are written.
+    pub(crate) fn lose_connection(&mut self, id: ConnectionId, now: Millis) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let stage = std::mem::replace(&mut connection.stage, Stage::Closing);
+        connection.partial = None;
+        connection.publishing = None;
+        self.output(Output::Close(id));
+        let grace = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        self.watch(id, now.saturating_add(grace), now);
+        match stage {
+            Stage::Open { session } => {
+                self.say_down(session);
+                self.detach(session, now);
+            }
+            Stage::Storing { session } => {
+                // No CONNACK went out: the will of a CONNECT that was never accepted is nobody's will.
+                self.sessions[session as usize].will = None;
+                self.detach(session, now);
+            }
+            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
+            }
+        }
+    }
+
+    fn say_down(&mut self, slot: u32) {
+        let session = &self.sessions[slot as usize];
+        let Some(account) = session.account else {
+            return;
+        };
+        let session = session.reference(self.shard, slot);
+        self.output(Output::Service(Service::SessionDown { session, account }));
+    }
+
+    /// The socket is closed: the connection is forgotten.
+    pub fn forget(&mut self, id: ConnectionId) {
+        self.remove_connection(id);
+    }
+
+    pub(crate) fn close_account(&mut self, account: AccountId, reason: ReasonCode, now: Millis) {
+        let concerned: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| {
+                session.account == Some(account) && session.connection != NO_CONNECTION
+            })
+            .map(|(_, session)| session.connection)
+            .collect();
+        for slot in concerned {
+            self.disconnect(self.connection_id(slot), reason, now);
+        }
+    }
+
+    pub(crate) fn shutdown(&mut self, now: Millis) {
+        let everyone: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .map(|(slot, connection)| ConnectionId {
+                slot,
+                serial: connection.serial,
+            })
+            .collect();
+        for id in everyone {
+            self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
+        }
+        self.store_cursors(now);
+    }
+
+    // Sessions.
+
+    /// The same client connects again: the older connection goes. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
+    pub(crate) fn take_over(&mut self, slot: u32, now: Millis) {
+        let connection = self.sessions[slot as usize].connection;
+        if connection == NO_CONNECTION {
+            return;
+        }
+        self.counters.takeovers += 1;
+        let id = self.connection_id(connection);
+        self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
+    }
+
+    /// DISCONNECT from the client. [3.1.1 MQTT-3.14.4-3] [5 MQTT-3.14.4-3]
+    pub(crate) fn on_disconnect(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        reason: ReasonCode,
+        expiry: Option<u32>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let state = &mut self.sessions[session as usize];
+        if let Some(secs) = expiry {
+            // A session that was to end with its connection can't be prolonged at its end.
+            if state.expiry_secs == 0 && secs != 0 {
+                return Err(ReasonCode::PROTOCOL_ERROR);
+            }
+            state.expiry_secs = secs.min(maximum);
+        }
+        if reason != ReasonCode::DISCONNECT_WITH_WILL {
+            state.will = None;
+        }
+        self.lose_connection(id, now);
+        Ok(())
+    }
+
+    /// The session's connection has ended, however it did.
+    fn detach(&mut self, slot: u32, now: Millis) {
+        let reference = self.sessions[slot as usize].reference(self.shard, slot);
+        let session = &mut self.sessions[slot as usize];
+        session.connection = NO_CONNECTION;
+        session.disconnected_at = Some(now);
+        if let Some(outbound) = session.outbound.as_mut() {
+            outbound.connection_lost();
+        }
+        if let Some(waiting) = session.waiting.as_mut() {
+            // QoS 0 is for those who are there.
+            while waiting
+                .memory
+                .iter()
+                .any(|held| held.qos == QoS::AtMostOnce)
+                && waiting.drop_oldest(false).is_some()
+            {
+                self.counters.dropped_qos0 += 1;
+            }
+        }
+        let expiry = session.expiry_secs;
+        self.chat_disconnected(slot);
+        self.arrange_will(slot, now);
+        if expiry == 0 {
+            self.end_session(slot, now);
+            return;
+        }
+        self.sessions[slot as usize].shed();
+        self.mark_dirty(slot, now);
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        if let Some(at) = expiry_time(expiry, maximum, now) {
+            self.deadlines
+                .schedule(at, slot, reference.generation, SessionDeadline::Expiry);
+        }
+    }
+
+    /// Publishes the will, or sets its delay running. [5 MQTT-3.1.2-8]
+    fn arrange_will(&mut self, slot: u32, now: Millis) {
+        let session = &self.sessions[slot as usize];
+        let Some(will) = &session.will else { return };
+        let delay = will.delay_secs.min(session.expiry_secs);
+        if delay == 0 {
+            self.publish_will(slot, now);
+            return;
+        }
+        let (at, serial) = (now.saturating_add(u64::from(delay) * 1000), session.serial);
+        self.deadlines
+            .schedule(at, slot, serial, SessionDeadline::Will);
+    }
+
+    /// [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.1.2-10]: published, it is no longer there.
+    fn publish_will(&mut self, slot: u32, now: Millis) {
+        let Some(will) = self.sessions[slot as usize].will.take() else {
+            return;
+        };
+        self.counters.wills_published += 1;
+        let session = &self.sessions[slot as usize];
+        let publisher = session.reference(self.shard, slot);
+        if is_chat(&will.message.topic) {
+            self.publish_chat_will(slot, &will.message);
+            return;
+        }
+        let stamp = self.stamp(now);
+        let message = Arc::new(Message {
+            at: now,
+            expires_at: will
+                .expiry_secs
+                .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
+            ..will.message
+        });
+        let durable = message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic);
+        let mut writes = Vec::new();
+        if durable {
+            writes.push(Write::Put {
+                key: key::queue(stamp),
+                value: message.to_record(None).encode(),
+            });
+        }
+        if message.retain {
+            writes.push(crate::publish::retained_write(&message, stamp));
+        }
+        let stored = StoredPublish {
+            retained: message.retain.then_some(stamp),
+            stamp: durable.then_some(stamp),
+            message,
+            publisher,
+            ack: None,
+        };
+        if writes.is_empty() {
+            self.release_publish(&stored, now);
+        } else {
+            self.append(writes, Then::Publish(Box::new(stored)), now);
+        }
+    }
+
+    /// A deadline set when the connection ended has come.
+    pub(crate) fn session_deadline(
+        &mut self,
+        slot: u32,
+        serial: u32,
+        what: SessionDeadline,
+        now: Millis,
+    ) {
+        let Some(session) = self.sessions.get(slot as usize) else {
+            return;
+        };
+        if session.serial != serial || session.connected() {
+            return;
+        }
+        let Some(since) = session.disconnected_at else {
+            return;
+        };
+        match what {
+            SessionDeadline::Will => {
+                let delay = session
+                    .will
+                    .as_ref()
+                    .map_or(0, |will| u64::from(will.delay_secs));
+                if since.saturating_add(delay * 1000) <= now {
+                    self.publish_will(slot, now);
+                }
+            }
+            SessionDeadline::Expiry => {
+                let maximum = self.settings.limits.session_expiry_max_secs;
+                if expiry_time(session.expiry_secs, maximum, since).is_some_and(|at| at <= now) {
+                    self.counters.sessions_expired += 1;
+                    self.end_session(slot, now);
+                }
+            }
+        }
+    }
+
+    /// The session is over: nothing of it remains but retained messages.
+    /// [3.1.1 MQTT-3.1.2-7] [5 MQTT-4.1.0-2]
+    pub(crate) fn end_session(&mut self, slot: u32, now: Millis) {
+        // [5 MQTT-3.1.2-8]: a will that was still delayed is due at the session's end.
+        self.publish_will(slot, now);
+        if self.sessions[slot as usize].is_stored() {
+            let writes = self.session_deletes(&self.sessions[slot as usize]);
+            self.append(writes, Then::Nothing, now);
+        }
+        self.leave_messenger(slot);
+        self.drop_subscriptions(slot, now);
+        self.remove_session(slot);
+    }
+}
