@@ -201,6 +201,7 @@ impl Shard {
     }
 
     /// Takes a connection whose CONNECT another shard has accepted.
+    #[expect(clippy::boxed_local, reason = "as the hand-over brings it")]
     pub fn adopt(&mut self, mut pending: Box<PendingConnect>, now: Millis) -> ConnectionId {
         let id = self.insert_connection(now);
         if let Some(connection) = self.connection_mut(id) {

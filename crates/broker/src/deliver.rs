@@ -138,7 +138,7 @@ impl Shard {
                 origin,
                 identifiers: owned(identifiers),
             };
-            self.begin_delivery(slot, held, publication.now);
+            self.begin_delivery(slot, &held, publication.now);
             return;
         }
         match stored {
@@ -191,17 +191,17 @@ impl Shard {
 
     /// Gives a delivery its packet identifier and sends it; an exactly-once delivery of a stored message is
     /// remembered on disk first.
-    pub(crate) fn begin_delivery(&mut self, slot: u32, held: Held, now: Millis) {
+    pub(crate) fn begin_delivery(&mut self, slot: u32, held: &Held, now: Millis) {
         let state = match held.qos {
             QoS::AtMostOnce => {
                 let connection = self.sessions[slot as usize].connection;
-                self.send_publish(connection, &held, None, false, now);
+                self.send_publish(connection, held, None, false, now);
                 return;
             }
             QoS::AtLeastOnce => FlightState::AwaitPuback,
             QoS::ExactlyOnce => FlightState::AwaitPubrec,
         };
-        if self.too_large(slot, &held, now) {
+        if self.too_large(slot, held, now) {
             // [5 MQTT-3.1.2-25]: as if its delivery was completed.
             self.counters.dropped_too_large += 1;
             self.mark_dirty(slot, now);
@@ -226,7 +226,7 @@ impl Shard {
                 return;
             }
         }
-        self.send_publish(connection, &held, Some(packet_id), false, now);
+        self.send_publish(connection, held, Some(packet_id), false, now);
     }
 
     /// Encodes one delivery into the connection's buffer. Whoever begins with another message has selected it
@@ -355,7 +355,7 @@ impl Shard {
             let Some(held) = waiting.pop_memory() else {
                 return false;
             };
-            self.begin_unless_expired(slot, held, now);
+            self.begin_unless_expired(slot, &held, now);
             return true;
         }
         if !open || waiting.stored.is_empty() {
@@ -397,11 +397,11 @@ impl Shard {
             .take_recovered(delivery.stamp);
         match recovered {
             Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
-            None => self.begin_unless_expired(slot, held, now),
+            None => self.begin_unless_expired(slot, &held, now),
         }
     }
 
-    pub(crate) fn begin_unless_expired(&mut self, slot: u32, held: Held, now: Millis) {
+    pub(crate) fn begin_unless_expired(&mut self, slot: u32, held: &Held, now: Millis) {
         if held.message.view().expired(now) {
             self.counters.expired += 1;
             self.mark_dirty(slot, now);

@@ -105,7 +105,7 @@ impl Shard {
             QoS::AtLeastOnce | QoS::ExactlyOnce => self.window_open(slot),
         };
         if free && room {
-            self.begin_unless_expired(slot, held, now);
+            self.begin_unless_expired(slot, &held, now);
         } else {
             self.hold(slot, held);
         }
@@ -137,7 +137,7 @@ impl Shard {
             receipt: delivery.receipt.filter(|_| part == 0),
         };
         let held = wanted.held(delivery.packets[part].clone(), origin);
-        self.begin_unless_expired(slot, held, now);
+        self.begin_unless_expired(slot, &held, now);
         self.mark_dirty(slot, now);
     }
 
@@ -223,7 +223,7 @@ impl Shard {
             });
             match recovered {
                 Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
-                None => self.begin_unless_expired(slot, held, now),
+                None => self.begin_unless_expired(slot, &held, now),
             }
         }
         if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {

@@ -174,7 +174,7 @@ impl Shard {
         };
         if open && !queued {
             self.frames.select(&held.message);
-            self.begin_delivery(slot, held, now);
+            self.begin_delivery(slot, &held, now);
         } else {
             self.hold(slot, held);
         }

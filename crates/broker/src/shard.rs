@@ -460,6 +460,7 @@ impl Shard {
         used
     }
 
+    #[expect(clippy::box_collection, reason = "it goes back to where it was")]
     fn process_partial(&mut self, id: ConnectionId, mut whole: Box<Vec<u8>>, now: Millis) {
         let used = self.process(id, &whole, now);
         if used == whole.len() {
