@@ -1,0 +1,183 @@
+//! What the tests need from the machine: found, installed where that is possible, and otherwise remembered with the
+//! reason, for the tests that will be skipped.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::group::Group;
+use super::{Plan, debian, node_packages, python, step};
+use crate::child;
+
+/// The oldest Node.js that the web client's tools take (`web/package.json`, engines).
+const NODE_MIN: (u32, u32) = (20, 19);
+/// The web client and its tests.
+pub(crate) const WEB: &str = "web";
+/// The packages of the Node clients among the client tests.
+const NODE_CLIENTS: &str = "tests/clients/node";
+/// Names of Chromium and its kin, in order of preference.
+const CHROMIUM: [&str; 4] = [
+    "chromium",
+    "chromium-browser",
+    "google-chrome-stable",
+    "google-chrome",
+];
+
+/// Something from a Debian package that some groups need.
+struct Tool {
+    package: &'static str,
+    groups: &'static [Group],
+    is_there: fn() -> bool,
+}
+
+const TOOLS: [Tool; 6] = [
+    Tool {
+        package: "nodejs",
+        groups: &[Group::Web, Group::EndToEnd, Group::Clients],
+        is_there: || child::on_path("node").is_some(),
+    },
+    Tool {
+        package: "npm",
+        groups: &[Group::Web, Group::EndToEnd, Group::Clients],
+        is_there: || child::on_path("npm").is_some(),
+    },
+    Tool {
+        package: "chromium",
+        groups: &[Group::EndToEnd, Group::Clients],
+        is_there: || chromium().is_some(),
+    },
+    Tool {
+        package: "mosquitto-clients",
+        groups: &[Group::Clients],
+        is_there: || {
+            ["mosquitto_sub", "mosquitto_pub"]
+                .iter()
+                .all(|name| child::on_path(name).is_some())
+        },
+    },
+    Tool {
+        package: "python3-venv",
+        groups: &[Group::Clients],
+        is_there: python::can_make_environments,
+    },
+    Tool {
+        package: "strace",
+        groups: &[Group::Crash],
+        is_there: || child::on_path("strace").is_some(),
+    },
+];
+
+/// What is there for the tests.
+pub(crate) struct Setup {
+    /// Why the web client's tests cannot run, if they cannot: a reason and `; install: …`.
+    pub(crate) web: Result<(), String>,
+    pub(crate) chromium: Result<PathBuf, String>,
+    /// Variables for every test.
+    pub(crate) variables: Vec<(&'static str, PathBuf)>,
+}
+
+impl Setup {
+    pub(crate) fn prepare(plan: &Plan) -> Self {
+        install_tools(plan);
+        let wants = |groups: &[Group]| groups.iter().any(|group| plan.has(*group));
+        let mut setup = Self {
+            web: Ok(()),
+            chromium: chromium()
+                .ok_or_else(|| "no Chromium; install: apt-get install chromium".to_owned()),
+            variables: Vec::new(),
+        };
+        let node = node_is_new_enough();
+        if let Ok(path) = &setup.chromium {
+            setup.variables.push(("MAGPIE_CHROMIUM", path.clone()));
+        }
+        if wants(&[Group::Web, Group::EndToEnd, Group::Clients]) {
+            setup.web = node.clone().and_then(|()| install_node_packages(plan, WEB));
+        }
+        if wants(&[Group::Clients]) {
+            setup.prepare_clients(plan, &node);
+        }
+        setup
+    }
+
+    /// Where something is missing its variable stays unset, and the tests that need it say so.
+    fn prepare_clients(&mut self, plan: &Plan, node: &Result<(), String>) {
+        let packages = node
+            .clone()
+            .and_then(|()| install_node_packages(plan, NODE_CLIENTS));
+        match packages {
+            Ok(()) => {
+                let folder = plan.root.join(NODE_CLIENTS).join("node_modules");
+                self.variables.push(("MAGPIE_NODE_MODULES", folder));
+            }
+            Err(reason) => step(&reason),
+        }
+        match python::environment(&plan.root, &plan.work) {
+            Ok(python) => self.variables.push(("MAGPIE_PYTHON", python)),
+            Err(reason) => step(&format!("no Python environment: {reason}")),
+        }
+    }
+}
+
+fn install_tools(plan: &Plan) {
+    let missing: Vec<_> = TOOLS
+        .iter()
+        .filter(|tool| tool.groups.iter().any(|group| plan.has(*group)))
+        .filter(|tool| !(tool.is_there)())
+        .map(|tool| tool.package)
+        .collect();
+    debian::install(&missing);
+}
+
+fn install_node_packages(plan: &Plan, folder: &str) -> Result<(), String> {
+    if !plan.root.join(folder).join("package-lock.json").is_file() {
+        return Err(format!("{folder}/package-lock.json is not there"));
+    }
+    node_packages::install(&plan.root, folder)
+        .map_err(|reason| format!("{reason}; install: cd {folder} && npm ci"))
+}
+
+fn chromium() -> Option<PathBuf> {
+    let named = std::env::var_os("MAGPIE_CHROMIUM").filter(|named| !named.is_empty());
+    named
+        .map(PathBuf::from)
+        .or_else(|| CHROMIUM.iter().find_map(|name| child::on_path(name)))
+}
+
+fn node_is_new_enough() -> Result<(), String> {
+    let (major, minor) = NODE_MIN;
+    let wanted = format!("Node.js {major}.{minor} or later");
+    let install = "apt-get install nodejs npm (Debian 13; elsewhere from nodejs.org)";
+    let Some(version) = child::first_line(Command::new("node").arg("--version")) else {
+        return Err(format!("no Node.js; install: {install}"));
+    };
+    if child::on_path("npm").is_none() {
+        return Err(format!("no npm; install: {install}"));
+    }
+    if node_version(&version) < NODE_MIN {
+        return Err(format!(
+            "{wanted} is needed, {version} is installed; install: {install}"
+        ));
+    }
+    Ok(())
+}
+
+/// `v20.19.4` as its first two numbers.
+fn node_version(text: &str) -> (u32, u32) {
+    let mut numbers = text
+        .trim_start_matches('v')
+        .split('.')
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_node_are_compared_by_their_numbers() {
+        assert!(node_version("v20.9.0") < NODE_MIN);
+        assert!(node_version("v20.19.0") >= NODE_MIN);
+        assert!(node_version("v22.1.0") >= NODE_MIN);
+        assert!(node_version("what") < NODE_MIN);
+    }
+}
