@@ -1,1 +1,13 @@
-//! Placeholder; replaced in the first commit of this crate.
+//! Sockets that carry MQTT on mio: TCP and WebSocket behind one face, and the addresses that are listened on.
+//! It moves bytes; it must not know a packet or a rule.
+
+mod transport;
+
+mod tcp;
+mod websocket;
+
+mod listen;
+
+pub use listen::{ListenError, listen, open};
+pub use transport::{Drained, Received, Transport};
+pub use websocket::WebSocketStream;

@@ -1,16 +1,5 @@
 //! What the HTTP server and the command line see of a running server: a `Handle` that sends requests to the service
 //! thread and awaits answers. It holds no rule and no state but the queue; the rules are on the receiving side.
-//!
-//! What `cli` needs beside it, from `server::start`:
-//!
-//! ```text
-//! pub fn start(config: Config, options: StartOptions) -> Result<Running, StartError>; // StartError: Display
-//! pub struct StartOptions { pub demo: bool, pub accept_data_loss: bool, pub listen: bool }
-//!     // listen = false: no MQTT listeners; `magpie account` without a running server asks such a one
-//! pub struct Running { pub handle: Handle, pub mqtt: Vec<SocketAddr>, pub setup_token: Option<Secret>,
-//!     pub demo_logins: Vec<(String, Secret)>, .. }
-//! impl Running { pub fn shutdown(self, deadline: Duration) -> anyhow::Result<()>; } // says Draining first
-//! ```
 
 mod account;
 pub mod control;
@@ -45,6 +34,14 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     wake: Arc<dyn Fn() + Send + Sync>,
     health: watch::Receiver<Health>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Handle")
+            .field("health", &*self.health.borrow())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Handle {

@@ -3,3 +3,23 @@
 
 pub mod config;
 pub mod handle;
+
+mod start;
+
+mod demo;
+mod recovery;
+
+mod logins;
+mod readers;
+mod service;
+mod shard;
+
+mod admission;
+mod clock;
+mod limits;
+mod mailbox;
+mod post;
+mod stored;
+
+pub use recovery::RecoveryError;
+pub use start::{Running, StartError, StartOptions, start};

@@ -33,8 +33,8 @@ const LISTENERS: &str =
 ";
 
 const RULES: &str = "The access list of ordinary topics, everything outside `im/`. Rules are asked in their order and the first that
-matches decides; what no rule names is denied. Administrators are not asked, and with `allow_anonymous` ordinary
-topics are open to all but for what a rule denies.
+matches decides; what no rule names is denied. It is not asked about administrators, nor with
+`allow_anonymous`, which opens ordinary topics to all.
 
     [[acl]]                      # everybody reads the news,
     allow = \"subscribe\"

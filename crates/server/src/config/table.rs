@@ -412,27 +412,27 @@ static AUTH: &[Key<Config>] = &[
 ];
 
 static CHAT: &[Key<Config>] = &[
-    fixed(
+    live(
         "text_bytes_max",
         size(|c| &mut c.chat.text_bytes_max, 256, MEGABYTE, "bytes"),
         "Bytes of one message's text.",
     ),
-    fixed(
+    live(
         "title_bytes_max",
         size(|c| &mut c.chat.title_bytes_max, 16, 4096, "bytes"),
         "Bytes of a group's title or a display name.",
     ),
-    fixed(
+    live(
         "extension_bytes_max",
         size(|c| &mut c.chat.extension_bytes_max, 0, MEGABYTE, "bytes"),
         "Bytes of the application's own `x` in a message.",
     ),
-    fixed(
+    live(
         "group_members_max",
         size(|c| &mut c.chat.group_members_max, 2, 1_000_000, "members"),
         "Members of one group.",
     ),
-    fixed(
+    live(
         "conversations_per_account_max",
         size(
             |c| &mut c.chat.conversations_per_account_max,
@@ -442,15 +442,30 @@ static CHAT: &[Key<Config>] = &[
         ),
         "Conversations of one account.",
     ),
-    fixed(
+    live(
         "page_entries_max",
         size(|c| &mut c.chat.page_entries_max, 1, 1000, "entries"),
         "Entries in one answer of `history` or `sync`.",
     ),
-    fixed(
+    live(
         "accounts_max",
         size(|c| &mut c.chat.accounts_max, 1, 100_000_000, "accounts"),
         "Accounts on this server.",
+    ),
+    live(
+        "messages_per_second_max",
+        number32(
+            |c| &mut c.chat.messages_per_second_max,
+            1,
+            1_000_000,
+            "messages",
+        ),
+        "Messages and questions an account may send per second in the long run; beyond it they are refused (0x97).",
+    ),
+    live(
+        "messages_burst_max",
+        number32(|c| &mut c.chat.messages_burst_max, 1, 1_000_000, "messages"),
+        "Messages and questions an account may send at once after a pause.",
     ),
 ];
 

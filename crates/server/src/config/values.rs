@@ -192,6 +192,10 @@ pub struct ChatConfig {
     pub page_entries_max: usize,
     /// Accounts on this server.
     pub accounts_max: usize,
+    /// Messages and questions an account may send per second in the long run.
+    pub messages_per_second_max: u32,
+    /// Messages and questions an account may send at once after a pause.
+    pub messages_burst_max: u32,
 }
 
 /// `[log]`: what is written to standard error.
@@ -292,6 +296,8 @@ impl Default for ChatConfig {
             conversations_per_account_max: 10_000,
             page_entries_max: 200,
             accounts_max: 1_000_000,
+            messages_per_second_max: 50,
+            messages_burst_max: 200,
         }
     }
 }

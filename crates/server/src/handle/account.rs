@@ -24,6 +24,7 @@ pub struct AccountInfo {
     /// What it may do.
     pub role: AccountRole,
     /// A disabled account cannot log in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
 }
 

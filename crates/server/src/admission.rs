@@ -1,0 +1,85 @@
+//! How many connections there may be: of the whole server and from one address. What is too much is closed at once.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The connections there are, counted by all shards together.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    connections: AtomicUsize,
+    addresses: Mutex<HashMap<IpAddr, u32>>,
+    connections_max: AtomicUsize,
+    per_address_max: AtomicUsize,
+}
+
+impl Admission {
+    pub(crate) fn new(connections_max: usize, per_address_max: usize) -> Self {
+        let admission = Self::default();
+        admission.limit(connections_max, per_address_max);
+        admission
+    }
+
+    pub(crate) fn limit(&self, connections_max: usize, per_address_max: usize) {
+        self.connections_max
+            .store(connections_max, Ordering::Relaxed);
+        self.per_address_max
+            .store(per_address_max, Ordering::Relaxed);
+    }
+
+    /// Counts a connection in, unless it is one too many.
+    pub(crate) fn admit(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        if self.connections.fetch_add(1, Ordering::Relaxed)
+            >= self.connections_max.load(Ordering::Relaxed)
+        {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        let mut addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.entry(address).or_insert(0);
+        if *count as usize >= self.per_address_max.load(Ordering::Relaxed) {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// Counts a connection out.
+    pub(crate) fn release(&self, address: IpAddr) {
+        let address = address.to_canonical();
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut addresses = self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_all_places() {
+        let admission = Admission::new(3, 2);
+        let [greedy, other]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        assert!(admission.admit(greedy) && admission.admit(greedy));
+        assert!(!admission.admit(greedy));
+        assert!(admission.admit(other));
+        assert!(!admission.admit(other), "the server as a whole is full");
+        admission.release(greedy);
+        assert!(admission.admit(other));
+    }
+}

@@ -1,0 +1,309 @@
+//! `--demo`: three people, two groups and some history in an empty server, made through the messenger's own door.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat::{AccountAnswer, AccountCommand, Chat, Input, Output, Publish, RequestId};
+use records::{AccountId, Millis, Role, SessionRef};
+use store::{Batch, Store};
+
+use crate::handle::Secret;
+use crate::logins::{Directory, hash_password};
+use crate::readers::StoreSource;
+use crate::service::new_token;
+
+/// Name, what people see, and what they may do.
+const PEOPLE: [(&str, &str, Role); 3] = [
+    ("mina", "김미나", Role::Admin),
+    ("jun", "이준", Role::Member),
+    ("sora", "Sora Lindqvist", Role::Member),
+];
+
+/// Slug, title, members beside the first person.
+const GROUPS: [(&str, &str, &[&str]); 2] = [
+    ("balcony", "베란다 정원 · Balcony garden", &["jun", "sora"]),
+    ("release", "Release 0.1", &["jun", "sora"]),
+];
+
+/// Who says what where, and how many minutes before the demonstration begins.
+const HISTORY: [(&str, &str, u64, &str); 22] = [
+    (
+        "mina",
+        "balcony",
+        1562,
+        "다들 안녕하세요! 베란다 정원 방을 만들었어요 🌱",
+    ),
+    (
+        "sora",
+        "balcony",
+        1558,
+        "Hi both! Finally a place for all the tomato photos.",
+    ),
+    (
+        "jun",
+        "balcony",
+        1540,
+        "저는 올해 고추랑 바질 심었어요. 바질이 벌써 무릎까지 왔네요.",
+    ),
+    (
+        "mina",
+        "balcony",
+        1539,
+        "와, 벌써요? 우리 집은 까치가 자꾸 흙을 파요 😅",
+    ),
+    (
+        "sora",
+        "balcony",
+        1531,
+        "Magpies are good luck though, right?",
+    ),
+    (
+        "jun",
+        "balcony",
+        1530,
+        "맞아요. 까치가 울면 반가운 손님이 온다고 하죠.",
+    ),
+    (
+        "sora",
+        "release",
+        1490,
+        "Morning! Agenda for today: the load test, then the notes.",
+    ),
+    (
+        "mina",
+        "release",
+        1488,
+        "부하 시험은 제가 어젯밤에 돌려 놨어요. 결과 정리해서 올릴게요.",
+    ),
+    (
+        "jun",
+        "release",
+        1485,
+        "좋아요. 저는 설치 문서를 처음부터 다시 따라 해 볼게요.",
+    ),
+    (
+        "sora",
+        "release",
+        1300,
+        "Install notes read well. One thing: say which port the web page is on.",
+    ),
+    (
+        "jun",
+        "release",
+        1297,
+        "고쳤습니다. `http://127.0.0.1:8080` 이라고 맨 위에 적었어요.",
+    ),
+    (
+        "mina",
+        "@sora",
+        420,
+        "Sora, are you joining us for lunch on Friday?",
+    ),
+    ("sora", "@mina", 418, "Yes! Is the noodle place still open?"),
+    ("mina", "@sora", 417, "열려 있어요. 12시에 예약할게요."),
+    ("sora", "@mina", 416, "감사합니다 :)"),
+    (
+        "jun",
+        "@mina",
+        190,
+        "미나님, 백업 서버 전원 한 번 뽑아 봐도 될까요?",
+    ),
+    (
+        "mina",
+        "@jun",
+        188,
+        "네, 그러려고 만든 거잖아요. 뽑아 보세요.",
+    ),
+    (
+        "jun",
+        "@mina",
+        171,
+        "뽑았다 꽂았어요. 메시지 하나도 안 없어졌습니다 👍",
+    ),
+    (
+        "sora",
+        "release",
+        95,
+        "Notes are ready for review:\n\n- what changed\n- how to upgrade\n- known limits",
+    ),
+    (
+        "mina",
+        "release",
+        90,
+        "읽어 볼게요. 저녁 전에 의견 남길게요.",
+    ),
+    ("jun", "balcony", 24, "바질 수확했어요. 필요하신 분?"),
+    (
+        "sora",
+        "balcony",
+        12,
+        "Me, please! Trading for cherry tomatoes.",
+    ),
+];
+
+/// Letters and digits that are not mistaken for each other.
+const READABLE: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+const PASSWORD_LETTERS: usize = 10;
+
+/// Makes them and returns their names and passwords.
+pub(crate) fn people(
+    chat: &mut Chat,
+    directory: &Directory,
+    store: &Arc<dyn Store>,
+    now: Millis,
+) -> Result<Vec<(String, Secret)>, String> {
+    let mut stage = Stage {
+        chat,
+        directory,
+        store,
+        source: StoreSource(store.clone()),
+        people: Vec::new(),
+    };
+    let oldest = HISTORY
+        .iter()
+        .map(|(_, _, minutes, _)| *minutes)
+        .max()
+        .unwrap_or_default();
+    let before = |minutes: u64| now.saturating_sub(minutes * 60_000);
+    let begin = before(oldest + 30);
+    let mut logins = Vec::new();
+    for (name, display, role) in PEOPLE {
+        let password = readable_password().ok_or("no random numbers")?;
+        stage.add(name, display, role, &password, begin)?;
+        logins.push((name.to_owned(), password));
+    }
+    for (slug, title, members) in GROUPS {
+        let wanted = serde_json::json!({ "slug": slug, "title": title, "members": members });
+        stage.publish(
+            PEOPLE[0].0,
+            "im/ask/group.create/demo",
+            wanted.to_string(),
+            before(oldest + 20),
+        )?;
+    }
+    for (from, conversation, minutes, text) in HISTORY {
+        stage.publish(
+            from,
+            &format!("im/to/{conversation}"),
+            text.to_owned(),
+            before(minutes),
+        )?;
+    }
+    Ok(logins)
+}
+
+/// The messenger and what its outputs go to while nobody is connected.
+struct Stage<'a> {
+    chat: &'a mut Chat,
+    directory: &'a Directory,
+    store: &'a Arc<dyn Store>,
+    source: StoreSource,
+    people: Vec<(&'static str, AccountId)>,
+}
+
+impl Stage<'_> {
+    fn add(
+        &mut self,
+        name: &'static str,
+        display: &str,
+        role: Role,
+        password: &Secret,
+        at: Millis,
+    ) -> Result<(), String> {
+        let command = AccountCommand::Add {
+            name: name.to_owned(),
+            display: display.to_owned(),
+            role,
+            password: Some(hash_password(password).ok_or("the password cannot be hashed")?),
+            first: false,
+        };
+        match self.run(
+            Input::Account {
+                request: RequestId(0),
+                command,
+            },
+            at,
+        )? {
+            Some(id) => self.people.push((name, id)),
+            None => return Err(format!("no account for {name}")),
+        }
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        from: &str,
+        topic: &str,
+        payload: String,
+        at: Millis,
+    ) -> Result<(), String> {
+        let known = self.people.iter().find(|(name, _)| *name == from);
+        let (_, account) = *known.ok_or_else(|| format!("nobody is called {from}"))?;
+        let publish = Publish {
+            session: SessionRef {
+                shard: 0,
+                slot: u32::MAX,
+                generation: u32::MAX,
+            },
+            account,
+            device: "demo".into(),
+            topic: topic.into(),
+            payload: Bytes::from(payload),
+            ack: Some(0),
+            response_topic: None,
+            correlation: None,
+            attach: Vec::new(),
+        };
+        self.run(Input::Publish(Box::new(publish)), at).map(|_| ())
+    }
+
+    /// Carries out what comes of an input; the id of a new account, if it makes one.
+    fn run(&mut self, input: Input, at: Millis) -> Result<Option<AccountId>, String> {
+        self.chat.handle(input, &self.source, at);
+        let mut added = None;
+        while let Some(output) = self.chat.poll_output() {
+            match output {
+                Output::Append { ticket, writes } => {
+                    let batch = Batch {
+                        preconditions: Vec::new(),
+                        writes,
+                    };
+                    self.store
+                        .commit(batch)
+                        .map_err(|error| error.to_string())?;
+                    self.chat.handle(Input::Appended(ticket), &self.source, at);
+                }
+                Output::Credentials(change) => self.directory.change(change),
+                Output::Answered { outcome, .. } => {
+                    match outcome.map_err(|error| error.to_string())? {
+                        AccountAnswer::Added { id, .. } => added = Some(id),
+                        AccountAnswer::Done => {}
+                    }
+                }
+                Output::Acknowledge { outcome, .. } => {
+                    outcome.map_err(|refusal| refusal.sentence.to_string())?
+                }
+                // Nobody is connected.
+                Output::Deliver(_)
+                | Output::Read(_)
+                | Output::CloseAccount { .. }
+                | Output::Trim(_) => {}
+            }
+        }
+        Ok(added)
+    }
+}
+
+/// A password that can be read out and typed on a phone.
+fn readable_password() -> Option<Secret> {
+    let token = new_token()?;
+    let digest = crate::logins::sha256(token.expose().as_bytes());
+    let letter = |byte: &u8| char::from(READABLE[usize::from(*byte) % READABLE.len()]);
+    Some(Secret::new(
+        digest
+            .iter()
+            .take(PASSWORD_LETTERS)
+            .map(letter)
+            .collect::<String>(),
+    ))
+}

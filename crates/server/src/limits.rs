@@ -1,0 +1,76 @@
+//! The configuration in the words of the cores. No default stands here: those are the configuration's.
+
+use broker::{AccessList, Action, Limits, Rule, Settings, Verdict, Who};
+
+use crate::config::{AccessActions, AccessRule, AccessVerdict, AccessWho, Config};
+
+/// For one of `shards` shards.
+pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
+    let mqtt = &config.mqtt;
+    let share = |whole: usize| whole.div_ceil(shards.max(1));
+    let defaults = Limits::default();
+    Settings {
+        limits: Limits {
+            connect_timeout_secs: u16::try_from(mqtt.connect_timeout.as_secs()).unwrap_or(u16::MAX),
+            packet_bytes_max: mqtt.max_packet_size,
+            keepalive_max_secs: mqtt.keepalive_max_secs,
+            session_expiry_max_secs: mqtt.session_expiry_max_secs,
+            receive_maximum: mqtt.receive_maximum,
+            topic_alias_maximum: mqtt.topic_alias_maximum,
+            inflight_max: mqtt.inflight_max,
+            queued_messages_max: mqtt.queued_messages_max,
+            queued_bytes_max: mqtt.queued_bytes_max,
+            stored_messages_max: mqtt.queued_messages_max,
+            outgoing_bytes_max: mqtt.outgoing_bytes_max,
+            subscriptions_max: mqtt.subscriptions_max,
+            topic_bytes_max: mqtt.topic_length_max,
+            topic_levels_max: mqtt.topic_levels_max,
+            user_properties_max: mqtt.user_properties_max,
+            // Counted for the whole server where connections are accepted.
+            connections_max: mqtt.connections_max,
+            sessions_max: share(mqtt.sessions_max),
+            // Every shard keeps every retained message.
+            retained_messages_max: mqtt.retained_messages_max,
+            retained_bytes_max: mqtt.retained_bytes_max,
+            ..defaults
+        },
+        allow_anonymous: mqtt.allow_anonymous,
+        access: AccessList::new(config.acl.iter().map(rule).collect()),
+    }
+}
+
+/// For the messenger.
+pub(crate) fn chat(config: &Config) -> chat::Settings {
+    let chat = &config.chat;
+    chat::Settings {
+        text_bytes_max: chat.text_bytes_max,
+        title_bytes_max: chat.title_bytes_max,
+        extension_bytes_max: chat.extension_bytes_max,
+        group_members_max: chat.group_members_max,
+        conversations_per_account_max: chat.conversations_per_account_max,
+        page_entries_max: chat.page_entries_max,
+        accounts_max: chat.accounts_max,
+        messages_per_second_max: chat.messages_per_second_max,
+        messages_burst_max: chat.messages_burst_max,
+    }
+}
+
+fn rule(rule: &AccessRule) -> Rule {
+    Rule {
+        verdict: match rule.verdict {
+            AccessVerdict::Allow => Verdict::Allow,
+            AccessVerdict::Deny => Verdict::Deny,
+        },
+        actions: match rule.actions {
+            AccessActions::Publish => vec![Action::Publish],
+            AccessActions::Subscribe => vec![Action::Subscribe],
+            AccessActions::All => vec![Action::Publish, Action::Subscribe],
+        },
+        who: match &rule.who {
+            AccessWho::Everyone => Who::Everyone,
+            AccessWho::Anonymous => Who::Anonymous,
+            AccessWho::Account(name) => Who::Account(name.as_str().into()),
+        },
+        filter: rule.filter.as_str().into(),
+    }
+}

@@ -1,0 +1,258 @@
+//! Who a client is: passwords, tokens, and the slowing down of those who guess. The slow part, argon2, runs on threads of
+//! its own; what is remembered or is a token is answered at once on the thread that asks.
+
+mod directory;
+mod failures;
+mod pool;
+mod remembered;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use broker::{AuthenticationRequest, Identity, Input};
+use mqtt_codec::ReasonCode;
+use records::{AccountId, Millis};
+
+use crate::clock::Clock;
+use crate::config::AuthConfig;
+use crate::handle::{RequestError, Secret};
+use crate::post::{Post, ShardEvent};
+pub(crate) use directory::{Directory, Known};
+use failures::Failures;
+use pool::Pool;
+pub(crate) use pool::hash_password;
+use remembered::Remembered;
+
+/// What every token begins with; no password that does is looked up as one.
+pub(crate) const TOKEN_PREFIX: &str = "mpt_";
+/// Bytes of a password that are looked at; longer ones are wrong.
+pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// Everything needed to decide about a login.
+pub(crate) struct Logins {
+    directory: Arc<Directory>,
+    remembered: Remembered,
+    failures: Failures,
+    pool: Pool,
+    post: Post,
+    password_checks: metrics::Counter,
+    failed_logins: metrics::Counter,
+}
+
+/// What is known without a slow check.
+enum Quick {
+    Right(Known),
+    Wrong,
+    Ask(Known),
+}
+
+impl Logins {
+    pub(crate) fn start(
+        directory: Arc<Directory>,
+        config: &AuthConfig,
+        key: [u8; 32],
+        post: Post,
+    ) -> std::io::Result<Arc<Self>> {
+        metrics::describe_counter!(
+            "magpie_password_checks_total",
+            "Passwords checked with argon2."
+        );
+        metrics::describe_counter!(
+            "magpie_failed_logins_total",
+            "Logins with a wrong name, password or token."
+        );
+        Ok(Arc::new(Self {
+            directory,
+            remembered: Remembered::new(config.cache, config.cache_entries_max, key),
+            failures: Failures::new(
+                config.failures_per_minute_per_address,
+                config.failures_per_minute_per_account,
+            ),
+            pool: Pool::start(config.waiting_max)?,
+            post,
+            password_checks: metrics::counter!("magpie_password_checks_total"),
+            failed_logins: metrics::counter!("magpie_failed_logins_total"),
+        }))
+    }
+
+    /// Other limits.
+    pub(crate) fn reconfigure(&self, config: &AuthConfig) {
+        self.remembered
+            .limit(config.cache, config.cache_entries_max);
+        self.failures.limit(
+            config.failures_per_minute_per_address,
+            config.failures_per_minute_per_account,
+        );
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// A CONNECT asks; the answer goes to its shard.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        shard: u16,
+        address: IpAddr,
+        request: AuthenticationRequest,
+    ) {
+        let AuthenticationRequest {
+            connection,
+            username,
+            password,
+        } = request;
+        let answer = move |post: &Post, verdict| {
+            let input = Input::Authenticated {
+                connection,
+                verdict,
+            };
+            post.shard(shard).send(ShardEvent::Input(input));
+        };
+        let password = password
+            .and_then(|bytes| String::from_utf8(bytes.into()).ok())
+            .map(Secret::new);
+        let Some(password) = password else {
+            self.failed(&username, address);
+            return answer(&self.post, Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
+        };
+        self.check(&username, password, address, move |post, outcome| {
+            let verdict = outcome
+                .map(|known| known.identity())
+                .map_err(|error| match error {
+                    RequestError::RateLimited { .. } => ReasonCode::CONNECTION_RATE_EXCEEDED,
+                    RequestError::Busy => ReasonCode::SERVER_BUSY,
+                    _ => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+                });
+            answer(post, verdict);
+        });
+    }
+
+    /// Decides about a name and a password or token, at once or later on another thread.
+    pub(crate) fn check(
+        self: &Arc<Self>,
+        name: &str,
+        password: Secret,
+        address: IpAddr,
+        answer: impl FnOnce(&Post, Result<Known, RequestError>) + Send + 'static,
+    ) {
+        let known = match self.quick(name, &password) {
+            Quick::Right(known) => return answer(&self.post, Ok(known)),
+            Quick::Wrong => {
+                self.failed(name, address);
+                return answer(&self.post, Err(RequestError::BadCredentials));
+            }
+            Quick::Ask(known) => known,
+        };
+        if let Some(retry_after) = self.failures.wait(name, address, Instant::now()) {
+            return answer(&self.post, Err(RequestError::RateLimited { retry_after }));
+        }
+        let (logins, name) = (self.clone(), name.to_owned());
+        // The answer has to come back if there is no place to wait.
+        let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
+        let later = answer.clone();
+        let queued = self.pool.run(move || {
+            logins.password_checks.increment(1);
+            let right = pool::verify(known.password(), password.expose());
+            let outcome = if right && known.may_log_in() {
+                logins.remembered.remember(&known, &password);
+                Ok(known)
+            } else {
+                logins.failed(&name, address);
+                Err(RequestError::BadCredentials)
+            };
+            if let Some(answer) = take(&later) {
+                answer(&logins.post, outcome);
+            }
+        });
+        if !queued && let Some(answer) = take(&answer) {
+            answer(&self.post, Err(RequestError::Busy));
+        }
+    }
+
+    /// Whose token this is.
+    pub(crate) fn token(&self, token: &Secret, now: Millis) -> Option<Known> {
+        self.directory
+            .by_token(&sha256(token.expose().as_bytes()), now)
+            .filter(Known::may_log_in)
+    }
+
+    /// Hashes a password on a thread of its own.
+    pub(crate) fn hash(
+        self: &Arc<Self>,
+        password: Secret,
+        answer: impl FnOnce(&Post, Result<String, RequestError>) + Send + 'static,
+    ) {
+        let logins = self.clone();
+        let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
+        let later = answer.clone();
+        let queued = self.pool.run(move || {
+            if let Some(answer) = take(&later) {
+                answer(
+                    &logins.post,
+                    hash_password(&password).ok_or(RequestError::Internal),
+                );
+            }
+        });
+        if !queued && let Some(answer) = take(&answer) {
+            answer(&self.post, Err(RequestError::Busy));
+        }
+    }
+
+    fn quick(&self, name: &str, password: &Secret) -> Quick {
+        let secret = password.expose();
+        if secret.len() > PASSWORD_BYTES_MAX {
+            return Quick::Wrong;
+        }
+        if secret.starts_with(TOKEN_PREFIX) {
+            let known = self.token(password, Clock::new().now());
+            return known
+                .filter(|known| known.name() == name)
+                .map_or(Quick::Wrong, Quick::Right);
+        }
+        // An unknown name takes as long as a wrong password.
+        let Some(known) = self.directory.by_name(name) else {
+            return Quick::Ask(Known::nobody());
+        };
+        if known.may_log_in() && self.remembered.knows(&known, password) {
+            return Quick::Right(known);
+        }
+        Quick::Ask(known)
+    }
+
+    fn failed(&self, name: &str, address: IpAddr) {
+        self.failed_logins.increment(1);
+        self.failures.note(name, address, Instant::now());
+    }
+}
+
+fn take<T>(slot: &std::sync::Mutex<Option<T>>) -> Option<T> {
+    slot.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .take()
+}
+
+/// How long a caller told to wait has to.
+pub(crate) fn at_least_a_second(wait: Duration) -> Duration {
+    wait.max(Duration::from_secs(1))
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
+
+impl Known {
+    /// As the broker knows it.
+    pub(crate) fn identity(&self) -> Identity {
+        Identity {
+            account: Some(self.id()),
+            name: self.shared_name(),
+            admin: self.is_admin(),
+        }
+    }
+
+    fn nobody() -> Self {
+        Self::new(AccountId::ZERO, &pool::nobody())
+    }
+}

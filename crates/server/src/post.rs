@@ -1,0 +1,59 @@
+//! Who can be written to, and what: the letters between shards, the service, readers and authenticators.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use broker::{ChatDelivery, PendingConnect};
+use net::Transport;
+
+use crate::mailbox::Mailbox;
+
+/// A letter to a shard.
+pub(crate) enum ShardEvent {
+    /// For its core.
+    Input(broker::Input),
+    /// The messenger delivers; the same letter goes to every shard.
+    Deliver(Arc<ChatDelivery>),
+    /// A connection whose CONNECT another shard has accepted.
+    Adopt {
+        transport: Transport,
+        address: IpAddr,
+        pending: Box<PendingConnect>,
+    },
+    /// A connection whose WebSocket handshake has been answered.
+    Connection {
+        transport: Transport,
+        address: IpAddr,
+    },
+    /// The committer has room again.
+    Room,
+    /// Say from which stored message on you still need them.
+    ReportLowWater,
+    /// Disconnect everybody and end.
+    Stop,
+}
+
+/// Everybody's mailboxes.
+#[derive(Clone)]
+pub(crate) struct Post {
+    pub(crate) shards: Arc<[Mailbox<ShardEvent>]>,
+    pub(crate) service: Mailbox<crate::service::ServiceEvent>,
+}
+
+impl Post {
+    /// Whether somebody cannot keep up, so that no more work should be taken in.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.service.is_full() || self.shards.iter().any(Mailbox::is_full)
+    }
+
+    pub(crate) fn shard(&self, shard: u16) -> &Mailbox<ShardEvent> {
+        &self.shards[usize::from(shard)]
+    }
+
+    /// Writes to every shard.
+    pub(crate) fn tell_shards(&self, letter: impl Fn() -> ShardEvent) {
+        for shard in self.shards.iter() {
+            shard.send(letter());
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Threads that read the store for those who must not wait for a disk: stored messages for sessions, pages of history for
+//! the messenger.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use broker::{Input, Message};
+use bytes::Bytes;
+use chat::{Answer, Query, Source, Unreadable};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use records::{
+    ConversationId, Dedup, Entry, KeyRange, Pos, QueuedMessage, Seq, SessionRef, Stamp, key,
+};
+use store::{Range, Store};
+
+use crate::post::{Post, ShardEvent};
+use crate::service::translate;
+
+/// Threads that read.
+const THREADS: usize = 2;
+/// Readings that may wait. Who asks for one more waits: it never is a reader's mailbox that is full.
+const WAITING_MAX: usize = 4096;
+
+enum Job {
+    Fetch {
+        session: SessionRef,
+        stamps: Vec<Stamp>,
+    },
+    Query(Box<Query>),
+}
+
+/// The way to the threads. Cheap to clone; they end with the last clone.
+#[derive(Clone)]
+pub(crate) struct Readers {
+    jobs: Sender<Job>,
+}
+
+impl Readers {
+    pub(crate) fn start(
+        store: &Arc<dyn Store>,
+        post: &Post,
+    ) -> io::Result<(Self, Vec<thread::JoinHandle<()>>)> {
+        let (jobs, queue) = bounded(WAITING_MAX);
+        let mut threads = Vec::new();
+        for number in 0..THREADS {
+            let reader = Reader {
+                source: StoreSource(store.clone()),
+                post: post.clone(),
+                queue: queue.clone(),
+            };
+            let builder = thread::Builder::new().name(format!("reader-{number}"));
+            threads.push(builder.spawn(move || reader.run())?);
+        }
+        Ok((Self { jobs }, threads))
+    }
+
+    /// Reads stored messages for a session.
+    pub(crate) fn fetch(&self, session: SessionRef, stamps: Vec<Stamp>) {
+        self.send(Job::Fetch { session, stamps });
+    }
+
+    /// Reads a page for the messenger.
+    pub(crate) fn query(&self, query: Query) {
+        self.send(Job::Query(Box::new(query)));
+    }
+
+    fn send(&self, job: Job) {
+        // Readers never wait for a shard or the service, so waiting for them ends; without them the server ends.
+        drop(self.jobs.send(job));
+    }
+}
+
+struct Reader {
+    source: StoreSource,
+    post: Post,
+    queue: Receiver<Job>,
+}
+
+impl Reader {
+    fn run(self) {
+        for job in &self.queue {
+            match job {
+                Job::Fetch { session, stamps } => self.fetch(session, stamps),
+                Job::Query(query) => {
+                    if let Some(answer) = query.run(&self.source) {
+                        self.answer(answer);
+                    }
+                }
+            }
+        }
+    }
+
+    fn fetch(&self, session: SessionRef, stamps: Vec<Stamp>) {
+        let messages = stamps
+            .into_iter()
+            .map(|stamp| (stamp, self.source.queued(stamp)))
+            .collect();
+        let input = Input::Fetched { session, messages };
+        self.post
+            .shard(session.shard)
+            .send(ShardEvent::Input(input));
+    }
+
+    fn answer(&self, answer: Answer) {
+        match answer {
+            Answer::Deliver(delivery) => translate::deliver(delivery, &self.post),
+            Answer::CaughtUp {
+                session,
+                entries,
+                upto,
+                more,
+            } => {
+                let entries = entries
+                    .into_iter()
+                    .map(|entry| Arc::new(translate::delivery(entry)))
+                    .collect();
+                let input = Input::CaughtUp {
+                    session,
+                    entries,
+                    upto,
+                    more,
+                };
+                self.post
+                    .shard(session.shard)
+                    .send(ShardEvent::Input(input));
+            }
+        }
+    }
+}
+
+/// The store as the messenger and the shards read it.
+#[derive(Clone)]
+pub(crate) struct StoreSource(pub(crate) Arc<dyn Store>);
+
+impl StoreSource {
+    fn queued(&self, stamp: Stamp) -> Option<Arc<Message>> {
+        let value = self.get(&key::queue(stamp)).ok()??;
+        let record = QueuedMessage::decode(&value).map_err(|error| {
+            tracing::error!(%error, %stamp, "a stored message cannot be read");
+        });
+        Some(Arc::new(Message::from_record(record.ok()?)))
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
+        self.0.get(key).map_err(|error| {
+            tracing::error!(%error, "the store cannot be read");
+            Unreadable
+        })
+    }
+}
+
+impl Source for StoreSource {
+    fn entries(
+        &self,
+        conversation: ConversationId,
+        from: Pos,
+        to: Pos,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Unreadable> {
+        let keys = KeyRange {
+            from: key::entry(conversation, from),
+            to: key::entry(conversation, to),
+        };
+        let range = if reverse {
+            Range::backward(keys, limit)
+        } else {
+            Range::forward(keys, limit)
+        };
+        let found = self.0.range(&range).map_err(|error| {
+            tracing::error!(%error, "the store cannot be read");
+            Unreadable
+        })?;
+        found
+            .iter()
+            .map(|(_, value)| Entry::decode(value))
+            .collect::<Result<_, _>>()
+            .map_err(|error| {
+                tracing::error!(%error, %conversation, "a conversation's entry cannot be read");
+                Unreadable
+            })
+    }
+
+    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {
+        let Some(value) = self.get(&key::seq(conversation, seq))? else {
+            return Ok(None);
+        };
+        key::decode_pos(&value).map(Some).map_err(|error| {
+            tracing::error!(%error, %conversation, "a message's position cannot be read");
+            Unreadable
+        })
+    }
+
+    fn mid(
+        &self,
+        week: u32,
+        account: records::AccountId,
+        mid: &str,
+    ) -> Result<Option<Dedup>, Unreadable> {
+        let Some(value) = self.get(&key::dedup(week, account, mid))? else {
+            return Ok(None);
+        };
+        Dedup::decode(&value).map(Some).map_err(|error| {
+            tracing::error!(%error, %account, "a remembered mid cannot be read");
+            Unreadable
+        })
+    }
+}

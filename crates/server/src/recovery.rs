@@ -1,0 +1,240 @@
+//! From the store back to the cores, before anybody is answered: accounts, conversations, sessions, stored messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use broker::{Message, Output, RecoveredSession, Recovery, Shard};
+use bytes::Bytes;
+use chat::{Chat, CredentialsChange};
+use records::{
+    Account, AccountId, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing, Pos,
+    QueuedParts, RecordError, Retained, Role, Seq, Session, SessionNumber, Stamp, Subscription,
+    Table, Token, key,
+};
+use store::{Range, ReadError, Store};
+
+use crate::logins::Directory;
+
+/// Keys read at once.
+const SLICE: usize = 4096;
+
+/// Why the state cannot be taken back. The store's own checks have passed: this is damage they cannot see, or a fault of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A value is not what should stand there.
+    #[error("the data directory holds a value this release cannot read: {0}")]
+    Record(#[from] RecordError),
+    /// A key is not what should stand there.
+    #[error("the data directory holds a key this release cannot read: {0}")]
+    Key(#[from] KeyError),
+}
+
+/// Takes back accounts, tokens, conversations and members.
+pub(crate) fn chat(
+    store: &dyn Store,
+    chat: &mut Chat,
+    directory: &Directory,
+    now: Millis,
+) -> Result<(), RecoveryError> {
+    each(store, Table::Account.range(), |key, value| {
+        let (id, account) = (key::parse_account(key)?, Account::decode(value)?);
+        directory.change(CredentialsChange::Account {
+            id,
+            account: account.clone(),
+        });
+        chat.recover_account(id, account);
+        Ok(())
+    })?;
+    each(store, Table::Token.range(), |key, value| {
+        let (sha256, token) = (key::parse_token(key)?, Token::decode(value)?);
+        directory.change(CredentialsChange::Token {
+            sha256,
+            account: token.account,
+            expires: token.expires,
+        });
+        chat.recover_token(sha256, token);
+        Ok(())
+    })?;
+    each(store, Table::Conversation.range(), |key, value| {
+        let id = key::parse_conversation(key)?;
+        let newest = |range: KeyRange| {
+            store
+                .range(&Range::backward(range, 1))
+                .map(|found| found.into_iter().next())
+        };
+        let last_seq = match newest(key::seqs(id))? {
+            Some((key, _)) => key::parse_seq(&key)?.1,
+            None => Seq::ZERO,
+        };
+        let last_pos = match newest(key::entries(id))? {
+            Some((_, value)) => Entry::decode(&value)?.pos,
+            None => Pos::ZERO,
+        };
+        chat.recover_conversation(id, Conversation::decode(value)?, last_seq, last_pos);
+        Ok(())
+    })?;
+    each(store, Table::Member.range(), |key, value| {
+        let (conversation, account) = key::parse_member(key)?;
+        chat.recover_member(conversation, account, Member::decode(value)?);
+        Ok(())
+    })?;
+    chat.finish_recovery(now);
+    Ok(())
+}
+
+/// Takes back sessions, what they wait for, and what is retained. Returns what each shard asks for beyond that.
+pub(crate) fn shards(
+    store: &dyn Store,
+    shards: &mut [Shard],
+    latest_pos: Pos,
+    now: Millis,
+) -> Result<Vec<Vec<Output>>, RecoveryError> {
+    let accounts = accounts(store)?;
+    let mut flows = Flows::read(store)?;
+    let mut recoveries: Vec<Recovery> = shards.iter().map(Shard::begin_recovery).collect();
+    each(store, Table::Session.range(), |key, value| {
+        let (account, client_id) = key::parse_session(key)?;
+        let record = Session::decode(value)?;
+        let account = (account != AccountId::ZERO).then_some(account);
+        let (name, admin) = account
+            .and_then(|id| accounts.get(&id).cloned())
+            .unwrap_or_default();
+        let session = RecoveredSession {
+            account,
+            name,
+            admin,
+            client_id: client_id.into(),
+            subscriptions: flows
+                .subscriptions
+                .remove(&record.number)
+                .unwrap_or_default(),
+            outgoing: flows.outgoing.remove(&record.number).unwrap_or_default(),
+            incoming: flows.incoming.remove(&record.number).unwrap_or_default(),
+            record,
+        };
+        let home = shards
+            .iter()
+            .position(|shard| shard.owns(session.account, &session.client_id));
+        if let Some(home) = home {
+            shards[home].recover_session(&mut recoveries[home], session, now);
+        }
+        Ok(())
+    })?;
+    each(store, Table::Queue.range(), |key, value| {
+        let stamp = key::parse_queue(key)?;
+        let message = QueuedParts::decode(value)?;
+        for (shard, recovery) in shards.iter_mut().zip(&recoveries) {
+            shard.recover_queued(recovery, stamp, &message);
+        }
+        Ok(())
+    })?;
+    each(store, Table::Retained.range(), |_, value| {
+        let retained = Retained::decode(value)?;
+        for shard in shards.iter_mut() {
+            shard.recover_retained(
+                retained.stamp,
+                Message::from_record(retained.message.clone()),
+            );
+        }
+        Ok(())
+    })?;
+    for (shard, recovery) in shards.iter_mut().zip(recoveries) {
+        shard.finish_recovery(recovery, latest_pos);
+    }
+    Ok(exchange_announcements(shards, now))
+}
+
+/// Lets every shard know what the others wait for, so that nothing is published past them. The rest is for later.
+fn exchange_announcements(shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>> {
+    let mut later: Vec<Vec<Output>> = shards.iter().map(|_| Vec::new()).collect();
+    for speaker in 0..shards.len() {
+        while let Some(output) = shards[speaker].poll_output() {
+            let Output::Announce(announcement) = output else {
+                later[speaker].push(output);
+                continue;
+            };
+            for (listener, shard) in shards.iter_mut().enumerate() {
+                if listener != speaker {
+                    shard.handle(broker::Input::Announced(announcement.clone()), now);
+                }
+            }
+        }
+    }
+    later
+}
+
+type NameAndRole = (Arc<str>, bool);
+
+fn accounts(store: &dyn Store) -> Result<HashMap<AccountId, NameAndRole>, RecoveryError> {
+    let mut accounts = HashMap::new();
+    each(store, Table::Account.range(), |key, value| {
+        let account = Account::decode(value)?;
+        accounts.insert(
+            key::parse_account(key)?,
+            (account.name.as_str().into(), account.role == Role::Admin),
+        );
+        Ok(())
+    })?;
+    Ok(accounts)
+}
+
+/// What is keyed by session numbers.
+#[derive(Default)]
+struct Flows {
+    subscriptions: HashMap<SessionNumber, Vec<(String, Subscription)>>,
+    outgoing: HashMap<SessionNumber, Vec<(Stamp, Outgoing)>>,
+    incoming: HashMap<SessionNumber, Vec<u16>>,
+}
+
+impl Flows {
+    fn read(store: &dyn Store) -> Result<Self, RecoveryError> {
+        let mut flows = Self::default();
+        each(store, Table::Subscription.range(), |key, value| {
+            let (number, filter) = key::parse_subscription(key)?;
+            let subscription = (filter.to_owned(), Subscription::decode(value)?);
+            flows
+                .subscriptions
+                .entry(number)
+                .or_default()
+                .push(subscription);
+            Ok(())
+        })?;
+        each(store, Table::Outgoing.range(), |key, value| {
+            let (number, stamp) = key::parse_outgoing(key)?;
+            flows
+                .outgoing
+                .entry(number)
+                .or_default()
+                .push((stamp, Outgoing::decode(value)?));
+            Ok(())
+        })?;
+        each(store, Table::Incoming.range(), |key, _| {
+            let (number, packet_id) = key::parse_incoming(key)?;
+            flows.incoming.entry(number).or_default().push(packet_id);
+            Ok(())
+        })?;
+        Ok(flows)
+    }
+}
+
+/// Every key and value of a range, in order and in slices.
+fn each(
+    store: &dyn Store,
+    range: KeyRange,
+    mut take: impl FnMut(&[u8], &Bytes) -> Result<(), RecoveryError>,
+) -> Result<(), RecoveryError> {
+    let mut rest = range;
+    loop {
+        let slice = store.range(&Range::forward(rest.clone(), SLICE))?;
+        for (key, value) in &slice {
+            take(key, value)?;
+        }
+        match slice.last() {
+            Some((last, _)) if slice.len() == SLICE => rest.from = [last.as_ref(), &[0]].concat(),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The service thread: owns the messenger, carries out what it asks for, and answers the outer doors. The rules are the
+//! messenger's.
+
+mod requests;
+pub(crate) mod translate;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use broker::{Input as ShardInput, Settings};
+use chat::{Chat, Output};
+use mqtt_codec::ReasonCode;
+use records::{KeyRange, SessionRef, Stamp, key};
+use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
+
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::handle::{Health, Requests, Secret};
+use crate::logins::Logins;
+use crate::mailbox::{Doorbell, Mailbox};
+use crate::post::{Post, ShardEvent};
+use crate::readers::{Readers, StoreSource};
+use crate::stored::StoreGauges;
+use requests::Waiting;
+pub(crate) use requests::new_token;
+
+/// Longest sleep; whatever is done once in a while is looked at so often.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// How often shards are asked which stored messages they still need.
+const LOW_WATER_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A letter to the service.
+pub(crate) enum ServiceEvent {
+    /// For the messenger.
+    Chat(chat::Input),
+    /// Something that another thread has prepared, to be gone on with here.
+    Continue(Box<dyn FnOnce(&mut ServiceThread) + Send>),
+    /// Commits cannot be made any more, or a thread has died.
+    Failed(String),
+    /// Work off what has come and end.
+    Stop,
+}
+
+/// What the service's thread works with.
+pub(crate) struct Parts {
+    pub(crate) chat: Chat,
+    pub(crate) source: StoreSource,
+    pub(crate) bell: Arc<Doorbell>,
+    pub(crate) mailbox: Mailbox<ServiceEvent>,
+    pub(crate) post: Post,
+    pub(crate) submitter: Submitter,
+    pub(crate) committer: CommitterHandle,
+    pub(crate) logins: Arc<Logins>,
+    pub(crate) readers: Readers,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) requests: Requests,
+    pub(crate) config: Config,
+    pub(crate) setup_token: Option<Secret>,
+    pub(crate) low_water: Vec<Arc<AtomicU64>>,
+    pub(crate) store_gauges: StoreGauges,
+}
+
+/// The thread's state.
+pub(crate) struct ServiceThread {
+    chat: Chat,
+    source: StoreSource,
+    bell: Arc<Doorbell>,
+    mailbox: Mailbox<ServiceEvent>,
+    post: Post,
+    submitter: Submitter,
+    committer: CommitterHandle,
+    logins: Arc<Logins>,
+    readers: Readers,
+    admission: Arc<Admission>,
+    requests: Requests,
+    config: Config,
+    setup_token: Option<Secret>,
+    waiting: HashMap<u64, Waiting>,
+    next_request: u64,
+    next_shard: usize,
+    clock: Clock,
+    low_water: LowWater,
+    store_gauges: StoreGauges,
+    stopping: bool,
+}
+
+impl ServiceThread {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            chat: parts.chat,
+            source: parts.source,
+            bell: parts.bell,
+            mailbox: parts.mailbox,
+            post: parts.post,
+            submitter: parts.submitter,
+            committer: parts.committer,
+            logins: parts.logins,
+            readers: parts.readers,
+            admission: parts.admission,
+            requests: parts.requests,
+            config: parts.config,
+            setup_token: parts.setup_token,
+            waiting: HashMap::new(),
+            next_request: 0,
+            next_shard: 0,
+            clock: Clock::new(),
+            low_water: LowWater::new(parts.low_water),
+            store_gauges: parts.store_gauges,
+            stopping: false,
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut letters = VecDeque::new();
+        self.carry_out_all();
+        while !self.stopping {
+            let sleep = self.sleep();
+            self.bell.wait(sleep);
+            self.mailbox.take(&mut letters);
+            for letter in letters.drain(..) {
+                self.open(letter);
+                self.carry_out_all();
+            }
+            self.answer_requests();
+            let now = self.clock.now();
+            if self.chat.poll_timeout().is_some_and(|due| due <= now) {
+                self.chat.handle_timeout(&self.source, now);
+                self.carry_out_all();
+            }
+            self.trim_queue();
+            self.store_gauges
+                .tell(&self.committer, &self.chat, self.mailbox.len());
+        }
+    }
+
+    fn sleep(&mut self) -> Duration {
+        let now = self.clock.now();
+        let due = self
+            .chat
+            .poll_timeout()
+            .map_or(SLEEP_MAX, |due| Duration::from_millis(due.since(now)));
+        due.min(SLEEP_MAX)
+    }
+
+    fn open(&mut self, letter: ServiceEvent) {
+        match letter {
+            ServiceEvent::Chat(input) => {
+                let now = self.clock.now();
+                self.chat.handle(input, &self.source, now);
+            }
+            ServiceEvent::Continue(step) => step(self),
+            ServiceEvent::Failed(reason) => {
+                tracing::error!(reason, "the server cannot go on");
+                self.requests.health.send_replace(Health::Failed(reason));
+            }
+            ServiceEvent::Stop => self.stopping = true,
+        }
+    }
+
+    // What the messenger asks for.
+
+    fn carry_out_all(&mut self) {
+        while let Some(output) = self.chat.poll_output() {
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Append { ticket, writes } => {
+                let append = Append {
+                    ticket: Ticket(ticket.0),
+                    preconditions: Vec::new(),
+                    writes,
+                };
+                // The committer waits for nobody, so it comes to this one; if it has ended, nothing is acknowledged.
+                drop(self.submitter.submit(append));
+            }
+            Output::Deliver(delivery) => {
+                for shard in self.post.shards.iter() {
+                    shard.wait_for_room();
+                }
+                translate::deliver(delivery, &self.post);
+            }
+            Output::Acknowledge {
+                session,
+                ack,
+                outcome,
+            } => self.acknowledge(session, ack, outcome),
+            Output::Read(query) => self.readers.query(query),
+            Output::Credentials(change) => self.logins.directory().change(change),
+            Output::CloseAccount { account } => self.post.tell_shards(|| {
+                let reason = ReasonCode::ADMINISTRATIVE_ACTION;
+                ShardEvent::Input(ShardInput::CloseAccount { account, reason })
+            }),
+            Output::Answered { request, outcome } => self.answered(request, outcome),
+            Output::Trim(range) => {
+                // Refused only while many are under way; the next week's trim covers it.
+                self.committer.trim(range);
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, session: SessionRef, ack: u64, outcome: Result<(), chat::Refusal>) {
+        let outcome = translate::outcome(outcome);
+        let input = ShardInput::Acknowledged {
+            session,
+            ack,
+            outcome,
+        };
+        self.post
+            .shard(session.shard)
+            .send(ShardEvent::Input(input));
+    }
+
+    // Limits that change while the server runs.
+
+    fn reconfigure(&mut self, config: Config) {
+        let shards = self.post.shards.len();
+        let settings: Arc<Settings> = Arc::new(crate::limits::broker(&config, shards));
+        self.post
+            .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
+        self.logins.reconfigure(&config.auth);
+        self.admission.limit(
+            config.mqtt.connections_max,
+            config.mqtt.connections_per_address_max,
+        );
+        let now = self.clock.now();
+        self.chat.handle(
+            chat::Input::Reconfigure(crate::limits::chat(&config)),
+            &self.source,
+            now,
+        );
+        self.carry_out_all();
+        self.config = config;
+    }
+
+    // Stored messages that nobody needs any more.
+
+    fn trim_queue(&mut self) {
+        if let Some(range) = self.low_water.look(Instant::now(), &self.post) {
+            self.committer.trim(range);
+        }
+    }
+}
+
+/// Finds up to which stamp the queue table can be emptied. A message may be on its way from the shard that stored it to one
+/// that waits for it, so two readings are taken: what neither of two rounds needs, nobody needs. Between the rounds every
+/// shard has emptied its mailbox.
+struct LowWater {
+    shards: Vec<Arc<AtomicU64>>,
+    before: Option<u64>,
+    trimmed: u64,
+    next: Instant,
+    asked: bool,
+}
+
+impl LowWater {
+    fn new(shards: Vec<Arc<AtomicU64>>) -> Self {
+        Self {
+            shards,
+            before: None,
+            trimmed: 0,
+            next: Instant::now() + LOW_WATER_INTERVAL,
+            asked: false,
+        }
+    }
+
+    fn look(&mut self, now: Instant, post: &Post) -> Option<KeyRange> {
+        if now < self.next {
+            return None;
+        }
+        self.next = now + LOW_WATER_INTERVAL;
+        let mut found = None;
+        if self.asked {
+            let reports: Vec<u64> = self
+                .shards
+                .iter()
+                .map(|shard| shard.load(Ordering::Acquire))
+                .collect();
+            // Zero is no report: that shard is behind, and this round says nothing.
+            let lowest = reports
+                .iter()
+                .copied()
+                .min()
+                .filter(|lowest| *lowest != 0)?;
+            let safe = self
+                .before
+                .replace(lowest)
+                .map_or(0, |before| before.min(lowest));
+            if safe > self.trimmed {
+                let from = key::queue(Stamp::new(self.trimmed));
+                self.trimmed = safe;
+                found = Some(KeyRange {
+                    from,
+                    to: key::queue(Stamp::new(safe)),
+                });
+            }
+        }
+        for shard in &self.shards {
+            shard.store(0, Ordering::Release);
+        }
+        self.asked = true;
+        post.tell_shards(|| ShardEvent::ReportLowWater);
+        found
+    }
+}
+
+/// Tells the service what became of the messenger's appends.
+pub(crate) struct ServiceSink(pub(crate) Mailbox<ServiceEvent>);
+
+impl Sink for ServiceSink {
+    fn appended(&self, tickets: &[Ticket], outcome: &Outcome) {
+        let Some(last) = tickets.last() else { return };
+        self.0.send(match outcome {
+            Outcome::Committed => ServiceEvent::Chat(chat::Input::Appended(chat::Ticket(last.0))),
+            failure => ServiceEvent::Failed(describe(failure)),
+        });
+    }
+}
+
+/// Tells a shard what became of its appends.
+pub(crate) struct ShardSink {
+    pub(crate) shard: Mailbox<ShardEvent>,
+    pub(crate) service: Mailbox<ServiceEvent>,
+}
+
+impl Sink for ShardSink {
+    fn appended(&self, tickets: &[Ticket], outcome: &Outcome) {
+        let Some(last) = tickets.last() else { return };
+        match outcome {
+            Outcome::Committed => {
+                let input = ShardInput::Appended(broker::Ticket(last.0));
+                self.shard.send(ShardEvent::Input(input));
+            }
+            failure => self.service.send(ServiceEvent::Failed(describe(failure))),
+        }
+    }
+
+    fn room(&self) {
+        self.shard.send(ShardEvent::Room);
+    }
+}
+
+fn describe(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Committed => String::new(),
+        // Limits are far below what the committer takes and nothing here has preconditions: a fault of ours, and going on
+        // would leave its sender without an answer for ever.
+        Outcome::Refused(refusal) => format!("the committer refused an append: {refusal:?}"),
+        Outcome::Failed(error) => error.to_string(),
+    }
+}

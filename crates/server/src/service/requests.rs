@@ -1,0 +1,370 @@
+//! What the outer doors ask of the service: accounts, logins, WebSocket connections, another configuration.
+
+use chat::{AccountAnswer, AccountCommand, AccountError, Input, ListedAccount, RequestId};
+use net::Transport;
+use records::Role;
+
+use super::{ServiceEvent, ServiceThread};
+use crate::config::{Changes, Config};
+use crate::handle::{
+    AccountInfo, AccountRole, AdoptedWebSocket, Login, NewAccount, Reply, Request, RequestError,
+    Secret, ServerInfo,
+};
+use crate::logins::{self, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
+use crate::post::ShardEvent;
+
+/// The shortest password.
+const PASSWORD_CHARS_MIN: usize = 8;
+/// Bytes of a token's label.
+const LABEL_BYTES_MAX: usize = 128;
+/// Random bytes of a token.
+const TOKEN_BYTES: usize = 24;
+
+/// What is told to whom once the messenger has answered.
+pub(super) enum Waiting {
+    Added(Reply<AccountInfo>),
+    Done(Reply<()>),
+    LoggedIn { login: Login, reply: Reply<Login> },
+}
+
+impl ServiceThread {
+    /// Answers what has come, or begins to.
+    pub(super) fn answer_requests(&mut self) {
+        while let Ok(request) = self.requests.queue.try_recv() {
+            self.answer(request);
+            self.carry_out_all();
+        }
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::ServerInfo { reply } => send(reply, Ok(self.server_info())),
+            Request::CreateFirstAccount {
+                token,
+                account,
+                reply,
+            } => {
+                self.create_first_account(&token, account, reply);
+            }
+            Request::Login {
+                name,
+                password,
+                device,
+                peer,
+                reply,
+            } => {
+                self.logins
+                    .check(&name, password, peer, move |post, outcome| {
+                        post.service
+                            .send(ServiceEvent::Continue(Box::new(move |service| {
+                                service.checked(outcome, device, reply);
+                            })));
+                    });
+            }
+            Request::Logout { token, reply } => {
+                let sha256 = logins::sha256(token.expose().as_bytes());
+                self.command(AccountCommand::RevokeToken { sha256 }, Waiting::Done(reply));
+            }
+            Request::AuthenticateToken { token, reply } => {
+                let now = self.clock.now();
+                let known = self.logins.token(&token, now).ok_or(RequestError::BadToken);
+                let info = known.and_then(|known| self.info(&known).ok_or(RequestError::BadToken));
+                send(reply, info);
+            }
+            Request::Accounts { reply } => {
+                let accounts = self.chat.accounts().into_iter().map(listed).collect();
+                send(reply, Ok(accounts));
+            }
+            Request::AddAccount { account, reply } => self.add_account(account, false, reply),
+            Request::SetPassword {
+                name,
+                password,
+                reply,
+            } => self.set_password(name, password, reply),
+            Request::SetDisabled {
+                name,
+                disabled,
+                reply,
+            } => {
+                self.command(
+                    AccountCommand::SetDisabled { name, disabled },
+                    Waiting::Done(reply),
+                );
+            }
+            Request::RemoveAccount { name, reply } => {
+                self.command(AccountCommand::Remove { name }, Waiting::Done(reply));
+            }
+            Request::AdoptWebSocket { adopted, reply } => send(reply, self.adopt(adopted)),
+            Request::Reload { config, reply } => send(reply, Ok(self.reload(*config))),
+        }
+    }
+
+    fn server_info(&self) -> ServerInfo {
+        ServerInfo {
+            name: "Magpie".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            setup_required: self.chat.is_empty(),
+        }
+    }
+
+    // Accounts.
+
+    fn create_first_account(
+        &mut self,
+        token: &Secret,
+        account: NewAccount,
+        reply: Reply<AccountInfo>,
+    ) {
+        if !self.chat.is_empty() {
+            return send(reply, Err(RequestError::SetupDone));
+        }
+        // Digests: how long the comparison takes tells nothing about the token.
+        let digest = |secret: &Secret| logins::sha256(secret.expose().as_bytes());
+        if self.setup_token.as_ref().map(digest) != Some(digest(token)) {
+            return send(reply, Err(RequestError::BadSetupToken));
+        }
+        let account = NewAccount {
+            role: AccountRole::Admin,
+            ..account
+        };
+        self.add_account(account, true, reply);
+    }
+
+    fn add_account(&mut self, account: NewAccount, first: bool, reply: Reply<AccountInfo>) {
+        if let Err(error) = check_password(&account.password) {
+            return send(reply, Err(error));
+        }
+        let NewAccount {
+            name,
+            display,
+            password,
+            role,
+        } = account;
+        let role = match role {
+            AccountRole::Admin => Role::Admin,
+            AccountRole::Member => Role::Member,
+        };
+        self.hashed(password, reply, move |password, reply| {
+            let password = Some(password);
+            (
+                AccountCommand::Add {
+                    name,
+                    display,
+                    role,
+                    password,
+                    first,
+                },
+                Waiting::Added(reply),
+            )
+        });
+    }
+
+    fn set_password(&mut self, name: String, password: Secret, reply: Reply<()>) {
+        if let Err(error) = check_password(&password) {
+            return send(reply, Err(error));
+        }
+        self.hashed(password, reply, move |password, reply| {
+            (
+                AccountCommand::SetPassword { name, password },
+                Waiting::Done(reply),
+            )
+        });
+    }
+
+    /// Goes on with a command once its password is hashed.
+    fn hashed<T: Send + 'static>(
+        &mut self,
+        password: Secret,
+        reply: Reply<T>,
+        command: impl FnOnce(String, Reply<T>) -> (AccountCommand, Waiting) + Send + 'static,
+    ) {
+        self.logins.hash(password, move |post, hash| {
+            post.service.send(ServiceEvent::Continue(Box::new(
+                move |service| match hash {
+                    Ok(hash) => {
+                        let (command, waiting) = command(hash, reply);
+                        service.command(command, waiting);
+                    }
+                    Err(error) => send(reply, Err(error)),
+                },
+            )));
+        });
+    }
+
+    fn command(&mut self, command: AccountCommand, waiting: Waiting) {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.waiting.insert(request, waiting);
+        let now = self.clock.now();
+        let input = Input::Account {
+            request: RequestId(request),
+            command,
+        };
+        self.chat.handle(input, &self.source, now);
+    }
+
+    /// The messenger's word on a command.
+    pub(super) fn answered(
+        &mut self,
+        request: RequestId,
+        outcome: Result<AccountAnswer, AccountError>,
+    ) {
+        let Some(waiting) = self.waiting.remove(&request.0) else {
+            return;
+        };
+        let outcome = outcome.map_err(request_error);
+        match waiting {
+            Waiting::Added(reply) => {
+                let added = outcome.and_then(|answer| match answer {
+                    AccountAnswer::Added { account, .. } => Ok(AccountInfo {
+                        name: account.name.to_string(),
+                        display: account.display,
+                        role: role(account.role),
+                        disabled: account.disabled,
+                    }),
+                    AccountAnswer::Done => Err(RequestError::Internal),
+                });
+                if added.is_ok() {
+                    // The one-time link has done its work.
+                    self.setup_token = None;
+                }
+                send(reply, added);
+            }
+            Waiting::Done(reply) => send(reply, outcome.map(|_| ())),
+            Waiting::LoggedIn { login, reply } => send(reply, outcome.map(|_| login)),
+        }
+    }
+
+    // Logins.
+
+    /// A password has been checked: a right one gets a token.
+    fn checked(
+        &mut self,
+        outcome: Result<Known, RequestError>,
+        device: String,
+        reply: Reply<Login>,
+    ) {
+        let known = match outcome {
+            Ok(known) => known,
+            Err(error) => return send(reply, Err(error)),
+        };
+        let Some(account) = self.info(&known) else {
+            return send(reply, Err(RequestError::BadCredentials));
+        };
+        let Some(token) = new_token() else {
+            return send(reply, Err(RequestError::Internal));
+        };
+        let sha256 = logins::sha256(token.expose().as_bytes());
+        let mut label = device;
+        label.truncate(label.floor_char_boundary(LABEL_BYTES_MAX));
+        let command = AccountCommand::AddToken {
+            account: known.id(),
+            sha256,
+            label,
+            expires: None,
+        };
+        self.command(
+            command,
+            Waiting::LoggedIn {
+                login: Login { token, account },
+                reply,
+            },
+        );
+    }
+
+    fn info(&self, known: &Known) -> Option<AccountInfo> {
+        self.chat.account(known.id()).map(listed)
+    }
+
+    // Connections and configuration.
+
+    fn adopt(&mut self, adopted: AdoptedWebSocket) -> Result<(), RequestError> {
+        let AdoptedWebSocket {
+            socket,
+            leftover,
+            peer,
+            subprotocol: _,
+        } = adopted;
+        if !self.admission.admit(peer.ip()) {
+            return Err(RequestError::Limit {
+                sentence: "too many connections".to_owned(),
+            });
+        }
+        let message_bytes_max = self.config.mqtt.max_packet_size as usize;
+        let transport =
+            Transport::websocket(socket, leftover, message_bytes_max).map_err(|error| {
+                self.admission.release(peer.ip());
+                tracing::debug!(%error, "a WebSocket connection cannot be taken over");
+                RequestError::Internal
+            })?;
+        // It moves to its session's shard with its CONNECT; until then any will do.
+        self.next_shard = (self.next_shard + 1) % self.post.shards.len();
+        let letter = ShardEvent::Connection {
+            transport,
+            address: peer.ip(),
+        };
+        self.post.shards[self.next_shard].send(letter);
+        Ok(())
+    }
+
+    fn reload(&mut self, config: Config) -> Changes {
+        let changes = self.config.reloadable_diff(&config);
+        self.reconfigure(config);
+        changes
+    }
+}
+
+fn send<T>(reply: Reply<T>, answer: Result<T, RequestError>) {
+    // Whoever asked may have gone.
+    drop(reply.send(answer));
+}
+
+fn listed(account: ListedAccount) -> AccountInfo {
+    AccountInfo {
+        name: account.name.to_string(),
+        display: account.display,
+        role: role(account.role),
+        disabled: account.disabled,
+    }
+}
+
+fn role(role: Role) -> AccountRole {
+    match role {
+        Role::Admin => AccountRole::Admin,
+        Role::Member => AccountRole::Member,
+    }
+}
+
+fn request_error(error: AccountError) -> RequestError {
+    match error {
+        AccountError::Exists(name) => RequestError::AccountExists { name },
+        AccountError::NoSuch(name) => RequestError::NoSuchAccount { name },
+        AccountError::Invalid(sentence) => RequestError::Invalid { sentence },
+        AccountError::LastAdministrator(name) => RequestError::LastAdministrator { name },
+        AccountError::Limit(sentence) => RequestError::Limit { sentence },
+        AccountError::SetupDone => RequestError::SetupDone,
+    }
+}
+
+fn check_password(password: &Secret) -> Result<(), RequestError> {
+    let secret = password.expose();
+    let sentence = if secret.chars().count() < PASSWORD_CHARS_MIN {
+        format!("a password has at least {PASSWORD_CHARS_MIN} characters")
+    } else if secret.len() > PASSWORD_BYTES_MAX {
+        format!("a password has at most {PASSWORD_BYTES_MAX} bytes")
+    } else if secret.starts_with(TOKEN_PREFIX) {
+        format!("a password cannot begin with {TOKEN_PREFIX}, which marks tokens")
+    } else {
+        return Ok(());
+    };
+    Err(RequestError::Invalid { sentence })
+}
+
+/// A secret nobody can guess.
+pub(crate) fn new_token() -> Option<Secret> {
+    use base64::Engine as _;
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes).ok()?;
+    let text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    Some(Secret::new(format!("{TOKEN_PREFIX}{text}")))
+}

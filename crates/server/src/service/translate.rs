@@ -1,0 +1,146 @@
+//! The words of the shards in the words of the messenger and back: neither knows the other.
+
+use std::sync::Arc;
+
+use broker::{ChatDelivery, Message, Service};
+use bytes::Bytes;
+use chat::{Audience, Delivery, Input, Packet, Publish, Refusal, RefusalKind};
+use mqtt_codec::{QoS, ReasonCode};
+use records::Millis;
+
+use crate::post::{Post, ShardEvent};
+
+/// What a shard asks of the messenger.
+pub(crate) fn input(service: Service) -> Input {
+    match service {
+        Service::Publish(publish) => Input::Publish(Box::new(Publish {
+            session: publish.session,
+            account: publish.account,
+            device: publish.device,
+            topic: publish.topic,
+            payload: publish.payload,
+            ack: publish.ack,
+            response_topic: publish.response_topic,
+            correlation: publish.correlation,
+            attach: publish.attach,
+        })),
+        Service::Subscribed {
+            session,
+            account,
+            filter,
+            existed,
+            retain_handling,
+            resumed,
+        } => Input::Subscribed {
+            session,
+            account,
+            filter,
+            existed,
+            retain_handling,
+            resumed,
+        },
+        Service::Unsubscribed {
+            session,
+            account,
+            filter,
+        } => Input::Unsubscribed {
+            session,
+            account,
+            filter,
+        },
+        Service::SessionUp {
+            session,
+            account,
+            device,
+        } => Input::SessionUp {
+            session,
+            account,
+            device,
+        },
+        Service::SessionDown { session, account } => Input::SessionDown { session, account },
+        Service::Received {
+            account,
+            conversation,
+            seq,
+        } => Input::Received {
+            account,
+            conversation,
+            seq,
+        },
+        Service::CatchUp {
+            session,
+            account,
+            since,
+        } => Input::CatchUp {
+            session,
+            account,
+            since,
+        },
+    }
+}
+
+/// Sends a delivery to whom it concerns.
+pub(crate) fn deliver(delivery: Delivery, post: &Post) {
+    match delivery.audience {
+        Audience::Session(session) => {
+            let letter = ShardEvent::Deliver(Arc::new(self::delivery(delivery)));
+            post.shard(session.shard).send(letter);
+        }
+        Audience::Accounts(_) => {
+            let delivery = Arc::new(self::delivery(delivery));
+            post.tell_shards(|| ShardEvent::Deliver(delivery.clone()));
+        }
+    }
+}
+
+/// A delivery as shards know it.
+pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
+    ChatDelivery {
+        audience: match delivery.audience {
+            Audience::Accounts(accounts) => broker::Audience::Accounts(accounts),
+            Audience::Session(session) => broker::Audience::Session(session),
+        },
+        packets: delivery
+            .packets
+            .into_iter()
+            .map(|packet| Arc::new(message(packet)))
+            .collect(),
+        pos: delivery.pos,
+        receipt: delivery.receipt,
+    }
+}
+
+fn message(packet: Packet) -> Message {
+    let properties = packet.correlation.map_or_else(Bytes::new, |data| {
+        let mut properties = Vec::new();
+        mqtt_codec::publish::write_correlation(&mut properties, &data);
+        properties.into()
+    });
+    Message {
+        topic: packet.topic,
+        payload: packet.payload,
+        properties,
+        qos: if packet.live_only {
+            QoS::AtMostOnce
+        } else {
+            QoS::ExactlyOnce
+        },
+        retain: false,
+        expires_at: None,
+        at: Millis::ZERO,
+    }
+}
+
+/// What MQTT makes of the messenger's word on a publish.
+pub(crate) fn outcome(outcome: Result<(), Refusal>) -> Result<(), (ReasonCode, Box<str>)> {
+    outcome.map_err(|refusal| {
+        let reason = match refusal.kind {
+            RefusalKind::NotAuthorized => ReasonCode::NOT_AUTHORIZED,
+            RefusalKind::Quota => ReasonCode::QUOTA_EXCEEDED,
+            RefusalKind::PayloadFormat => ReasonCode::PAYLOAD_FORMAT_INVALID,
+            RefusalKind::TopicName => ReasonCode::TOPIC_NAME_INVALID,
+            RefusalKind::Unavailable => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+        };
+        (reason, refusal.sentence)
+    })
+}

@@ -1,0 +1,366 @@
+//! One shard's thread: an event loop around the pure core. A turn is: poll, read what is readable, carry out what the core
+//! asks for, flush every touched connection once. It holds sockets and order; every rule is the core's.
+
+mod accept;
+mod gauges;
+mod outputs;
+mod sockets;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use broker::{ConnectionId, Input, Output, Shard};
+use mio::{Events, Poll, Token};
+use net::{Drained, Received};
+use store::{Append, Submitter};
+
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::logins::Logins;
+use crate::mailbox::Mailbox;
+use crate::post::{Post, ShardEvent};
+use crate::readers::Readers;
+use accept::Door;
+use gauges::Gauges;
+use sockets::Sockets;
+
+/// The mailbox's place among the poll's tokens; connections count from zero, listeners from below this downwards.
+pub(crate) const MAILBOX: Token = Token(usize::MAX);
+/// Events taken from the poll at once.
+const EVENTS_MAX: usize = 1024;
+/// Bytes read at once; one buffer for all connections.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Reads of one connection in a turn, so that a fast publisher does not hold up the others.
+const READS_PER_TURN: usize = 4;
+/// Longest sleep: gauges are told and closed sockets are given up about so often.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// Sleep while somebody else cannot keep up.
+const CONGESTED_SLEEP: Duration = Duration::from_millis(1);
+/// How long the last bytes may take when the server ends.
+const STOP_TIME: Duration = Duration::from_secs(2);
+
+/// What a shard's thread works with.
+pub(crate) struct Parts {
+    pub(crate) number: u16,
+    pub(crate) core: Shard,
+    /// What the core asked for during recovery.
+    pub(crate) first: Vec<Output>,
+    pub(crate) poll: Poll,
+    pub(crate) mailbox: Mailbox<ShardEvent>,
+    pub(crate) post: Post,
+    pub(crate) submitter: Submitter,
+    pub(crate) logins: Arc<Logins>,
+    pub(crate) readers: Readers,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) low_water: Arc<AtomicU64>,
+    pub(crate) listeners: Vec<mio::net::TcpListener>,
+}
+
+/// The thread's state.
+pub(crate) struct ShardThread {
+    number: u16,
+    core: Shard,
+    poll: Poll,
+    mailbox: Mailbox<ShardEvent>,
+    letters: VecDeque<ShardEvent>,
+    post: Post,
+    sockets: Sockets,
+    door: Door,
+    /// Connections that have to be read though no event will say so.
+    ready: VecDeque<ConnectionId>,
+    /// Connections to be flushed at the end of the turn.
+    flushes: Vec<ConnectionId>,
+    submitter: Submitter,
+    /// Appends the committer had no room for, in their order.
+    waiting_appends: VecDeque<Append>,
+    logins: Arc<Logins>,
+    readers: Readers,
+    low_water: Arc<AtomicU64>,
+    gauges: Gauges,
+    clock: Clock,
+    scratch: Box<[u8]>,
+    stop_at: Option<Instant>,
+}
+
+impl ShardThread {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let door = Door::open(
+            parts.listeners,
+            parts.poll.registry(),
+            parts.admission.clone(),
+        )?;
+        let mut thread = Self {
+            number: parts.number,
+            core: parts.core,
+            poll: parts.poll,
+            mailbox: parts.mailbox,
+            letters: VecDeque::new(),
+            post: parts.post,
+            sockets: Sockets::new(parts.admission),
+            door,
+            ready: VecDeque::new(),
+            flushes: Vec::new(),
+            submitter: parts.submitter,
+            waiting_appends: VecDeque::new(),
+            logins: parts.logins,
+            readers: parts.readers,
+            low_water: parts.low_water,
+            gauges: Gauges::new(parts.number),
+            clock: Clock::new(),
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            stop_at: None,
+        };
+        for output in parts.first {
+            thread.carry_out(output);
+        }
+        Ok(thread)
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.has_ended() {
+            let sleep = self.sleep();
+            match self.poll.poll(&mut events, Some(sleep)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // Nothing can be read any more; the service tells whoever watches over the process.
+                    tracing::error!(%error, shard = self.number, "the poll failed");
+                    self.post
+                        .service
+                        .send(crate::service::ServiceEvent::Failed(format!(
+                            "poll: {error}"
+                        )));
+                    return;
+                }
+            }
+            self.turn(&events);
+        }
+        self.submit_waiting();
+    }
+
+    fn turn(&mut self, events: &Events) {
+        self.open_letters();
+        if self.core.has_deferred() {
+            let now = self.clock.now();
+            self.core.resume_deferred(now);
+            self.carry_out_all();
+        }
+        let congested = self.post.is_congested();
+        for event in events {
+            match event.token() {
+                MAILBOX => {}
+                token if self.door.is_listener(token) => self.door.knock(),
+                token => self.socket_event(token, event),
+            }
+        }
+        if self.stop_at.is_none() && !congested {
+            self.accept();
+        }
+        if !congested {
+            self.read_ready();
+        }
+        let now = self.clock.now();
+        if self.core.poll_timeout().is_some_and(|due| due <= now) {
+            self.core.handle_timeout(now);
+            self.carry_out_all();
+        }
+        self.flush_all();
+        self.submit_waiting();
+        self.sockets
+            .give_up_overdue(self.poll.registry(), &mut self.core);
+        self.gauges.tell(&self.core, self.mailbox.len());
+    }
+
+    fn sleep(&mut self) -> Duration {
+        if self.post.is_congested() {
+            return CONGESTED_SLEEP;
+        }
+        let at_once = !self.ready.is_empty() || self.core.has_deferred() || self.door.is_ready();
+        if at_once {
+            return Duration::ZERO;
+        }
+        let now = self.clock.now();
+        let due = self
+            .core
+            .poll_timeout()
+            .map_or(SLEEP_MAX, |due| Duration::from_millis(due.since(now)));
+        due.min(SLEEP_MAX)
+    }
+
+    // Letters.
+
+    fn open_letters(&mut self) {
+        let mut letters = std::mem::take(&mut self.letters);
+        self.mailbox.take(&mut letters);
+        if !letters.is_empty() {
+            let now = self.clock.now();
+            for letter in letters.drain(..) {
+                self.open_letter(letter, now);
+            }
+            self.carry_out_all();
+        }
+        self.letters = letters;
+    }
+
+    fn open_letter(&mut self, letter: ShardEvent, now: records::Millis) {
+        match letter {
+            ShardEvent::Input(input) => self.core.handle(input, now),
+            ShardEvent::Deliver(delivery) => self.core.handle(Input::Deliver(delivery), now),
+            ShardEvent::Adopt {
+                transport,
+                address,
+                pending,
+            } => {
+                // The core may have given up slots whose sockets are still in the table.
+                self.carry_out_all();
+                let id = self.core.adopt(pending, now);
+                self.enter(id, transport, address);
+            }
+            ShardEvent::Connection { transport, address } => {
+                self.carry_out_all();
+                self.welcome(transport, address, now);
+            }
+            ShardEvent::Room => {}
+            ShardEvent::ReportLowWater => {
+                self.low_water
+                    .store(self.core.queue_low_water().value(), Ordering::Release);
+            }
+            ShardEvent::Stop => {
+                self.stop_at = Some(Instant::now() + STOP_TIME);
+                self.door.close(self.poll.registry());
+                self.core.handle(Input::Shutdown, now);
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.stop_at.is_some_and(|at| {
+            let quiet = self.sockets.is_empty() && self.core.population().appends_pending == 0;
+            quiet || at <= Instant::now()
+        })
+    }
+
+    // Sockets.
+
+    fn accept(&mut self) {
+        let now = self.clock.now();
+        while let Some((transport, address)) = self.door.next() {
+            self.welcome(transport, address, now);
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        transport: net::Transport,
+        address: std::net::IpAddr,
+        now: records::Millis,
+    ) {
+        let id = self.core.accept(now);
+        self.enter(id, transport, address);
+    }
+
+    fn enter(&mut self, id: ConnectionId, transport: net::Transport, address: std::net::IpAddr) {
+        match self
+            .sockets
+            .insert(id, transport, address, self.poll.registry())
+        {
+            // Bytes may lie in it that no event will tell of.
+            Ok(()) => self.read_later(id),
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be watched");
+                let now = self.clock.now();
+                self.core.closed(id, now);
+                self.core.forget(id);
+            }
+        }
+    }
+
+    fn socket_event(&mut self, token: Token, event: &mio::event::Event) {
+        let Some(id) = self.sockets.id_of(token) else {
+            return;
+        };
+        if event.is_writable() {
+            self.flush(id);
+        }
+        // An error or a hang-up is found by reading.
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.read_later(id);
+        }
+    }
+
+    fn read_ready(&mut self) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else {
+                break;
+            };
+            self.read(id, &mut scratch);
+        }
+        self.scratch = scratch;
+        self.carry_out_all();
+    }
+
+    /// Reads one connection for a while.
+    fn read(&mut self, id: ConnectionId, scratch: &mut [u8]) {
+        if let Some(socket) = self.sockets.get_mut(id) {
+            socket.queued = false;
+        }
+        for _ in 0..READS_PER_TURN {
+            let Some(socket) = self.sockets.get_mut(id) else {
+                return;
+            };
+            if socket.is_lingering() {
+                if socket.discard(scratch) {
+                    self.drop_socket(id);
+                }
+                return;
+            }
+            if !self.core.wants_bytes(id) {
+                // The core will say when to go on.
+                socket.unread = true;
+                return;
+            }
+            match socket.transport.read(scratch) {
+                Received::Buffered(count, drained) => {
+                    self.receive(id, &scratch[..count]);
+                    if drained == Drained::Yes {
+                        return;
+                    }
+                }
+                Received::Message(bytes) => self.receive(id, &bytes),
+                Received::Blocked => return,
+                Received::Closed => {
+                    socket.ended = true;
+                    let now = self.clock.now();
+                    self.core.closed(id, now);
+                    return;
+                }
+            }
+        }
+        self.read_later(id);
+    }
+
+    fn receive(&mut self, id: ConnectionId, bytes: &[u8]) {
+        // What another shard announced before these bytes were sent has to be known first, or a publish could miss a
+        // subscriber whose SUBACK its sender has seen.
+        if !self.mailbox.is_empty() {
+            self.open_letters();
+        }
+        let now = self.clock.now();
+        self.core.receive(id, bytes, now);
+    }
+
+    /// Puts a connection on the list of those that have to be read.
+    pub(super) fn read_later(&mut self, id: ConnectionId) {
+        if let Some(socket) = self.sockets.get_mut(id)
+            && !std::mem::replace(&mut socket.queued, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+}

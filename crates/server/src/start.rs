@@ -1,0 +1,393 @@
+//! Starts a server out of a configuration and stops it again: which threads there are, in which order they begin and end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use broker::{Output, Place, SHARDS_MAX, Shard};
+use chat::Chat;
+use mio::net::TcpListener;
+use mio::{Poll, Waker};
+use records::Millis;
+use store::{Committer, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
+
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::config::{Config, Durability};
+use crate::handle::{Handle, Health, Requests, Secret};
+use crate::logins::{Directory, Logins};
+use crate::mailbox::{Doorbell, Mailbox};
+use crate::post::{Post, ShardEvent};
+use crate::readers::{Readers, StoreSource};
+use crate::recovery::{self, RecoveryError};
+use crate::service::{self, ServiceEvent, ServiceSink, ServiceThread, ShardSink};
+use crate::shard::{self, MAILBOX, ShardThread};
+use crate::stored::StoreGauges;
+use crate::{demo, limits};
+
+/// What is not configuration.
+#[derive(Debug, Clone, Default)]
+pub struct StartOptions {
+    /// An empty server gets three people, two groups and some history.
+    pub demo: bool,
+    /// Go on with the longest undamaged beginning of a damaged journal.
+    pub accept_data_loss: bool,
+    /// Whether MQTT is listened for; `magpie account` without a running server does without.
+    pub listen: bool,
+}
+
+/// Why the server did not start. The `Display` form says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] store::DataDirError),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// The state cannot be taken back.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// An address is not free.
+    #[error("{0}; stop whoever listens there, or choose another address with --mqtt")]
+    Listen(#[from] net::ListenError),
+    /// The operating system refuses a thread, a descriptor or random numbers.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] std::io::Error),
+    /// The demonstration could not be made.
+    #[error("--demo: {0}")]
+    Demo(String),
+}
+
+/// A server that runs.
+pub struct Running {
+    /// What HTTP and the control socket ask.
+    pub handle: Handle,
+    /// Where MQTT is listened for, with the real ports.
+    pub mqtt: Vec<SocketAddr>,
+    /// The one-time token of the first start, while there is no account.
+    pub setup_token: Option<Secret>,
+    /// Names and passwords of the people of `--demo`.
+    pub demo_logins: Vec<(String, Secret)>,
+    data_dir: DataDir,
+    draining: Box<dyn Fn() + Send>,
+    post: Post,
+    shards: Vec<JoinHandle<()>>,
+    service: JoinHandle<()>,
+    readers: Vec<JoinHandle<()>>,
+    committer: Committer,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Running")
+            .field("mqtt", &self.mqtt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Says which addresses this server listens on, for whoever finds the data directory taken.
+    pub fn announce(&mut self, addresses: &[String]) {
+        if let Err(error) = self.data_dir.announce(addresses.to_vec()) {
+            tracing::warn!(%error, "the lock file cannot be written");
+        }
+    }
+
+    /// Disconnects everybody, commits what has arrived, and ends. Says `Draining` first.
+    pub fn shutdown(self, deadline: Duration) -> anyhow::Result<()> {
+        let until = Instant::now() + deadline;
+        (self.draining)();
+        self.post.tell_shards(|| ShardEvent::Stop);
+        for shard in self.shards {
+            join(shard, until)?;
+        }
+        self.post.service.send(ServiceEvent::Stop);
+        join(self.service, until)?;
+        // The readers' queue ended with the threads that could ask.
+        for reader in self.readers {
+            join(reader, until)?;
+        }
+        self.committer.stop();
+        Ok(())
+    }
+}
+
+/// Waits for a thread, but not for ever.
+fn join(thread: JoinHandle<()>, until: Instant) -> anyhow::Result<()> {
+    const LOOK: Duration = Duration::from_millis(2);
+    let name = thread.thread().name().unwrap_or("thread").to_owned();
+    while !thread.is_finished() {
+        anyhow::ensure!(Instant::now() < until, "{name} did not end in time");
+        thread::sleep(LOOK);
+    }
+    thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("{name} panicked"))
+}
+
+/// Recovers the state and starts to serve; returns once the ports answer. Does not need a tokio runtime.
+pub fn start(config: Config, options: StartOptions) -> Result<Running, StartError> {
+    let began = Instant::now();
+    let mut clock = Clock::new();
+    let now = clock.now();
+    let data_dir = DataDir::open(&config.server.data, Holder::this_process(now))?;
+    // Bound before the recovery, so that a taken port is said at once; nobody is answered before it is over.
+    let shards = shards(&config);
+    let mut listeners = Vec::new();
+    if options.listen {
+        for listener in &config.mqtt.listeners {
+            listeners.push(net::listen(listener.address, shards)?);
+        }
+    }
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(
+        &data_dir,
+        store_options(&config, &options),
+    )?);
+    let state = State::recover(&*store, &config, shards, now)?;
+    let running = assemble(config, &options, data_dir, &store, state, listeners, now)?;
+    tracing::info!(took = ?began.elapsed(), shards, "ready");
+    Ok(running)
+}
+
+/// The cores as they were when the server ended.
+struct State {
+    chat: Chat,
+    directory: Arc<Directory>,
+    shards: Vec<Shard>,
+    first: Vec<Vec<Output>>,
+}
+
+impl State {
+    fn recover(
+        store: &dyn Store,
+        config: &Config,
+        shards: usize,
+        now: Millis,
+    ) -> Result<Self, StartError> {
+        let seeds = seeds()?;
+        let directory = Arc::new(Directory::default());
+        let mut chat = Chat::new(limits::chat(config), seeds);
+        recovery::chat(store, &mut chat, &directory, now)?;
+        let settings = Arc::new(limits::broker(config, shards));
+        let place = |number| Place {
+            shard: number as u16,
+            shards: shards as u16,
+            seeds,
+        };
+        let mut cores: Vec<Shard> = (0..shards)
+            .map(|number| Shard::new(&place(number), settings.clone(), now))
+            .collect();
+        let first = recovery::shards(store, &mut cores, chat.committed_pos(), now)?;
+        Ok(Self {
+            chat,
+            directory,
+            shards: cores,
+            first,
+        })
+    }
+}
+
+/// Makes the threads and lets them run.
+fn assemble(
+    config: Config,
+    options: &StartOptions,
+    data_dir: DataDir,
+    store: &Arc<dyn Store>,
+    mut state: State,
+    listeners: Vec<Vec<TcpListener>>,
+    now: Millis,
+) -> Result<Running, StartError> {
+    let source = StoreSource(store.clone());
+    let mut demo_logins = Vec::new();
+    if options.demo && state.chat.is_empty() {
+        demo_logins = demo::people(&mut state.chat, &state.directory, store, now)
+            .map_err(StartError::Demo)?;
+    }
+    let setup_token = state.chat.is_empty().then(service::new_token).flatten();
+    let mqtt = listeners
+        .iter()
+        .map(|shares| shares[0].local_addr())
+        .collect::<Result<_, _>>()?;
+    let mut listeners = by_shard(listeners, state.shards.len())?;
+
+    let bell = Arc::new(Doorbell::default());
+    let polls: Vec<Poll> = state
+        .shards
+        .iter()
+        .map(|_| Poll::new())
+        .collect::<Result<_, _>>()?;
+    let mut mailboxes = Vec::new();
+    for poll in &polls {
+        mailboxes.push(Mailbox::new(Arc::new(Waker::new(
+            poll.registry(),
+            MAILBOX,
+        )?)));
+    }
+    let post = Post {
+        shards: mailboxes.into(),
+        service: Mailbox::new(bell.clone()),
+    };
+    let committer = Committer::start(store.clone())?;
+    let (readers, reader_threads) = Readers::start(store, &post)?;
+    let logins = Logins::start(state.directory, &config.auth, random()?, post.clone())?;
+    let admission = Arc::new(Admission::new(
+        config.mqtt.connections_max,
+        config.mqtt.connections_per_address_max,
+    ));
+    let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
+    let wake_bell = bell.clone();
+    let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
+    let (health, draining) = watched(requests);
+
+    let mut shards = Vec::new();
+    for ((number, poll), (core, first)) in polls
+        .into_iter()
+        .enumerate()
+        .zip(state.shards.into_iter().zip(state.first))
+    {
+        let mailbox = post.shards[number].clone();
+        let sink = ShardSink {
+            shard: mailbox.clone(),
+            service: post.service.clone(),
+        };
+        let parts = shard::Parts {
+            number: number as u16,
+            core,
+            first,
+            poll,
+            mailbox,
+            post: post.clone(),
+            submitter: committer.handle().submitter(Arc::new(sink)),
+            logins: logins.clone(),
+            readers: readers.clone(),
+            admission: admission.clone(),
+            low_water: low_water[number].clone(),
+            listeners: std::mem::take(&mut listeners[number]),
+        };
+        let thread = ShardThread::new(parts)?;
+        shards.push(spawn(format!("shard-{number}"), &post, move || {
+            thread.run()
+        })?);
+    }
+    let service = ServiceThread::new(service::Parts {
+        chat: state.chat,
+        source,
+        bell,
+        mailbox: post.service.clone(),
+        post: post.clone(),
+        submitter: committer
+            .handle()
+            .submitter(Arc::new(ServiceSink(post.service.clone()))),
+        committer: committer.handle(),
+        logins,
+        readers,
+        admission,
+        requests: health,
+        config,
+        setup_token: setup_token.clone(),
+        low_water,
+        store_gauges: StoreGauges::new(),
+    });
+    let service = spawn("service".to_owned(), &post, move || service.run())?;
+    Ok(Running {
+        handle,
+        mqtt,
+        setup_token,
+        demo_logins,
+        data_dir,
+        draining,
+        post,
+        shards,
+        service,
+        readers: reader_threads,
+        committer,
+    })
+}
+
+/// Ready from here on, and a way to say that it is no longer.
+fn watched(requests: Requests) -> (Requests, Box<dyn Fn() + Send>) {
+    requests.health.send_replace(Health::Ready);
+    let health = requests.health.clone();
+    let draining = Box::new(move || {
+        // Whoever is broken stays broken.
+        health.send_if_modified(|health| {
+            let works = matches!(health, Health::Starting | Health::Ready);
+            if works {
+                *health = Health::Draining;
+            }
+            works
+        });
+    });
+    (requests, draining)
+}
+
+/// Each shard's shares of the listeners, which answer from here on.
+fn by_shard(
+    listeners: Vec<Vec<TcpListener>>,
+    shards: usize,
+) -> Result<Vec<Vec<TcpListener>>, std::io::Error> {
+    let mut shares: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
+    for listener in listeners {
+        for (share, shard) in listener.into_iter().zip(&mut shares) {
+            net::open(&share)?;
+            shard.push(share);
+        }
+    }
+    Ok(shares)
+}
+
+/// A thread whose panic ends the server in good order: what it held cannot be trusted any more.
+fn spawn(
+    name: String,
+    post: &Post,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    let (service, title) = (post.service.clone(), name.clone());
+    thread::Builder::new().name(name).spawn(move || {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        if let Err(panic) = outcome {
+            service.send(ServiceEvent::Failed(format!("{title} panicked")));
+            std::panic::resume_unwind(panic);
+        }
+    })
+}
+
+fn shards(config: &Config) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    let wanted = match config.mqtt.shards {
+        0 => cores(),
+        number => usize::from(number),
+    };
+    wanted.clamp(1, usize::from(SHARDS_MAX))
+}
+
+fn store_options(config: &Config, options: &StartOptions) -> OpenOptions {
+    OpenOptions {
+        durability: match config.server.durability {
+            Durability::Always => store::Durability::Always,
+            Durability::Interval => store::Durability::Interval(config.server.durability_interval),
+        },
+        accept_loss: options.accept_data_loss,
+        ..OpenOptions::default()
+    }
+}
+
+fn seeds() -> Result<[u64; 4], std::io::Error> {
+    let bytes: [u8; 32] = random()?;
+    let mut seeds = [0; 4];
+    for (seed, part) in seeds.iter_mut().zip(bytes.chunks_exact(8)) {
+        *seed = part
+            .iter()
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte));
+    }
+    Ok(seeds)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], std::io::Error> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
