@@ -1,1 +1,29 @@
-//! Placeholder; replaced in the first commit of this crate.
+//! For tests through the real binary: starts and kills it, speaks MQTT to it, runs other programs beside it. It knows
+//! the wire and the command line only, never the server's insides. What a test must not see (a protocol violation, an
+//! overdue answer) is a panic that says what was seen.
+
+mod binary;
+mod folder;
+mod program;
+mod server;
+mod watched;
+
+mod client;
+mod http;
+
+mod skip;
+
+pub use binary::magpie;
+pub use client::{Acknowledgement, Client, ClientError, Dial, Event, Message};
+pub use folder::repository;
+pub use http::{HttpAnswer, http_get, http_post};
+pub use mqtt_codec::{QoS, Version};
+pub use program::{Program, Signal};
+pub use server::{Launch, Server, password};
+pub use skip::{Needs, skip};
+pub use watched::Watched;
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. Far beyond what it takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,98 @@
+//! How a client connects: everything that goes into its CONNECT.
+
+use std::net::SocketAddr;
+
+use mqtt_codec::{Connect, ConnectProperties, QoS, Version, Will, WillProperties};
+
+/// A CONNECT to be sent to an address.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    pub(super) address: SocketAddr,
+    pub(super) version: Version,
+    pub(super) client_id: String,
+    login: Option<(String, String)>,
+    clean: bool,
+    session_expiry: Option<u32>,
+    receive_maximum: Option<u16>,
+    will: Option<(String, Vec<u8>, QoS)>,
+}
+
+/// Seconds.
+const KEEP_ALIVE: u16 = 60;
+
+impl Dial {
+    /// Without a login, with a clean session that ends with the connection.
+    pub fn new(address: SocketAddr, version: Version, client_id: &str) -> Self {
+        Self {
+            address,
+            version,
+            client_id: client_id.to_owned(),
+            login: None,
+            clean: true,
+            session_expiry: None,
+            receive_maximum: None,
+            will: None,
+        }
+    }
+
+    /// With a user name and a password.
+    #[must_use]
+    pub fn login(mut self, name: &str, password: &str) -> Self {
+        self.login = Some((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// With a session that outlives the connection, resumed if there is one.
+    #[must_use]
+    pub fn persistent(mut self) -> Self {
+        const HOUR: u32 = 3600;
+        self.clean = false;
+        self.session_expiry = (self.version == Version::V5).then_some(HOUR);
+        self
+    }
+
+    /// With at most so many unacknowledged deliveries (MQTT 5).
+    #[must_use]
+    pub fn receive_maximum(mut self, maximum: u16) -> Self {
+        self.receive_maximum = Some(maximum);
+        self
+    }
+
+    /// With a will.
+    #[must_use]
+    pub fn will(mut self, topic: &str, payload: &str, qos: QoS) -> Self {
+        self.will = Some((topic.to_owned(), payload.as_bytes().to_vec(), qos));
+        self
+    }
+
+    /// Connects.
+    pub fn connect(self) -> Result<super::Client, super::ClientError> {
+        super::Client::connect(self)
+    }
+
+    pub(super) fn packet(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Connect {
+            version: self.version,
+            client_id: &self.client_id,
+            clean_start: self.clean,
+            keep_alive: KEEP_ALIVE,
+            will: self.will.as_ref().map(|(topic, payload, qos)| Will {
+                topic,
+                payload,
+                qos: *qos,
+                retain: false,
+                properties: WillProperties::default(),
+            }),
+            username: self.login.as_ref().map(|(name, _)| name.as_str()),
+            password: self.login.as_ref().map(|(_, password)| password.as_bytes()),
+            properties: ConnectProperties {
+                session_expiry: self.session_expiry,
+                receive_maximum: self.receive_maximum,
+                ..ConnectProperties::default()
+            },
+        }
+        .encode(&mut bytes);
+        bytes
+    }
+}

@@ -1,0 +1,289 @@
+//! One server under test: the real binary on free loopback ports with a data directory of its own. It can be killed and
+//! started again on both.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::{Dial, Program, Signal, Version, magpie};
+
+/// Starts with ports that turned out to be taken.
+const ATTEMPTS_MAX: usize = 20;
+/// Ports of servers that are killed and started again: below those that Linux gives to outgoing connections, so that
+/// nobody is given one while the server is down (a client that dials it would even reach itself).
+const STABLE_PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// How to start a server.
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    config: Option<String>,
+    wrapper: Vec<String>,
+    stable: bool,
+}
+
+impl Launch {
+    /// With nothing but ports and a data directory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With one more argument of `magpie serve`.
+    #[must_use]
+    pub fn argument(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// With an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With this text as `magpie.toml`.
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// On ports that stay its own while it is down.
+    #[must_use]
+    pub fn stable_ports(mut self) -> Self {
+        self.stable = true;
+        self
+    }
+
+    /// Below another program, which must run the server as its child or in its own place.
+    #[must_use]
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Starts it in a new folder and awaits that it serves.
+    pub fn start(self) -> Server {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        if let Some(text) = &self.config {
+            std::fs::write(folder.path().join("magpie.toml"), text)
+                .expect("the folder can be written");
+        }
+        let mut trouble = String::new();
+        for _ in 0..ATTEMPTS_MAX {
+            let (mqtt, http) = if self.stable {
+                (free_stable_address(), free_stable_address())
+            } else {
+                (any_port(), any_port())
+            };
+            match self.serve(folder.path(), mqtt, http) {
+                Ok((program, mqtt, http)) => {
+                    return Server {
+                        launch: self,
+                        folder: Arc::new(folder),
+                        program,
+                        mqtt,
+                        http,
+                    };
+                }
+                // Between the look at a stable port and the server's own bind somebody else may take it.
+                Err(errors) if self.stable && errors.contains("in use") => trouble = errors,
+                Err(errors) => panic!("the server did not start:\n{errors}"),
+            }
+        }
+        panic!("the server did not start:\n{trouble}");
+    }
+
+    fn command(&self, folder: &Path, mqtt: SocketAddr, http: SocketAddr) -> Command {
+        let mut words = self.wrapper.iter().map(PathBuf::from).chain([magpie()]);
+        let mut command = Command::new(words.next().expect("the chain ends with the binary"));
+        command
+            .args(words)
+            .args(["serve", "--data"])
+            .arg(folder.join("data"))
+            .args(["--mqtt", &mqtt.to_string(), "--http", &http.to_string()])
+            .args(&self.arguments)
+            .env_remove("RUST_LOG")
+            .env_remove("NOTIFY_SOCKET")
+            .current_dir(folder);
+        for (name, value) in &self.environment {
+            command.env(name, value);
+        }
+        command
+    }
+
+    /// The running program and its addresses, or what it said when it ended.
+    fn serve(
+        &self,
+        folder: &Path,
+        mqtt: SocketAddr,
+        http: SocketAddr,
+    ) -> Result<(Program, SocketAddr, SocketAddr), String> {
+        let program = Program::start("magpie", &mut self.command(folder, mqtt, http));
+        let address = |scheme: &str| {
+            let Some((_, line)) =
+                program.line_or_end(0, |line| line.trim_start().starts_with(scheme))
+            else {
+                let status = program.end();
+                return Err(format!("{}\n{status}", program.errors()));
+            };
+            let word = line.split_whitespace().next().unwrap_or_default();
+            word.trim_start_matches(scheme)
+                .parse()
+                .map_err(|error| format!("no address in {line:?}: {error}"))
+        };
+        let mqtt = address("mqtt://")?;
+        let http = address("http://")?;
+        Ok((program, mqtt, http))
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    launch: Launch,
+    folder: Arc<TempDir>,
+    program: Program,
+    mqtt: SocketAddr,
+    http: SocketAddr,
+}
+
+impl Server {
+    /// Starts one as it comes.
+    pub fn start() -> Self {
+        Launch::new().start()
+    }
+
+    /// Where it speaks MQTT.
+    pub fn mqtt(&self) -> SocketAddr {
+        self.mqtt
+    }
+
+    /// Where it speaks HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The folder it was started in, with its `magpie.toml` if it has one.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its process: banner on standard output, log on standard error.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// SIGKILL; returns when it is gone.
+    pub fn kill(&self) {
+        self.program.signal(Signal::Kill);
+        self.program.end();
+    }
+
+    /// SIGTERM; how it ended, and how long that took.
+    pub fn terminate(&self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        self.program.signal(Signal::Terminate);
+        (self.program.end(), begun.elapsed())
+    }
+
+    /// Starts it again, same ports and directory, after it has ended.
+    pub fn restart(&mut self) {
+        if let Err(errors) = self.try_restart() {
+            panic!("the server did not start again:\n{errors}");
+        }
+    }
+
+    /// Starts it again; if it refuses to, what it says.
+    pub fn try_restart(&mut self) -> Result<(), String> {
+        assert!(self.program.has_ended(), "the server still runs");
+        let (program, mqtt, http) = self
+            .launch
+            .serve(self.folder.path(), self.mqtt, self.http)?;
+        assert_eq!((mqtt, http), (self.mqtt, self.http));
+        self.program = program;
+        Ok(())
+    }
+
+    /// Adds an argument for the next start.
+    pub fn add_argument(&mut self, argument: &str) {
+        self.launch.arguments.push(argument.to_owned());
+    }
+
+    /// Starts another server on the same data directory, with ports of its own: it has to end, and this is how.
+    pub fn start_second(&self) -> (ExitStatus, String, String) {
+        let mut command = self
+            .launch
+            .command(self.folder.path(), any_port(), any_port());
+        Program::run("second magpie", &mut command, "")
+    }
+
+    /// Runs `magpie account …` on the data directory: exit status, standard output, standard error.
+    pub fn account(&self, arguments: &[&str], input: &str) -> (ExitStatus, String, String) {
+        account(&self.data(), arguments, input)
+    }
+
+    /// Makes an account through the command line; `password` tells its password.
+    pub fn add_account(&self, name: &str) {
+        let arguments = ["add", name, "--password-stdin"];
+        let (status, _, errors) = self.account(&arguments, &format!("{}\n", password(name)));
+        assert!(
+            status.success(),
+            "magpie account add {name}: {status}\n{errors}"
+        );
+    }
+
+    /// A client of this server: account `name` on device `client_id`, with a clean session until told otherwise.
+    pub fn dial(&self, version: Version, name: &str, client_id: &str) -> Dial {
+        Dial::new(self.mqtt, version, client_id).login(name, &password(name))
+    }
+}
+
+/// Runs `magpie account …` on a data directory.
+pub(crate) fn account(
+    data: &Path,
+    arguments: &[&str],
+    input: &str,
+) -> (ExitStatus, String, String) {
+    let mut command = Command::new(magpie());
+    command
+        .arg("account")
+        .args(arguments)
+        .arg("--data")
+        .arg(data);
+    Program::run("magpie account", &mut command, input)
+}
+
+/// The password of a test's account.
+pub fn password(name: &str) -> String {
+    format!("the password of {name}")
+}
+
+fn any_port() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+}
+
+/// A loopback address with a port nobody listens on.
+fn free_stable_address() -> SocketAddr {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    loop {
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        let span = u64::from(STABLE_PORTS.end - STABLE_PORTS.start);
+        let offset = u16::try_from(random % span).expect("the span of ports fits 16 bits");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, STABLE_PORTS.start + offset));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
