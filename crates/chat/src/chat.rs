@@ -1,89 +1,269 @@
-//! The messenger's state and its one door.
+//! The messenger's state and its one door. Must not hold a rule: those are in the rooms behind it.
 
 use records::{
     Account, AccountId, Conversation, ConversationId, KeyRange, Member, Millis, Pos, Seq, Token,
 };
 
-use crate::door::{Input, ListedAccount, Output, Source};
+use crate::counters::Counters;
+use crate::dedup::{self, Mids};
+use crate::directory::Directory;
+use crate::door::{Input, ListedAccount, Output, Source, Unreadable};
+use crate::live::Live;
+use crate::log::{Batch, Log};
+use crate::markers::Receipts;
+use crate::query::Query;
+use crate::recent::Recent;
+use crate::refusal::Refusal;
+use crate::rooms::Rooms;
 use crate::settings::Settings;
+use crate::table::Tables;
+use crate::timers::{Timer, Timers};
+use crate::typing::Typing;
 
 /// The whole state of the messenger except its messages.
 #[derive(Debug)]
-pub struct Chat {}
+pub struct Chat {
+    pub(crate) settings: Settings,
+    pub(crate) directory: Directory,
+    pub(crate) rooms: Rooms,
+    pub(crate) log: Log,
+    pub(crate) mids: Mids,
+    pub(crate) recent: Recent,
+    pub(crate) live: Live,
+    pub(crate) receipts: Receipts,
+    pub(crate) typing: Typing,
+    pub(crate) about: crate::about::Gathered,
+    pub(crate) timers: Timers,
+    pub(crate) counters: Counters,
+    /// The last week whose predecessors' mids were trimmed.
+    trimmed: u32,
+}
 
 impl Chat {
     /// An empty messenger. `seeds` key its hash tables.
-    pub fn new(_settings: Settings, _seeds: [u64; 4]) -> Self {
-        Self {}
+    pub fn new(settings: Settings, seeds: [u64; 4]) -> Self {
+        let tables = Tables::new(seeds);
+        Self {
+            settings,
+            directory: Directory::new(&tables),
+            rooms: Rooms::new(&tables),
+            log: Log::default(),
+            mids: Mids::new(&tables),
+            recent: Recent::new(&tables),
+            live: Live::new(&tables),
+            receipts: Receipts::default(),
+            typing: Typing::new(&tables),
+            about: crate::about::Gathered::default(),
+            timers: Timers::default(),
+            counters: Counters::default(),
+            trimmed: 0,
+        }
     }
 
     // Recovery, before the first input; in this order.
 
     /// Takes back an account.
-    pub fn recover_account(&mut self, _id: AccountId, _account: Account) {}
+    pub fn recover_account(&mut self, id: AccountId, account: Account) {
+        self.directory.insert(id, account);
+    }
 
     /// Takes back a token.
-    pub fn recover_token(&mut self, _sha256: [u8; 32], _token: Token) {}
+    pub fn recover_token(&mut self, sha256: [u8; 32], token: Token) {
+        if !self.directory.insert_token(sha256, &token) {
+            self.counters.strays += 1;
+        }
+    }
 
     /// Takes back a conversation with the newest message and the newest entry it has.
     pub fn recover_conversation(
         &mut self,
-        _id: ConversationId,
-        _conversation: Conversation,
-        _last_seq: Seq,
-        _last_pos: Pos,
+        id: ConversationId,
+        conversation: Conversation,
+        last_seq: Seq,
+        last_pos: Pos,
     ) {
+        self.rooms.insert(id, conversation, last_seq, last_pos);
+        self.log.recover(last_pos);
     }
 
     /// Takes back a member.
     pub fn recover_member(
         &mut self,
-        _conversation: ConversationId,
-        _account: AccountId,
-        _member: Member,
+        conversation: ConversationId,
+        account: AccountId,
+        member: Member,
     ) {
+        match self.rooms.find_mut(conversation) {
+            Some(room) => {
+                room.insert(account, member);
+                self.directory.join(account, conversation);
+            }
+            None => self.counters.strays += 1,
+        }
     }
 
     /// Everything is back.
-    pub fn finish_recovery(&mut self, _now: Millis) {}
+    pub fn finish_recovery(&mut self, now: Millis) {
+        // The caller trims what is stale at start itself.
+        self.trimmed = dedup::week(now);
+    }
 
     // The door.
 
     /// Something happened outside.
-    pub fn handle(&mut self, _input: Input, _source: &dyn Source, _now: Millis) {}
+    pub fn handle(&mut self, input: Input, source: &dyn Source, now: Millis) {
+        self.trim_mids(now);
+        match input {
+            Input::Publish(publish) => self.publish(*publish, source, now),
+            Input::Subscribed {
+                session,
+                account,
+                filter,
+                existed,
+                retain_handling,
+                resumed,
+            } => {
+                // [5 MQTT-3.3.1-9] to [5 MQTT-3.3.1-11], for what is like a retained message.
+                let wanted = match retain_handling {
+                    0 => true,
+                    1 => !existed || resumed,
+                    _ => resumed,
+                };
+                self.subscribed(session, account, filter, wanted);
+            }
+            Input::Unsubscribed {
+                session, filter, ..
+            } => self.unsubscribed(session, &filter),
+            Input::SessionUp {
+                session, account, ..
+            } => self.session_up(session, account, now),
+            Input::SessionDown { session, .. } => self.session_down(session, now),
+            Input::Received {
+                account,
+                conversation,
+                seq,
+            } => self.received(account, conversation, seq, source, now),
+            Input::CatchUp {
+                session,
+                account,
+                since,
+            } => {
+                // What is told before is older than what is read then, what is told after is newer.
+                let feed = self.feed(account, since);
+                self.log.tell(Output::Read(Query::catch_up(session, feed)));
+            }
+            Input::Appended(ticket) => {
+                for settled in self.log.appended(ticket) {
+                    self.mids.settle(&settled);
+                }
+            }
+            Input::Account { request, command } => {
+                self.account_command(request, command, source, now);
+            }
+            Input::Reconfigure(settings) => self.settings = settings,
+        }
+    }
 
     /// What has to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.log.poll()
     }
 
     /// When [`Chat::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Millis> {
-        None
+        self.timers.next()
     }
 
     /// Time has passed.
-    pub fn handle_timeout(&mut self, _source: &dyn Source, _now: Millis) {}
+    pub fn handle_timeout(&mut self, source: &dyn Source, now: Millis) {
+        self.trim_mids(now);
+        while let Some(timer) = self.timers.due(now) {
+            self.timer(timer, source, now);
+        }
+    }
 
     // For the outer doors.
 
     /// The newest position on disk.
     pub fn committed_pos(&self) -> Pos {
-        Pos::ZERO
+        self.log.committed()
     }
 
     /// Whether there is no account yet.
     pub fn is_empty(&self) -> bool {
-        true
+        self.directory.is_empty()
     }
 
     /// Accounts that are not removed, by name.
     pub fn accounts(&self) -> Vec<ListedAccount> {
-        Vec::new()
+        self.directory
+            .listed()
+            .into_iter()
+            .map(|(id, account)| ListedAccount {
+                id,
+                name: account.name.clone(),
+                display: account.display.clone(),
+                role: account.role,
+                disabled: account.disabled,
+            })
+            .collect()
     }
 
     /// Dedup records that are too old to be asked for, for the caller to trim at start.
-    pub fn stale_dedups(&self, _now: Millis) -> KeyRange {
-        records::key::dedups_before(0)
+    pub fn stale_dedups(&self, now: Millis) -> KeyRange {
+        // A mid of the week before last is at least seven days old.
+        records::key::dedups_before(dedup::week(now).saturating_sub(1))
+    }
+
+    /// What has been done and refused so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    // For the rooms.
+
+    /// Appends what a command came to, and what follows from it.
+    pub(crate) fn commit(&mut self, batch: Batch, source: &dyn Source, now: Millis) {
+        let Batch {
+            writes,
+            effects,
+            mid,
+            about,
+            acquainted,
+        } = batch;
+        self.log.commit(writes, effects, mid);
+        for (conversation, account) in about {
+            self.about_changed(conversation, account, source, now);
+        }
+        if let Some((one, other)) = acquainted {
+            self.introduce(one, other);
+            self.introduce(other, one);
+        }
+    }
+
+    /// A look-up's result, or the refusal that a silent store deserves.
+    pub(crate) fn readable<T>(&mut self, found: Result<T, Unreadable>) -> Result<T, Refusal> {
+        found.map_err(|Unreadable| {
+            self.counters.unreadable += 1;
+            Refusal::unavailable()
+        })
+    }
+
+    fn timer(&mut self, timer: Timer, source: &dyn Source, now: Millis) {
+        match timer {
+            Timer::Gone(account) => self.presence_gone(account, now),
+            Timer::Presence(account) => self.presence_due(account, now),
+            Timer::Receipts => self.receipts_due(source, now),
+            Timer::About(conversation) => self.about_due(conversation, source, now),
+        }
+    }
+
+    fn trim_mids(&mut self, now: Millis) {
+        let week = dedup::week(now);
+        if week > self.trimmed {
+            self.trimmed = week;
+            let stale = self.stale_dedups(now);
+            self.log.tell(Output::Trim(stale));
+        }
     }
 }

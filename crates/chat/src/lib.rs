@@ -1,14 +1,51 @@
-//! The rules of the messenger: accounts, conversations, markers, presence, as a state machine. Pure: inputs and the time
+//! The rules of the messenger: accounts, conversations, presence, as a state machine. Pure: inputs and the time
 //! come in, outputs go out; it holds no socket, no file and no clock, and knows no MQTT packet.
 
 mod door;
 mod settings;
 
 mod chat;
-mod query;
+mod counters;
+mod log;
 mod refusal;
+mod timers;
+
+mod publish;
+mod topic;
+
+mod dedup;
+mod deliver;
+mod message;
+mod send;
+
+mod ask;
+mod groups;
+mod history;
+mod merge;
+mod profile;
+mod query;
+mod row;
+
+mod about;
+mod live;
+mod markers;
+mod presence;
+mod typing;
+
+mod accounts;
+
+mod directory;
+mod quota;
+mod recent;
+mod rooms;
+mod table;
+
+mod json;
+mod text;
+mod wire;
 
 pub use chat::Chat;
+pub use counters::Counters;
 pub use door::{
     AccountAnswer, AccountCommand, AccountError, Answer, Audience, CredentialsChange, Delivery,
     Input, ListedAccount, Output, Packet, Publish, RequestId, Source, Ticket, Unreadable,

@@ -25,3 +25,91 @@ pub struct Refusal {
     /// A sentence for people.
     pub sentence: Box<str>,
 }
+
+impl Refusal {
+    fn new(kind: RefusalKind, code: &'static str, sentence: impl Into<Box<str>>) -> Self {
+        Self {
+            kind,
+            code,
+            sentence: sentence.into(),
+        }
+    }
+
+    /// The payload is not what the topic takes.
+    pub(crate) fn payload(sentence: impl Into<Box<str>>) -> Self {
+        Self::new(RefusalKind::PayloadFormat, "payload_format", sentence)
+    }
+
+    /// Longer than it may be.
+    pub(crate) fn too_large(what: &str, bytes: usize, most: usize) -> Self {
+        let sentence = format!("{what} has {bytes} bytes, at most {most} are taken");
+        Self::new(RefusalKind::PayloadFormat, "too_large", sentence)
+    }
+
+    /// There is no message with this number.
+    pub(crate) fn no_such_message(seq: u64) -> Self {
+        let sentence = format!("there is no message {seq} in this conversation");
+        Self::new(RefusalKind::PayloadFormat, "no_such_message", sentence)
+    }
+
+    /// A conversation that somebody does not take part in.
+    pub(crate) fn not_a_member(conv: &str) -> Self {
+        let sentence = format!("you are not a member of {conv}");
+        Self::new(RefusalKind::NotAuthorized, "not_a_member", sentence)
+    }
+
+    /// A conversation that does not exist.
+    pub(crate) fn no_such_conversation(conv: &str) -> Self {
+        let sentence = format!("there is no conversation {}", shown(conv));
+        Self::new(RefusalKind::NotAuthorized, "no_such_conversation", sentence)
+    }
+
+    /// An account that does not exist.
+    pub(crate) fn no_such_account(name: &str) -> Self {
+        let sentence = format!("there is no account named {}", shown(name));
+        Self::new(RefusalKind::NotAuthorized, "no_such_account", sentence)
+    }
+
+    /// Something this account may not do.
+    pub(crate) fn not_allowed(sentence: impl Into<Box<str>>) -> Self {
+        Self::new(RefusalKind::NotAuthorized, "not_allowed", sentence)
+    }
+
+    /// Too much or too many.
+    pub(crate) fn quota(sentence: impl Into<Box<str>>) -> Self {
+        Self::new(RefusalKind::Quota, "quota", sentence)
+    }
+
+    /// A topic outside the contract.
+    pub(crate) fn unknown_topic() -> Self {
+        let sentence = "this topic is not one that a client publishes to";
+        Self::new(RefusalKind::TopicName, "unknown_topic", sentence)
+    }
+
+    /// Part of the contract, but not of this release.
+    pub(crate) fn not_supported(what: &str) -> Self {
+        let sentence = format!("this server does not support {} yet", shown(what));
+        Self::new(RefusalKind::Unavailable, "not_supported", sentence)
+    }
+
+    /// The store cannot be read, or does not keep up.
+    pub(crate) fn unavailable() -> Self {
+        let sentence = "the server cannot do this right now";
+        Self::new(RefusalKind::Unavailable, "unavailable", sentence)
+    }
+
+    /// A name that is taken.
+    pub(crate) fn exists(slug: &str) -> Self {
+        let sentence = format!("there is a group {slug} already");
+        Self::new(RefusalKind::NotAuthorized, "exists", sentence)
+    }
+}
+
+/// A stranger's word as it may be repeated in a sentence: short, and nothing that a terminal would obey.
+fn shown(word: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    word.chars()
+        .take(CHARS_MAX)
+        .map(|char| if char.is_control() { '\u{fffd}' } else { char })
+        .collect()
+}

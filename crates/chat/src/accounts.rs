@@ -1,0 +1,227 @@
+//! Making, changing and ending accounts and tokens. Secrets come in hashed; passwords are checked elsewhere.
+
+use records::{Account, AccountId, AccountName, Millis, Role, Token, key};
+
+use crate::chat::Chat;
+use crate::door::{
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, Output, RequestId, Source,
+};
+use crate::log::Batch;
+use crate::text;
+
+/// Bytes of a token's label; a longer one is cut.
+const LABEL_BYTES_MAX: usize = 256;
+
+impl Chat {
+    /// Carries out a command and answers it once it is on disk.
+    pub(crate) fn account_command(
+        &mut self,
+        request: RequestId,
+        command: AccountCommand,
+        source: &dyn Source,
+        now: Millis,
+    ) {
+        let mut batch = Batch::default();
+        let outcome = match command {
+            AccountCommand::Add {
+                name,
+                display,
+                role,
+                password,
+                first,
+            } => self.add_account(&name, &display, role, password, first, &mut batch, now),
+            AccountCommand::SetPassword { name, password } => {
+                self.set_password(&name, password, &mut batch)
+            }
+            AccountCommand::SetDisabled { name, disabled } => {
+                self.set_disabled(&name, disabled, &mut batch)
+            }
+            AccountCommand::Remove { name } => self.remove_account(&name, &mut batch, now),
+            AccountCommand::AddToken {
+                account,
+                sha256,
+                label,
+                expires,
+            } => self.add_token(account, sha256, &label, expires, &mut batch, now),
+            AccountCommand::RevokeToken { sha256 } => {
+                self.revoke_token(&sha256, &mut batch);
+                Ok(AccountAnswer::Done)
+            }
+        };
+        batch.tell(Output::Answered { request, outcome });
+        self.commit(batch, source, now);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of the command")]
+    fn add_account(
+        &mut self,
+        name: &str,
+        display: &str,
+        role: Role,
+        password: Option<String>,
+        first: bool,
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<AccountAnswer, AccountError> {
+        if first && !self.directory.is_empty() {
+            return Err(AccountError::SetupDone);
+        }
+        let parsed =
+            AccountName::parse(name).map_err(|error| AccountError::Invalid(error.to_string()))?;
+        if self.directory.is_taken(name) {
+            return Err(AccountError::Exists(name.to_owned()));
+        }
+        let most = self.settings.accounts_max;
+        if self.directory.len() >= most {
+            let sentence = format!("there are {most} accounts, which is the most");
+            return Err(AccountError::Limit(sentence));
+        }
+        let display = match display.trim() {
+            "" => name.to_owned(),
+            given => text::title("the display name", given, self.settings.title_bytes_max)
+                .map_err(|refusal| AccountError::Invalid(refusal.sentence.into()))?,
+        };
+        let id = self.directory.next_id();
+        let account = Account {
+            name: parsed,
+            display,
+            role: if first { Role::Admin } else { role },
+            password,
+            disabled: false,
+            created: now,
+            profile_text: String::new(),
+            removed: false,
+        };
+        self.directory.insert(id, account.clone());
+        self.put_account(id, batch);
+        Ok(AccountAnswer::Added { id, account })
+    }
+
+    fn set_password(
+        &mut self,
+        name: &str,
+        password: String,
+        batch: &mut Batch,
+    ) -> Result<AccountAnswer, AccountError> {
+        let id = self.account_named(name)?;
+        if let Some(state) = self.directory.find_mut(id) {
+            state.record.password = Some(password);
+        }
+        self.put_account(id, batch);
+        self.revoke_tokens(id, batch);
+        batch.tell(Output::CloseAccount { account: id });
+        Ok(AccountAnswer::Done)
+    }
+
+    fn set_disabled(
+        &mut self,
+        name: &str,
+        disabled: bool,
+        batch: &mut Batch,
+    ) -> Result<AccountAnswer, AccountError> {
+        let id = self.account_named(name)?;
+        if disabled && self.directory.is_last_administrator(id) {
+            return Err(AccountError::LastAdministrator(name.to_owned()));
+        }
+        match self.directory.find_mut(id) {
+            Some(state) if state.record.disabled != disabled => state.record.disabled = disabled,
+            Some(_) | None => return Ok(AccountAnswer::Done),
+        }
+        self.put_account(id, batch);
+        if disabled {
+            batch.tell(Output::CloseAccount { account: id });
+        }
+        Ok(AccountAnswer::Done)
+    }
+
+    fn remove_account(
+        &mut self,
+        name: &str,
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<AccountAnswer, AccountError> {
+        let id = self.account_named(name)?;
+        if self.directory.is_last_administrator(id) {
+            return Err(AccountError::LastAdministrator(name.to_owned()));
+        }
+        self.leave_all_groups(id, batch, now);
+        if let Some(state) = self.directory.find_mut(id) {
+            state.record.removed = true;
+            state.record.password = None;
+        }
+        self.put_account(id, batch);
+        self.revoke_tokens(id, batch);
+        batch.tell(Output::CloseAccount { account: id });
+        Ok(AccountAnswer::Done)
+    }
+
+    fn add_token(
+        &mut self,
+        account: AccountId,
+        sha256: [u8; 32],
+        label: &str,
+        expires: Option<Millis>,
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<AccountAnswer, AccountError> {
+        match self.directory.find(account) {
+            Some(state) if !state.record.removed && !state.record.disabled => {}
+            Some(_) | None => return Err(AccountError::NoSuch(format!("number {account}"))),
+        }
+        if let Some(oldest) = self.directory.displaced_token(account) {
+            self.counters.tokens_displaced += 1;
+            self.revoke_token(&oldest, batch);
+        }
+        let token = Token {
+            account,
+            label: label[..label.floor_char_boundary(LABEL_BYTES_MAX)].to_owned(),
+            created: now,
+            expires,
+        };
+        self.directory.insert_token(sha256, &token);
+        batch.put(key::token(&sha256), token.encode());
+        batch.tell(Output::Credentials(CredentialsChange::Token {
+            sha256,
+            account,
+            expires,
+        }));
+        Ok(AccountAnswer::Done)
+    }
+
+    fn revoke_token(&mut self, sha256: &[u8; 32], batch: &mut Batch) {
+        if self.directory.remove_token(sha256) {
+            forget_token(*sha256, batch);
+        }
+    }
+
+    fn revoke_tokens(&mut self, account: AccountId, batch: &mut Batch) {
+        for sha256 in self.directory.remove_tokens(account) {
+            forget_token(sha256, batch);
+        }
+    }
+
+    fn account_named(&self, name: &str) -> Result<AccountId, AccountError> {
+        self.directory
+            .named(name)
+            .ok_or_else(|| AccountError::NoSuch(name.to_owned()))
+    }
+
+    /// Writes an account as it is, and tells who checks logins.
+    pub(crate) fn put_account(&self, id: AccountId, batch: &mut Batch) {
+        let Some(state) = self.directory.find(id) else {
+            return;
+        };
+        batch.put(key::account(id), state.record.encode());
+        batch.tell(Output::Credentials(CredentialsChange::Account {
+            id,
+            account: state.record.clone(),
+        }));
+    }
+}
+
+fn forget_token(sha256: [u8; 32], batch: &mut Batch) {
+    batch.delete(key::token(&sha256));
+    batch.tell(Output::Credentials(CredentialsChange::TokenRevoked {
+        sha256,
+    }));
+}

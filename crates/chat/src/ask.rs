@@ -1,0 +1,275 @@
+//! `im/ask/<method>`: which questions there are, and where their answers go. What is in memory is answered from there; pages of
+//! entries become queries.
+
+use bytes::Bytes;
+use records::{AccountId, Millis, Pos};
+use serde::{Deserialize, Serialize};
+
+use crate::chat::Chat;
+use crate::deliver;
+use crate::door::{Output, Packet, Publish};
+use crate::history::{History, Window};
+use crate::json;
+use crate::log::Batch;
+use crate::merge::Feed;
+use crate::query::{Query, ReplyTo};
+use crate::refusal::Refusal;
+use crate::row::Row;
+use crate::wire;
+
+/// Conversations with something new that `sync` still pages; with more the client begins anew from the list.
+const SYNC_CONVERSATIONS_MAX: usize = 1_000;
+
+const ANSWERS: &str = "im/answer/";
+
+/// What a question comes to.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// This JSON.
+    Now(Bytes),
+    /// A conversation, whose newest message may have to be read.
+    Row(Box<Row>),
+    /// Whatever a query with these finds.
+    History(History),
+    /// Everything after a position.
+    Sync(Feed, usize),
+    /// The list of conversations.
+    Conversations { rows: Vec<Row>, reset: bool },
+}
+
+#[derive(Deserialize)]
+struct HistoryAsked {
+    conv: String,
+    #[serde(default)]
+    before: Option<u64>,
+    #[serde(default)]
+    after: Option<u64>,
+    #[serde(default)]
+    around: Option<u64>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct SyncAsked {
+    #[serde(default)]
+    since: Option<String>,
+    #[serde(default)]
+    limit: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct ConversationsAsked {
+    #[serde(default)]
+    before: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AskRefused<'a> {
+    error: &'a str,
+    detail: &'a str,
+}
+
+/// The answer to a question that cannot be answered.
+pub(crate) fn refused(refusal: &Refusal) -> Bytes {
+    wire::json(&AskRefused {
+        error: refusal.code,
+        detail: &refusal.sentence,
+    })
+}
+
+impl Chat {
+    /// `im/ask/<method>` or `im/ask/<method>/<rid>`. A question that is answered with an error has been accepted all the same.
+    pub(crate) fn ask(
+        &mut self,
+        publish: &Publish,
+        method: &str,
+        rid: Option<&str>,
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        let topic = match publish.response_topic.as_deref() {
+            Some(topic) if is_answer_topic(topic) => topic.to_owned(),
+            Some(_) => {
+                let sentence = "the response topic must lie under im/answer/";
+                return Err(Refusal::payload(sentence));
+            }
+            None => format!("{ANSWERS}{}", rid.unwrap_or(method)),
+        };
+        let to = ReplyTo {
+            session: publish.session,
+            topic: topic.into(),
+            correlation: publish.correlation.clone(),
+        };
+        self.counters.asks += 1;
+        let answer = self.answer(publish.account, method, &publish.payload, batch, now);
+        match answer {
+            Ok(Reply::Now(payload)) => batch.tell(to.output(payload)),
+            Ok(Reply::Row(row)) if !row.lacks_head() => batch.tell(to.output(row.json())),
+            Ok(Reply::Row(row)) => batch.tell(Output::Read(Query::row(to, *row))),
+            Ok(Reply::History(history)) => batch.tell(Output::Read(Query::history(to, history))),
+            Ok(Reply::Sync(feed, limit)) => {
+                batch.tell(Output::Read(Query::sync(to, feed, limit)));
+            }
+            Ok(Reply::Conversations { rows, reset }) => {
+                let pos = self.log.newest();
+                let query = Query::conversations(to, rows, pos, reset);
+                batch.tell(Output::Read(query));
+            }
+            Err(refusal) => {
+                self.counters.asks_failed += 1;
+                batch.tell(to.output(refused(&refusal)));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(
+        &mut self,
+        account: AccountId,
+        method: &str,
+        payload: &[u8],
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<Reply, Refusal> {
+        self.take_ask_quota(account, now)?;
+        match method {
+            "history" => self.history(account, &read(payload)?),
+            "sync" => self.sync(account, &read(payload)?),
+            "conversations" => self.conversations(account, &read(payload)?),
+            "members" => self.members(account, &read(payload)?),
+            "group.create" => self.create_group(account, &read(payload)?, batch, now),
+            "group.invite" => self.invite_to_group(account, &read(payload)?, batch, now),
+            "group.join" => self.join_group(account, &read(payload)?, batch, now),
+            "group.leave" => self.leave_group(account, &read(payload)?, batch, now),
+            "profile.get" => self.profile(account, &read(payload)?),
+            "profile.set" => self.set_profile(account, &read(payload)?, batch, now),
+            _ => Err(Refusal::not_supported(method)),
+        }
+    }
+
+    fn take_ask_quota(&mut self, account: AccountId, now: Millis) -> Result<(), Refusal> {
+        let (rate, burst) = (
+            self.settings.messages_per_second_max,
+            self.settings.messages_burst_max,
+        );
+        let taken = self
+            .directory
+            .find_mut(account)
+            .is_some_and(|state| state.asks.take(rate, burst, now));
+        if taken {
+            return Ok(());
+        }
+        self.counters.quota_refused += 1;
+        Err(Refusal::quota(format!(
+            "at most {rate} questions a second are answered, {burst} after a pause"
+        )))
+    }
+
+    fn history(&self, account: AccountId, asked: &HistoryAsked) -> Result<Reply, Refusal> {
+        let window = match (asked.before, asked.after, asked.around) {
+            (None, None, None) => Window::Latest,
+            (Some(seq), None, None) => Window::Before(records::Seq::new(seq)),
+            (None, Some(seq), None) => Window::After(records::Seq::new(seq)),
+            (None, None, Some(seq)) => Window::Around(records::Seq::new(seq)),
+            _ => {
+                let sentence = "name one of before, after and around";
+                return Err(Refusal::payload(sentence));
+            }
+        };
+        let conversation = match self.room_of(account, &asked.conv) {
+            Ok(id) => Some(id),
+            // A chat that has not begun is empty, which is no mistake.
+            Err(refusal)
+                if refusal.code == "no_such_conversation" && asked.conv.starts_with('@') =>
+            {
+                None
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(Reply::History(History {
+            conv: asked.conv.as_str().into(),
+            conversation,
+            window,
+            limit: self.limit(asked.limit),
+        }))
+    }
+
+    fn sync(&self, account: AccountId, asked: &SyncAsked) -> Result<Reply, Refusal> {
+        let since = asked.since.as_deref().and_then(|since| since.parse().ok());
+        // Whoever is ahead of this server has talked to one that knew more: nothing can be told apart any more.
+        let known = since.filter(|since: &Pos| *since <= self.log.newest());
+        let feed = known
+            .map(|since| self.feed(account, since))
+            .filter(|feed| feed.conversations() <= SYNC_CONVERSATIONS_MAX);
+        match feed {
+            Some(feed) => Ok(Reply::Sync(feed, self.limit(asked.limit))),
+            None => Ok(Reply::Conversations {
+                rows: self.rows(account, None),
+                reset: true,
+            }),
+        }
+    }
+
+    fn conversations(
+        &self,
+        account: AccountId,
+        asked: &ConversationsAsked,
+    ) -> Result<Reply, Refusal> {
+        let before = match asked.before.as_deref().map(str::parse) {
+            None => None,
+            Some(Ok(pos)) => Some(pos),
+            Some(Err(error)) => {
+                return Err(Refusal::payload(format!("before is {error}")));
+            }
+        };
+        Ok(Reply::Conversations {
+            rows: self.rows(account, before),
+            reset: false,
+        })
+    }
+
+    /// An account's conversations, the one with the newest entry first.
+    fn rows(&self, account: AccountId, before: Option<Pos>) -> Vec<Row> {
+        let mut rows: Vec<_> = self
+            .directory
+            .conversations(account)
+            .iter()
+            .filter_map(|id| self.row(*id, account))
+            .filter(|row| before.is_none_or(|before| row.last_pos < before))
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.last_pos));
+        rows
+    }
+
+    fn limit(&self, asked: Option<usize>) -> usize {
+        let most = self.settings.page_entries_max.max(1);
+        asked.unwrap_or(most).clamp(1, most)
+    }
+}
+
+/// The parameters of a question; none at all are an empty object.
+fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refusal> {
+    let payload: &[u8] = if payload.is_empty() { b"{}" } else { payload };
+    serde_json::from_slice(payload).map_err(|error| json::refusal(&error))
+}
+
+fn is_answer_topic(topic: &str) -> bool {
+    topic.strip_prefix(ANSWERS).is_some_and(|rest| {
+        !rest.is_empty() && !rest.contains(['+', '#']) && !rest.chars().any(char::is_control)
+    })
+}
+
+impl ReplyTo {
+    /// The answer as a packet.
+    pub(crate) fn packet(&self, payload: Bytes) -> Packet {
+        Packet {
+            correlation: self.correlation.clone(),
+            ..deliver::packet(self.topic.to_string(), payload)
+        }
+    }
+
+    fn output(&self, payload: Bytes) -> Output {
+        deliver::to_session(self.session, self.packet(payload))
+    }
+}

@@ -1,0 +1,60 @@
+//! What the messenger has done and refused, as plain numbers the server turns into metrics.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// Totals since the messenger began; each one only grows.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Counters {
+            $($(#[doc = $doc])+ pub $name: u64,)+
+        }
+
+        impl Counters {
+            /// Name and help text of every counter, in the order of [`Counters::values`].
+            pub const NAMES: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),+))),+];
+
+            /// The values, in the order of [`Counters::NAMES`].
+            pub fn values(&self) -> Vec<u64> {
+                vec![$(self.$name),+]
+            }
+        }
+    };
+}
+
+// A macro here saves keeping four lists of the same names in step.
+counters! {
+    /// Messages taken.
+    messages,
+    /// Messages that were the same as an earlier one by their mid.
+    messages_repeated,
+    /// Publishes refused, for whatever reason.
+    publishes_refused,
+    /// Publishes and questions refused because an account sent too many.
+    quota_refused,
+    /// Publishes refused because too many appends wait for the disk.
+    appends_refused,
+    /// Questions answered, errors included.
+    asks,
+    /// Questions answered with an error.
+    asks_failed,
+    /// Look-ups that the store could not answer.
+    unreadable,
+    /// Read and received markers that moved.
+    markers_moved,
+    /// Receipts told to authors.
+    receipts_told,
+    /// Receipts gathered before their time because too many waited.
+    receipts_hurried,
+    /// Changes of presence told.
+    presence_told,
+    /// Typing notices told.
+    typing_told,
+    /// Typing notices dropped because an account sent them too fast or too many were remembered.
+    typing_dropped,
+    /// Filters of a session that were not kept because it had too many.
+    filters_dropped,
+    /// Tokens ended because their account had too many.
+    tokens_displaced,
+    /// Inputs that named a session, account or conversation that does not exist.
+    strays,
+}

@@ -1,0 +1,222 @@
+//! Who there is: accounts by id and by name, their tokens, and which conversations each takes part in.
+//! Must not know what a command may do; it keeps the tables in step.
+
+use records::{Account, AccountId, ConversationId, Millis, Role, Token};
+
+use crate::quota::Bucket;
+use crate::table::{Table, Tables};
+
+/// Tokens of one account; a new one then ends the oldest.
+pub(crate) const TOKENS_MAX: usize = 1_000;
+
+/// An account and what belongs to it.
+#[derive(Debug)]
+pub(crate) struct AccountState {
+    pub(crate) record: Account,
+    /// Oldest first.
+    pub(crate) tokens: Vec<(Millis, [u8; 32])>,
+    /// Ascending.
+    pub(crate) conversations: Vec<ConversationId>,
+    pub(crate) messages: Bucket,
+    pub(crate) asks: Bucket,
+    /// When its last device went, as far as this run of the server knows.
+    pub(crate) last_seen: Option<Millis>,
+}
+
+impl AccountState {
+    fn new(record: Account) -> Self {
+        Self {
+            record,
+            tokens: Vec::new(),
+            conversations: Vec::new(),
+            messages: Bucket::default(),
+            asks: Bucket::default(),
+            last_seen: None,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.record.name.as_str()
+    }
+
+    /// An administrator who can log in.
+    fn reigns(&self) -> bool {
+        self.record.role == Role::Admin && !self.record.disabled && !self.record.removed
+    }
+}
+
+/// See the file's header.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    by_id: Table<AccountId, AccountState>,
+    by_name: Table<Box<str>, AccountId>,
+    tokens: Table<[u8; 32], AccountId>,
+    last: AccountId,
+}
+
+impl Directory {
+    pub(crate) fn new(tables: &Tables) -> Self {
+        Self {
+            by_id: tables.table(),
+            by_name: tables.table(),
+            tokens: tables.table(),
+            last: AccountId::ZERO,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The id of the next account.
+    pub(crate) fn next_id(&self) -> AccountId {
+        self.last.next()
+    }
+
+    pub(crate) fn insert(&mut self, id: AccountId, record: Account) {
+        self.last = self.last.max(id);
+        self.by_name.insert(record.name.as_str().into(), id);
+        self.by_id.insert(id, AccountState::new(record));
+    }
+
+    pub(crate) fn find(&self, id: AccountId) -> Option<&AccountState> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn find_mut(&mut self, id: AccountId) -> Option<&mut AccountState> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// Whether the name belongs to an account, or once did.
+    pub(crate) fn is_taken(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The account of that name, unless it is removed.
+    pub(crate) fn named(&self, name: &str) -> Option<AccountId> {
+        let id = *self.by_name.get(name)?;
+        let account = self.by_id.get(&id)?;
+        (!account.record.removed).then_some(id)
+    }
+
+    /// The account of that name, removed or not: what it wrote can still be read.
+    pub(crate) fn named_ever(&self, name: &str) -> Option<AccountId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The login name; empty for an account that does not exist.
+    pub(crate) fn name(&self, id: AccountId) -> &str {
+        self.by_id.get(&id).map_or("", AccountState::name)
+    }
+
+    /// Whether nobody but this account can administer the server.
+    pub(crate) fn is_last_administrator(&self, id: AccountId) -> bool {
+        self.by_id.get(&id).is_some_and(AccountState::reigns)
+            && !self
+                .by_id
+                .iter()
+                .any(|(other, account)| *other != id && account.reigns())
+    }
+
+    /// Accounts that are not removed, by name.
+    pub(crate) fn listed(&self) -> Vec<(AccountId, &Account)> {
+        let mut listed: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, account)| !account.record.removed)
+            .map(|(id, account)| (*id, &account.record))
+            .collect();
+        listed.sort_by(|(_, one), (_, other)| one.name.cmp(&other.name));
+        listed
+    }
+
+    /// Adds a token; false if there is no such account.
+    pub(crate) fn insert_token(&mut self, sha256: [u8; 32], token: &Token) -> bool {
+        let Some(account) = self.by_id.get_mut(&token.account) else {
+            return false;
+        };
+        if self.tokens.insert(sha256, token.account).is_some() {
+            return true;
+        }
+        let entry = (token.created, sha256);
+        let at = account.tokens.partition_point(|known| *known <= entry);
+        account.tokens.insert(at, entry);
+        true
+    }
+
+    /// Ends a token; false if there was none.
+    pub(crate) fn remove_token(&mut self, sha256: &[u8; 32]) -> bool {
+        let Some(owner) = self.tokens.remove(sha256) else {
+            return false;
+        };
+        if let Some(account) = self.by_id.get_mut(&owner) {
+            account.tokens.retain(|(_, known)| known != sha256);
+        }
+        true
+    }
+
+    /// Ends all tokens of an account and says which they were, oldest first.
+    pub(crate) fn remove_tokens(&mut self, id: AccountId) -> Vec<[u8; 32]> {
+        let Some(account) = self.by_id.get_mut(&id) else {
+            return Vec::new();
+        };
+        let ended: Vec<_> = std::mem::take(&mut account.tokens)
+            .into_iter()
+            .map(|(_, sha256)| sha256)
+            .collect();
+        for sha256 in &ended {
+            self.tokens.remove(sha256);
+        }
+        ended
+    }
+
+    /// The token that a further one of this account would displace.
+    pub(crate) fn displaced_token(&self, id: AccountId) -> Option<[u8; 32]> {
+        let tokens = &self.by_id.get(&id)?.tokens;
+        let (_, oldest) = tokens.first()?;
+        (tokens.len() >= TOKENS_MAX).then_some(*oldest)
+    }
+
+    /// The account takes part in a conversation.
+    pub(crate) fn join(&mut self, id: AccountId, conversation: ConversationId) {
+        if let Some(account) = self.by_id.get_mut(&id)
+            && let Err(at) = account.conversations.binary_search(&conversation)
+        {
+            account.conversations.insert(at, conversation);
+        }
+    }
+
+    /// The account no longer takes part in a conversation.
+    pub(crate) fn leave(&mut self, id: AccountId, conversation: ConversationId) {
+        if let Some(account) = self.by_id.get_mut(&id)
+            && let Ok(at) = account.conversations.binary_search(&conversation)
+        {
+            account.conversations.remove(at);
+        }
+    }
+
+    /// The conversations an account takes part in, ascending.
+    pub(crate) fn conversations(&self, id: AccountId) -> &[ConversationId] {
+        self.by_id
+            .get(&id)
+            .map_or(&[], |account| account.conversations.as_slice())
+    }
+
+    /// Whether two accounts share a conversation; everybody shares with himself.
+    pub(crate) fn acquainted(&self, one: AccountId, other: AccountId) -> bool {
+        if one == other {
+            return true;
+        }
+        let (one, other) = (self.conversations(one), self.conversations(other));
+        let (few, many) = if one.len() < other.len() {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        few.iter().any(|shared| many.binary_search(shared).is_ok())
+    }
+}

@@ -1,0 +1,79 @@
+//! What a client published, to the room that deals with it, and the word on it. Must not know what the rooms do.
+
+use records::Millis;
+
+use crate::chat::Chat;
+use crate::door::{Output, Publish, Source};
+use crate::log::Batch;
+use crate::refusal::Refusal;
+use crate::topic::{self, Topic, Verb};
+
+impl Chat {
+    /// A client published under `im/`.
+    pub(crate) fn publish(&mut self, mut publish: Publish, source: &dyn Source, now: Millis) {
+        let attach = std::mem::take(&mut publish.attach);
+        let mut batch = Batch::default();
+        match self.route(&publish, &mut batch, source, now) {
+            Ok(()) => {
+                if let Some(ack) = publish.ack {
+                    let session = publish.session;
+                    batch.tell(Output::Acknowledge {
+                        session,
+                        ack,
+                        outcome: Ok(()),
+                    });
+                }
+                batch.writes.extend(attach);
+                self.commit(batch, source, now);
+            }
+            Err(refusal) => {
+                self.counters.publishes_refused += 1;
+                if let Some(ack) = publish.ack {
+                    let session = publish.session;
+                    self.log.tell(Output::Acknowledge {
+                        session,
+                        ack,
+                        outcome: Err(refusal),
+                    });
+                }
+            }
+        }
+    }
+
+    /// A refusal changes nothing: rooms check everything before they touch anything.
+    fn route(
+        &mut self,
+        publish: &Publish,
+        batch: &mut Batch,
+        source: &dyn Source,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        let Some(account) = self.directory.find(publish.account) else {
+            self.counters.strays += 1;
+            return Err(Refusal::not_allowed("this account does not exist"));
+        };
+        if account.record.removed || account.record.disabled {
+            return Err(Refusal::not_allowed("this account is closed"));
+        }
+        let Some(topic) = topic::parse(&publish.topic) else {
+            return Err(Refusal::unknown_topic());
+        };
+        if self.log.full() {
+            self.counters.appends_refused += 1;
+            return Err(Refusal::unavailable());
+        }
+        match topic {
+            Topic::Send { conv } => self.send(publish, conv, batch, source, now),
+            Topic::Verb { conv, verb } => match verb {
+                Verb::Read => self.read(publish, conv, batch, now),
+                Verb::Typing => self.typing(publish, conv, now),
+                Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => {
+                    Err(Refusal::not_supported(&publish.topic))
+                }
+            },
+            Topic::Status => self.set_status(publish, now),
+            Topic::Active => self.set_active(publish, now),
+            Topic::Ask { method, rid } => self.ask(publish, method, rid, batch, now),
+        }
+    }
+}

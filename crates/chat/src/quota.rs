@@ -1,0 +1,49 @@
+//! How often an account may do something: a token bucket that fills with time.
+
+use records::Millis;
+
+/// One event costs a thousand, so that a millisecond fills a whole number.
+const COST: u64 = 1_000;
+
+/// What an account has used up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bucket {
+    /// In thousandths of an event; nothing is used up in the beginning.
+    used: u64,
+    at: Millis,
+}
+
+impl Bucket {
+    /// Takes one event out; false if there is none.
+    pub(crate) fn take(&mut self, per_second: u32, burst: u32, now: Millis) -> bool {
+        let filled = now
+            .since(self.at)
+            .saturating_mul(u64::from(per_second.max(1)));
+        let used = self.used.saturating_sub(filled) + COST;
+        if used > u64::from(burst.max(1)) * COST {
+            return false;
+        }
+        *self = Self { used, at: now };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_let_through_and_then_the_rate() {
+        let mut bucket = Bucket::default();
+        let taken = |bucket: &mut Bucket, at| {
+            (0..100)
+                .filter(|_| bucket.take(2, 5, Millis::new(at)))
+                .count()
+        };
+        assert_eq!(taken(&mut bucket, 10_000), 5);
+        assert_eq!(taken(&mut bucket, 10_400), 0);
+        assert_eq!(taken(&mut bucket, 10_500), 1);
+        assert_eq!(taken(&mut bucket, 12_000), 3);
+        assert_eq!(taken(&mut bucket, 999_000), 5);
+    }
+}

@@ -1,0 +1,168 @@
+//! Which conversations there are, who takes part in each and how far everybody has read. Must not know who may do what.
+
+use std::sync::Arc;
+
+use records::{
+    AccountId, Conversation, ConversationId, ConversationKind, Member, MemberRole, Pos, Seq,
+};
+
+use crate::table::{Table, Tables};
+
+/// A conversation, without its messages.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub(crate) record: Conversation,
+    pub(crate) last_seq: Seq,
+    pub(crate) last_pos: Pos,
+    /// By account.
+    members: Vec<(AccountId, Member)>,
+    /// All of them as an audience; `None` after a change.
+    audience: Option<Arc<[AccountId]>>,
+}
+
+impl Room {
+    pub(crate) fn members(&self) -> &[(AccountId, Member)] {
+        &self.members
+    }
+
+    pub(crate) fn member(&self, account: AccountId) -> Option<&Member> {
+        let at = self.place(account).ok()?;
+        Some(&self.members[at].1)
+    }
+
+    pub(crate) fn member_mut(&mut self, account: AccountId) -> Option<&mut Member> {
+        let at = self.place(account).ok()?;
+        Some(&mut self.members[at].1)
+    }
+
+    /// Adds or replaces a member.
+    pub(crate) fn insert(&mut self, account: AccountId, member: Member) {
+        match self.place(account) {
+            Ok(at) => self.members[at].1 = member,
+            Err(at) => {
+                self.members.insert(at, (account, member));
+                self.audience = None;
+            }
+        }
+    }
+
+    /// Removes a member and says what it was.
+    pub(crate) fn remove(&mut self, account: AccountId) -> Option<Member> {
+        let at = self.place(account).ok()?;
+        self.audience = None;
+        Some(self.members.remove(at).1)
+    }
+
+    /// Every member, shared.
+    pub(crate) fn audience(&mut self) -> Arc<[AccountId]> {
+        let members = &self.members;
+        self.audience
+            .get_or_insert_with(|| members.iter().map(|(account, _)| *account).collect())
+            .clone()
+    }
+
+    /// Whom `account` talks to in a direct chat; itself in a chat with oneself.
+    pub(crate) fn peer(&self, account: AccountId) -> Option<AccountId> {
+        match self.record.kind {
+            ConversationKind::Direct { low, high } if low == account => Some(high),
+            ConversationKind::Direct { low, .. } => Some(low),
+            ConversationKind::Group { .. } => None,
+        }
+    }
+
+    /// Who becomes owner when the last one leaves: whoever has been there longest.
+    pub(crate) fn heir(&self) -> Option<AccountId> {
+        let owned = self
+            .members
+            .iter()
+            .any(|(_, member)| member.role == MemberRole::Owner);
+        if owned {
+            return None;
+        }
+        self.members
+            .iter()
+            .min_by_key(|(account, member)| (member.joined, *account))
+            .map(|(account, _)| *account)
+    }
+
+    fn place(&self, account: AccountId) -> Result<usize, usize> {
+        self.members.binary_search_by_key(&account, |(id, _)| *id)
+    }
+}
+
+/// See the file's header.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    by_id: Table<ConversationId, Room>,
+    by_slug: Table<Box<str>, ConversationId>,
+    by_pair: Table<(AccountId, AccountId), ConversationId>,
+    last: ConversationId,
+}
+
+impl Rooms {
+    pub(crate) fn new(tables: &Tables) -> Self {
+        Self {
+            by_id: tables.table(),
+            by_slug: tables.table(),
+            by_pair: tables.table(),
+            last: ConversationId::ZERO,
+        }
+    }
+
+    /// The id of the next conversation.
+    pub(crate) fn next_id(&self) -> ConversationId {
+        self.last.next()
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        id: ConversationId,
+        record: Conversation,
+        last_seq: Seq,
+        last_pos: Pos,
+    ) {
+        self.last = self.last.max(id);
+        match &record.kind {
+            ConversationKind::Direct { low, high } => {
+                self.by_pair.insert((*low, *high), id);
+            }
+            ConversationKind::Group { slug, .. } => {
+                self.by_slug.insert(slug.as_str().into(), id);
+            }
+        }
+        let room = Room {
+            record,
+            last_seq,
+            last_pos,
+            members: Vec::new(),
+            audience: None,
+        };
+        self.by_id.insert(id, room);
+    }
+
+    pub(crate) fn find(&self, id: ConversationId) -> Option<&Room> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn find_mut(&mut self, id: ConversationId) -> Option<&mut Room> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// The group with this slug, whether or not anybody is left in it.
+    pub(crate) fn group(&self, slug: &str) -> Option<ConversationId> {
+        self.by_slug.get(slug).copied()
+    }
+
+    /// The direct chat of two accounts.
+    pub(crate) fn direct(&self, one: AccountId, other: AccountId) -> Option<ConversationId> {
+        self.by_pair.get(&(one.min(other), one.max(other))).copied()
+    }
+
+    /// Both, or the one, who talk in a direct chat; nobody for a group.
+    pub(crate) fn pair(&self, id: ConversationId) -> Option<(AccountId, AccountId)> {
+        match self.by_id.get(&id)?.record.kind {
+            ConversationKind::Direct { low, high } => Some((low, high)),
+            ConversationKind::Group { .. } => None,
+        }
+    }
+}
