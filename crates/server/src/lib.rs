@@ -23,3 +23,4 @@ mod stored;
 
 pub use recovery::RecoveryError;
 pub use start::{Running, StartError, StartOptions, start};
+pub use store::DataDirError;
