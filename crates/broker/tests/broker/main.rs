@@ -1,0 +1,22 @@
+//! The broker through its door: real packet bytes in, real packet bytes out, a clock that the test moves and
+//! a store that commits when the test says so.
+
+mod got;
+mod packets;
+mod world;
+
+mod acknowledge;
+mod bounds;
+mod connect;
+mod malformed;
+mod messenger;
+mod properties;
+mod publish;
+mod restart;
+mod retained;
+mod session;
+mod shards;
+mod shared;
+mod store_first;
+mod subscribe;
+mod wills;

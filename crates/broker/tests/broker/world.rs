@@ -1,0 +1,582 @@
+//! Shards in a small world: sockets, a store and a clock that do what the test says, and the accounts
+//! `alice`, `bob` (password `secret`) and the administrator `root`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use broker::{
+    AuthenticationRequest, ConnectionId, Identity, Input, Limits, Message as Carried, Output, Place,
+    RecoveredSession, Service, Settings, Shard, Ticket,
+};
+use bytes::Bytes;
+use mqtt_codec::{ReasonCode, SubscriptionOptions, Version};
+use records::key;
+use records::{
+    AccountId, Millis, Outgoing, Pos, QueuedMessage, QueuedParts, SessionRef, Stamp, Subscription,
+    Write,
+};
+
+use crate::got::{Got, Message, read, split};
+use crate::packets::{self, Hello, hello, message, options, subscribe};
+
+pub(crate) const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
+const SEEDS: [u64; 4] = [1, 2, 3, 4];
+const START: Millis = Millis::new(1_766_000_000_000);
+/// Rounds after which the world does not come to rest any more.
+const ROUNDS_MAX: usize = 100_000;
+
+/// A client's end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Client(pub(crate) usize);
+
+struct Peer {
+    shard: usize,
+    id: ConnectionId,
+    version: Version,
+    received: Vec<u8>,
+    unsent: Vec<u8>,
+    closed: bool,
+    /// The socket takes nothing.
+    blocked: bool,
+}
+
+/// What a shard wants stored.
+pub(crate) struct PendingWrite {
+    shard: usize,
+    ticket: Ticket,
+    writes: Vec<Write>,
+}
+
+/// Everything around the shards.
+pub(crate) struct World {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) now: Millis,
+    pub(crate) store: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) appends: VecDeque<PendingWrite>,
+    /// Appends complete only when the test says so.
+    pub(crate) slow_disk: bool,
+    pub(crate) services: Vec<Service>,
+    /// Batches of stored messages that were asked for.
+    pub(crate) fetches: usize,
+    settings: Arc<Settings>,
+    peers: Vec<Peer>,
+    next_packet_id: u16,
+}
+
+/// Open to everybody, one shard.
+pub(crate) fn open_settings() -> Settings {
+    Settings {
+        allow_anonymous: true,
+        ..Settings::default()
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(1, open_settings())
+    }
+
+    pub(crate) fn limited(change: impl FnOnce(&mut Limits)) -> Self {
+        let mut settings = open_settings();
+        change(&mut settings.limits);
+        Self::with(1, settings)
+    }
+
+    pub(crate) fn with(shards: u16, settings: Settings) -> Self {
+        let settings = Arc::new(settings);
+        let mut world = Self {
+            shards: Vec::new(),
+            now: START,
+            store: BTreeMap::new(),
+            appends: VecDeque::new(),
+            slow_disk: false,
+            services: Vec::new(),
+            fetches: 0,
+            settings,
+            peers: Vec::new(),
+            next_packet_id: 0,
+        };
+        world.build_shards(shards);
+        world
+    }
+
+    fn build_shards(&mut self, shards: u16) {
+        self.shards = (0..shards)
+            .map(|shard| {
+                let place = Place {
+                    shard,
+                    shards,
+                    seeds: SEEDS,
+                };
+                Shard::new(&place, self.settings.clone(), self.now)
+            })
+            .collect();
+    }
+
+    // Clients.
+
+    /// A new connection, on the first shard.
+    pub(crate) fn open(&mut self, version: Version) -> Client {
+        self.open_on(0, version)
+    }
+
+    pub(crate) fn open_on(&mut self, shard: usize, version: Version) -> Client {
+        let id = self.shards[shard].accept(self.now);
+        self.peers.push(Peer {
+            shard,
+            id,
+            version,
+            received: Vec::new(),
+            unsent: Vec::new(),
+            closed: false,
+            blocked: false,
+        });
+        Client(self.peers.len() - 1)
+    }
+
+    /// Connects, and leaves the CONNACK to be looked at.
+    pub(crate) fn connect(&mut self, hello: &Hello) -> Client {
+        let client = self.open(hello.version);
+        self.send(client, &hello.bytes());
+        client
+    }
+
+    /// Connects and checks that it is accepted.
+    pub(crate) fn join(&mut self, hello: &Hello) -> Client {
+        let client = self.connect(hello);
+        match &self.take(client)[..] {
+            [Got::Connack { code: 0, .. }, ..] => client,
+            other => panic!("not accepted: {other:?}"),
+        }
+    }
+
+    /// A client with a session that ends with its connection.
+    pub(crate) fn guest(&mut self, version: Version, client_id: &str) -> Client {
+        self.join(&hello(version, client_id))
+    }
+
+    pub(crate) fn version(&self, client: Client) -> Version {
+        self.peers[client.0].version
+    }
+
+    pub(crate) fn send(&mut self, client: Client, bytes: &[u8]) {
+        self.peers[client.0].unsent.extend_from_slice(bytes);
+        self.feed(client.0);
+        self.settle();
+    }
+
+    /// Everything that came since the last look.
+    pub(crate) fn take(&mut self, client: Client) -> Vec<Got> {
+        let peer = &mut self.peers[client.0];
+        let bytes = std::mem::take(&mut peer.received);
+        let version = peer.version;
+        split(version, &bytes)
+            .iter()
+            .map(|packet| read(version, packet))
+            .collect()
+    }
+
+    /// The raw bytes that came since the last look.
+    pub(crate) fn take_bytes(&mut self, client: Client) -> Vec<u8> {
+        std::mem::take(&mut self.peers[client.0].received)
+    }
+
+    /// The PUBLISH packets that came since the last look; nothing else may have come.
+    pub(crate) fn messages(&mut self, client: Client) -> Vec<Message> {
+        self.take(client)
+            .into_iter()
+            .map(|got| match got {
+                Got::Publish(message) => message,
+                other => panic!("not a message: {other:?}"),
+            })
+            .collect()
+    }
+
+    /// Topic and payload of the messages that came since the last look.
+    pub(crate) fn texts(&mut self, client: Client) -> Vec<String> {
+        self.messages(client)
+            .into_iter()
+            .map(|message| format!("{} {}", message.topic, message.payload))
+            .collect()
+    }
+
+    pub(crate) fn is_closed(&self, client: Client) -> bool {
+        self.peers[client.0].closed
+    }
+
+    /// The client's socket breaks.
+    pub(crate) fn cut(&mut self, client: Client) {
+        let peer = &mut self.peers[client.0];
+        assert!(!peer.closed, "the server has closed it already");
+        peer.closed = true;
+        let (shard, id) = (peer.shard, peer.id);
+        self.shards[shard].closed(id, self.now);
+        self.settle();
+        self.shards[shard].forget(id);
+    }
+
+    /// The client's socket takes nothing for a while, or everything again.
+    pub(crate) fn block(&mut self, client: Client, blocked: bool) {
+        self.peers[client.0].blocked = blocked;
+        if !blocked {
+            self.flush(client.0);
+        }
+        self.settle();
+    }
+
+    // What clients do.
+
+    pub(crate) fn subscribe(&mut self, client: Client, filter: &str, qos: u8) {
+        self.subscribe_with(client, filter, options(qos));
+    }
+
+    /// Subscribes and checks that it is granted.
+    pub(crate) fn subscribe_with(
+        &mut self,
+        client: Client,
+        filter: &str,
+        options: SubscriptionOptions,
+    ) {
+        let packet_id = self.packet_id();
+        let packet = subscribe(self.version(client), packet_id, &[(filter, options)]);
+        self.send(client, &packet);
+        let got = self.peek(client);
+        let granted = Got::Suback(packet_id, vec![options.qos as u8]);
+        assert!(got.contains(&granted), "{filter} was not granted: {got:?}");
+        self.drop_subacks(client);
+    }
+
+    pub(crate) fn publish(&mut self, client: Client, topic: &str, payload: &str, qos: u8) -> u16 {
+        self.publish_retain(client, topic, payload, qos, false)
+    }
+
+    pub(crate) fn publish_retain(
+        &mut self,
+        client: Client,
+        topic: &str,
+        payload: &str,
+        qos: u8,
+        retain: bool,
+    ) -> u16 {
+        let packet_id = self.packet_id();
+        let packet = message(self.version(client), topic, payload, qos, packet_id, retain);
+        self.send(client, &packet);
+        packet_id
+    }
+
+    pub(crate) fn packet_id(&mut self) -> u16 {
+        self.next_packet_id += 1;
+        self.next_packet_id
+    }
+
+    fn peek(&self, client: Client) -> Vec<Got> {
+        let peer = &self.peers[client.0];
+        split(peer.version, &peer.received)
+            .iter()
+            .map(|packet| read(peer.version, packet))
+            .collect()
+    }
+
+    fn drop_subacks(&mut self, client: Client) {
+        let peer = &mut self.peers[client.0];
+        let packets = split(peer.version, &peer.received);
+        peer.received = packets
+            .into_iter()
+            .filter(|packet| packet[0] != 0x90)
+            .collect::<Vec<_>>()
+            .concat();
+    }
+
+    // The world's own doings.
+
+    pub(crate) fn input(&mut self, shard: usize, input: Input) {
+        self.shards[shard].handle(input, self.now);
+        self.settle();
+    }
+
+    /// Time passes.
+    pub(crate) fn advance(&mut self, millis: u64) {
+        let end = self.now.saturating_add(millis);
+        loop {
+            let due = self.shards.iter().filter_map(Shard::poll_timeout).min();
+            let Some(due) = due.filter(|due| *due <= end) else {
+                break;
+            };
+            self.now = self.now.max(due);
+            for shard in &mut self.shards {
+                shard.handle_timeout(self.now);
+            }
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    /// Everything asked for so far is on disk.
+    pub(crate) fn commit(&mut self) {
+        while let Some(append) = self.appends.pop_front() {
+            for write in append.writes {
+                match write {
+                    Write::Put { key, value } => self.store.insert(key, value),
+                    Write::Delete { key } => self.store.remove(&key),
+                };
+            }
+            let appended = Input::Appended(append.ticket);
+            self.shards[append.shard].handle(appended, self.now);
+        }
+        self.settle();
+    }
+
+    /// Carries out outputs until nothing is left to do.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let mut busy = false;
+            for shard in 0..self.shards.len() {
+                while let Some(output) = self.shards[shard].poll_output() {
+                    busy = true;
+                    self.carry_out(shard, output);
+                }
+                if self.shards[shard].has_deferred() {
+                    busy = true;
+                    self.shards[shard].resume_deferred(self.now);
+                }
+            }
+            if !self.slow_disk && !self.appends.is_empty() {
+                busy = true;
+                self.slow_disk = true;
+                self.commit();
+                self.slow_disk = false;
+            }
+            if !busy {
+                return;
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn carry_out(&mut self, shard: usize, output: Output) {
+        match output {
+            Output::Flush(id) => {
+                if let Some(peer) = self.peer(shard, id) {
+                    self.flush(peer);
+                }
+            }
+            Output::Close(id) => self.close(shard, id),
+            Output::Resume(id) => {
+                if let Some(peer) = self.peer(shard, id) {
+                    self.feed(peer);
+                }
+            }
+            Output::Authenticate(request) => self.authenticate(shard, &request),
+            Output::HandOver {
+                connection,
+                shard: home,
+                pending,
+            } => {
+                let peer = self
+                    .peer(shard, connection)
+                    .expect("a connection that is open");
+                let id = self.shards[usize::from(home)].adopt(pending, self.now);
+                self.peers[peer].shard = home.into();
+                self.peers[peer].id = id;
+                self.feed(peer);
+            }
+            Output::Append { ticket, writes } => self.appends.push_back(PendingWrite {
+                shard,
+                ticket,
+                writes,
+            }),
+            Output::Forward { shards, forwarded } => {
+                for other in 0..self.shards.len() {
+                    if shards & (1 << other) != 0 {
+                        let input = Input::Forwarded(forwarded.clone());
+                        self.shards[other].handle(input, self.now);
+                    }
+                }
+            }
+            Output::Announce(announcement) => {
+                for other in (0..self.shards.len()).filter(|other| *other != shard) {
+                    let input = Input::Announced(announcement.clone());
+                    self.shards[other].handle(input, self.now);
+                }
+            }
+            Output::Service(service) => self.services.push(service),
+            Output::Fetch { session, stamps } => self.fetch(shard, session, stamps),
+        }
+    }
+
+    fn authenticate(&mut self, shard: usize, request: &AuthenticationRequest) {
+        let verdict = match account(&request.username) {
+            Some(account) if request.password.as_deref() == Some(b"secret") => Ok(Identity {
+                account: Some(account),
+                name: (&*request.username).into(),
+                admin: &*request.username == "root",
+            }),
+            _ => Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
+        };
+        let connection = request.connection;
+        let input = Input::Authenticated {
+            connection,
+            verdict,
+        };
+        self.shards[shard].handle(input, self.now);
+    }
+
+    fn fetch(&mut self, shard: usize, session: SessionRef, stamps: Vec<Stamp>) {
+        assert!(stamps.len() <= broker::FETCH_MAX);
+        self.fetches += 1;
+        let messages = stamps
+            .into_iter()
+            .map(|stamp| {
+                let value = self.store.get(&key::queue(stamp));
+                let message = value.map(|value| {
+                    let record = QueuedMessage::decode(&Bytes::from(value.clone()));
+                    Arc::new(Carried::from_record(record.expect("a stored message")))
+                });
+                (stamp, message)
+            })
+            .collect();
+        let input = Input::Fetched { session, messages };
+        self.shards[shard].handle(input, self.now);
+    }
+
+    fn peer(&self, shard: usize, id: ConnectionId) -> Option<usize> {
+        self.peers
+            .iter()
+            .position(|peer| peer.shard == shard && peer.id == id && !peer.closed)
+    }
+
+    fn flush(&mut self, peer: usize) {
+        let (shard, id) = (self.peers[peer].shard, self.peers[peer].id);
+        while !self.peers[peer].blocked {
+            let bytes = self.shards[shard].outgoing(id).to_vec();
+            if bytes.is_empty() {
+                break;
+            }
+            self.peers[peer].received.extend_from_slice(&bytes);
+            self.shards[shard].wrote(id, bytes.len(), self.now);
+        }
+    }
+
+    fn close(&mut self, shard: usize, id: ConnectionId) {
+        let Some(peer) = self.peer(shard, id) else {
+            return;
+        };
+        self.flush(peer);
+        if self.shards[shard].outgoing(id).is_empty() {
+            self.peers[peer].closed = true;
+            self.shards[shard].forget(id);
+        }
+    }
+
+    /// Lets the shard read what the client has sent, as long as it wants to.
+    fn feed(&mut self, peer: usize) {
+        while !self.peers[peer].unsent.is_empty() && !self.peers[peer].closed {
+            let (shard, id) = (self.peers[peer].shard, self.peers[peer].id);
+            if !self.shards[shard].wants_bytes(id) {
+                break;
+            }
+            let bytes = std::mem::take(&mut self.peers[peer].unsent);
+            self.shards[shard].receive(id, &bytes, self.now);
+        }
+    }
+
+    // Restart.
+
+    /// The process dies with what is on disk, and starts again.
+    pub(crate) fn restart(&mut self) {
+        let count = self.shards.len() as u16;
+        self.appends.clear();
+        self.services.clear();
+        for peer in &mut self.peers {
+            peer.closed = true;
+        }
+        self.build_shards(count);
+        for shard in 0..usize::from(count) {
+            self.recover(shard);
+        }
+        self.settle();
+    }
+
+    fn recover(&mut self, shard: usize) {
+        let mut recovery = self.shards[shard].begin_recovery();
+        for (at, value) in &self.store {
+            let Ok((account, client_id)) = key::parse_session(at) else {
+                continue;
+            };
+            let account = (account != AccountId::ZERO).then_some(account);
+            if !self.shards[shard].owns(account, client_id) {
+                continue;
+            }
+            let record = records::Session::decode(value).expect("a session");
+            let recovered = self.recovered_session(account, client_id, record);
+            self.shards[shard].recover_session(&mut recovery, recovered, self.now);
+        }
+        for (at, value) in &self.store {
+            if let Ok(stamp) = key::parse_queue(at) {
+                let message = QueuedParts::decode(value).expect("a message");
+                self.shards[shard].recover_queued(&recovery, stamp, &message);
+            }
+            if key::parse_retained(at).is_ok() {
+                let retained = records::Retained::decode(&Bytes::from(value.clone()));
+                let retained = retained.expect("a retained message");
+                let message = Carried::from_record(retained.message);
+                self.shards[shard].recover_retained(retained.stamp, message);
+            }
+        }
+        self.shards[shard].finish_recovery(recovery, Pos::ZERO);
+    }
+
+    fn recovered_session(
+        &self,
+        account: Option<AccountId>,
+        client_id: &str,
+        record: records::Session,
+    ) -> RecoveredSession {
+        let mut recovered = RecoveredSession {
+            account,
+            name: "".into(),
+            admin: false,
+            client_id: client_id.into(),
+            subscriptions: Vec::new(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+            record,
+        };
+        let number = recovered.record.number;
+        for (at, value) in &self.store {
+            if let Ok((owner, filter)) = key::parse_subscription(at)
+                && owner == number
+            {
+                let record = Subscription::decode(value).expect("a subscription");
+                recovered.subscriptions.push((filter.into(), record));
+            }
+            if let Ok((owner, stamp)) = key::parse_outgoing(at)
+                && owner == number
+            {
+                let record = Outgoing::decode(value).expect("a delivery");
+                recovered.outgoing.push((stamp, record));
+            }
+            if let Ok((owner, packet_id)) = key::parse_incoming(at)
+                && owner == number
+            {
+                recovered.incoming.push(packet_id);
+            }
+        }
+        recovered
+    }
+}
+
+/// The accounts of this world.
+pub(crate) fn account(name: &str) -> Option<AccountId> {
+    match name {
+        "alice" => Some(AccountId::new(1)),
+        "bob" => Some(AccountId::new(2)),
+        "root" => Some(AccountId::new(3)),
+        _ => None,
+    }
+}
+
+/// A persistent session of an anonymous client.
+pub(crate) fn resident(version: Version, client_id: &str) -> Hello {
+    packets::hello(version, client_id).persistent()
+}
