@@ -24,7 +24,8 @@ usage: cargo xtask <chore>
   test [--strict] [--only rust|web|e2e|clients|crash]... [--rounds N]
                             sets up what the tests need and runs them; --strict makes a skip a failure
   crash [--rounds N]        only the crash tests
-  bench [NAME]... [--quick] measures the server, and mosquitto where it is installed, with mqload";
+  bench [NAME]... [--runs N] [--quick]
+                            measures the server, and mosquitto where it is installed, with mqload";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_command_line();

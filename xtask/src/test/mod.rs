@@ -110,6 +110,7 @@ fn run_all(plan: &Plan) -> Result<Tally> {
             cargo_tests::run(plan, &setup, &built, group, &mut tally)?;
         }
     }
+    setup.explain(&mut tally);
     Ok(tally)
 }
 

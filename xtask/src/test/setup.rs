@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::group::Group;
-use super::{Plan, debian, node_packages, python, step};
+use super::tally::{Skip, Tally};
+use super::{Plan, debian, node_packages, python};
 use crate::child;
 
 /// The oldest Node.js that the web client's tools take (`web/package.json`, engines).
@@ -73,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) chromium: Result<PathBuf, String>,
     /// Variables for every test.
     pub(crate) variables: Vec<(&'static str, PathBuf)>,
+    /// Variables that stay unset, and why: a test that misses one knows only that.
+    missing: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -84,11 +87,10 @@ impl Setup {
             chromium: chromium()
                 .ok_or_else(|| "no Chromium; install: apt-get install chromium".to_owned()),
             variables: Vec::new(),
+            missing: Vec::new(),
         };
         let node = node_is_new_enough();
-        if let Ok(path) = &setup.chromium {
-            setup.variables.push(("MAGPIE_CHROMIUM", path.clone()));
-        }
+        setup.note("MAGPIE_CHROMIUM", setup.chromium.clone());
         if wants(&[Group::Web, Group::EndToEnd, Group::Clients]) {
             setup.web = node.clone().and_then(|()| install_node_packages(plan, WEB));
         }
@@ -98,21 +100,33 @@ impl Setup {
         setup
     }
 
-    /// Where something is missing its variable stays unset, and the tests that need it say so.
     fn prepare_clients(&mut self, plan: &Plan, node: &Result<(), String>) {
         let packages = node
             .clone()
-            .and_then(|()| install_node_packages(plan, NODE_CLIENTS));
-        match packages {
-            Ok(()) => {
-                let folder = plan.root.join(NODE_CLIENTS).join("node_modules");
-                self.variables.push(("MAGPIE_NODE_MODULES", folder));
-            }
-            Err(reason) => step(&reason),
+            .and_then(|()| install_node_packages(plan, NODE_CLIENTS))
+            .map(|()| plan.root.join(NODE_CLIENTS).join("node_modules"));
+        self.note("MAGPIE_NODE_MODULES", packages);
+        let python = python::environment(&plan.root, &plan.work).map_err(|reason| {
+            format!("no Python environment: {reason}; install: apt-get install python3-venv")
+        });
+        self.note("MAGPIE_PYTHON", python);
+    }
+
+    fn note(&mut self, variable: &'static str, value: Result<PathBuf, String>) {
+        match value {
+            Ok(path) => self.variables.push((variable, path)),
+            Err(reason) => self.missing.push((variable, reason)),
         }
-        match python::environment(&plan.root, &plan.work) {
-            Ok(python) => self.variables.push(("MAGPIE_PYTHON", python)),
-            Err(reason) => step(&format!("no Python environment: {reason}")),
+    }
+
+    /// Puts the reason into skips that only name the variable that was not set.
+    pub(crate) fn explain(&self, tally: &mut Tally) {
+        for (variable, why) in &self.missing {
+            for skip in &mut tally.skips {
+                if skip.reason.contains(variable) {
+                    *skip = Skip::new(&skip.name, why);
+                }
+            }
         }
     }
 }
@@ -172,6 +186,32 @@ fn node_version(text: &str) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_skip_for_a_variable_is_told_with_the_reason_behind_it() {
+        let mut setup = Setup {
+            web: Ok(()),
+            chromium: Err(String::new()),
+            variables: Vec::new(),
+            missing: Vec::new(),
+        };
+        setup.note(
+            "MAGPIE_PYTHON",
+            Err("no Python; install: get one".to_owned()),
+        );
+        let mut tally = Tally::default();
+        tally.skip(
+            "paho",
+            "MAGPIE_PYTHON is not set; install: cargo xtask test",
+        );
+        tally.skip("other", "no strace; install: apt-get install strace");
+        setup.explain(&mut tally);
+        let expected = [
+            Skip::new("paho", "no Python; install: get one"),
+            Skip::new("other", "no strace; install: apt-get install strace"),
+        ];
+        assert_eq!(tally.skips, expected);
+    }
 
     #[test]
     fn versions_of_node_are_compared_by_their_numbers() {

@@ -76,7 +76,8 @@ impl Tally {
         }
         println!("{}", self.summary());
         // A run in which nothing was tested shows nothing.
-        self.failures.is_empty() && self.passed > 0 && !(strict && !self.skips.is_empty())
+        let skips_count = strict && !self.skips.is_empty();
+        self.failures.is_empty() && self.passed > 0 && !skips_count
     }
 
     fn closing_lines(&self, strict: bool) -> Vec<String> {

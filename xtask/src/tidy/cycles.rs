@@ -102,7 +102,7 @@ impl ModuleGraph {
                 module
                     .test_modules
                     .iter()
-                    .map(|name| [&module.place[..], &[name.clone()]].concat())
+                    .map(|name| [&module.place[..], std::slice::from_ref(name)].concat())
             })
             .collect();
         let names: BTreeSet<String> = modules
@@ -219,7 +219,7 @@ impl Module {
         {
             place.pop();
         }
-        let (tokens, test_modules) = tokens::without_tests(tokens::tokens(&file.text));
+        let (tokens, test_modules) = tokens::without_tests(&tokens::tokens(&file.text));
         Self {
             path: file.path.clone(),
             place,

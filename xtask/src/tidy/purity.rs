@@ -93,7 +93,7 @@ fn check_sources(survey: &Survey, findings: &mut Vec<Finding>) {
         if is_test {
             continue;
         }
-        let (tokens, _) = tokens::without_tests(tokens::tokens(&file.text));
+        let (tokens, _) = tokens::without_tests(&tokens::tokens(&file.text));
         for path in paths::named(&tokens) {
             let full = path.segments.join("::");
             let forbidden = pure.paths.iter().find(|forbidden| {

@@ -43,7 +43,7 @@ pub(crate) fn tokens(source: &str) -> Vec<Token> {
 }
 
 /// The tokens without items under `#[cfg(test)]`, and the names of the modules (in other files) that are under it.
-pub(crate) fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
+pub(crate) fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut test_modules = Vec::new();
     let mut index = 0;
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     fn words(source: &str) -> Vec<String> {
-        let (kept, _) = without_tests(tokens(source));
+        let (kept, _) = without_tests(&tokens(source));
         kept.iter()
             .filter_map(|token| token.word().map(str::to_owned))
             .collect()
@@ -288,7 +288,7 @@ mod tests {
         let mut kept = words(source);
         kept.retain(|word| word.len() == 1);
         assert_eq!(kept, ["b", "k", "l"]);
-        let (_, test_modules) = without_tests(tokens("#[cfg(test)]\nmod tests;\nmod real;"));
+        let (_, test_modules) = without_tests(&tokens("#[cfg(test)]\nmod tests;\nmod real;"));
         assert_eq!(test_modules, ["tests"]);
     }
 }
