@@ -152,19 +152,26 @@ impl ModuleGraph {
         self.edges.len() < before
     }
 
-    /// One finding for each module that closes a circle which begins with an earlier module.
+    /// The shortest circle through each module; those of a tangle that contain a told one's modules are left out, since
+    /// mending the shorter one may mend them too.
     fn cycles(&self) -> Vec<Finding> {
         let modules: BTreeSet<&String> = self.edges.keys().map(|(from, _)| from).collect();
+        let mut circles: Vec<_> = modules
+            .into_iter()
+            .filter_map(|module| self.shortest_circle(module))
+            .collect();
+        circles.sort_by_key(Vec::len);
         let mut told = BTreeSet::new();
         let mut findings = Vec::new();
-        for module in modules {
-            let Some(circle) = self.shortest_circle(module) else {
-                continue;
-            };
-            let members: BTreeSet<_> = circle.iter().map(|(from, _)| from.clone()).collect();
-            if !told.insert(members) {
+        for circle in circles {
+            let known = circle
+                .iter()
+                .filter(|(from, _)| told.contains(from))
+                .count();
+            if known == circle.len() || (known > 0 && circle.len() > 2) {
                 continue;
             }
+            told.extend(circle.iter().map(|(from, _)| from.clone()));
             let steps: Vec<_> = circle
                 .iter()
                 .map(|edge| {
