@@ -195,6 +195,11 @@ impl Client {
         Ok(packet_id)
     }
 
+    /// The packet identifier of the last message that was sent at QoS 1 or 2, whether it left or not.
+    pub fn last_packet_id(&self) -> u16 {
+        self.flow.last_published()
+    }
+
     /// Sends a message to be retained, otherwise as `publish`.
     pub fn retain(
         &mut self,

@@ -10,6 +10,7 @@ use super::{Acknowledgement, Message};
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     last_packet_id: u16,
+    last_published: u16,
     sent: u64,
     outgoing: BTreeMap<u16, Outgoing>,
     /// QoS 2 messages that are here and that the server has not released.
@@ -43,6 +44,10 @@ impl Flow {
         }
     }
 
+    pub(super) fn last_published(&self) -> u16 {
+        self.last_published
+    }
+
     pub(super) fn publish(
         &mut self,
         version: Version,
@@ -61,6 +66,7 @@ impl Flow {
             QoS::ExactlyOnce => Stage::Pubrec,
         };
         let packet_id = self.packet_id();
+        self.last_published = packet_id;
         self.sent += 1;
         let outgoing = Outgoing {
             order: self.sent,

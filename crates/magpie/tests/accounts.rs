@@ -1,0 +1,217 @@
+//! `magpie account`, with a server that runs and without one.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::process::Command;
+
+use harness::{ClientError, Dial, Launch, Program, Server, Version, magpie, password};
+
+/// Runs `magpie account …`, which has to succeed; what it printed.
+fn done(server: &Server, arguments: &[&str], input: &str) -> String {
+    let (status, output, errors) = server.account(arguments, input);
+    assert_eq!(status.code(), Some(0), "{arguments:?}: {output}\n{errors}");
+    output
+}
+
+/// Runs `magpie account …`, which has to be refused; the sentence.
+fn refused(server: &Server, arguments: &[&str], input: &str) -> String {
+    let (status, output, errors) = server.account(arguments, input);
+    assert_eq!(status.code(), Some(1), "{arguments:?}: {output}\n{errors}");
+    assert_eq!(output, "", "a refusal goes to standard error");
+    errors
+}
+
+/// The fields of each line of the list.
+fn list(server: &Server) -> Vec<Vec<String>> {
+    done(server, &["list"], "")
+        .lines()
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .collect()
+}
+
+fn log_in(server: &Server, name: &str, password: &str) -> Result<(), ClientError> {
+    let client = Dial::new(server.mqtt(), Version::V311, "check")
+        .login(name, password)
+        .connect()?;
+    client.disconnect();
+    Ok(())
+}
+
+/// Everything that `magpie account` does, on a server that runs or has ended.
+fn check_every_command(server: &Server) {
+    let add = |name| {
+        done(
+            server,
+            &["add", name, "--password-stdin"],
+            "long enough, surely\n",
+        )
+    };
+    assert!(add("alice").contains("administrator"), "the first account");
+    assert!(!add("bob").contains("administrator"));
+    done(
+        server,
+        &[
+            "add",
+            "carol",
+            "--admin",
+            "--display",
+            "캐롤 Carol",
+            "--password-stdin",
+        ],
+        "long enough, surely\n",
+    );
+    assert_eq!(
+        list(server),
+        [
+            vec!["alice", "admin", "enabled", "alice"],
+            vec!["bob", "member", "enabled", "bob"],
+            vec!["carol", "admin", "enabled", "캐롤", "Carol"],
+        ]
+    );
+
+    let told = refused(
+        server,
+        &["add", "bob", "--password-stdin"],
+        "long enough, surely\n",
+    );
+    assert!(told.contains("bob"), "{told}");
+    let told = refused(
+        server,
+        &["add", "Not A Name", "--password-stdin"],
+        "long enough, surely\n",
+    );
+    assert!(told.contains("a-z"), "{told}");
+    let told = refused(server, &["add", "dave", "--password-stdin"], "short\n");
+    assert!(told.contains("password"), "{told}");
+    let told = refused(server, &["add", "dave", "--password-stdin"], "\n");
+    assert!(told.contains("no password"), "{told}");
+    let told = refused(server, &["add", "dave"], "long enough, surely\n");
+    assert!(
+        told.contains("--password-stdin"),
+        "there is no terminal: {told}"
+    );
+    for command in ["disable", "enable", "remove"] {
+        let told = refused(server, &[command, "nobody"], "");
+        assert!(told.contains("nobody"), "{told}");
+    }
+
+    done(
+        server,
+        &["passwd", "bob", "--password-stdin"],
+        "another one, for bob\n",
+    );
+    done(server, &["disable", "carol"], "");
+    assert_eq!(list(server)[2][2], "disabled");
+    for command in ["disable", "remove"] {
+        let told = refused(server, &[command, "alice"], "");
+        assert!(told.contains("only administrator"), "{told}");
+    }
+    done(server, &["enable", "carol"], "");
+    done(server, &["remove", "alice"], "");
+    let names: Vec<_> = list(server)
+        .into_iter()
+        .map(|line| line[0].clone())
+        .collect();
+    assert_eq!(names, ["bob", "carol"]);
+}
+
+/// That it counts: the logins of `check_every_command`.
+fn check_logins(server: &Server) {
+    log_in(server, "bob", "another one, for bob").unwrap();
+    log_in(server, "carol", "long enough, surely").unwrap();
+    for (name, password) in [
+        ("bob", "long enough, surely"),
+        ("alice", "long enough, surely"),
+    ] {
+        let refused = log_in(server, name, password).unwrap_err();
+        assert!(
+            matches!(refused, ClientError::Refused(4 | 5)),
+            "{name}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn while_the_server_runs() {
+    let mut server = Launch::new().stable_ports().start();
+    check_every_command(&server);
+    check_logins(&server);
+    server.terminate();
+    server.restart();
+    check_logins(&server);
+}
+
+#[test]
+fn while_no_server_runs() {
+    let mut server = Launch::new().stable_ports().start();
+    server.terminate();
+    check_every_command(&server);
+    server.restart();
+    check_logins(&server);
+}
+
+#[test]
+fn whoever_may_no_longer_log_in_is_disconnected() {
+    let server = Server::start();
+    for name in ["admin", "bob", "carol", "dave"] {
+        server.add_account(name);
+    }
+    for (name, arguments, input) in [
+        ("bob", &["disable", "bob"][..], ""),
+        ("carol", &["remove", "carol"], ""),
+        (
+            "dave",
+            &["passwd", "dave", "--password-stdin"],
+            "something else\n",
+        ),
+    ] {
+        let mut client = server.dial(Version::V5, name, "phone").connect().unwrap();
+        done(&server, arguments, input);
+        let end = client.end();
+        assert!(matches!(end, ClientError::Disconnected(_)), "{name}: {end}");
+        let refused = log_in(&server, name, &password(name)).unwrap_err();
+        assert!(
+            matches!(refused, ClientError::Refused(4 | 5)),
+            "{name}: {refused}"
+        );
+    }
+    done(&server, &["enable", "bob"], "");
+    log_in(&server, "bob", &password("bob")).unwrap();
+}
+
+#[test]
+fn a_data_directory_is_only_made_for_a_new_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(magpie());
+        command
+            .arg("account")
+            .args(arguments)
+            .arg("--data")
+            .arg(&data);
+        Program::run("magpie account", &mut command, "long enough, surely\n")
+    };
+    let (status, _, told) = run(&["list"]);
+    assert_eq!(status.code(), Some(1));
+    assert!(told.contains("--data") && !data.exists(), "{told}");
+    assert!(run(&["add", "alice", "--password-stdin"]).0.success());
+    assert!(run(&["list"]).1.starts_with("alice"));
+}
+
+#[test]
+fn help_is_on_standard_output_and_nonsense_is_exit_code_2() {
+    let run =
+        |arguments: &[&str]| Program::run("magpie", Command::new(magpie()).args(arguments), "");
+    let (status, help, _) = run(&["--help"]);
+    assert!(status.success());
+    for part in ["serve", "account", "--data", "mosquitto_sub"] {
+        assert!(help.contains(part), "{help}");
+    }
+    let (status, version, _) = run(&["--version"]);
+    assert!(status.success());
+    assert_eq!(version, format!("magpie {}", env!("CARGO_PKG_VERSION")));
+    let (status, output, errors) = run(&["account", "ad", "bob"]);
+    assert_eq!((status.code(), output.as_str()), (Some(2), ""));
+    assert!(errors.contains("add"), "{errors}");
+}

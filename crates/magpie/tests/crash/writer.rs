@@ -1,0 +1,193 @@
+//! One client that writes while the server is killed, and resends what it has no acknowledgement for: with a
+//! persistent session as the protocol says, without one by publishing the same `mid` again.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use harness::{Client, ClientError, Dial, Event, PATIENCE, QoS};
+use serde_json::json;
+
+use crate::ledger::{Ledger, Place, conversation};
+use crate::stage::{Round, Stage};
+
+/// Messages of one writer in one round; below what an account may send in a burst.
+pub(crate) const ROUND_MAX: usize = 120;
+/// Messages under way at once.
+const WINDOW: usize = 8;
+
+pub(crate) struct Writer {
+    pub(crate) name: String,
+    pub(crate) dial: Dial,
+    pub(crate) qos: QoS,
+    pub(crate) persistent: bool,
+    pub(crate) places: Vec<Place>,
+}
+
+#[derive(Debug, Clone)]
+struct Letter {
+    place: Place,
+    id: String,
+}
+
+struct Desk {
+    writer: Writer,
+    ledger: Arc<Ledger>,
+    stage: Arc<Stage>,
+    client: Option<Client>,
+    written: usize,
+    /// By packet id. In a persistent session they live as long as the session does.
+    under_way: BTreeMap<u16, Letter>,
+    /// QoS 2: acknowledged, but its flow has not ended.
+    ending: BTreeMap<u16, Letter>,
+    again: VecDeque<Letter>,
+}
+
+impl Writer {
+    pub(crate) fn spawn(self, stage: &Arc<Stage>, ledger: &Arc<Ledger>) -> JoinHandle<()> {
+        let mut desk = Desk {
+            writer: self,
+            ledger: Arc::clone(ledger),
+            stage: Arc::clone(stage),
+            client: None,
+            written: 0,
+            under_way: BTreeMap::new(),
+            ending: BTreeMap::new(),
+            again: VecDeque::new(),
+        };
+        std::thread::spawn(move || {
+            let mut seen = 0;
+            loop {
+                let round = desk.stage.next_round(&mut seen);
+                match (desk.work(round), round) {
+                    (Ok(()), Round::Last(_)) => return,
+                    (Err(error), Round::Last(_)) => panic!("{}: {error}", desk.writer.name),
+                    (Err(ClientError::Lost(_)), Round::Busy(_)) => {}
+                    (end, Round::Busy(_)) => panic!("{}: {end:?}", desk.writer.name),
+                }
+            }
+        })
+    }
+}
+
+impl Desk {
+    /// Writes until the connection is lost, or, in the last round, until everything is acknowledged.
+    fn work(&mut self, round: Round) -> Result<(), ClientError> {
+        self.connect()?;
+        let quota = match round {
+            Round::Busy(_) => ROUND_MAX,
+            Round::Last(_) => 0,
+        };
+        let mut fresh = 0;
+        loop {
+            while self.under_way.len() < WINDOW {
+                if let Some(letter) = self.again.pop_front() {
+                    self.send(letter)?;
+                } else if fresh < quota {
+                    fresh += 1;
+                    let letter = self.next_letter();
+                    self.send(letter)?;
+                } else {
+                    break;
+                }
+            }
+            let done = self.under_way.is_empty() && self.ending.is_empty() && self.again.is_empty();
+            if done && matches!(round, Round::Last(_)) {
+                return Ok(());
+            }
+            self.take()?;
+        }
+    }
+
+    fn connect(&mut self) -> Result<(), ClientError> {
+        if !self.writer.persistent {
+            // The session went with the connection; the same mid makes the same message of it.
+            self.again
+                .extend(std::mem::take(&mut self.under_way).into_values());
+            self.ending.clear();
+            self.client = Some(Client::connect(self.writer.dial.clone())?);
+        } else if let Some(client) = &mut self.client {
+            let present = client.reconnect()?;
+            assert!(present, "{}: the session is gone", self.writer.name);
+        } else {
+            self.client = Some(Client::connect(self.writer.dial.clone().persistent())?);
+        }
+        if self.writer.places.iter().any(|place| place.is_conversation) {
+            self.client().subscribe(&[("im/ack/+", QoS::AtLeastOnce)])?;
+        }
+        Ok(())
+    }
+
+    fn client(&mut self) -> &mut Client {
+        self.client.as_mut().expect("connected before")
+    }
+
+    fn next_letter(&mut self) -> Letter {
+        self.written += 1;
+        Letter {
+            place: self.writer.places[self.written % self.writer.places.len()].clone(),
+            id: format!("{}-{}", self.writer.name, self.written),
+        }
+    }
+
+    fn send(&mut self, letter: Letter) -> Result<(), ClientError> {
+        let body = if letter.place.is_conversation {
+            json!({"mid": letter.id, "text": format!("text of {}", letter.id)}).to_string()
+        } else {
+            letter.id.clone()
+        };
+        let qos = self.writer.qos;
+        self.ledger.sent(&letter.place, &letter.id);
+        let sent = self.client().send(&letter.place.topic, body, qos);
+        // Left or not, it is under way in the client's half of the session.
+        let packet_id = self.client().last_packet_id();
+        let before = self.under_way.insert(packet_id, letter);
+        assert!(
+            before.is_none(),
+            "packet id {packet_id} is under way already"
+        );
+        sent.map(drop)
+    }
+
+    fn take(&mut self) -> Result<(), ClientError> {
+        let event = self.client().event(Instant::now() + PATIENCE)?;
+        let event =
+            event.unwrap_or_else(|| panic!("{}: nothing came in {PATIENCE:?}", self.writer.name));
+        match event {
+            Event::Acknowledged(ack) => {
+                assert!(ack.reason < 0x80, "{}: {ack:?}", self.writer.name);
+                // PUBREC comes again when the PUBREL that answered it was lost.
+                if let Some(letter) = self.under_way.remove(&ack.packet_id) {
+                    self.ledger.acknowledged(&letter.place, &letter.id);
+                    self.stage.acknowledge();
+                    if self.writer.qos == QoS::ExactlyOnce {
+                        self.ending.insert(ack.packet_id, letter);
+                    }
+                }
+            }
+            Event::Completed(packet_id) => drop(self.ending.remove(&packet_id)),
+            Event::Message => self.note_answers(),
+            Event::Subscribed(..) | Event::Pong | Event::Flow => {}
+        }
+        Ok(())
+    }
+
+    /// `im/ack/<mid>`: the message's place in its conversation.
+    fn note_answers(&mut self) {
+        for message in self.client().take_inbox() {
+            let id = message
+                .topic
+                .strip_prefix("im/ack/")
+                .expect("nothing else is subscribed to");
+            let answer = message.json();
+            assert_eq!(answer["ok"], true, "{}: {answer}", message.topic);
+            let conv = answer["conv"]
+                .as_str()
+                .expect("an answer names its conversation");
+            let seq = answer["seq"].as_u64().expect("an answer names its seq");
+            self.ledger
+                .told(&conversation(&self.writer.name, conv), id, seq);
+        }
+    }
+}
