@@ -199,14 +199,14 @@ impl Chat {
         self.directory
             .listed()
             .into_iter()
-            .map(|(id, account)| ListedAccount {
-                id,
-                name: account.name.clone(),
-                display: account.display.clone(),
-                role: account.role,
-                disabled: account.disabled,
-            })
+            .map(|(id, account)| listed(id, account))
             .collect()
+    }
+
+    /// An account, unless there is none or it is removed.
+    pub fn account(&self, id: AccountId) -> Option<ListedAccount> {
+        let account = &self.directory.find(id)?.record;
+        (!account.removed).then(|| listed(id, account))
     }
 
     /// Dedup records that are too old to be asked for, for the caller to trim at start.
@@ -265,5 +265,15 @@ impl Chat {
             let stale = self.stale_dedups(now);
             self.log.tell(Output::Trim(stale));
         }
+    }
+}
+
+fn listed(id: AccountId, account: &Account) -> ListedAccount {
+    ListedAccount {
+        id,
+        name: account.name.clone(),
+        display: account.display.clone(),
+        role: account.role,
+        disabled: account.disabled,
     }
 }
