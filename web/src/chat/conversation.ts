@@ -1,0 +1,290 @@
+// One conversation as this tab knows it: a gapless stretch of its newest entries, markers, typing. It applies what arrives
+// and says what is missing; it asks nobody.
+
+import {
+  comparePos,
+  peerOf,
+  type About,
+  type AccountName,
+  type Conv,
+  type Entry,
+  type Member,
+  type Message,
+  type Receipt,
+} from "../wire/contract";
+import { Changes } from "../changes";
+
+/** How far a member has come. */
+export interface Marker {
+  readonly read: number;
+  readonly received: number;
+}
+
+/** What an arriving entry did. */
+export type Applied =
+  | "new"
+  /** Known already. */
+  | "old"
+  /** Messages before it are missing: ask for what comes after `upTo`. */
+  | "gap";
+
+/** A page of history. */
+export interface Page {
+  readonly entries: readonly Entry[];
+  readonly more: boolean;
+}
+
+/** The stretch of entries that is loaded. */
+interface Stretch {
+  /** In the order of `pos`; between the first and the last no message is missing. */
+  entries: Entry[];
+  /** Every message up to this one, counted from the first entry, is there. */
+  upTo: number;
+  /** Nothing comes before the first entry. */
+  fromStart: boolean;
+}
+
+/** Typing lapses after this long, says the contract. */
+export const TYPING_MS = 6000;
+/** Entries kept ahead of a gap; beyond, the newest page is loaded anew. */
+const AHEAD_MAX = 500;
+
+export class Conversation {
+  readonly changes = new Changes();
+  /** Whether it belongs in the list: a direct chat exists only from its first message on. */
+  listed = false;
+  title: string;
+  kind: "direct" | "group";
+  members = 0;
+  /** Whether this account is in it. */
+  joined = true;
+  head: Message | null = null;
+  /** The newest message that is known to exist. */
+  last = 0;
+  /** How far this account has read. */
+  read = 0;
+  /** When it last moved in the list. */
+  movedAt = 0;
+  /** Who belongs to the group, once asked. */
+  memberList: readonly Member[] | null = null;
+  readonly markers = new Map<AccountName, Marker>();
+  #stretch: Stretch | null = null;
+  #ahead: Message[] = [];
+  readonly #typing = new Map<AccountName, ReturnType<typeof setTimeout>>();
+
+  constructor(
+    readonly id: Conv,
+    private readonly me: AccountName,
+  ) {
+    this.title = peerOf(id) ?? id;
+    this.kind = peerOf(id) === null ? "group" : "direct";
+  }
+
+  get entries(): readonly Entry[] {
+    return this.#stretch?.entries ?? [];
+  }
+
+  get loaded(): boolean {
+    return this.#stretch !== null;
+  }
+
+  get fromStart(): boolean {
+    return this.#stretch?.fromStart ?? false;
+  }
+
+  get upTo(): number {
+    return this.#stretch?.upTo ?? 0;
+  }
+
+  get unread(): number {
+    return this.joined ? Math.max(0, this.last - this.read) : 0;
+  }
+
+  get peer(): AccountName | null {
+    return peerOf(this.id);
+  }
+
+  get typing(): AccountName[] {
+    return [...this.#typing.keys()];
+  }
+
+  /** The `seq` before which older history is asked for. */
+  get oldestSeq(): number | null {
+    const oldest = this.entries.find((entry) => entry.entry === "message");
+    return oldest?.entry === "message" ? oldest.seq : null;
+  }
+
+  applyAbout(about: About): void {
+    this.listed = true;
+    this.joined = true;
+    this.title = about.title;
+    this.kind = about.kind;
+    this.members = about.members;
+    this.read = Math.max(this.read, about.read);
+    if (about.head) this.#noteHead(about.head);
+    this.last = Math.max(this.last, about.read + about.unread);
+    const { peer } = about;
+    if (peer) this.#mark(peer.name, peer);
+    this.changes.tell();
+  }
+
+  applyMembers(members: readonly Member[]): void {
+    this.memberList = members;
+    this.members = members.length;
+    for (const member of members) this.#mark(member.name, member);
+    this.changes.tell();
+  }
+
+  applyReceipt(receipt: Receipt): void {
+    const { from, seq, kind } = receipt;
+    if (from === this.me && kind === "read") this.read = Math.max(this.read, seq);
+    // What is read has been received.
+    this.#mark(from, { read: kind === "read" ? seq : 0, received: seq });
+    this.changes.tell();
+  }
+
+  /** An entry from the inbox or from `sync`. */
+  apply(entry: Entry): Applied {
+    const applied = entry.entry === "message" ? this.#applyMessage(entry) : this.#insert(entry);
+    this.changes.tell();
+    return applied;
+  }
+
+  /** The newest page, in answer to a question asked when `lastThen` was the newest message known. */
+  applyNewest(page: Page, lastThen: number): Applied {
+    const newest = newestSeq(page.entries);
+    this.#stretch = { entries: [...page.entries], upTo: newest || lastThen, fromStart: !page.more };
+    return this.#noted(page);
+  }
+
+  /** What comes before the loaded stretch. True when it brought messages. */
+  applyOlder(page: Page): boolean {
+    const stretch = this.#stretch;
+    if (!stretch) return false;
+    const first = stretch.entries[0];
+    const older = first ? page.entries.filter((entry) => comparePos(entry.pos, first.pos) < 0) : page.entries;
+    stretch.entries = [...older, ...stretch.entries];
+    stretch.fromStart = !page.more;
+    this.changes.tell();
+    return newestSeq(older) > 0;
+  }
+
+  /** What comes after `upTo`, to close a gap. */
+  applyNewer(page: Page): Applied {
+    for (const entry of page.entries) {
+      if (entry.entry === "message") this.#applyMessage(entry);
+      else this.#insert(entry);
+    }
+    return this.#noted(page);
+  }
+
+  /** Throws the stretch away: too much has happened meanwhile. */
+  unload(): void {
+    this.#stretch = null;
+    this.#ahead = [];
+    this.changes.tell();
+  }
+
+  /** Whether messages are known to exist behind the stretch. */
+  get lacksNewer(): boolean {
+    return this.#stretch !== null && this.#stretch.upTo < this.last;
+  }
+
+  markRead(seq: number): boolean {
+    if (seq <= this.read) return false;
+    this.read = seq;
+    this.changes.tell();
+    return true;
+  }
+
+  setTyping(account: AccountName): void {
+    if (account === this.me) return;
+    clearTimeout(this.#typing.get(account));
+    this.#typing.set(
+      account,
+      setTimeout(() => this.#stopTyping(account), TYPING_MS),
+    );
+    this.changes.tell();
+  }
+
+  #stopTyping(account: AccountName): void {
+    clearTimeout(this.#typing.get(account));
+    if (this.#typing.delete(account)) this.changes.tell();
+  }
+
+  #applyMessage(message: Message): Applied {
+    this.listed = true;
+    this.#noteHead(message);
+    this.#stopTyping(message.from);
+    if (message.from === this.me) this.read = Math.max(this.read, message.seq);
+    // Whoever writes has read what stands above, says the server too.
+    this.#mark(message.from, { read: message.seq, received: message.seq });
+    const stretch = this.#stretch;
+    if (!stretch) return "new";
+    if (message.seq <= stretch.upTo) return "old";
+    if (message.seq === stretch.upTo + 1) {
+      this.#insert(message);
+      stretch.upTo = message.seq;
+      return this.#drainAhead();
+    }
+    if (this.#ahead.length < AHEAD_MAX) this.#ahead.push(message);
+    return "gap";
+  }
+
+  #drainAhead(): Applied {
+    const stretch = this.#stretch;
+    if (!stretch || this.#ahead.length === 0) return "new";
+    this.#ahead.sort((a, b) => a.seq - b.seq);
+    for (const message of this.#ahead) {
+      if (message.seq !== stretch.upTo + 1) continue;
+      this.#insert(message);
+      stretch.upTo = message.seq;
+    }
+    this.#ahead = this.#ahead.filter((message) => message.seq > stretch.upTo);
+    return this.#ahead.length > 0 ? "gap" : "new";
+  }
+
+  /** Puts an entry where its `pos` belongs; nearly always that is the end. */
+  #insert(entry: Entry): Applied {
+    const stretch = this.#stretch;
+    if (!stretch) return "new";
+    const { entries } = stretch;
+    let index = entries.length;
+    while (index > 0 && comparePos(entries[index - 1]!.pos, entry.pos) > 0) index -= 1;
+    if (index > 0 && entries[index - 1]!.pos === entry.pos) return "old";
+    // An event from before the stretch belongs to a page that is not loaded.
+    if (index === 0 && entries.length > 0 && !stretch.fromStart) return "old";
+    stretch.entries = entries.toSpliced(index, 0, entry);
+    return "new";
+  }
+
+  #noted(page: Page): Applied {
+    for (const entry of page.entries) {
+      if (entry.entry === "message") this.#noteHead(entry);
+    }
+    const applied = this.#drainAhead();
+    this.changes.tell();
+    return applied;
+  }
+
+  #noteHead(message: Message): void {
+    if (message.seq > this.last) this.last = message.seq;
+    if (!this.head || message.seq > this.head.seq) {
+      this.head = message;
+      this.movedAt = Math.max(this.movedAt, message.at);
+    }
+  }
+
+  #mark(account: AccountName, marker: Marker): void {
+    const known = this.markers.get(account) ?? { read: 0, received: 0 };
+    this.markers.set(account, {
+      read: Math.max(known.read, marker.read),
+      received: Math.max(known.received, marker.received, marker.read),
+    });
+  }
+}
+
+function newestSeq(entries: readonly Entry[]): number {
+  return entries.reduce((newest, entry) => (entry.entry === "message" ? Math.max(newest, entry.seq) : newest), 0);
+}
+

@@ -1,0 +1,449 @@
+// The messenger in one tab: leads what arrives to conversations, presence and the outbox, and carries out what a person
+// does. The rules of each are in their own modules; this one only joins them and shows nothing.
+
+import {
+  aboutOf,
+  ackOf,
+  convOf,
+  eventOf,
+  fieldsOf,
+  membersOf,
+  messageOf,
+  objectOf,
+  posOf,
+  presenceOf,
+  type About,
+  type AccountName,
+  type Conv,
+  type Entry,
+  type Fields,
+  type Message,
+  type Mid,
+} from "../wire/contract";
+import { AskError, Asks } from "../wire/asks";
+import { Connection, type Device } from "../wire/connection";
+import type { Dial } from "../wire/link";
+import * as topic from "../wire/topic";
+import { CatchUp } from "./catch-up";
+import { Changes } from "../changes";
+import { Conversation } from "./conversation";
+import { Directory } from "./directory";
+import { History } from "./history";
+import { Outbox, wireOf, type Outgoing, type Shelf } from "./outgoing";
+import { Presences } from "./presences";
+import { ReadMarks } from "./read-marks";
+
+export interface MessengerParts {
+  readonly me: AccountName;
+  readonly token: string;
+  readonly dial: Dial;
+  readonly device: Device;
+  readonly shelf: Shelf;
+  /** Fetches the list of accounts. */
+  readonly people: () => Promise<Iterable<{ readonly name: string; readonly display: string }>>;
+}
+
+/** A group up to this size tells its authors who has read; in a larger one nobody asks. */
+export const RECEIPT_MEMBERS_MAX = 50;
+/** An unanswered message this old means that the connection is dead. */
+const ACK_TIMEOUT_MS = 20_000;
+/** How often "typing" is said at most; it lapses elsewhere after six seconds. */
+const TYPING_EVERY_MS = 3000;
+
+export class Messenger {
+  /** The list of conversations: its members and their order. */
+  readonly changes = new Changes();
+  readonly me: AccountName;
+  readonly presences = new Presences();
+  readonly directory = new Directory();
+  readonly connection: Connection;
+  readonly outbox: Outbox;
+  /** Whether the list of conversations has come. */
+  listed = false;
+  readonly #conversations = new Map<Conv, Conversation>();
+  readonly #asks: Asks;
+  readonly #history: History;
+  readonly #catchUp: CatchUp;
+  readonly #reads: ReadMarks;
+  readonly #hearers = new Set<(conversation: Conversation, message: Message) => void>();
+  readonly #typedAt = new Map<Conv, number>();
+  #watched: AccountName[] = [];
+  #active = true;
+
+  constructor(private readonly parts: MessengerParts) {
+    this.me = parts.me;
+    this.outbox = new Outbox(parts.me, parts.shelf);
+    this.connection = new Connection(parts.dial, { account: parts.me, token: parts.token }, parts.device, topic.INBOX, {
+      opened: () => this.#opened(),
+      arrived: (name, payload) => this.#arrived(name, payload),
+      lost: () => this.#lost(),
+    });
+    this.#asks = new Asks((...what) => this.connection.publish(...what));
+    const ask = (method: string, body?: object): Promise<Fields> => this.#asks.ask(method, body);
+    this.#history = new History(ask);
+    this.#catchUp = new CatchUp(ask, {
+      listed: (abouts) => this.#replaceList(abouts),
+      entry: (conv, entry) => this.#apply(conv, entry),
+    });
+    this.#reads = new ReadMarks((conv, seq) =>
+      this.connection.publish(topic.readTo(conv), JSON.stringify({ seq }), 1),
+    );
+    for (const { conv } of this.outbox.all()) this.conversation(conv);
+  }
+
+  start(): void {
+    this.connection.start();
+    void this.refreshPeople();
+  }
+
+  stop(): void {
+    this.connection.stop();
+    this.#asks.lost();
+  }
+
+  /** The conversation of this name; one that does not exist yet is empty and not in the list. */
+  conversation(conv: Conv): Conversation {
+    let conversation = this.#conversations.get(conv);
+    if (!conversation) {
+      conversation = new Conversation(conv, this.me);
+      conversation.changes.listen(() => this.changes.tell());
+      this.#conversations.set(conv, conversation);
+    }
+    return conversation;
+  }
+
+  /** What the list shows, newest first. */
+  list(): Conversation[] {
+    const moved = (one: Conversation): number => Math.max(one.movedAt, this.outbox.in(one.id).at(-1)?.at ?? 0);
+    return [...this.#conversations.values()]
+      .filter((one) => one.joined && (one.listed || this.outbox.in(one.id).length > 0))
+      .sort((a, b) => moved(b) - moved(a) || (a.id < b.id ? -1 : 1));
+  }
+
+  get unread(): number {
+    return [...this.#conversations.values()].reduce((sum, one) => sum + one.unread, 0);
+  }
+
+  /** Calls `hearer` with every message of somebody else that comes in while connected. */
+  hear(hearer: (conversation: Conversation, message: Message) => void): () => void {
+    this.#hearers.add(hearer);
+    return () => {
+      this.#hearers.delete(hearer);
+    };
+  }
+
+  /** Loads what is needed to show a conversation. Rejects with an `AskError`. */
+  async open(conversation: Conversation): Promise<void> {
+    try {
+      await this.#history.newest(conversation);
+    } catch (error) {
+      // A direct chat begins with its first message; until then it is simply empty.
+      const begun = !(error instanceof AskError && error.code === "no_such_conversation" && conversation.peer);
+      if (begun) throw error;
+      conversation.applyNewest({ entries: [], more: false }, 0);
+    }
+    const counted = conversation.kind === "group" && conversation.members <= RECEIPT_MEMBERS_MAX;
+    if (counted && !conversation.memberList) await this.loadMembers(conversation);
+  }
+
+  older(conversation: Conversation): Promise<void> {
+    return this.#history.older(conversation);
+  }
+
+  async loadMembers(conversation: Conversation): Promise<void> {
+    const answer = await this.#asks.ask("members", { conv: conversation.id });
+    const members = membersOf(answer["members"]);
+    this.directory.learn(members);
+    conversation.applyMembers(members);
+  }
+
+  send(conversation: Conversation, text: string): Outgoing {
+    const outgoing = this.outbox.add(conversation.id, text);
+    this.#typedAt.delete(conversation.id);
+    this.#publish(outgoing);
+    conversation.changes.tell();
+    return outgoing;
+  }
+
+  /** Sends a refused message again, under the same `mid`. */
+  retry(mid: Mid): void {
+    const outgoing = this.outbox.become(mid, { is: "sending" });
+    if (outgoing) this.#publish(outgoing);
+    this.#toldOf(outgoing);
+  }
+
+  discard(mid: Mid): void {
+    this.#toldOf(this.outbox.remove(mid));
+  }
+
+  /** A person has seen everything up to `seq`. */
+  read(conversation: Conversation, seq: number): void {
+    if (conversation.markRead(seq)) this.#reads.note(conversation.id, seq);
+  }
+
+  typing(conversation: Conversation): void {
+    const now = Date.now();
+    if (now - (this.#typedAt.get(conversation.id) ?? -Infinity) < TYPING_EVERY_MS) return;
+    if (this.connection.publish(topic.typingTo(conversation.id), "", 0)) this.#typedAt.set(conversation.id, now);
+  }
+
+  /** This tab is in the foreground or not. Coming back also finds out whether the connection is still alive. */
+  setActive(active: boolean): void {
+    if (active) this.connection.probe(topic.ACTIVE, "1");
+    else if (this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
+    this.#active = active;
+  }
+
+  /** Names the accounts whose presence a wildcard does not cover: the fellow members of a group that is open. */
+  watch(accounts: readonly AccountName[]): void {
+    const gone = this.#watched.filter((account) => !accounts.includes(account));
+    const come = accounts.filter((account) => !this.#watched.includes(account));
+    if (gone.length > 0) this.connection.unsubscribe(gone.map(topic.presence));
+    if (come.length > 0) this.connection.subscribe(come.map(topic.presence));
+    this.#watched = [...accounts];
+  }
+
+  async createGroup(slug: string, title: string, members: readonly AccountName[]): Promise<Conv> {
+    const answer = await this.#asks.ask("group.create", { slug, title, members });
+    const conv = typeof answer["conv"] === "string" ? convOf(answer["conv"]) : convOf(slug);
+    const conversation = this.conversation(conv);
+    conversation.title = title;
+    conversation.listed = true;
+    conversation.joined = true;
+    conversation.movedAt = Date.now();
+    this.changes.tell();
+    return conv;
+  }
+
+  async invite(conversation: Conversation, accounts: readonly AccountName[]): Promise<void> {
+    await this.#asks.ask("group.invite", { conv: conversation.id, accounts });
+    await this.loadMembers(conversation);
+  }
+
+  async join(conversation: Conversation): Promise<void> {
+    await this.#asks.ask("group.join", { conv: conversation.id });
+    conversation.joined = true;
+    conversation.listed = true;
+    conversation.unload();
+  }
+
+  async leave(conversation: Conversation): Promise<void> {
+    await this.#asks.ask("group.leave", { conv: conversation.id });
+    this.#left(conversation);
+  }
+
+  async setDisplay(display: string): Promise<void> {
+    await this.#asks.ask("profile.set", { display });
+    this.directory.learn([{ name: this.me, display }]);
+  }
+
+  async refreshPeople(): Promise<void> {
+    try {
+      this.directory.learn(await this.parts.people());
+    } catch {
+      // Names are shown instead of display names; the next occasion comes.
+    }
+  }
+
+  #opened(): void {
+    for (const outgoing of this.outbox.unacknowledged()) this.#publish(outgoing);
+    if (!this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
+    if (this.#watched.length > 0) this.connection.subscribe(this.#watched.map(topic.presence));
+    this.#reads.flush();
+    this.#caughtUp(this.#catchUp.run());
+  }
+
+  #caughtUp(run: Promise<void>): void {
+    run
+      .then(() => this.#closeGaps())
+      .catch((error: unknown) => {
+        // A refusal leaves the tab with holes that only a new start can close.
+        if (!(error instanceof AskError && error.code === "offline")) this.connection.lose();
+      });
+  }
+
+  #closeGaps(): void {
+    for (const conversation of this.#conversations.values()) {
+      if (conversation.loaded && conversation.lacksNewer) this.#fill(conversation);
+    }
+  }
+
+  #lost(): void {
+    this.#catchUp.lost();
+    this.#asks.lost();
+    this.presences.clear();
+  }
+
+  #arrived(name: string, payload: Uint8Array): void {
+    const arrival = topic.arrivalOf(name);
+    if (!arrival) return;
+    if (arrival.table === "answer") return this.#asks.answered(arrival.id, payload);
+    const fields = fieldsOf(payload);
+    if (!fields) return;
+    switch (arrival.table) {
+      case "message":
+        return this.#message(arrival.conv, fields);
+      case "event":
+        return this.#event(arrival.conv, fields);
+      case "typing":
+        if (typeof fields["from"] === "string") this.conversation(arrival.conv).setTyping(fields["from"] as AccountName);
+        return;
+      case "about": {
+        const about = aboutOf(fields);
+        if (about) this.#about(about);
+        return;
+      }
+      case "presence":
+        return this.presences.apply(arrival.account, presenceOf(fields));
+      case "ack":
+        return this.#acknowledged(arrival.mid, fields);
+      case "me":
+        return this.#aboutMe(fields);
+    }
+  }
+
+  #message(conv: Conv, fields: Fields): void {
+    const message = messageOf(fields);
+    if (!message) return;
+    this.#catchUp.arrived(message.pos);
+    const conversation = this.conversation(conv);
+    const known = message.seq <= conversation.last;
+    this.#apply(conv, message);
+    if (message.from === this.me || known) return;
+    for (const hearer of [...this.#hearers]) hearer(conversation, message);
+  }
+
+  #event(conv: Conv, fields: Fields): void {
+    this.#catchUp.arrived(posOf(fields["pos"]));
+    const event = eventOf(fields);
+    if (event?.entry === "receipt") this.conversation(conv).applyReceipt(event);
+    else if (event) {
+      const conversation = this.conversation(conv);
+      this.#apply(conv, event);
+      // The list of members is out of date with every coming and going.
+      if (conversation.memberList) void this.loadMembers(conversation).catch(() => undefined);
+    }
+  }
+
+  /** An entry, live or caught up. */
+  #apply(conv: Conv, entry: Entry): void {
+    const conversation = this.conversation(conv);
+    if (entry.entry === "message" && entry.from === this.me && entry.mid) this.outbox.remove(entry.mid);
+    if (conversation.apply(entry) === "gap") this.#fill(conversation);
+    this.outbox.settle(conv, conversation.upTo);
+  }
+
+  #fill(conversation: Conversation): void {
+    // Lost again: the next catch-up finds the gap once more.
+    this.#history.newer(conversation).catch(() => undefined);
+  }
+
+  #about(about: About): void {
+    if (about.peer) this.directory.learn([about.peer]);
+    const conversation = this.conversation(about.conv);
+    if (!conversation.listed && !about.head) conversation.movedAt = Date.now();
+    conversation.applyAbout(about);
+  }
+
+  #replaceList(abouts: readonly About[]): void {
+    const named = new Set(abouts.map(({ conv }) => conv));
+    for (const conversation of this.#conversations.values()) {
+      if (!named.has(conversation.id)) conversation.listed = false;
+      // What happened in between was not told; the stretch would have holes.
+      if (this.listed && conversation.loaded) conversation.unload();
+    }
+    this.listed = true;
+    for (const about of abouts) {
+      if (about.peer) this.directory.learn([about.peer]);
+      this.conversation(about.conv).applyAbout(about);
+    }
+    this.changes.tell();
+  }
+
+  #aboutMe(fields: Fields): void {
+    const conv = fields["conv"];
+    switch (fields["kind"]) {
+      case "conversation": {
+        if (typeof conv !== "string") return;
+        const conversation = this.conversation(convOf(conv));
+        // Somebody has put this account (back) into it; what was loaded before has a hole.
+        if (!conversation.joined) conversation.unload();
+        conversation.joined = true;
+        conversation.listed = true;
+        conversation.movedAt = Math.max(conversation.movedAt, Date.now());
+        const { peer } = conversation;
+        if (peer && !this.directory.knows(peer)) void this.refreshPeople();
+        return conversation.changes.tell();
+      }
+      case "left":
+        if (typeof conv === "string") this.#left(this.conversation(convOf(conv)));
+        return;
+      case "profile": {
+        const profile = objectOf(fields["profile"]) ?? fields;
+        const { name, display } = profile;
+        if (typeof name === "string" && typeof display === "string") this.directory.learn([{ name, display }]);
+        else void this.refreshPeople();
+        return;
+      }
+      case "resync":
+        return this.#caughtUp(this.#catchUp.restart());
+    }
+  }
+
+  #left(conversation: Conversation): void {
+    conversation.joined = false;
+    conversation.listed = false;
+    conversation.memberList = null;
+    conversation.unload();
+  }
+
+  #publish(outgoing: Outgoing): void {
+    const { mid } = outgoing;
+    const sent = this.connection.publish(topic.sendTo(outgoing.conv), wireOf(outgoing), 1, {
+      settled: (refused) => {
+        if (refused) this.#failed(mid, errorOf(refused.code), "");
+      },
+    });
+    if (!sent) return;
+    setTimeout(() => {
+      if (this.outbox.get(mid)?.state.is === "sending") this.connection.lose();
+    }, ACK_TIMEOUT_MS);
+  }
+
+  #acknowledged(mid: Mid, fields: Fields): void {
+    const ack = ackOf(fields);
+    if (!ack.ok) return this.#failed(mid, ack.error, ack.detail);
+    const outgoing = this.outbox.get(mid);
+    if (!outgoing || ack.seq === null) return;
+    this.outbox.become(mid, { is: "stored", seq: ack.seq });
+    this.outbox.settle(outgoing.conv, this.conversation(outgoing.conv).upTo);
+    this.#toldOf(outgoing);
+  }
+
+  /** `im/ack` has the better words; the reason code alone comes over nothing that is known already. */
+  #failed(mid: Mid, error: string, detail: string): void {
+    const state = this.outbox.get(mid)?.state;
+    if (!state || state.is === "stored" || (state.is === "failed" && !detail)) return;
+    this.#toldOf(this.outbox.become(mid, { is: "failed", error, detail }));
+  }
+
+  #toldOf(outgoing: Outgoing | null): void {
+    if (outgoing) this.conversation(outgoing.conv).changes.tell();
+  }
+}
+
+/** The contract's reason codes, in the words of `im/ack`. */
+function errorOf(code: number): string {
+  switch (code) {
+    case 0x87:
+      return "not_allowed";
+    case 0x95:
+      return "too_large";
+    case 0x97:
+      return "quota";
+    case 0x99:
+      return "payload_format";
+    default:
+      return "refused";
+  }
+}

@@ -1,0 +1,256 @@
+// The topic contract as this client sees it: ids, topics, and what is read out of payloads. It trusts nothing it reads:
+// what does not have the right shape is null, never an exception. It holds no state.
+
+/** An account's name, as in `from`. */
+export type AccountName = string & { readonly brand: "AccountName" };
+/** A conversation as this account addresses it: `@bob` or a group's slug. */
+export type Conv = string & { readonly brand: "Conv" };
+/** The client's own id of a message. */
+export type Mid = string & { readonly brand: "Mid" };
+/** The server's cursor: lower-case hexadecimal that grows with every commit. */
+export type Pos = string & { readonly brand: "Pos" };
+
+export const accountName = (text: string): AccountName => text as AccountName;
+export const convOf = (text: string): Conv => text as Conv;
+export const directWith = (account: AccountName): Conv => `@${account}` as Conv;
+
+/** The account on the other side of a direct chat, or null for a group. */
+export function peerOf(conv: Conv): AccountName | null {
+  return conv.startsWith("@") ? accountName(conv.slice(1)) : null;
+}
+
+/** What names of accounts and slugs of groups look like. */
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+export const isName = (text: string): boolean => NAME.test(text);
+
+export function isConv(text: string): text is Conv {
+  return isName(text.startsWith("@") ? text.slice(1) : text);
+}
+
+/** Orders cursors: below zero when `a` is the older one. */
+export function comparePos(a: Pos, b: Pos): number {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+/** The newer of two cursors. */
+export function newerPos(a: Pos | null, b: Pos | null): Pos | null {
+  if (a === null || b === null) return a ?? b;
+  return comparePos(a, b) < 0 ? b : a;
+}
+
+export interface Message {
+  readonly entry: "message";
+  readonly seq: number;
+  readonly pos: Pos;
+  readonly from: AccountName;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly mid: Mid | null;
+  readonly text: string;
+}
+
+/** Somebody came into a group or left it. */
+export interface Membership {
+  readonly entry: "member";
+  readonly pos: Pos;
+  readonly action: "join" | "leave";
+  readonly account: AccountName;
+  /** Who did it; the account itself when it came or left on its own. */
+  readonly from: AccountName;
+  readonly at: number;
+}
+
+/** What stands in a conversation, in the order of `pos`. */
+export type Entry = Message | Membership;
+
+export interface Receipt {
+  readonly entry: "receipt";
+  readonly kind: "read" | "received";
+  readonly from: AccountName;
+  readonly seq: number;
+  readonly pos: Pos | null;
+}
+
+export interface Peer {
+  readonly name: AccountName;
+  readonly display: string;
+  readonly read: number;
+  readonly received: number;
+}
+
+/** One conversation in `ask conversations` and `im/about`. */
+export interface About {
+  readonly conv: Conv;
+  readonly kind: "direct" | "group";
+  readonly title: string;
+  readonly head: Message | null;
+  readonly read: number;
+  readonly unread: number;
+  readonly members: number;
+  readonly peer: Peer | null;
+}
+
+export interface Member {
+  readonly name: AccountName;
+  readonly display: string;
+  readonly role: string;
+  readonly read: number;
+  readonly received: number;
+}
+
+export interface Ack {
+  readonly ok: boolean;
+  readonly seq: number | null;
+  readonly error: string;
+  readonly detail: string;
+}
+
+export type PresenceState = "online" | "away" | "busy" | "offline";
+
+export interface Presence {
+  readonly state: PresenceState;
+  readonly text: string;
+  readonly since: number | null;
+}
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+const decoder = new TextDecoder();
+
+/** A payload's JSON object, or null. */
+export function fieldsOf(payload: Uint8Array): Fields | null {
+  try {
+    return objectOf(JSON.parse(decoder.decode(payload)));
+  } catch {
+    return null;
+  }
+}
+
+export function objectOf(value: unknown): Fields | null {
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Fields) : null;
+}
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+const countOf = (value: unknown): number => (Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : 0);
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+const present = <T>(value: T | null): value is T => value !== null;
+
+export const posOf = (value: unknown): Pos | null =>
+  typeof value === "string" && /^[0-9a-f]{1,32}$/.test(value) ? (value as Pos) : null;
+
+/** A message or a change of membership; null for kinds of event that are not shown. */
+export function entryOf(value: unknown): Entry | null {
+  const fields = objectOf(value);
+  return fields && ("kind" in fields ? membershipOf(fields) : messageOf(fields));
+}
+
+export function messageOf(value: unknown): Message | null {
+  const fields = objectOf(value);
+  const pos = posOf(fields?.["pos"]);
+  const seq = countOf(fields?.["seq"]);
+  if (!fields || !pos || !seq || !textOf(fields["from"])) return null;
+  return {
+    entry: "message",
+    seq,
+    pos,
+    from: accountName(textOf(fields["from"])),
+    at: countOf(fields["at"]),
+    mid: (textOf(fields["mid"]) || null) as Mid | null,
+    text: textOf(fields["text"]),
+  };
+}
+
+function membershipOf(fields: Fields): Membership | null {
+  const pos = posOf(fields["pos"]);
+  const { kind, action } = fields;
+  if (!pos || kind !== "member" || (action !== "join" && action !== "leave")) return null;
+  const account = accountName(textOf(fields["account"]));
+  return {
+    entry: "member",
+    pos,
+    action,
+    account,
+    from: accountName(textOf(fields["from"]) || account),
+    at: countOf(fields["at"]),
+  };
+}
+
+/** What comes on `im/in/<conv>/event`. */
+export function eventOf(fields: Fields): Membership | Receipt | null {
+  const kind = fields["kind"];
+  if (kind !== "read" && kind !== "received") return membershipOf(fields);
+  const seq = countOf(fields["seq"]);
+  const from = accountName(textOf(fields["from"]));
+  return seq && from ? { entry: "receipt", kind, from, seq, pos: posOf(fields["pos"]) } : null;
+}
+
+export function aboutOf(value: unknown): About | null {
+  const fields = objectOf(value);
+  const conv = textOf(fields?.["conv"]);
+  if (!fields || !isConv(conv)) return null;
+  const peer = objectOf(fields["peer"]);
+  return {
+    conv,
+    kind: fields["kind"] === "group" ? "group" : "direct",
+    title: textOf(fields["title"]) || conv,
+    head: messageOf(fields["head"]),
+    read: countOf(fields["read"]),
+    unread: countOf(fields["unread"]),
+    members: countOf(fields["members"]),
+    peer: peer && {
+      name: accountName(textOf(peer["name"])),
+      display: textOf(peer["display"]) || textOf(peer["name"]),
+      read: countOf(peer["read"]),
+      received: countOf(peer["received"]),
+    },
+  };
+}
+
+export const aboutsOf = (value: unknown): About[] => listOf(value).map(aboutOf).filter(present);
+
+export const entriesOf = (value: unknown): Entry[] => listOf(value).map(entryOf).filter(present);
+
+/** Entries of `sync`, each with the conversation it stands in. */
+export function syncedOf(value: unknown): { conv: Conv; entry: Entry }[] {
+  return listOf(value).flatMap((one) => {
+    const conv = textOf(objectOf(one)?.["conv"]);
+    const entry = entryOf(one);
+    return entry && isConv(conv) ? [{ conv, entry }] : [];
+  });
+}
+
+export function membersOf(value: unknown): Member[] {
+  return listOf(value).flatMap((one) => {
+    const fields = objectOf(one);
+    const name = textOf(fields?.["name"]);
+    if (!fields || !name) return [];
+    return [
+      {
+        name: accountName(name),
+        display: textOf(fields["display"]) || name,
+        role: textOf(fields["role"]) || "member",
+        read: countOf(fields["read"]),
+        received: countOf(fields["received"]),
+      },
+    ];
+  });
+}
+
+export function ackOf(fields: Fields): Ack {
+  return {
+    ok: fields["ok"] === true,
+    seq: countOf(fields["seq"]) || null,
+    error: textOf(fields["error"]),
+    detail: textOf(fields["detail"]),
+  };
+}
+
+export function presenceOf(fields: Fields): Presence {
+  const state = fields["state"];
+  return {
+    state: state === "online" || state === "away" || state === "busy" ? state : "offline",
+    text: textOf(fields["text"]),
+    since: countOf(fields["since"]) || null,
+  };
+}
