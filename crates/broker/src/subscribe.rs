@@ -156,7 +156,7 @@ impl Shard {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),
         };
-        self.check_filter(slot, plain)?;
+        self.check_filter(slot, filter, plain)?;
         if is_chat(plain) {
             return self.grant_chat(slot, plain, share, options, identifier);
         }
@@ -177,7 +177,7 @@ impl Shard {
         Ok(outcome.replaced.is_some())
     }
 
-    fn check_filter(&self, slot: u32, plain: &str) -> Result<(), ReasonCode> {
+    fn check_filter(&self, slot: u32, filter: &str, plain: &str) -> Result<(), ReasonCode> {
         let limits = &self.settings.limits;
         if plain.len() > limits.topic_bytes_max
             || plain.split('/').count() > limits.topic_levels_max
@@ -186,7 +186,8 @@ impl Shard {
         }
         let session = &self.sessions[slot as usize];
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
-        if session.subscriptions.len() + chats >= limits.subscriptions_max {
+        let full = session.subscriptions.len() + chats >= limits.subscriptions_max;
+        if full && !self.holds(slot, filter) {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         if is_chat(plain) || session.admin || self.settings.allow_anonymous {
@@ -202,6 +203,25 @@ impl Shard {
         } else {
             Err(ReasonCode::NOT_AUTHORIZED)
         }
+    }
+
+    /// Whether the session has a subscription to exactly this filter.
+    fn holds(&self, slot: u32, filter: &str) -> bool {
+        let (share, plain) = match topic::shared(filter) {
+            Some((share, plain)) => (Some(share), plain),
+            None => (None, filter),
+        };
+        if !is_chat(plain) {
+            let id = self.index.id(filter);
+            return id.is_some_and(|id| self.index.subscriber(id, slot).is_some());
+        }
+        self.sessions[slot as usize]
+            .chat
+            .as_ref()
+            .is_some_and(|chat| {
+                let mut filters = chat.filters.iter();
+                filters.any(|known| &*known.filter == plain && known.share.as_deref() == share)
+            })
     }
 
     fn grant_chat(

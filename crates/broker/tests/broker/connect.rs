@@ -49,7 +49,11 @@ fn a_sound_connect_gets_one_connack_before_anything_else() {
 fn a_first_packet_that_is_no_connect_closes_without_a_word() {
     for version in ALL {
         let mut world = World::new();
-        for first in [ping(), message(version, "t", "x", 0, 0, false), goodbye(version)] {
+        for first in [
+            ping(),
+            message(version, "t", "x", 0, 0, false),
+            goodbye(version),
+        ] {
             let client = world.open(version);
             world.send(client, &first);
             assert_eq!(world.take_bytes(client), []);
@@ -128,11 +132,26 @@ fn will_flags_have_to_fit_each_other_and_the_payload() {
         let plain = hello(version, "c");
         let with_will = plain.clone().will("w", "gone", 1, false);
         let cases = [
-            (plain.bytes_with_flags(CLEAN | 0b0000_1000), "QoS without a will"),
-            (plain.bytes_with_flags(CLEAN | 0b0010_0000), "retain without a will"),
-            (plain.bytes_with_flags(CLEAN | 0b0000_0100), "a will that is not there"),
-            (with_will.bytes_with_flags(CLEAN | 0b0001_1100), "will QoS 3"),
-            (with_will.bytes_with_flags(CLEAN), "fields of a will without its flag"),
+            (
+                plain.bytes_with_flags(CLEAN | 0b0000_1000),
+                "QoS without a will",
+            ),
+            (
+                plain.bytes_with_flags(CLEAN | 0b0010_0000),
+                "retain without a will",
+            ),
+            (
+                plain.bytes_with_flags(CLEAN | 0b0000_0100),
+                "a will that is not there",
+            ),
+            (
+                with_will.bytes_with_flags(CLEAN | 0b0001_1100),
+                "will QoS 3",
+            ),
+            (
+                with_will.bytes_with_flags(CLEAN),
+                "fields of a will without its flag",
+            ),
         ];
         for (packet, what) in cases {
             let mut world = World::new();
@@ -159,8 +178,14 @@ fn credentials_have_to_be_there_exactly_when_their_flags_say_so() {
         let plain = hello(version, "c");
         let cases = [
             (login.bytes_with_flags(CLEAN), "fields without flags"),
-            (login.bytes_with_flags(CLEAN | USERNAME), "password without its flag"),
-            (plain.bytes_with_flags(CLEAN | USERNAME), "user name flag without the field"),
+            (
+                login.bytes_with_flags(CLEAN | USERNAME),
+                "password without its flag",
+            ),
+            (
+                plain.bytes_with_flags(CLEAN | USERNAME),
+                "user name flag without the field",
+            ),
             (
                 plain.bytes_with_flags(CLEAN | USERNAME | PASSWORD),
                 "flags without fields",

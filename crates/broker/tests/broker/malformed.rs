@@ -137,10 +137,7 @@ fn topics_are_compared_as_they_come() {
         for name in ["\u{FEFF}a", "a", "\u{E9}", "e\u{301}", "A", "A "] {
             world.publish(client, name, "x", 0);
         }
-        assert_eq!(
-            world.texts(client),
-            ["\u{FEFF}a x", "e\u{301} x", "A x"]
-        );
+        assert_eq!(world.texts(client), ["\u{FEFF}a x", "e\u{301} x", "A x"]);
     }
 }
 
@@ -185,7 +182,13 @@ fn wildcards_in_filters_stand_alone() {
             let filters = [(filter, options(0))];
             check_closes(version, &subscribe(version, 1, &filters), 0x8F);
         }
-        for filter in ["$share//a", "$share/g+/a", "$share/#/a", "$share/g/", "$share/g"] {
+        for filter in [
+            "$share//a",
+            "$share/g+/a",
+            "$share/#/a",
+            "$share/g/",
+            "$share/g",
+        ] {
             let filters = [(filter, options(0))];
             check_closes(version, &subscribe(version, 1, &filters), 0x8F);
         }
@@ -249,7 +252,11 @@ fn properties_that_are_wrong_close() {
     check_closes(V5, &publish(&[0x7F, 0]), MALFORMED);
     check_closes(V5, &publish(&[0x02, 0]), MALFORMED);
     // An alias that was never set.
-    check_closes(V5, &raw(0x30, &[&text(""), &properties(&[&[0x23, 0, 1]])]), PROTOCOL);
+    check_closes(
+        V5,
+        &raw(0x30, &[&text(""), &properties(&[&[0x23, 0, 1]])]),
+        PROTOCOL,
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Packets as a client writes them, including those that no sound client would.
 
-use mqtt_codec::{QoS, Subscribe, SubscriptionOptions, Unsubscribe, Version, ack, disconnect, publish};
+use mqtt_codec::{
+    QoS, Subscribe, SubscriptionOptions, Unsubscribe, Version, ack, disconnect, publish,
+};
 
 /// A length-prefixed string or binary field.
 pub(crate) fn text(bytes: impl AsRef<[u8]>) -> Vec<u8> {
@@ -148,9 +150,10 @@ impl Hello {
     }
 
     pub(crate) fn flags(&self) -> u8 {
-        let will = self.will.as_ref().map_or(0, |will| {
-            4 | (will.qos << 3) | (u8::from(will.retain) << 5)
-        });
+        let will = self
+            .will
+            .as_ref()
+            .map_or(0, |will| 4 | (will.qos << 3) | (u8::from(will.retain) << 5));
         will | (u8::from(self.clean) << 1)
             | (u8::from(self.username.is_some()) << 7)
             | (u8::from(self.password.is_some()) << 6)

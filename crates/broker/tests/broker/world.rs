@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use broker::{
-    AuthenticationRequest, ConnectionId, Identity, Input, Limits, Message as Carried, Output, Place,
-    RecoveredSession, Service, Settings, Shard, Ticket,
+    AuthenticationRequest, ConnectionId, Identity, Input, Limits, Message as Carried, Output,
+    Place, RecoveredSession, Service, Settings, Shard, Ticket,
 };
 use bytes::Bytes;
 use mqtt_codec::{ReasonCode, SubscriptionOptions, Version};
@@ -174,6 +174,12 @@ impl World {
             .iter()
             .map(|packet| read(version, packet))
             .collect()
+    }
+
+    /// Puts back bytes that were taken too early.
+    pub(crate) fn put_back(&mut self, client: Client, bytes: &[u8]) {
+        let received = &mut self.peers[client.0].received;
+        received.splice(..0, bytes.iter().copied());
     }
 
     /// The raw bytes that came since the last look.
