@@ -366,8 +366,6 @@ export class Messenger {
       case "conversation": {
         if (typeof conv !== "string") return;
         const conversation = this.conversation(convOf(conv));
-        // Somebody has put this account (back) into it; what was loaded before has a hole.
-        if (!conversation.joined) conversation.unload();
         conversation.joined = true;
         conversation.listed = true;
         conversation.movedAt = Math.max(conversation.movedAt, Date.now());

@@ -1,0 +1,282 @@
+// A server in memory that keeps the topic contract as far as this client uses it, for tests of the client's own logic. The
+// browser tests run against the real one.
+
+import type { Caller, Closed, Dial, Hearer, Link, PublishOptions } from "../src/wire/link";
+
+type Json = Record<string, unknown>;
+
+interface Room {
+  id: string;
+  title: string | null;
+  members: Map<string, { role: string; read: number; received: number }>;
+  entries: Json[];
+  seq: number;
+}
+
+interface Session {
+  caller: Caller;
+  hearer: Hearer;
+  dead: boolean;
+}
+
+const encoder = new TextEncoder();
+
+export class FakeServer {
+  readonly accounts = new Map<string, { display: string; token: string }>();
+  readonly rooms = new Map<string, Room>();
+  /** Topic and payload of every publish, by account. */
+  readonly heard: { account: string; topic: string; payload: string }[] = [];
+  /** Refuses every message with this code while it is set. */
+  refusing: { error: string; detail: string } | null = null;
+  /** Takes publishes without answering, as a dead connection does. */
+  deaf = false;
+  /** Loses the acknowledgement and echo of what it stores. */
+  silent = false;
+  /** Called instead of a connection. */
+  unreachable: (() => void) | null = null;
+  /** `sync` beyond this many entries answers `reset`. */
+  syncMax = 10_000;
+  readonly #sessions = new Set<Session>();
+  readonly #mids = new Map<string, Json>();
+  #pos = 0x9e0;
+
+  account(name: string, display = name): void {
+    this.accounts.set(name, { display, token: `mpt_${name}` });
+  }
+
+  group(slug: string, title: string, members: string[]): void {
+    const room: Room = { id: slug, title, members: new Map(), entries: [], seq: 0 };
+    this.rooms.set(slug, room);
+    members.forEach((name, index) => this.#join(room, name, members[0]!, index === 0 ? "owner" : "member"));
+  }
+
+  /** Connects at once, in a later turn as a network would. */
+  readonly dial: Dial = (caller, _filters, hearer) => {
+    const session: Session = { caller, hearer, dead: false };
+    queueMicrotask(() => {
+      if (session.dead) return;
+      if (this.unreachable) {
+        this.unreachable();
+        return this.#close(session, { why: "lost" });
+      }
+      if (this.accounts.get(caller.account)?.token !== caller.token) return this.#close(session, { why: "refused", code: 0x86 });
+      for (const other of [...this.#sessions]) {
+        if (other.caller.account === caller.account && other.caller.device === caller.device) this.#close(other, { why: "taken" });
+      }
+      this.#sessions.add(session);
+      hearer.opened();
+      for (const room of this.rooms.values()) this.#about(room, caller.account);
+    });
+    return this.#link(session);
+  };
+
+  /** Drops every connection of an account. */
+  cut(account: string): void {
+    for (const session of [...this.#sessions]) {
+      if (session.caller.account === account) this.#close(session, { why: "lost" });
+    }
+  }
+
+  /** Somebody writes, from any client. Returns the `seq`. */
+  say(from: string, to: string, text: string, mid?: string): number {
+    const room = this.#room(from, to)!;
+    return this.#store(room, from, text, mid)["seq"] as number;
+  }
+
+  receipt(to: string, kind: "read" | "received", from: string, seq: number): void {
+    const room = this.#room(from, to)!;
+    const marker = room.members.get(from)!;
+    marker[kind] = seq;
+    for (const name of room.members.keys()) {
+      if (name !== from) this.#tell(name, `im/in/${this.#name(room, name)}/event`, { pos: this.#now(), kind, from, seq });
+    }
+  }
+
+  tell(account: string, topic: string, payload: Json): void {
+    this.#tell(account, topic, payload);
+  }
+
+  #link(session: Session): Link {
+    const { account, device } = session.caller;
+    return {
+      publish: (topic, payload, _qos, options) => {
+        if (session.dead || this.deaf) return;
+        this.heard.push({ account, topic, payload });
+        this.#published(account, device, topic, payload, options ?? {});
+      },
+      subscribe: () => undefined,
+      unsubscribe: () => undefined,
+      close: () => {
+        session.dead = true;
+        this.#sessions.delete(session);
+      },
+    };
+  }
+
+  #published(account: string, device: string, topic: string, payload: string, { responseTopic, settled }: PublishOptions): void {
+    const [, table, name = "", below] = topic.split("/");
+    if (table === "ask") {
+      const answer = this.#answer(account, name, JSON.parse(payload) as Json);
+      queueMicrotask(() => this.#tell(account, responseTopic!, answer, device));
+    } else if (table === "to" && below === undefined) this.#message(account, name, JSON.parse(payload) as Json);
+    else if (below === "read") this.#room(account, name)!.members.get(account)!.read = (JSON.parse(payload) as { seq: number }).seq;
+    else if (below === "typing") {
+      const room = this.#room(account, name)!;
+      for (const other of room.members.keys()) {
+        if (other !== account) this.#tell(other, `im/in/${this.#name(room, other)}/typing`, { from: account });
+      }
+    }
+    settled?.(null);
+  }
+
+  #message(account: string, conv: string, { mid, text }: Json): void {
+    const known = this.#mids.get(`${account} ${String(mid)}`);
+    const room = this.#room(account, conv);
+    if (this.refusing) return this.#tell(account, `im/ack/${String(mid)}`, { ok: false, ...this.refusing });
+    if (!room) return this.#tell(account, `im/ack/${String(mid)}`, { ok: false, error: "no_such_account", detail: "" });
+    const { seq, pos } = known ?? this.#store(room, account, String(text), String(mid));
+    if (!this.silent) this.#tell(account, `im/ack/${String(mid)}`, { ok: true, conv, seq, pos });
+  }
+
+  #store(room: Room, from: string, text: string, mid?: string): Json {
+    room.seq += 1;
+    const entry: Json = { v: 1, seq: room.seq, pos: this.#next(), from, at: Date.now(), text, ...(mid && { mid }) };
+    room.entries.push(entry);
+    if (mid) this.#mids.set(`${from} ${mid}`, entry);
+    room.members.get(from)!.read = room.seq;
+    if (this.silent) return entry;
+    for (const name of room.members.keys()) this.#tell(name, `im/in/${this.#name(room, name)}`, entry);
+    return entry;
+  }
+
+  #join(room: Room, account: string, from: string, role: string): void {
+    room.members.set(account, { role, read: room.seq, received: room.seq });
+    const entry: Json = { pos: this.#next(), kind: "member", action: "join", account, from, at: Date.now() };
+    room.entries.push(entry);
+    this.#tell(account, "im/me/event", { kind: "conversation", conv: room.id });
+    for (const name of room.members.keys()) this.#tell(name, `im/in/${room.id}/event`, entry);
+  }
+
+  #answer(account: string, method: string, body: Json): Json {
+    const conv = String(body["conv"] ?? "");
+    switch (method) {
+      case "conversations":
+        return { conversations: this.#abouts(account), pos: this.#now() };
+      case "history":
+        return this.#history(account, conv, body);
+      case "members": {
+        const room = this.#room(account, conv);
+        if (!room) return { error: "no_such_conversation", detail: "" };
+        return { members: [...room.members].map(([name, marker]) => ({ name, display: this.accounts.get(name)!.display, ...marker })) };
+      }
+      case "sync":
+        return this.#sync(account, String(body["since"]), Number(body["limit"]));
+      case "group.create":
+        if (this.rooms.has(String(body["slug"]))) return { error: "already_exists", detail: "" };
+        this.group(String(body["slug"]), String(body["title"]), [account, ...(body["members"] as string[])]);
+        return { conv: body["slug"] };
+      case "group.invite":
+        for (const name of body["accounts"] as string[]) this.#join(this.rooms.get(conv)!, name, account, "member");
+        return {};
+      case "group.leave":
+        this.rooms.get(conv)!.members.delete(account);
+        this.#tell(account, "im/me/event", { kind: "left", conv });
+        return {};
+      default:
+        return { error: "not_supported", detail: method };
+    }
+  }
+
+  #history(account: string, conv: string, { before, after, limit }: Json): Json {
+    const room = this.#room(account, conv, false);
+    if (!room) return { error: "no_such_conversation", detail: "there is no such conversation" };
+    const posOf = (seq: number): number => index(room.entries.find((entry) => entry["seq"] === seq)?.["pos"]);
+    let entries = room.entries;
+    if (typeof before === "number") entries = entries.filter((entry) => index(entry["pos"]) < posOf(before));
+    if (typeof after === "number") entries = entries.filter((entry) => after === 0 || index(entry["pos"]) > posOf(after));
+    const page = typeof after === "number" ? entries.slice(0, Number(limit)) : entries.slice(-Number(limit));
+    return { conv, entries: page, more: page.length < entries.length };
+  }
+
+  #sync(account: string, since: string, limit: number): Json {
+    const all = [...this.rooms.values()]
+      .filter((room) => room.members.has(account))
+      .flatMap((room) => room.entries.map((entry) => ({ conv: this.#name(room, account), ...entry }) as Json))
+      .filter((entry) => index(entry["pos"]) > index(since))
+      .sort((a, b) => index(a["pos"]) - index(b["pos"]));
+    if (all.length > this.syncMax) return { reset: true, conversations: this.#abouts(account), pos: this.#now() };
+    const page = all.slice(0, limit);
+    const more = page.length < all.length;
+    return { entries: page, pos: more ? page.at(-1)!["pos"] : this.#now(), more };
+  }
+
+  #abouts(account: string): Json[] {
+    return [...this.rooms.values()].filter((room) => room.members.has(account)).map((room) => this.#aboutOf(room, account));
+  }
+
+  #aboutOf(room: Room, account: string): Json {
+    const conv = this.#name(room, account);
+    const own = room.members.get(account)!;
+    const peer = conv.startsWith("@") ? conv.slice(1) : null;
+    return {
+      conv,
+      kind: peer ? "direct" : "group",
+      title: room.title ?? this.accounts.get(peer!)!.display,
+      head: room.entries.findLast((entry) => "seq" in entry) ?? null,
+      read: own.read,
+      unread: room.seq - own.read,
+      members: room.members.size,
+      ...(peer && { peer: { name: peer, display: this.accounts.get(peer)!.display, ...room.members.get(peer) } }),
+    };
+  }
+
+  #about(room: Room, account: string): void {
+    if (room.members.has(account)) this.#tell(account, `im/about/${this.#name(room, account)}`, this.#aboutOf(room, account));
+  }
+
+  /** The room of a conversation as `account` names it; a direct chat begins here, unless it is only looked for. */
+  #room(account: string, conv: string, begin = true): Room | null {
+    if (!conv.startsWith("@")) return this.rooms.get(conv) ?? null;
+    const peer = conv.slice(1);
+    if (!this.accounts.has(peer)) return null;
+    const id = [account, peer].sort().join("+");
+    let room = this.rooms.get(id) ?? null;
+    if (!room && begin) {
+      room = { id, title: null, members: new Map(), entries: [], seq: 0 };
+      for (const name of [account, peer]) room.members.set(name, { role: "member", read: 0, received: 0 });
+      this.rooms.set(id, room);
+      for (const name of [account, peer]) this.#tell(name, "im/me/event", { kind: "conversation", conv: this.#name(room, name) });
+    }
+    return room;
+  }
+
+  #name(room: Room, account: string): string {
+    if (room.title !== null) return room.id;
+    const names = [...room.members.keys()];
+    return `@${names.find((name) => name !== account) ?? account}`;
+  }
+
+  #tell(account: string, topic: string, payload: Json, device?: string): void {
+    for (const { caller, hearer } of [...this.#sessions]) {
+      if (caller.account !== account || (device !== undefined && caller.device !== device)) continue;
+      hearer.arrived(topic, encoder.encode(JSON.stringify(payload)));
+    }
+  }
+
+  #close(session: Session, closed: Closed): void {
+    this.#sessions.delete(session);
+    if (!session.dead) session.hearer.closed(closed);
+    session.dead = true;
+  }
+
+  #next(): string {
+    this.#pos += 1;
+    return this.#now();
+  }
+
+  #now(): string {
+    return this.#pos.toString(16);
+  }
+}
+
+const index = (pos: unknown): number => Number.parseInt(String(pos), 16) || 0;
