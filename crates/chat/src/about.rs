@@ -17,6 +17,8 @@ use crate::topic;
 
 /// How long changes are gathered after one was told.
 const INTERVAL_MILLIS: u64 = 1_000;
+/// Members among whom listeners are looked for with every change, if there was none before.
+const SEARCHED_MAX: usize = 64;
 /// Conversations in one delivery.
 const ROWS_MAX: usize = 4;
 
@@ -81,11 +83,13 @@ impl Chat {
         }
     }
 
+    /// True if changes are to be gathered from here on.
     fn tell_about_to_all(&mut self, id: ConversationId, source: &dyn Source) -> bool {
         let Some(room) = self.rooms.find_mut(id) else {
             return false;
         };
-        let mut told = false;
+        // Looking for listeners is work too, and then not done with every message.
+        let mut told = room.members().len() > SEARCHED_MAX;
         for account in room.audience().iter() {
             told |= self.tell_about(id, *account, source);
         }

@@ -224,8 +224,11 @@ impl Chat {
         let mut covered: Vec<AccountId> = Vec::new();
         if is_wildcard(filter) {
             let matching = |peer: &AccountId| {
-                let topic = format!("im/presence/{}", self.directory.name(*peer));
-                topic::matches(filter, &topic)
+                let Some(state) = self.directory.find(*peer) else {
+                    return false;
+                };
+                let topic = format!("im/presence/{}", state.name());
+                !state.record.removed && topic::matches(filter, &topic)
             };
             if topic::may_match(filter, "im/presence/") {
                 covered.extend(self.direct_peers(account).filter(matching));

@@ -17,11 +17,13 @@ impl Chat {
             Ok(()) => {
                 if let Some(ack) = publish.ack {
                     let session = publish.session;
-                    batch.tell(Output::Acknowledge {
+                    let acknowledged = Output::Acknowledge {
                         session,
                         ack,
                         outcome: Ok(()),
-                    });
+                    };
+                    // The sender is the one who waits.
+                    batch.effects.insert(0, acknowledged);
                 }
                 batch.writes.extend(attach);
                 self.commit(batch, source, now);

@@ -1,0 +1,354 @@
+//! Groups: beginning, coming and going, and what everybody hears of it.
+
+use records::Pos;
+use serde_json::{Value, json};
+
+use crate::world::{START, World};
+
+fn actions(events: &[(String, Value)]) -> Vec<(String, String)> {
+    let text = |event: &Value, key: &str| event[key].as_str().unwrap().to_owned();
+    events
+        .iter()
+        .map(|(_, event)| (text(event, "action"), text(event, "account")))
+        .collect()
+}
+
+fn roles(world: &mut World, name: &str, conv: &str) -> Vec<(String, String)> {
+    let answer = world.ask(name, "members", &format!(r#"{{"conv":"{conv}"}}"#));
+    let members = answer["members"].as_array().unwrap();
+    let text = |member: &Value, key: &str| member[key].as_str().unwrap().to_owned();
+    members
+        .iter()
+        .map(|member| (text(member, "name"), text(member, "role")))
+        .collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected
+        .iter()
+        .map(|(one, other)| ((*one).to_owned(), (*other).to_owned()))
+        .collect()
+}
+
+#[test]
+fn whoever_creates_a_group_owns_it_and_everybody_named_is_in_it() {
+    let mut world = World::of(&["alice", "bob", "carol", "dave"]);
+    let answer = world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","title":"  개발 ","members":["bob","@carol","bob","alice"]}"#,
+    );
+    let expected = json!({
+        "conv": "eng", "kind": "group", "title": "개발", "head": null,
+        "read": 0, "unread": 0, "members": 3,
+    });
+    assert_eq!(answer, expected);
+    assert_eq!(
+        roles(&mut world, "bob", "eng"),
+        pairs(&[("alice", "owner"), ("bob", "member"), ("carol", "member")])
+    );
+    for name in ["alice", "bob", "carol"] {
+        let told = world.take_json(name, "im/me/event");
+        let begun = json!({"kind": "conversation", "conv": "eng"});
+        assert_eq!(told, [("im/me/event".to_owned(), begun)]);
+        let events = world.take_json(name, "im/in/eng/event");
+        assert_eq!(
+            actions(&events),
+            pairs(&[("join", "alice"), ("join", "bob"), ("join", "carol")])
+        );
+        let first = json!({
+            "pos": "1", "kind": "member", "action": "join", "account": "alice", "from": "alice", "at": START,
+        });
+        assert_eq!(events[0].1, first);
+    }
+    assert_eq!(world.take("dave", "im/#"), []);
+}
+
+#[test]
+fn a_group_shares_one_topic_and_one_payload() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","members":["bob","carol"]}"#,
+    );
+    world.say("bob", "im/to/eng", "hi");
+    let got: Vec<_> = ["alice", "bob", "carol"]
+        .map(|name| world.take(name, "im/in/eng"))
+        .into_iter()
+        .flatten()
+        .collect();
+    assert_eq!(got.len(), 3);
+    for (topic, payload) in &got {
+        assert_eq!(topic, "im/in/eng");
+        assert_eq!(payload.as_ptr(), got[0].1.as_ptr());
+    }
+}
+
+#[test]
+fn who_is_not_in_a_group_neither_writes_reads_nor_learns_who_is() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask("alice", "group.create", r#"{"slug":"eng"}"#);
+    world.say("alice", "im/to/eng", "secret");
+    assert_eq!(world.refused("bob", "im/to/eng", "hi").code, "not_a_member");
+    assert_eq!(
+        world.refused("bob", "im/to/eng/read", r#"{"seq":1}"#).code,
+        "not_a_member"
+    );
+    assert_eq!(
+        world.refused("bob", "im/to/eng/typing", "").code,
+        "not_a_member"
+    );
+    for method in ["history", "members", "group.leave"] {
+        let answer = world.ask("bob", method, r#"{"conv":"eng"}"#);
+        assert_eq!(answer["error"], "not_a_member", "{method}");
+    }
+    let answer = world.ask("bob", "sync", r#"{"since":"0"}"#);
+    assert_eq!(answer["entries"], json!([]));
+    assert_eq!(world.take("bob", "im/in/#"), []);
+    assert_eq!(
+        world.refused("bob", "im/to/ops", "hi").code,
+        "no_such_conversation"
+    );
+}
+
+#[test]
+fn a_closed_group_is_entered_by_invitation_of_who_keeps_order() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","members":["bob"]}"#,
+    );
+    world.say("alice", "im/to/eng", "before");
+    world.forget_inboxes();
+    let answer = world.ask("carol", "group.join", r#"{"conv":"eng"}"#);
+    assert_eq!(answer["error"], "not_allowed");
+    let invite = r#"{"conv":"eng","accounts":["carol","alice"]}"#;
+    assert_eq!(
+        world.ask("bob", "group.invite", invite)["error"],
+        "not_allowed"
+    );
+    assert_eq!(
+        world.ask("carol", "group.invite", invite)["error"],
+        "not_a_member"
+    );
+    let answer = world.ask("alice", "group.invite", invite);
+    assert_eq!(
+        answer,
+        json!({"conv": "eng", "invited": ["carol"], "members": 3})
+    );
+    let told = world.take_json("carol", "im/me/event");
+    assert_eq!(told[0].1, json!({"kind": "conversation", "conv": "eng"}));
+    for name in ["alice", "bob", "carol"] {
+        let events = world.take_json(name, "im/in/eng/event");
+        assert_eq!(actions(&events), pairs(&[("join", "carol")]));
+        assert_eq!(events[0].1["from"], "alice");
+    }
+    // Nothing older was delivered, nothing older counts as unread, and all of it can be read.
+    assert_eq!(world.take("carol", "im/in/eng"), []);
+    let listed = world.ask("carol", "conversations", "");
+    assert_eq!(listed["conversations"][0]["unread"], 0);
+    let history = world.ask("carol", "history", r#"{"conv":"eng"}"#);
+    assert_eq!(history["entries"][2]["text"], "before");
+}
+
+#[test]
+fn an_open_group_is_entered_by_anybody_and_every_member_invites() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    world.ask("alice", "group.create", r#"{"slug":"all","open":true}"#);
+    let answer = world.ask("bob", "group.join", r#"{"conv":"all"}"#);
+    assert_eq!(
+        (&answer["conv"], &answer["members"]),
+        (&json!("all"), &json!(2))
+    );
+    let appends = world.appends;
+    assert_eq!(world.ask("bob", "group.join", r#"{"conv":"all"}"#), answer);
+    assert_eq!(world.appends, appends);
+    let answer = world.ask(
+        "bob",
+        "group.invite",
+        r#"{"conv":"all","accounts":["carol"]}"#,
+    );
+    assert_eq!(answer["invited"], json!(["carol"]));
+}
+
+#[test]
+fn who_leaves_hears_so_and_nothing_more() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","members":["bob"]}"#,
+    );
+    world.forget_inboxes();
+    assert_eq!(
+        world.ask("bob", "group.leave", r#"{"conv":"eng"}"#),
+        json!({"conv": "eng"})
+    );
+    let told = world.take_json("bob", "im/me/event");
+    assert_eq!(told[0].1, json!({"kind": "left", "conv": "eng"}));
+    assert_eq!(
+        actions(&world.take_json("alice", "im/in/eng/event")),
+        pairs(&[("leave", "bob")])
+    );
+    world.say("alice", "im/to/eng", "gone?");
+    assert_eq!(world.take("bob", "im/in/#"), []);
+    assert_eq!(
+        world.ask("bob", "conversations", "")["conversations"],
+        json!([])
+    );
+    let bob = world.device("bob");
+    assert!(world.catch_up(bob, Pos::ZERO).packets.is_empty());
+}
+
+#[test]
+fn ownership_goes_to_who_has_been_there_longest() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","members":["carol"]}"#,
+    );
+    world.ask(
+        "alice",
+        "group.invite",
+        r#"{"conv":"eng","accounts":["bob"]}"#,
+    );
+    world.forget_inboxes();
+    world.ask("alice", "group.leave", r#"{"conv":"eng"}"#);
+    assert_eq!(
+        actions(&world.take_json("bob", "im/in/eng/event")),
+        pairs(&[("leave", "alice"), ("role", "carol")])
+    );
+    assert_eq!(
+        roles(&mut world, "bob", "eng"),
+        pairs(&[("bob", "member"), ("carol", "owner")])
+    );
+}
+
+#[test]
+fn an_empty_group_is_there_for_nobody_and_keeps_its_slug() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask("alice", "group.create", r#"{"slug":"eng","open":true}"#);
+    world.ask("alice", "group.leave", r#"{"conv":"eng"}"#);
+    for name in ["alice", "bob"] {
+        assert_eq!(
+            world.refused(name, "im/to/eng", "hi").code,
+            "no_such_conversation"
+        );
+        assert_eq!(
+            world.ask(name, "group.join", r#"{"conv":"eng"}"#)["error"],
+            "no_such_conversation"
+        );
+        assert_eq!(
+            world.ask(name, "group.create", r#"{"slug":"eng"}"#)["error"],
+            "exists"
+        );
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_made_leaves_nothing_behind() {
+    let mut world = World::of(&["alice", "bob"]);
+    let appends = world.appends;
+    for (asked, error) in [
+        (r#"{"slug":"En g"}"#, "payload_format"),
+        (r#"{"slug":"@bob"}"#, "payload_format"),
+        (r#"{}"#, "payload_format"),
+        (r#"{"slug":"eng","title":"a\u0007b"}"#, "payload_format"),
+        (r#"{"slug":"eng","members":["nobody"]}"#, "no_such_account"),
+        (r#"{"slug":"eng","members":"bob"}"#, "payload_format"),
+    ] {
+        assert_eq!(
+            world.ask("alice", "group.create", asked)["error"],
+            error,
+            "{asked}"
+        );
+    }
+    let many: Vec<String> = (0..101).map(|number| format!("n{number}")).collect();
+    let asked = json!({"slug": "eng", "members": many}).to_string();
+    assert_eq!(world.ask("alice", "group.create", &asked)["error"], "quota");
+    assert_eq!(world.appends, appends);
+    assert_eq!(
+        world.ask("alice", "group.create", r#"{"slug":"eng"}"#)["title"],
+        "eng"
+    );
+}
+
+#[test]
+fn limits_of_members_and_conversations_hold() {
+    let mut world = World::with(chat::Settings {
+        group_members_max: 2,
+        conversations_per_account_max: 2,
+        ..chat::Settings::default()
+    });
+    for name in ["alice", "bob", "carol", "dave"] {
+        world.add(name);
+        let device = world.connect(name);
+        world.subscribe(device, "im/#");
+    }
+    let asked = r#"{"slug":"a","members":["bob","carol"]}"#;
+    assert_eq!(world.ask("alice", "group.create", asked)["error"], "quota");
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"a","open":true,"members":["bob"]}"#,
+    );
+    assert_eq!(
+        world.ask("carol", "group.join", r#"{"conv":"a"}"#)["error"],
+        "quota"
+    );
+    world.ask("alice", "group.create", r#"{"slug":"b"}"#);
+    assert_eq!(
+        world.ask("alice", "group.create", r#"{"slug":"c"}"#)["error"],
+        "quota"
+    );
+    assert_eq!(world.refused("carol", "im/to/@alice", "hi").code, "quota");
+    assert_eq!(world.refused("alice", "im/to/@carol", "hi").code, "quota");
+    world.say("carol", "im/to/@bob", "hi");
+}
+
+#[test]
+fn a_direct_chat_is_no_group() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "hi");
+    assert_eq!(
+        world.ask("alice", "group.leave", r#"{"conv":"@bob"}"#)["error"],
+        "not_allowed"
+    );
+    let invite = r#"{"conv":"@bob","accounts":["alice"]}"#;
+    assert_eq!(
+        world.ask("alice", "group.invite", invite)["error"],
+        "no_such_conversation"
+    );
+    let join = r#"{"conv":"@bob"}"#;
+    assert_eq!(
+        world.ask("alice", "group.join", join)["error"],
+        "no_such_conversation"
+    );
+}
+
+#[test]
+fn who_comes_back_does_not_get_what_happened_in_between() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","open":true,"members":["bob"]}"#,
+    );
+    world.say("alice", "im/to/eng", "one");
+    world.ask("bob", "group.leave", r#"{"conv":"eng"}"#);
+    world.say("alice", "im/to/eng", "two");
+    world.ask("bob", "group.join", r#"{"conv":"eng"}"#);
+    world.say("alice", "im/to/eng", "three");
+    let bob = world.device("bob");
+    let missed = world.catch_up(bob, Pos::ZERO);
+    let lines: Vec<_> = missed
+        .packets
+        .iter()
+        .filter(|(topic, _)| topic == "im/text/eng")
+        .map(|(_, payload)| String::from_utf8_lossy(payload).into_owned())
+        .collect();
+    assert_eq!(lines, ["alice: three"]);
+}

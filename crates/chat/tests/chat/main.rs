@@ -1,0 +1,14 @@
+//! The messenger through its door: inputs in, outputs out, with a map for a store and a number for a clock.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod world;
+
+mod accounts;
+mod asks;
+mod groups;
+mod hostile;
+mod markers;
+mod messages;
+mod presence;
+mod properties;

@@ -1,0 +1,642 @@
+//! A world around the messenger: a store that is a map, a clock that is a number, and devices that note what reaches them.
+//! It does what a server does with inputs and outputs, and nothing else.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chat::{
+    AccountAnswer, AccountCommand, AccountError, Answer, Audience, Chat, CredentialsChange,
+    Delivery, Input, Output, Publish, Query, Refusal, RequestId, Settings, Source, Ticket,
+    Unreadable,
+};
+use records::{
+    Account, AccountId, Conversation, ConversationId, Dedup, Entry, KeyRange, Member, Millis, Pos,
+    Role, Seq, SessionRef, Table, Token, Write, key,
+};
+use serde_json::Value;
+
+/// Tuesday, 2025-12-16; far enough from a change of weeks.
+pub(crate) const START: u64 = 1_765_900_000_000;
+
+/// The store: every key that was written, and whether it can be read.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) broken: bool,
+}
+
+impl Disk {
+    fn apply(&mut self, writes: Vec<Write>) {
+        for write in writes {
+            match write {
+                Write::Put { key, value } => drop(self.keys.insert(key, value)),
+                Write::Delete { key } => drop(self.keys.remove(&key)),
+            }
+        }
+    }
+
+    pub(crate) fn in_range(
+        &self,
+        range: KeyRange,
+    ) -> impl DoubleEndedIterator<Item = (&[u8], Bytes)> {
+        self.keys
+            .range(range.from..range.to)
+            .map(|(key, value)| (key.as_slice(), Bytes::copy_from_slice(value)))
+    }
+
+    /// A messenger that knows what is stored.
+    pub(crate) fn recover(&self, settings: Settings, now: Millis) -> Chat {
+        let mut chat = Chat::new(settings, [1, 2, 3, 4]);
+        for (key, value) in self.in_range(Table::Account.range()) {
+            let id = key::parse_account(key).unwrap();
+            chat.recover_account(id, Account::decode(&value).unwrap());
+        }
+        for (key, value) in self.in_range(Table::Token.range()) {
+            let sha256 = key::parse_token(key).unwrap();
+            chat.recover_token(sha256, Token::decode(&value).unwrap());
+        }
+        for (key, value) in self.in_range(Table::Conversation.range()) {
+            let id = key::parse_conversation(key).unwrap();
+            let seq = self.in_range(key::seqs(id)).next_back();
+            let seq = seq.map_or(Seq::ZERO, |(key, _)| key::parse_seq(key).unwrap().1);
+            let pos = self.in_range(key::entries(id)).next_back();
+            let pos = pos.map_or(Pos::ZERO, |(key, _)| key::parse_entry(key).unwrap().1);
+            chat.recover_conversation(id, Conversation::decode(&value).unwrap(), seq, pos);
+        }
+        for (key, value) in self.in_range(Table::Member.range()) {
+            let (conversation, account) = key::parse_member(key).unwrap();
+            chat.recover_member(conversation, account, Member::decode(&value).unwrap());
+        }
+        chat.finish_recovery(now);
+        chat
+    }
+}
+
+impl Source for Disk {
+    fn entries(
+        &self,
+        conversation: ConversationId,
+        from: Pos,
+        to: Pos,
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Entry>, Unreadable> {
+        if self.broken {
+            return Err(Unreadable);
+        }
+        let range = KeyRange {
+            from: key::entry(conversation, from),
+            to: key::entry(conversation, to),
+        };
+        if range.from >= range.to {
+            return Ok(Vec::new());
+        }
+        let found = self
+            .in_range(range)
+            .map(|(_, value)| Entry::decode(&value).unwrap());
+        Ok(if reverse {
+            found.rev().take(limit).collect()
+        } else {
+            found.take(limit).collect()
+        })
+    }
+
+    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {
+        if self.broken {
+            return Err(Unreadable);
+        }
+        let value = self.keys.get(&key::seq(conversation, seq));
+        Ok(value.map(|value| key::decode_pos(value).unwrap()))
+    }
+
+    fn mid(&self, week: u32, account: AccountId, mid: &str) -> Result<Option<Dedup>, Unreadable> {
+        if self.broken {
+            return Err(Unreadable);
+        }
+        let value = self.keys.get(&key::dedup(week, account, mid));
+        Ok(value.map(|value| Dedup::decode(value).unwrap()))
+    }
+}
+
+/// A connected device.
+pub(crate) struct Device {
+    pub(crate) session: SessionRef,
+    pub(crate) account: AccountId,
+    pub(crate) name: Arc<str>,
+    filters: Vec<String>,
+    up: bool,
+    /// Topic, payload and correlation of everything that reached it.
+    pub(crate) inbox: Vec<(String, Bytes, Option<Bytes>)>,
+    /// The word on its publishes, by the number given.
+    pub(crate) acks: BTreeMap<u64, Result<(), Refusal>>,
+}
+
+/// A page of what a device missed.
+pub(crate) struct CaughtUp {
+    pub(crate) packets: Vec<(String, Bytes)>,
+    pub(crate) upto: Pos,
+    pub(crate) more: bool,
+}
+
+/// See the file's header.
+pub(crate) struct World {
+    pub(crate) chat: Chat,
+    pub(crate) disk: Disk,
+    pub(crate) now: Millis,
+    pub(crate) settings: Settings,
+    pub(crate) devices: Vec<Device>,
+    /// Appends are kept back until `commit`.
+    pub(crate) holding: bool,
+    held: VecDeque<(Ticket, Vec<Write>)>,
+    last_ack: u64,
+    last_request: u64,
+    pub(crate) answered: BTreeMap<u64, Result<AccountAnswer, AccountError>>,
+    pub(crate) credentials: Vec<CredentialsChange>,
+    pub(crate) closed: Vec<AccountId>,
+    pub(crate) trims: Vec<KeyRange>,
+    pub(crate) caught_up: Vec<CaughtUp>,
+    pub(crate) appends: usize,
+    /// Every device that received a message with a receipt, as the device's own acknowledgement would name it.
+    pub(crate) receivable: Vec<(AccountId, ConversationId, Seq)>,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(crate) fn with(settings: Settings) -> Self {
+        let mut world = Self {
+            chat: Chat::new(settings.clone(), [1, 2, 3, 4]),
+            disk: Disk::default(),
+            now: Millis::new(START),
+            settings,
+            devices: Vec::new(),
+            holding: false,
+            held: VecDeque::new(),
+            last_ack: 0,
+            last_request: 0,
+            answered: BTreeMap::new(),
+            credentials: Vec::new(),
+            closed: Vec::new(),
+            trims: Vec::new(),
+            caught_up: Vec::new(),
+            appends: 0,
+            receivable: Vec::new(),
+        };
+        world.chat.finish_recovery(world.now);
+        world
+    }
+
+    /// A world with these accounts, each with a device that listens to everything.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        let mut world = Self::new();
+        for name in names {
+            world.add(name);
+        }
+        for name in names {
+            let device = world.connect(name);
+            world.subscribe(device, "im/#");
+        }
+        world.forget_inboxes();
+        world
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.chat.handle(input, &self.disk, self.now);
+        self.drain();
+    }
+
+    // Time.
+
+    /// Lets time pass, with everything that falls due on the way.
+    pub(crate) fn pass(&mut self, millis: u64) {
+        let end = self.now.saturating_add(millis);
+        while let Some(due) = self.chat.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.chat.handle_timeout(&self.disk, self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    // The disk.
+
+    /// The oldest append that waits is on disk.
+    pub(crate) fn commit_one(&mut self) -> bool {
+        let Some((ticket, writes)) = self.held.pop_front() else {
+            return false;
+        };
+        self.disk.apply(writes);
+        self.handle(Input::Appended(ticket));
+        true
+    }
+
+    /// Everything that waits is on disk, and nothing waits from here on.
+    pub(crate) fn commit(&mut self) {
+        self.holding = false;
+        while self.commit_one() {}
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.held.len()
+    }
+
+    /// The power fails: what was not on disk is gone, and everybody is disconnected.
+    pub(crate) fn restart(&mut self) {
+        self.held.clear();
+        self.holding = false;
+        self.devices.clear();
+        self.chat = self.disk.recover(self.settings.clone(), self.now);
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.chat.poll_output() {
+            match output {
+                Output::Append { ticket, writes } => {
+                    assert!(!writes.is_empty(), "an append without writes");
+                    self.appends += 1;
+                    if self.holding {
+                        self.held.push_back((ticket, writes));
+                    } else {
+                        self.disk.apply(writes);
+                        self.chat
+                            .handle(Input::Appended(ticket), &self.disk, self.now);
+                    }
+                }
+                Output::Deliver(delivery) => self.deliver(&delivery),
+                Output::Acknowledge {
+                    session,
+                    ack,
+                    outcome,
+                } => {
+                    let device = self
+                        .devices
+                        .iter_mut()
+                        .find(|known| known.session == session);
+                    let before = device.unwrap().acks.insert(ack, outcome);
+                    assert!(before.is_none(), "acknowledged twice");
+                }
+                Output::Read(query) => self.read(query),
+                Output::Credentials(change) => self.credentials.push(change),
+                Output::CloseAccount { account } => self.closed.push(account),
+                Output::Answered { request, outcome } => {
+                    self.answered.insert(request.0, outcome);
+                }
+                Output::Trim(range) => {
+                    self.trims.push(range.clone());
+                    self.disk
+                        .keys
+                        .retain(|key, _| *key < range.from || *key >= range.to);
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, query: Query) {
+        match query.run(&self.disk) {
+            Some(Answer::Deliver(delivery)) => self.deliver(&delivery),
+            Some(Answer::CaughtUp {
+                session: _,
+                entries,
+                upto,
+                more,
+            }) => {
+                let packets = entries
+                    .into_iter()
+                    .flat_map(|entry| entry.packets)
+                    .map(|packet| (packet.topic.to_string(), packet.payload))
+                    .collect();
+                self.caught_up.push(CaughtUp {
+                    packets,
+                    upto,
+                    more,
+                });
+            }
+            None => {}
+        }
+    }
+
+    fn deliver(&mut self, delivery: &Delivery) {
+        assert!((1..=4).contains(&delivery.packets.len()));
+        for device in self.devices.iter_mut().filter(|device| device.up) {
+            let meant = match &delivery.audience {
+                Audience::Accounts(accounts) => accounts.contains(&device.account),
+                Audience::Session(session) => *session == device.session,
+            };
+            if !meant {
+                continue;
+            }
+            for packet in &delivery.packets {
+                if device
+                    .filters
+                    .iter()
+                    .any(|filter| covers(filter, &packet.topic))
+                {
+                    let topic = packet.topic.to_string();
+                    device
+                        .inbox
+                        .push((topic, packet.payload.clone(), packet.correlation.clone()));
+                }
+            }
+            if let Some((conversation, seq)) = delivery.receipt {
+                self.receivable.push((device.account, conversation, seq));
+            }
+        }
+    }
+
+    // Accounts.
+
+    pub(crate) fn command(
+        &mut self,
+        command: AccountCommand,
+    ) -> Result<AccountAnswer, AccountError> {
+        let request = self.request(command);
+        self.answered
+            .remove(&request)
+            .expect("the command was not answered")
+    }
+
+    pub(crate) fn request(&mut self, command: AccountCommand) -> u64 {
+        self.last_request += 1;
+        let request = RequestId(self.last_request);
+        self.handle(Input::Account { request, command });
+        request.0
+    }
+
+    pub(crate) fn add(&mut self, name: &str) -> AccountId {
+        match self.command(new_account(name, Role::Member)) {
+            Ok(AccountAnswer::Added { id, .. }) => id,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    pub(crate) fn id(&self, name: &str) -> AccountId {
+        let listed = self.chat.accounts();
+        let found = listed.iter().find(|account| account.name.as_str() == name);
+        found.unwrap_or_else(|| panic!("no account {name}")).id
+    }
+
+    // Devices.
+
+    /// Another device of an account; returns its number.
+    pub(crate) fn connect(&mut self, name: &str) -> usize {
+        let account = self.id(name);
+        let number = self.devices.len();
+        let session = SessionRef {
+            shard: (number % 3) as u16,
+            slot: number as u32,
+            generation: 1,
+        };
+        let device: Arc<str> = format!("{name}-{number}").into();
+        self.devices.push(Device {
+            session,
+            account,
+            name: device.clone(),
+            filters: Vec::new(),
+            up: true,
+            inbox: Vec::new(),
+            acks: BTreeMap::new(),
+        });
+        self.handle(Input::SessionUp {
+            session,
+            account,
+            device,
+        });
+        number
+    }
+
+    pub(crate) fn disconnect(&mut self, device: usize) {
+        let known = &mut self.devices[device];
+        known.up = false;
+        let (session, account) = (known.session, known.account);
+        self.handle(Input::SessionDown { session, account });
+    }
+
+    pub(crate) fn reconnect(&mut self, device: usize) {
+        let known = &mut self.devices[device];
+        known.up = true;
+        let (session, account, name) = (known.session, known.account, known.name.clone());
+        self.handle(Input::SessionUp {
+            session,
+            account,
+            device: name,
+        });
+    }
+
+    pub(crate) fn subscribe(&mut self, device: usize, filter: &str) {
+        self.subscribe_with(device, filter, false, 0, false);
+    }
+
+    pub(crate) fn subscribe_with(
+        &mut self,
+        device: usize,
+        filter: &str,
+        existed: bool,
+        retain_handling: u8,
+        resumed: bool,
+    ) {
+        let known = &mut self.devices[device];
+        known.filters.push(filter.to_owned());
+        let (session, account) = (known.session, known.account);
+        self.handle(Input::Subscribed {
+            session,
+            account,
+            filter: filter.into(),
+            existed,
+            retain_handling,
+            resumed,
+        });
+    }
+
+    pub(crate) fn unsubscribe(&mut self, device: usize, filter: &str) {
+        let known = &mut self.devices[device];
+        known.filters.retain(|known| known != filter);
+        let (session, account) = (known.session, known.account);
+        self.handle(Input::Unsubscribed {
+            session,
+            account,
+            filter: filter.into(),
+        });
+    }
+
+    /// The first device of an account.
+    pub(crate) fn device(&self, name: &str) -> usize {
+        let account = self.id(name);
+        let found = self
+            .devices
+            .iter()
+            .position(|known| known.account == account);
+        found.unwrap_or_else(|| panic!("{name} has no device"))
+    }
+
+    // Publishing.
+
+    pub(crate) fn publish_raw(&mut self, device: usize, publish: impl FnOnce(&mut Publish)) -> u64 {
+        self.last_ack += 1;
+        let known = &self.devices[device];
+        let mut built = Publish {
+            session: known.session,
+            account: known.account,
+            device: known.name.clone(),
+            topic: "".into(),
+            payload: Bytes::new(),
+            ack: Some(self.last_ack),
+            response_topic: None,
+            correlation: None,
+            attach: Vec::new(),
+        };
+        publish(&mut built);
+        let ack = self.last_ack;
+        self.handle(Input::Publish(Box::new(built)));
+        ack
+    }
+
+    /// Publishes and says what became of it, `None` while that is open.
+    pub(crate) fn publish(
+        &mut self,
+        device: usize,
+        topic: &str,
+        payload: impl Into<Bytes>,
+    ) -> Option<Result<(), Refusal>> {
+        let payload = payload.into();
+        let ack = self.publish_raw(device, |publish| {
+            publish.topic = topic.into();
+            publish.payload = payload;
+        });
+        self.devices[device].acks.get(&ack).cloned()
+    }
+
+    /// Publishes as the first device of an account, which must be accepted.
+    pub(crate) fn say(&mut self, name: &str, topic: &str, payload: &str) {
+        let device = self.device(name);
+        let said = self.publish(device, topic, payload.to_owned());
+        assert_eq!(said, Some(Ok(())), "{name} {topic} {payload}");
+    }
+
+    /// Publishes as the first device of an account, which must be refused; returns the code.
+    pub(crate) fn refused(
+        &mut self,
+        name: &str,
+        topic: &str,
+        payload: impl Into<Bytes>,
+    ) -> Refusal {
+        let device = self.device(name);
+        match self.publish(device, topic, payload) {
+            Some(Err(refusal)) => refusal,
+            other => panic!("{name} {topic}: {other:?}"),
+        }
+    }
+
+    /// Asks as the first device of an account and returns the answer.
+    pub(crate) fn ask(&mut self, name: &str, method: &str, payload: &str) -> Value {
+        let device = self.device(name);
+        let before = self.devices[device].inbox.len();
+        let asked = self.publish(device, &format!("im/ask/{method}/q"), payload.to_owned());
+        assert_eq!(asked, Some(Ok(())), "{name} {method} {payload}");
+        let answers: Vec<_> = self.devices[device].inbox[before..]
+            .iter()
+            .filter(|(topic, _, _)| topic == "im/answer/q")
+            .collect();
+        assert_eq!(answers.len(), 1, "{method} {payload}");
+        parse(&answers[0].1)
+    }
+
+    /// A device acknowledges the messages it has received.
+    pub(crate) fn acknowledge(&mut self, name: &str) {
+        let account = self.id(name);
+        for (receiver, conversation, seq) in std::mem::take(&mut self.receivable) {
+            if receiver == account {
+                self.handle(Input::Received {
+                    account,
+                    conversation,
+                    seq,
+                });
+            }
+        }
+    }
+
+    pub(crate) fn catch_up(&mut self, device: usize, since: Pos) -> CaughtUp {
+        let known = &self.devices[device];
+        let (session, account) = (known.session, known.account);
+        self.handle(Input::CatchUp {
+            session,
+            account,
+            since,
+        });
+        self.caught_up.pop().expect("no answer")
+    }
+
+    // What has arrived.
+
+    pub(crate) fn forget_inboxes(&mut self) {
+        for device in &mut self.devices {
+            device.inbox.clear();
+        }
+    }
+
+    /// Everything the first device of an account got under topics that a filter covers, and forgets it.
+    pub(crate) fn take(&mut self, name: &str, filter: &str) -> Vec<(String, Bytes)> {
+        let device = self.device(name);
+        self.take_from(device, filter)
+    }
+
+    pub(crate) fn take_from(&mut self, device: usize, filter: &str) -> Vec<(String, Bytes)> {
+        let inbox = std::mem::take(&mut self.devices[device].inbox);
+        let (taken, left): (Vec<_>, Vec<_>) = inbox
+            .into_iter()
+            .partition(|(topic, _, _)| covers(filter, topic));
+        self.devices[device].inbox = left;
+        taken
+            .into_iter()
+            .map(|(topic, payload, _)| (topic, payload))
+            .collect()
+    }
+
+    /// Like `take`, payloads as JSON.
+    pub(crate) fn take_json(&mut self, name: &str, filter: &str) -> Vec<(String, Value)> {
+        self.take(name, filter)
+            .into_iter()
+            .map(|(topic, payload)| (topic, parse(&payload)))
+            .collect()
+    }
+
+    /// The texts of the messages an account got in a conversation.
+    pub(crate) fn texts(&mut self, name: &str, conv: &str) -> Vec<String> {
+        self.take_json(name, &format!("im/in/{conv}"))
+            .into_iter()
+            .map(|(_, message)| message["text"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+pub(crate) fn new_account(name: &str, role: Role) -> AccountCommand {
+    AccountCommand::Add {
+        name: name.to_owned(),
+        display: String::new(),
+        role,
+        password: Some(format!("$argon2id${name}")),
+        first: false,
+    }
+}
+
+pub(crate) fn parse(payload: &[u8]) -> Value {
+    serde_json::from_slice(payload)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(payload)))
+}
+
+/// Whether a filter covers a topic, as the broker sees it.
+pub(crate) fn covers(filter: &str, topic: &str) -> bool {
+    let (filter, topic): (Vec<_>, Vec<_>) =
+        (filter.split('/').collect(), topic.split('/').collect());
+    for (at, level) in filter.iter().enumerate() {
+        match (*level, topic.get(at)) {
+            ("#", _) => return true,
+            ("+", Some(_)) => {}
+            (level, Some(given)) if level == *given => {}
+            _ => return false,
+        }
+    }
+    filter.len() == topic.len()
+}
