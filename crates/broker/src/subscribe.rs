@@ -71,6 +71,7 @@ impl Shard {
         let mut answer = Vec::new();
         suback::encode(self.version(id.slot), packet.packet_id, &codes, &mut answer);
         if !writes.is_empty() {
+            self.announce_moment(&granted, now);
             // Messages before this moment are none of the new subscriptions' business, after a restart too.
             writes.push(self.session_write(slot));
         }
@@ -83,6 +84,19 @@ impl Shard {
             revoked: Vec::new(),
         };
         self.answer_when_stored(pending, writes, now);
+    }
+
+    /// Brings the clocks of the other shards past the moment of a stored subscription: whatever they stamp
+    /// once they have heard of it counts as later, after a restart too.
+    fn announce_moment(&mut self, granted: &[Granted], now: Millis) {
+        let ordinary = granted
+            .iter()
+            .rev()
+            .find(|grant| topic::shared(&grant.filter).is_none() && !is_chat(&grant.filter));
+        if let Some(grant) = ordinary {
+            let interest = self.index.interest(&grant.filter);
+            self.announce(&grant.filter, interest, now);
+        }
     }
 
     fn answer_when_stored(&mut self, pending: PendingSuback, writes: Vec<Write>, now: Millis) {

@@ -1,1 +1,166 @@
-//! bounds
+//! Slow and absent clients: what they cost is bounded, QoS 0 drops its oldest, stored messages come from the
+//! store again, and nobody else waits.
+
+use mqtt_codec::Version::{V5, V311};
+
+use crate::got::Got;
+use crate::packets::{hello, message, ping, puback};
+use crate::world::{World, resident};
+
+#[test]
+fn a_client_that_takes_nothing_loses_its_oldest_qos_0_messages_only() {
+    let mut world = World::limited(|limits| {
+        limits.outgoing_bytes_max = 1000;
+        limits.queued_messages_max = 10;
+    });
+    let publisher = world.guest(V5, "p");
+    let slow = world.guest(V5, "slow");
+    let quick = world.guest(V5, "quick");
+    for client in [slow, quick] {
+        world.subscribe(client, "t", 0);
+    }
+    world.block(slow, true);
+    let payload = "x".repeat(100);
+    for number in 0..100 {
+        world.publish(publisher, "t", &format!("{number:03}{payload}"), 0);
+    }
+    assert_eq!(world.messages(quick).len(), 100);
+    let dropped = world.shards[0].counters().dropped_qos0;
+    assert!(dropped > 70, "{dropped}");
+    world.block(slow, false);
+    let got = world.messages(slow);
+    assert_eq!(got.len() as u64, 100 - dropped);
+    // The beginning that was in the buffer already, then the newest.
+    assert_eq!(&got[0].payload[..3], "000");
+    assert_eq!(&got[got.len() - 1].payload[..3], "099");
+    assert_eq!(&got[got.len() - 10].payload[..3], "090");
+}
+
+#[test]
+fn bytes_of_waiting_messages_are_bounded_too() {
+    let mut world = World::limited(|limits| {
+        limits.outgoing_bytes_max = 1000;
+        limits.queued_bytes_max = 10_000;
+    });
+    let slow = world.guest(V5, "slow");
+    world.subscribe(slow, "t", 1);
+    world.block(slow, true);
+    let publisher = world.guest(V5, "p");
+    let payload = "x".repeat(900);
+    for _ in 0..100 {
+        world.publish(publisher, "t", &payload, 1);
+    }
+    assert!(world.shards[0].counters().dropped_queued > 80);
+    world.block(slow, false);
+    assert!(world.messages(slow).len() < 20);
+}
+
+#[test]
+fn an_absent_sessions_stored_messages_are_read_in_batches_as_its_window_opens() {
+    let mut world = World::limited(|limits| limits.inflight_max = 10);
+    let client = world.join(&resident(V311, "c"));
+    world.subscribe(client, "t", 1);
+    world.cut(client);
+    let publisher = world.guest(V311, "p");
+    for number in 0..1000 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    let client = world.join_and_keep(&resident(V311, "c"));
+    let mut payloads = Vec::new();
+    loop {
+        let got = world.messages(client);
+        if got.is_empty() {
+            break;
+        }
+        assert!(got.len() <= 10);
+        for message in got {
+            payloads.push(message.payload);
+            world.send(client, &puback(message.packet_id.expect("QoS 1")));
+            if payloads.len() > 2000 {
+                panic!("messages come again and again");
+            }
+        }
+    }
+    let expected: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    assert_eq!(payloads, expected);
+    assert!(world.fetches >= 1000 / broker::FETCH_MAX);
+}
+
+#[test]
+fn an_absent_session_keeps_the_newest_when_too_much_waits() {
+    let mut world = World::limited(|limits| limits.stored_messages_max = 5);
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 1);
+    world.cut(client);
+    let publisher = world.guest(V5, "p");
+    for number in 0..20 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    assert_eq!(world.shards[0].counters().dropped_queued, 15);
+    let client = world.join_and_keep(&resident(V5, "c"));
+    let payloads: Vec<String> = world
+        .messages(client)
+        .into_iter()
+        .map(|message| message.payload)
+        .collect();
+    assert_eq!(payloads, ["15", "16", "17", "18", "19"]);
+}
+
+#[test]
+fn a_client_that_never_acknowledges_takes_no_more_than_its_window() {
+    let mut world = World::limited(|limits| limits.inflight_max = 10);
+    let client = world.guest(V311, "c");
+    world.subscribe(client, "t", 1);
+    let publisher = world.guest(V311, "p");
+    for _ in 0..50 {
+        world.publish(publisher, "t", "x", 1);
+    }
+    assert_eq!(world.messages(client).len(), 10);
+}
+
+#[test]
+fn a_client_that_does_not_take_the_last_bytes_is_closed_all_the_same() {
+    let mut world = World::new();
+    let client = world.guest(V5, "c");
+    world.block(client, true);
+    world.send(client, &message(V5, "a/#", "x", 0, 0, false));
+    assert!(!world.is_closed(client));
+    world.advance(20_000);
+    assert!(world.is_closed(client));
+    assert_eq!(world.shards[0].population().connections, 0);
+}
+
+#[test]
+fn a_large_fan_out_is_cut_into_turns_and_complete() {
+    let mut world = World::new();
+    let clients: Vec<_> = (0..100)
+        .map(|number| world.guest(V5, &format!("c{number}")))
+        .collect();
+    for client in &clients {
+        world.subscribe(*client, "t", 0);
+    }
+    let publisher = world.guest(V5, "p");
+    let payload = "x".repeat(10_000);
+    let burst: Vec<u8> = (0..20)
+        .flat_map(|_| message(V5, "t", &payload, 0, 0, false))
+        .collect();
+    world.send(publisher, &burst);
+    world.send(publisher, &ping());
+    assert_eq!(world.take(publisher), [Got::Pingresp]);
+    for client in clients {
+        assert_eq!(world.messages(client).len(), 20);
+    }
+}
+
+#[test]
+fn a_connection_that_came_and_went_leaves_nothing() {
+    let mut world = World::new();
+    for round in 0..3 {
+        let client = world.join(&hello(V5, "c").will("w", "x", 1, false));
+        world.subscribe(client, "t/#", 2);
+        world.publish(client, "t/1", "x", 2);
+        world.cut(client);
+        let population = world.shards[0].population();
+        assert_eq!(population, broker::Population::default(), "round {round}");
+    }
+}

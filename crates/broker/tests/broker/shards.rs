@@ -1,1 +1,208 @@
-//! shards
+//! Several shards: a client finds its session wherever it connects, and a message finds its subscribers
+//! wherever they are, once.
+
+use mqtt_codec::Version::{self, V5, V31, V311};
+
+use crate::got::Got;
+use crate::packets::{hello, message, options, ping, subscribe};
+use crate::world::{ALL, Client, World, open_settings, resident};
+
+const SHARDS: u16 = 4;
+
+fn join_on(world: &mut World, shard: usize, hello: &crate::packets::Hello) -> Client {
+    let client = world.open_on(shard, hello.version);
+    world.send(client, &hello.bytes());
+    assert!(matches!(
+        world.take(client)[0],
+        Got::Connack { code: 0, .. }
+    ));
+    client
+}
+
+fn world() -> World {
+    World::with(SHARDS, open_settings())
+}
+
+/// Guests named 0..count, whose sessions are on every shard.
+fn guests(world: &mut World, version: Version, count: usize) -> Vec<Client> {
+    let guests = (0..count)
+        .map(|number| {
+            let hello = hello(version, &format!("guest-{number}"));
+            join_on(world, number % usize::from(SHARDS), &hello)
+        })
+        .collect();
+    for shard in &world.shards {
+        assert!(shard.population().sessions > 0, "every shard has its share");
+    }
+    guests
+}
+
+#[test]
+fn a_connection_goes_to_the_shard_of_its_session_with_all_it_has_sent() {
+    for version in ALL {
+        for shard in 0..usize::from(SHARDS) {
+            for login in [false, true] {
+                let mut world = world();
+                let client = world.open_on(shard, version);
+                let mut hello = hello(version, "c");
+                if login {
+                    hello = hello.login("alice");
+                }
+                let mut bytes = hello.bytes();
+                bytes.extend(subscribe(version, 1, &[("t", options(0))]));
+                bytes.extend(message(version, "t", "x", 0, 0, false));
+                bytes.extend(ping());
+                world.send(client, &bytes);
+                let mut got = world.take(client);
+                if login {
+                    // An account without permission: the list has no rule, but here everything is open.
+                    assert_eq!(got.len(), 4);
+                }
+                assert!(matches!(got.remove(0), Got::Connack { code: 0, .. }));
+                assert_eq!(got.remove(0), Got::Suback(1, vec![0]));
+                assert!(matches!(got.remove(0), Got::Publish(_)));
+                assert_eq!(got, [Got::Pingresp]);
+                let connections: usize = world
+                    .shards
+                    .iter()
+                    .map(|shard| shard.population().connections)
+                    .sum();
+                assert_eq!(connections, 1);
+            }
+        }
+    }
+}
+
+// [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
+#[test]
+fn a_take_over_works_from_any_shard() {
+    let mut world = world();
+    let mut old = join_on(&mut world, 0, &resident(V5, "c"));
+    for shard in [1, 2, 3, 0] {
+        let new = join_on(&mut world, shard, &resident(V5, "c"));
+        assert_eq!(world.take(old), [Got::Disconnect(0x8E)]);
+        assert!(world.is_closed(old));
+        old = new;
+    }
+}
+
+// [3.1.1 MQTT-4.5.0-1] [5 MQTT-4.5.0-1] [3.1.1 MQTT-3.8.4-6]
+#[test]
+fn a_message_reaches_every_subscriber_once_wherever_it_is() {
+    for version in [V31, V311, V5] {
+        for qos in 0..3 {
+            let mut world = world();
+            let guests = guests(&mut world, version, 24);
+            for (number, guest) in guests.iter().enumerate() {
+                world.subscribe(*guest, ["t/1", "t/+", "#"][number % 3], qos);
+            }
+            world.publish(guests[5], "t/1", "x", qos);
+            for guest in guests {
+                let got = world.take(guest);
+                let messages = got.iter().filter(|got| matches!(got, Got::Publish(_)));
+                assert_eq!(messages.count(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_shard_that_loses_its_last_subscriber_is_not_bothered_any_more() {
+    let mut world = world();
+    let guests = guests(&mut world, V5, 24);
+    for guest in &guests {
+        world.subscribe(*guest, "t", 0);
+    }
+    for guest in &guests[1..] {
+        world.cut(*guest);
+    }
+    let before: Vec<u64> = sent(&world);
+    world.publish(guests[0], "t", "x", 0);
+    assert_eq!(world.texts(guests[0]), ["t x"]);
+    let after = sent(&world);
+    assert_eq!(after.iter().sum::<u64>() - before.iter().sum::<u64>(), 1);
+}
+
+fn sent(world: &World) -> Vec<u64> {
+    world
+        .shards
+        .iter()
+        .map(|shard| shard.counters().publishes_sent)
+        .collect()
+}
+
+#[test]
+fn a_lasting_session_on_another_shard_gets_what_was_stored() {
+    let mut world = world();
+    let clients: Vec<String> = (0..12).map(|number| format!("lasting-{number}")).collect();
+    for client_id in &clients {
+        let client = join_on(&mut world, 0, &resident(V5, client_id));
+        world.subscribe(client, "t", 1);
+        world.cut(client);
+    }
+    let publishers = guests(&mut world, V5, 12);
+    for (number, publisher) in publishers.iter().enumerate() {
+        world.publish(*publisher, "t", &number.to_string(), 1);
+        assert!(matches!(world.take(*publisher)[..], [Got::Puback(_, 0)]));
+    }
+    world.restart();
+    for client_id in &clients {
+        let client = world.open_on(1, V5);
+        world.send(client, &resident(V5, client_id).bytes());
+        let mut payloads: Vec<u32> = world
+            .take(client)
+            .into_iter()
+            .filter_map(|got| match got {
+                Got::Publish(message) => message.payload.parse().ok(),
+                _ => None,
+            })
+            .collect();
+        payloads.sort_unstable();
+        assert_eq!(payloads, (0..12).collect::<Vec<_>>());
+    }
+}
+
+// [3.1.1 MQTT-3.3.1-5] [5 MQTT-3.3.1-5]
+#[test]
+fn a_retained_message_is_known_on_every_shard_and_the_last_one_wins() {
+    let mut world = world();
+    let guests = guests(&mut world, V5, 24);
+    for (number, guest) in guests.iter().enumerate() {
+        let payload = number.to_string();
+        world.publish_retain(*guest, "t", &payload, (number % 3) as u8, true);
+    }
+    for guest in &guests {
+        world.take(*guest);
+        world.subscribe(*guest, "t", 0);
+        assert_eq!(world.texts(*guest), ["t 23"]);
+    }
+    world.publish_retain(guests[3], "t", "", 0, true);
+    for shard in &world.shards {
+        assert_eq!(shard.population().retained, 0);
+    }
+}
+
+// [3.1.1 MQTT-4.6.0-6] [5 MQTT-4.6.0-5]
+#[test]
+fn order_holds_across_shards() {
+    let mut world = world();
+    let guests = guests(&mut world, V5, 24);
+    for guest in &guests {
+        world.subscribe(*guest, "t", 1);
+    }
+    for number in 0..50 {
+        world.publish(guests[2], "t", &number.to_string(), 1);
+    }
+    for guest in guests {
+        let payloads: Vec<String> = world
+            .take(guest)
+            .into_iter()
+            .filter_map(|got| match got {
+                Got::Publish(message) => Some(message.payload),
+                _ => None,
+            })
+            .collect();
+        let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+        assert_eq!(payloads, expected);
+    }
+}

@@ -150,6 +150,17 @@ impl World {
         }
     }
 
+    /// Connects, checks that it is accepted, and leaves what came behind the CONNACK.
+    pub(crate) fn join_and_keep(&mut self, hello: &Hello) -> Client {
+        let client = self.connect(hello);
+        let bytes = self.take_bytes(client);
+        let packets = split(hello.version, &bytes);
+        let accepted = read(hello.version, &packets[0]);
+        assert!(matches!(accepted, Got::Connack { code: 0, .. }));
+        self.put_back(client, &packets[1..].concat());
+        client
+    }
+
     /// A client with a session that ends with its connection.
     pub(crate) fn guest(&mut self, version: Version, client_id: &str) -> Client {
         self.join(&hello(version, client_id))
