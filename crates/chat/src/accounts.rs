@@ -85,7 +85,12 @@ impl Chat {
         let account = Account {
             name: parsed,
             display,
-            role: if first { Role::Admin } else { role },
+            // Somebody has to be able to make the others.
+            role: if self.directory.is_empty() {
+                Role::Admin
+            } else {
+                role
+            },
             password,
             disabled: false,
             created: now,

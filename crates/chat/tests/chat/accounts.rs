@@ -1,1 +1,309 @@
-//! (in work)
+//! Accounts and tokens: made, changed, ended, and nobody told before it is on disk.
+
+use chat::{AccountAnswer, AccountCommand, AccountError, CredentialsChange, Settings};
+use records::{Millis, Role};
+use serde_json::json;
+
+use crate::world::{World, new_account};
+
+fn token(world: &World, name: &str, first: u8) -> AccountCommand {
+    AccountCommand::AddToken {
+        account: world.id(name),
+        sha256: [first; 32],
+        label: "web".to_owned(),
+        expires: Some(Millis::MAX),
+    }
+}
+
+fn add(name: &str, display: &str, first: bool) -> AccountCommand {
+    AccountCommand::Add {
+        name: name.to_owned(),
+        display: display.to_owned(),
+        role: Role::Member,
+        password: None,
+        first,
+    }
+}
+
+/// The short form of what the doors that check logins were told.
+fn changes(world: &mut World) -> Vec<String> {
+    std::mem::take(&mut world.credentials)
+        .into_iter()
+        .map(|change| match change {
+            CredentialsChange::Account { account, .. } => format!(
+                "{} {:?} disabled={} removed={}",
+                account.name, account.password, account.disabled, account.removed
+            ),
+            CredentialsChange::Token { sha256, .. } => format!("token {}", sha256[0]),
+            CredentialsChange::TokenRevoked { sha256 } => format!("revoked {}", sha256[0]),
+        })
+        .collect()
+}
+
+#[test]
+fn the_first_account_is_an_administrator_and_the_first_only() {
+    let mut world = World::new();
+    assert!(world.chat.is_empty());
+    match world.command(add("alice", " 앨리스 ", true)) {
+        Ok(AccountAnswer::Added { account, .. }) => {
+            assert_eq!(
+                (account.role, account.display.as_str()),
+                (Role::Admin, "앨리스")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(!world.chat.is_empty());
+    assert_eq!(
+        world.command(add("bob", "", true)),
+        Err(AccountError::SetupDone)
+    );
+    match world.command(add("bob", "", false)) {
+        Ok(AccountAnswer::Added { account, .. }) => {
+            assert_eq!(
+                (account.role, account.display.as_str()),
+                (Role::Member, "bob")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    let listed = world.chat.accounts();
+    let names: Vec<_> = listed.iter().map(|account| account.name.as_str()).collect();
+    assert_eq!(names, ["alice", "bob"]);
+}
+
+#[test]
+fn an_account_is_answered_and_can_log_in_once_it_is_on_disk() {
+    let mut world = World::new();
+    world.holding = true;
+    let request = world.request(new_account("alice", Role::Member));
+    assert!(world.answered.is_empty());
+    assert_eq!(changes(&mut world), [] as [&str; 0]);
+    world.commit();
+    assert!(world.answered[&request].is_ok());
+    assert_eq!(
+        changes(&mut world),
+        [r#"alice Some("$argon2id$alice") disabled=false removed=false"#]
+    );
+}
+
+#[test]
+fn a_name_that_is_not_fit_or_taken_is_refused_with_a_sentence() {
+    let mut world = World::with(Settings {
+        accounts_max: 2,
+        ..Settings::default()
+    });
+    world.add("alice");
+    for name in ["", "Alice", "a b", "@bob", "-x", &"x".repeat(65)] {
+        match world.command(add(name, "", false)) {
+            Err(AccountError::Invalid(sentence)) => assert!(sentence.contains(' '), "{sentence}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    for display in ["a\u{7}b", &"x".repeat(257)] {
+        let refused = world.command(add("bob", display, false));
+        assert!(
+            matches!(refused, Err(AccountError::Invalid(_))),
+            "{refused:?}"
+        );
+    }
+    let taken = world.command(add("alice", "", false));
+    assert_eq!(taken, Err(AccountError::Exists("alice".to_owned())));
+    world.add("bob");
+    let full = world.command(add("carol", "", false));
+    assert!(matches!(full, Err(AccountError::Limit(_))), "{full:?}");
+}
+
+#[test]
+fn another_password_ends_tokens_and_connections() {
+    let mut world = World::of(&["alice", "bob"]);
+    for (name, first) in [("alice", 1), ("alice", 2), ("bob", 3)] {
+        let command = token(&world, name, first);
+        world.command(command).unwrap();
+    }
+    changes(&mut world);
+    let (alice, command) = (
+        world.id("alice"),
+        AccountCommand::SetPassword {
+            name: "alice".to_owned(),
+            password: "new".to_owned(),
+        },
+    );
+    assert_eq!(world.command(command), Ok(AccountAnswer::Done));
+    assert_eq!(
+        changes(&mut world),
+        [
+            r#"alice Some("new") disabled=false removed=false"#,
+            "revoked 1",
+            "revoked 2"
+        ]
+    );
+    assert_eq!(world.closed, [alice]);
+    assert_eq!(
+        world.disk.in_range(records::Table::Token.range()).count(),
+        1
+    );
+}
+
+#[test]
+fn a_disabled_account_is_closed_and_can_be_opened_again() {
+    let mut world = World::of(&["alice", "bob"]);
+    changes(&mut world);
+    let command = |disabled| AccountCommand::SetDisabled {
+        name: "bob".to_owned(),
+        disabled,
+    };
+    assert_eq!(world.command(command(true)), Ok(AccountAnswer::Done));
+    let bob = world.id("bob");
+    assert_eq!(world.closed, [bob]);
+    assert!(world.chat.accounts()[1].disabled);
+    assert_eq!(
+        world.refused("bob", "im/to/@alice", "hi").code,
+        "not_allowed"
+    );
+    let refused = token(&world, "bob", 1);
+    assert!(matches!(
+        world.command(refused),
+        Err(AccountError::NoSuch(_))
+    ));
+    // What is written to it waits for it.
+    world.say("alice", "im/to/@bob", "hi");
+    let appends = world.appends;
+    assert_eq!(world.command(command(true)), Ok(AccountAnswer::Done));
+    assert_eq!(world.appends, appends);
+    assert_eq!(world.command(command(false)), Ok(AccountAnswer::Done));
+    assert_eq!(changes(&mut world).len(), 2);
+    world.say("bob", "im/to/@alice", "hi");
+}
+
+#[test]
+fn a_removed_account_leaves_its_groups_and_its_name_is_never_given_again() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    world.ask(
+        "bob",
+        "group.create",
+        r#"{"slug":"eng","members":["alice"]}"#,
+    );
+    world.say("bob", "im/to/eng", "mine");
+    let command = token(&world, "bob", 1);
+    world.command(command).unwrap();
+    changes(&mut world);
+    world.forget_inboxes();
+    let bob = world.id("bob");
+    let remove = || AccountCommand::Remove {
+        name: "bob".to_owned(),
+    };
+    assert_eq!(world.command(remove()), Ok(AccountAnswer::Done));
+    assert_eq!(
+        changes(&mut world),
+        ["bob None disabled=false removed=true", "revoked 1"]
+    );
+    assert_eq!(world.closed, [bob]);
+    let events = world.take_json("alice", "im/in/eng/event");
+    let told: Vec<_> = events
+        .iter()
+        .map(|(_, event)| (&event["action"], &event["account"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (&json!("leave"), &json!("bob")),
+            (&json!("role"), &json!("alice"))
+        ]
+    );
+    let history = world.ask("alice", "history", r#"{"conv":"eng"}"#);
+    assert_eq!(history["entries"][2]["from"], "bob");
+    assert_eq!(world.chat.accounts().len(), 2);
+    assert_eq!(
+        world.command(remove()),
+        Err(AccountError::NoSuch("bob".to_owned()))
+    );
+    let again = world.command(add("bob", "", false));
+    assert_eq!(again, Err(AccountError::Exists("bob".to_owned())));
+    world.restart();
+    let again = world.command(add("bob", "", false));
+    assert_eq!(again, Err(AccountError::Exists("bob".to_owned())));
+}
+
+#[test]
+fn the_last_administrator_stays() {
+    let mut world = World::new();
+    world.command(add("alice", "", true)).unwrap();
+    world.add("bob");
+    let last = Err(AccountError::LastAdministrator("alice".to_owned()));
+    let disable = |name: &str| AccountCommand::SetDisabled {
+        name: name.to_owned(),
+        disabled: true,
+    };
+    let remove = |name: &str| AccountCommand::Remove {
+        name: name.to_owned(),
+    };
+    assert_eq!(world.command(disable("alice")), last);
+    assert_eq!(world.command(remove("alice")), last);
+    world.command(new_account("carol", Role::Admin)).unwrap();
+    assert_eq!(world.command(disable("carol")), Ok(AccountAnswer::Done));
+    assert_eq!(world.command(disable("alice")), last);
+    let enable = AccountCommand::SetDisabled {
+        name: "carol".to_owned(),
+        disabled: false,
+    };
+    world.command(enable).unwrap();
+    assert_eq!(world.command(remove("alice")), Ok(AccountAnswer::Done));
+    let last = Err(AccountError::LastAdministrator("carol".to_owned()));
+    assert_eq!(world.command(remove("carol")), last);
+}
+
+#[test]
+fn too_many_tokens_end_the_oldest() {
+    let mut world = World::new();
+    world.add("alice");
+    let account = world.id("alice");
+    for number in 0..1_001_u32 {
+        let mut sha256 = [0; 32];
+        sha256[..4].copy_from_slice(&number.to_be_bytes());
+        world.pass(1);
+        world
+            .command(AccountCommand::AddToken {
+                account,
+                sha256,
+                label: "x".repeat(1_000),
+                expires: None,
+            })
+            .unwrap();
+    }
+    let tokens = || records::Table::Token.range();
+    assert_eq!(world.disk.in_range(tokens()).count(), 1_000);
+    let first = world.disk.in_range(tokens()).next().unwrap();
+    assert_eq!(
+        records::key::parse_token(first.0).unwrap()[..4],
+        [0, 0, 0, 1]
+    );
+    assert_eq!(world.chat.counters().tokens_displaced, 1);
+    let mut last = [0; 32];
+    last[..4].copy_from_slice(&1_000_u32.to_be_bytes());
+    for _ in 0..2 {
+        let revoke = AccountCommand::RevokeToken { sha256: last };
+        assert_eq!(world.command(revoke), Ok(AccountAnswer::Done));
+    }
+    assert_eq!(world.disk.in_range(tokens()).count(), 999);
+}
+
+#[test]
+fn accounts_that_do_not_exist_are_no_mistake_of_the_servers() {
+    let mut world = World::new();
+    let name = || "nobody".to_owned();
+    for command in [
+        AccountCommand::SetPassword {
+            name: name(),
+            password: String::new(),
+        },
+        AccountCommand::SetDisabled {
+            name: name(),
+            disabled: true,
+        },
+        AccountCommand::Remove { name: name() },
+    ] {
+        assert_eq!(world.command(command), Err(AccountError::NoSuch(name())));
+    }
+    assert_eq!(world.appends, 0);
+}
