@@ -1,1 +1,18 @@
-//! Placeholder; replaced in the first commit of this crate.
+//! The HTTP door: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz` and `/metrics`.
+//! It asks the server through its `Handle`; it must not touch the store or know a rule of the messenger.
+
+mod serve;
+
+mod answer;
+mod body;
+mod health;
+mod metrics;
+mod peer;
+mod rest;
+mod router;
+mod security;
+mod web;
+mod websocket;
+
+pub use metrics::Metrics;
+pub use serve::serve;

@@ -3,4 +3,5 @@
 mod naive;
 mod remote;
 mod retained;
+mod shared;
 mod subscriptions;

@@ -254,3 +254,131 @@ fn truncate(path: &Path, offset: u64) -> std::io::Result<()> {
     file.set_len(offset)?;
     file.sync_all()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watermark::Mark;
+
+    fn journal(id: u64, commits: Option<(u64, u64)>, tail: Tail) -> Journal {
+        let path = Path::new("store").join(format!("{id}.jnl"));
+        Journal {
+            id,
+            path,
+            commits,
+            end: 100 * id,
+            tail,
+        }
+    }
+
+    fn mark(commit: u64) -> Found {
+        Found::Mark(Mark {
+            commit,
+            each_synced: true,
+        })
+    }
+
+    /// What is decided, in a line: where it is cut, and what is lost by it.
+    fn check(journals: &[Journal], found: Found, expected: &str) {
+        let verdict = judge(Path::new("store"), journals, found).map_or_else(
+            || "start".to_owned(),
+            |verdict| {
+                let loss = match verdict.loss {
+                    None => "nothing".to_owned(),
+                    Some(StoreError::DamagedJournal { file, detail, .. }) => {
+                        format!("{}: {detail}", file.display())
+                    }
+                    Some(StoreError::MissingFile { file }) => format!("{} missing", file.display()),
+                    Some(other) => panic!("unexpected: {other}"),
+                };
+                format!(
+                    "cut journal {} at {}, losing {loss}",
+                    verdict.journal, verdict.offset
+                )
+            },
+        );
+        assert_eq!(verdict, expected);
+    }
+
+    #[test]
+    fn several_journals_are_judged_as_one_sequence() {
+        let first = || journal(3, Some((10, 19)), Tail::Clean);
+        let second = || journal(4, Some((20, 29)), Tail::Clean);
+        let empty = || journal(5, None, Tail::Clean);
+        check(&[], mark(7), "start");
+        check(&[first(), second()], mark(29), "start");
+        check(&[first(), second(), empty()], mark(29), "start");
+        // Only the tables can tell: every commit may have been moved there.
+        check(&[empty()], mark(29), "start");
+        check(
+            &[first(), second()],
+            mark(30),
+            "cut journal 1 at 400, losing store/4.jnl: commit 30 was acknowledged and the last whole one is 29",
+        );
+        check(
+            &[first(), empty()],
+            mark(19),
+            "cut journal 0 at 300, losing store/4.jnl missing",
+        );
+    }
+
+    #[test]
+    fn a_torn_end_is_harmless_in_the_newest_journal_only() {
+        let torn = |id, commits| journal(id, commits, Tail::Torn { offset: 50 });
+        let later = || journal(4, Some((20, 29)), Tail::Clean);
+        check(
+            &[torn(3, Some((10, 19)))],
+            mark(19),
+            "cut journal 0 at 50, losing nothing",
+        );
+        check(
+            &[torn(3, None)],
+            mark(19),
+            "cut journal 0 at 50, losing nothing",
+        );
+        check(
+            &[torn(3, Some((10, 19))), later()],
+            mark(19),
+            "cut journal 0 at 50, losing store/3.jnl: a later journal follows",
+        );
+        check(
+            &[journal(3, Some((10, 19)), Tail::Clean), torn(4, None)],
+            mark(20),
+            "cut journal 1 at 50, losing store/4.jnl: commit 20 was acknowledged and the last whole one is 19",
+        );
+    }
+
+    #[test]
+    fn a_hole_is_harmless_only_where_nothing_was_synced() {
+        let hole = || {
+            journal(
+                3,
+                Some((10, 19)),
+                Tail::Hole {
+                    offset: 50,
+                    resumes: 70,
+                    commit: 21,
+                },
+            )
+        };
+        let refused = "cut journal 0 at 50, losing store/3.jnl: commit 21 follows at byte 70";
+        check(&[hole()], mark(19), refused);
+        check(&[hole()], Found::Missing, refused);
+        let interval = |commit| {
+            Found::Mark(Mark {
+                commit,
+                each_synced: false,
+            })
+        };
+        check(
+            &[hole()],
+            interval(19),
+            "cut journal 0 at 50, losing nothing",
+        );
+        check(
+            &[hole()],
+            interval(20),
+            "cut journal 0 at 50, losing store/3.jnl: commit 20 was acknowledged and the last whole one is 19",
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! `GET server`, and `POST setup`: the first account, with the token of the link that the server prints.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use server::handle::{AccountRole, NewAccount, Secret};
+
+use super::OneAccount;
+use crate::answer::Refusal;
+use crate::body::JsonBody;
+use crate::router::Doors;
+
+pub(crate) async fn server(State(doors): State<Doors>) -> Result<impl IntoResponse, Refusal> {
+    let info = doors.handle.server_info().await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(info)))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct FirstAccount {
+    token: Secret,
+    name: String,
+    password: Secret,
+    #[serde(default)]
+    display: String,
+}
+
+pub(crate) async fn setup(
+    State(doors): State<Doors>,
+    JsonBody(first): JsonBody<FirstAccount>,
+) -> Result<impl IntoResponse, Refusal> {
+    let FirstAccount {
+        token,
+        name,
+        password,
+        display,
+    } = first;
+    let account = NewAccount {
+        name,
+        display,
+        password,
+        role: AccountRole::Admin,
+    };
+    let account = doors.handle.create_first_account(token, account).await?;
+    Ok((
+        StatusCode::CREATED,
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(OneAccount { account }),
+    ))
+}

@@ -1,0 +1,50 @@
+//! Which address leads where. Everything that is refused is refused in one form.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, delete, get, post};
+use server::handle::Handle;
+
+use crate::answer::Refusal;
+use crate::metrics::Metrics;
+use crate::rest::{accounts, login, setup};
+use crate::{health, metrics, security, web, websocket};
+
+/// What every route may use.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) handle: Handle,
+    pub(crate) metrics: Metrics,
+    /// Bytes of a request's body.
+    pub(crate) body_bytes_max: usize,
+}
+
+pub(crate) fn router(doors: Doors) -> Router {
+    let api = Router::new()
+        .route("/server", get(setup::server))
+        .route("/setup", post(setup::setup))
+        .route("/login", post(login::login))
+        .route("/logout", post(login::logout))
+        .route("/accounts", get(accounts::list).post(accounts::add))
+        .route("/accounts/{name}", delete(accounts::remove))
+        .fallback(|| async { Refusal::not_found() });
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/mqtt", any(websocket::hand_over))
+        .route("/healthz", get(health::healthz))
+        .route("/metrics", get(metrics::show))
+        .fallback(elsewhere)
+        .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
+        .layer(middleware::from_fn(security::guard))
+        .with_state(doors)
+}
+
+async fn elsewhere(request: Request) -> Response {
+    let path = request.uri().path();
+    if path == "/api" || path.starts_with("/api/") {
+        return Refusal::not_found().into_response();
+    }
+    web::answer(request.method(), path, request.headers())
+}

@@ -1,0 +1,129 @@
+//! What goes around every answer: paths that climb are turned away, and browsers are told to be strict.
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::answer::Refusal;
+
+/// Turns away a climbing path before any route sees it, and adds the headers.
+pub(crate) async fn guard(request: Request, next: Next) -> Response {
+    let policy = content_policy(request.headers());
+    let mut response = if climbs(request.uri().path()) {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "bad_path",
+            "a path may not contain `..`, `//`, `\\` or NUL",
+        )
+        .into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    headers.insert(
+        "cross-origin-resource-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    headers.insert(
+        "permissions-policy",
+        HeaderValue::from_static("geolocation=(), payment=(), usb=()"),
+    );
+    response
+}
+
+/// Nothing here is looked up in a file system; a path that climbs is refused all the same, and counted.
+fn climbs(path: &str) -> bool {
+    let mut plain = path.to_ascii_lowercase();
+    for (coded, letter) in [("%2e", "."), ("%2f", "/"), ("%5c", "\\"), ("%00", "\0")] {
+        plain = plain.replace(coded, letter);
+    }
+    plain.contains(['\\', '\0'])
+        || plain.contains("//")
+        || plain.split('/').any(|segment| segment == "..")
+}
+
+/// Only what this server itself serves may run, and it may only talk to this server.
+fn content_policy(request: &HeaderMap) -> HeaderValue {
+    // Older browsers do not take `'self'` for WebSockets; they need the host by name.
+    let host = request
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .filter(|host| {
+            host.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte))
+        });
+    let sockets = host
+        .map(|host| format!(" ws://{host} wss://{host}"))
+        .unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; \
+         media-src 'self' blob:; manifest-src 'self'; worker-src 'self'; connect-src 'self'{sockets}; \
+         base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_climb_are_seen_through_their_disguise() {
+        for path in [
+            "/../Cargo.toml",
+            "/a/..",
+            "/%2e%2e/x",
+            "/%2E./x",
+            "/..%2fx",
+            "//etc/passwd",
+            "/a%5Cb",
+            "/a\\b",
+            "/%00",
+            "/%2f%2f",
+        ] {
+            assert!(climbs(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/assets/a..b.js",
+            "/@bob",
+            "/api/v1/accounts/a.b",
+            "/...",
+            "/.well-known/x",
+        ] {
+            assert!(!climbs(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_none_does_not_reach_the_policy() {
+        let mut request = HeaderMap::new();
+        request.insert(header::HOST, HeaderValue::from_static("evil; script-src *"));
+        let policy = content_policy(&request);
+        assert!(
+            !policy.to_str().unwrap_or_default().contains("evil"),
+            "{policy:?}"
+        );
+        request.insert(header::HOST, HeaderValue::from_static("chat.example:8080"));
+        let policy = content_policy(&request);
+        assert!(
+            policy
+                .to_str()
+                .unwrap_or_default()
+                .contains("connect-src 'self' ws://chat.example:8080 wss://chat.example:8080;")
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! What a stranger may cost: bodies, headers, time, connections; and the end of the server.
+
+use std::time::{Duration, Instant};
+
+use server::config::HttpConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::world::{PATIENCE, answer, whole, world, world_with};
+
+#[tokio::test]
+async fn a_body_too_large_is_refused_announced_or_not() {
+    let world = world_with(HttpConfig {
+        body_bytes_max: 1024,
+        ..HttpConfig::default()
+    })
+    .await;
+    let host = world.address;
+    let start = format!(
+        "POST /api/v1/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    );
+    let announced = format!(
+        "{start}Content-Length: 99999999\r\n\r\n{}",
+        "x".repeat(2000)
+    );
+    world
+        .raw(announced)
+        .await
+        .check_refusal(413, "body_too_large");
+    let chunked = format!(
+        "{start}Transfer-Encoding: chunked\r\n\r\n7d0\r\n{}\r\n",
+        "x".repeat(2000)
+    );
+    world
+        .raw(chunked)
+        .await
+        .check_refusal(413, "body_too_large");
+}
+
+#[tokio::test]
+async fn a_header_too_large_is_refused() {
+    let world = world().await;
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(64 * 1024)
+    );
+    let mut stream = world.connect().await;
+    // The server may close before it has read all of it.
+    let _ = stream.write_all(long.as_bytes()).await;
+    assert_eq!(answer(&mut stream).await.status, 431);
+    let many: String = (0..1000).map(|index| format!("X-{index}: 1\r\n")).collect();
+    assert_eq!(
+        world
+            .raw(format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"))
+            .await
+            .status,
+        431
+    );
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_end_ends_the_connection() {
+    let world = world_with(HttpConfig {
+        header_timeout: Duration::from_millis(200),
+        ..HttpConfig::default()
+    })
+    .await;
+    for begun in ["", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+        let started = Instant::now();
+        let mut stream = world.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        let said = whole(&mut stream).await;
+        assert!(!said.contains("200"), "{said}");
+        assert!(
+            started.elapsed() >= Duration::from_millis(150),
+            "closed before its time: {:?}",
+            started.elapsed()
+        );
+    }
+    // Between two requests of one connection the same holds.
+    let mut stream = world.connect().await;
+    stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(answer(&mut stream).await.status, 200);
+    assert_eq!(whole(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_their_turn() {
+    let world = world_with(HttpConfig {
+        connections_max: 2,
+        ..HttpConfig::default()
+    })
+    .await;
+    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (mut first, mut second) = (world.connect().await, world.connect().await);
+    for stream in [&mut first, &mut second] {
+        stream.write_all(request).await.unwrap();
+        assert_eq!(answer(stream).await.status, 200);
+    }
+    let mut third = world.connect().await;
+    third.write_all(request).await.unwrap();
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(200), third.read(&mut byte)).await;
+    assert!(early.is_err(), "answered though two connections are open");
+    drop(first);
+    assert_eq!(answer(&mut third).await.status, 200);
+}
+
+#[tokio::test]
+async fn random_bytes_get_a_refusal_and_disturb_nobody() {
+    let world = world().await;
+    let mut bytes = Vec::new();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..4096 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        bytes.push(state.to_be_bytes()[0]);
+    }
+    let connect = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00";
+    for start in [
+        &bytes[..],
+        connect,
+        b"\x16\x03\x01\x02\x00\x01",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\r\n\r\n\r\n",
+    ] {
+        let mut stream = world.connect().await;
+        stream.write_all(start).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut said = Vec::new();
+        // A connection reset is a clear answer to bytes that nobody has read.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut said))
+            .await
+            .expect("the connection ends");
+        let said = String::from_utf8_lossy(&said);
+        assert!(
+            said.is_empty() || said.starts_with("HTTP/1.1 400"),
+            "{said}"
+        );
+    }
+    assert_eq!(world.get("/healthz", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stop_ends_idle_connections_and_takes_no_new_ones() {
+    let world = world().await;
+    let mut idle = world.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(answer(&mut idle).await.status, 200);
+    world.stop.send(()).unwrap();
+    assert_eq!(whole(&mut idle).await, "");
+    tokio::time::timeout(PATIENCE, world.ended)
+        .await
+        .expect("the server ends")
+        .unwrap();
+    assert!(tokio::net::TcpStream::connect(world.address).await.is_err());
+}

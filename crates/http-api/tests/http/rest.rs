@@ -1,0 +1,265 @@
+//! `/api/v1`, `/healthz` and `/metrics`: statuses, bodies, and the one form of refusal.
+
+use serde_json::json;
+use server::handle::Health;
+
+use crate::world::world;
+
+const ADMIN: &str = "Authorization: Bearer mpt_admin\r\n";
+const MEMBER: &str = "Authorization: bearer mpt_member\r\n";
+
+#[tokio::test]
+async fn the_server_says_who_it_is() {
+    let world = world().await;
+    let answer = world.get("/api/v1/server", "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.json(),
+        json!({"name":"Magpie","version":"0.0.0","setup_required":true})
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn the_first_account_needs_the_link() {
+    let world = world().await;
+    let body = |token: &str| {
+        json!({"token":token,"name":"alice","password":"p","display":"Alice"}).to_string()
+    };
+    let made = world.send("POST", "/api/v1/setup", "", &body("once")).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(
+        made.json(),
+        json!({"account":{"name":"alice","display":"ALICE","role":"admin"}})
+    );
+    world
+        .send("POST", "/api/v1/setup", "", &body("guessed"))
+        .await
+        .check_refusal(403, "bad_setup_token");
+}
+
+#[tokio::test]
+async fn a_login_gives_a_token_or_says_why_not() {
+    let world = world().await;
+    let body =
+        |password: &str| json!({"name":"bob","password":password,"device":"test"}).to_string();
+    let login = world
+        .send("POST", "/api/v1/login", "", &body("right"))
+        .await;
+    assert_eq!(login.status, 200);
+    assert_eq!(
+        login.json(),
+        json!({"token":"mpt_x","account":{"name":"bob","display":"BOB","role":"member"}})
+    );
+    assert_eq!(login.header("cache-control"), Some("no-store"));
+    world
+        .send("POST", "/api/v1/login", "", &body("wrong"))
+        .await
+        .check_refusal(401, "bad_credentials");
+    let limited = world
+        .send("POST", "/api/v1/login", "", &body("again"))
+        .await;
+    limited.check_refusal(429, "rate_limited");
+    assert_eq!(limited.header("retry-after"), Some("3"), "rounded up");
+}
+
+#[tokio::test]
+async fn a_logout_needs_a_token() {
+    let world = world().await;
+    assert_eq!(
+        world
+            .send("POST", "/api/v1/logout", MEMBER, "")
+            .await
+            .status,
+        204
+    );
+    let refused = world.send("POST", "/api/v1/logout", "", "").await;
+    refused.check_refusal(401, "bad_token");
+    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    world
+        .send(
+            "POST",
+            "/api/v1/logout",
+            "Authorization: Basic bXB0OnB0\r\n",
+            "",
+        )
+        .await
+        .check_refusal(401, "bad_token");
+}
+
+#[tokio::test]
+async fn accounts_are_listed_for_members_and_changed_by_administrators() {
+    let world = world().await;
+    let names = |answer: &crate::world::Answer| {
+        let accounts = answer.json()["accounts"].as_array().unwrap().clone();
+        accounts
+            .iter()
+            .map(|account| account["name"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    world
+        .get("/api/v1/accounts", "")
+        .await
+        .check_refusal(401, "bad_token");
+    assert_eq!(
+        names(&world.get("/api/v1/accounts", MEMBER).await),
+        ["alice", "bob"],
+        "the disabled are not shown"
+    );
+    let all = world.get("/api/v1/accounts", ADMIN).await;
+    assert_eq!(names(&all), ["alice", "bob", "carol"]);
+    assert_eq!(all.json()["accounts"][2]["disabled"], true);
+
+    let new = json!({"name":"dave","password":"p"}).to_string();
+    world
+        .send("POST", "/api/v1/accounts", MEMBER, &new)
+        .await
+        .check_refusal(403, "not_allowed");
+    let made = world.send("POST", "/api/v1/accounts", ADMIN, &new).await;
+    assert_eq!(
+        (made.status, made.json()["account"]["role"].clone()),
+        (201, json!("member"))
+    );
+    let taken = json!({"name":"alice","password":"p"}).to_string();
+    world
+        .send("POST", "/api/v1/accounts", ADMIN, &taken)
+        .await
+        .check_refusal(409, "account_exists");
+
+    world
+        .send("DELETE", "/api/v1/accounts/bob", MEMBER, "")
+        .await
+        .check_refusal(403, "not_allowed");
+    assert_eq!(
+        world
+            .send("DELETE", "/api/v1/accounts/bob", ADMIN, "")
+            .await
+            .status,
+        204
+    );
+    world
+        .send("DELETE", "/api/v1/accounts/nobody", ADMIN, "")
+        .await
+        .check_refusal(404, "no_such_account");
+    world
+        .send("DELETE", "/api/v1/accounts/%ff", ADMIN, "")
+        .await
+        .check_refusal(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_meant_is_refused_in_one_form() {
+    let world = world().await;
+    world
+        .get("/api/v1/nothing", "Accept: text/html\r\n")
+        .await
+        .check_refusal(404, "not_found");
+    world
+        .get("/api/v2", "")
+        .await
+        .check_refusal(404, "not_found");
+    world.get("/api", "").await.check_refusal(404, "not_found");
+    world
+        .get("/api/v1/login", "")
+        .await
+        .check_refusal(405, "method_not_allowed");
+    world
+        .send("DELETE", "/api/v1/accounts", ADMIN, "")
+        .await
+        .check_refusal(405, "method_not_allowed");
+    world
+        .send("POST", "/healthz", "", "")
+        .await
+        .check_refusal(405, "method_not_allowed");
+    world
+        .send("POST", "/", "", "")
+        .await
+        .check_refusal(405, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_right_is_refused() {
+    let world = world().await;
+    for body in [
+        "",
+        "{",
+        "[]",
+        "{\"name\":\"bob\"}",
+        "{\"name\":1,\"password\":\"p\"}",
+        "\u{0}",
+    ] {
+        world
+            .send("POST", "/api/v1/login", "", body)
+            .await
+            .check_refusal(400, "bad_body");
+    }
+    let host = world.address;
+    let form = format!(
+        "POST /api/v1/login HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    world.raw(form).await.check_refusal(415, "not_json");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_not_repeated_in_the_answer() {
+    let world = world().await;
+    let answer = world
+        .send(
+            "POST",
+            "/api/v1/login",
+            "",
+            "{\"name\":\"bob\",\"password\":{\"hunter2\":1}}",
+        )
+        .await;
+    answer.check_refusal(400, "bad_body");
+    assert!(!answer.text().contains("hunter2"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn health_follows_the_server() {
+    let world = world().await;
+    for (health, status, word) in [
+        (Health::Starting, 503, "starting"),
+        (Health::Ready, 200, "ready"),
+        (Health::Draining, 503, "draining"),
+        (Health::Failed("disk".to_owned()), 503, "failed"),
+    ] {
+        world.health.send_replace(health);
+        let answer = world.get("/healthz", "").await;
+        assert_eq!(
+            (answer.status, answer.json()),
+            (status, json!({ "status": word }))
+        );
+    }
+    world
+        .get("/api/v1/server", "")
+        .await
+        .check_refusal(503, "draining");
+}
+
+#[tokio::test]
+async fn metrics_are_for_this_machine_and_for_administrators() {
+    let world = world().await;
+    let local = world.get("/metrics", "").await;
+    assert_eq!(local.status, 200);
+    assert_eq!(
+        local.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
+    world
+        .get("/metrics", forwarded)
+        .await
+        .check_refusal(401, "bad_token");
+    world
+        .get("/metrics", &format!("{forwarded}{MEMBER}"))
+        .await
+        .check_refusal(403, "not_allowed");
+    assert_eq!(
+        world
+            .get("/metrics", &format!("{forwarded}{ADMIN}"))
+            .await
+            .status,
+        200
+    );
+}
