@@ -70,7 +70,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    running.announce(&[format!("http://{}", doors.http)]);
+    let addresses: Vec<_> = running
+        .mqtt
+        .iter()
+        .map(|address| format!("mqtt://{address}"))
+        .chain([format!("http://{}", doors.http)])
+        .collect();
+    running.announce(&addresses);
     exposure::warn(&running.mqtt, doors.http);
     tell(&running, &doors, &config.server);
     notify::ready();

@@ -207,18 +207,20 @@ impl Server {
 
     /// Starts it again; if it refuses to, what it says.
     pub fn try_restart(&mut self) -> Result<(), String> {
+        self.try_restart_with(&[])
+    }
+
+    /// Starts it again, this once with more arguments; if it refuses to, what it says.
+    pub fn try_restart_with(&mut self, arguments: &[&str]) -> Result<(), String> {
         assert!(self.program.has_ended(), "the server still runs");
-        let (program, mqtt, http) = self
-            .launch
-            .serve(self.folder.path(), self.mqtt, self.http)?;
+        let mut launch = self.launch.clone();
+        launch
+            .arguments
+            .extend(arguments.iter().map(|&argument| argument.to_owned()));
+        let (program, mqtt, http) = launch.serve(self.folder.path(), self.mqtt, self.http)?;
         assert_eq!((mqtt, http), (self.mqtt, self.http));
         self.program = program;
         Ok(())
-    }
-
-    /// Adds an argument for the next start.
-    pub fn add_argument(&mut self, argument: &str) {
-        self.launch.arguments.push(argument.to_owned());
     }
 
     /// Starts another server on the same data directory, with ports of its own: it has to end, and this is how.
