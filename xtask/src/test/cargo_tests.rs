@@ -12,7 +12,7 @@ use super::libtest;
 use super::setup::Setup;
 use super::tally::Tally;
 use super::{Plan, RUNNER_LIMIT, step};
-use crate::child;
+use crate::{child, tree};
 
 /// A test program that cargo built.
 pub(crate) struct TestProgram {
@@ -74,13 +74,26 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Runs the examples in the crates' documentation.
+/// Runs the examples in the crates' documentation, if there are any: looking for them takes cargo half a minute.
 pub(crate) fn run_examples_in_docs(plan: &Plan, setup: &Setup, tally: &mut Tally) -> Result<()> {
+    let sources = tree::files(&plan.root, "crates", &[".rs"])?;
+    if !sources.iter().any(|source| has_example(&source.text)) {
+        return Ok(());
+    }
     let mut command = cargo_command(plan);
     command
         .args(["test", "--workspace", "--doc", "--no-fail-fast"])
         .envs(setup.variables.iter().map(|(name, value)| (name, value)));
     run_one("examples in the documentation", &mut command, tally)
+}
+
+/// Whether a comment for the documentation opens a block of code.
+fn has_example(source: &str) -> bool {
+    source.lines().any(|line| {
+        let line = line.trim_start();
+        let said = line.strip_prefix("///").or(line.strip_prefix("//!"));
+        said.is_some_and(|said| said.trim_start().starts_with("```"))
+    })
 }
 
 fn run_one(name: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
@@ -176,6 +189,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_blocks_in_documentation_are_examples() {
+        assert!(has_example("  /// ```\n"));
+        assert!(has_example("//! ```no_run\n"));
+        assert!(!has_example("// ```\nlet a = \"```\";\n/// a `word`\n"));
+    }
 
     #[test]
     fn test_programs_are_told_from_libraries() {

@@ -95,6 +95,10 @@ fn run_all(plan: &Plan) -> Result<Tally> {
     } else {
         Vec::new()
     };
+    if !tally.failures.is_empty() {
+        // Without the server most of the rest would only fail for the same reason.
+        return Ok(tally);
+    }
     if plan.has(Group::Rust) {
         cargo_tests::run(plan, &setup, &built, Group::Rust, &mut tally)?;
         cargo_tests::run_examples_in_docs(plan, &setup, &mut tally)?;
