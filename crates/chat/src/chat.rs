@@ -68,6 +68,10 @@ impl Chat {
     }
 
     /// Takes back a token.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "recovery hands everything over; what is kept of it is the messenger's business"
+    )]
     pub fn recover_token(&mut self, sha256: [u8; 32], token: Token) {
         if !self.directory.insert_token(sha256, &token) {
             self.counters.strays += 1;
@@ -129,7 +133,7 @@ impl Chat {
                     1 => !existed || resumed,
                     _ => resumed,
                 };
-                self.subscribed(session, account, filter, wanted);
+                self.subscribed(session, account, &filter, wanted);
             }
             Input::Unsubscribed {
                 session, filter, ..

@@ -194,10 +194,10 @@ impl Chat {
         &mut self,
         reference: SessionRef,
         account: AccountId,
-        filter: Box<str>,
+        filter: &str,
         wanted: bool,
     ) {
-        if !is_listened_for(&filter) {
+        if !is_listened_for(filter) {
             return;
         }
         let Some(session) = self.live.sessions.get_mut(&reference) else {
@@ -208,12 +208,12 @@ impl Chat {
             self.counters.strays += 1;
             return;
         }
-        if !session.filters.contains(&filter) {
+        if !session.filters.iter().any(|known| **known == *filter) {
             if session.filters.len() == FILTERS_MAX {
                 self.counters.filters_dropped += 1;
                 return;
             }
-            session.filters.push(filter.clone());
+            session.filters.push(filter.into());
             if let Some(name) = filter.strip_prefix(PRESENCE)
                 && !is_wildcard(name)
             {
@@ -225,8 +225,8 @@ impl Chat {
             }
         }
         if wanted {
-            self.tell_presences(reference, account, &filter);
-            self.tell_abouts(reference, account, &filter);
+            self.tell_presences(reference, account, filter);
+            self.tell_abouts(reference, account, filter);
         }
     }
 
