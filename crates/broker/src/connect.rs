@@ -269,6 +269,7 @@ impl Shard {
             will: None,
             done: Vec::new(),
             unsettled: Vec::new(),
+            shares: Vec::new(),
             disconnected_at: None,
         })
     }
@@ -338,6 +339,7 @@ impl Shard {
             self.watch(id, now.saturating_add(keepalive), now);
         }
         self.say_up(slot, present);
+        self.announce_shares(slot, now);
         self.chat_connected(slot, now);
         self.pump(slot, now);
         self.resume(id, now);

@@ -15,6 +15,7 @@ use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
 use crate::session::{Held, Identifiers, StoredDelivery};
 use crate::shard::Shard;
+use crate::shares::Elsewhere;
 
 /// Stored messages read at once for one session.
 pub const FETCH_MAX: usize = 256;
@@ -56,7 +57,7 @@ impl Shard {
         }
     }
 
-    fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {
+    pub(crate) fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {
         let slot = found.session;
         // [5 MQTT-3.8.3-3]
         if found.no_local()
@@ -468,15 +469,26 @@ impl Shard {
         if let Some(stamp) = stored.retained {
             self.retain(&stored.message, stamp);
         }
-        self.deliver_here(&mut publication);
-        self.deliver_elsewhere(&mut publication, stored.retained);
+        self.deliver_everywhere(&mut publication, stored.retained);
     }
 
-    /// Sends the message once to every other shard that has use for it.
-    pub(crate) fn deliver_elsewhere(
+    /// Delivers here and to other shards.
+    pub(crate) fn deliver_everywhere(
         &mut self,
         publication: &mut Publication<'_>,
         retained: Option<Stamp>,
+    ) {
+        self.deliver_here(publication);
+        let shared = self.deliver_shared(publication);
+        self.deliver_elsewhere(publication, retained, shared);
+    }
+
+    /// Sends the message once to every other shard that has use for it.
+    fn deliver_elsewhere(
+        &mut self,
+        publication: &mut Publication<'_>,
+        retained: Option<Stamp>,
+        shared: Elsewhere,
     ) {
         if self.shards == 1 {
             return;
@@ -486,6 +498,9 @@ impl Shard {
             Some(_) => everyone,
             None => self.remote.matches(publication.view.topic).shards & everyone,
         };
+        let shards = shared
+            .iter()
+            .fold(shards, |shards, (shard, _)| shards | (1 << shard));
         if shards != 0 {
             let forwarded = Arc::new(Forwarded {
                 message: publication.message(),
@@ -493,6 +508,7 @@ impl Shard {
                 retained,
                 clock: self.clock(),
                 publisher: publication.publisher,
+                shared,
             });
             self.output(Output::Forward { shards, forwarded });
         }
@@ -512,6 +528,11 @@ impl Shard {
             now,
         };
         self.deliver_here(&mut publication);
+        for (shard, filter) in &forwarded.shared {
+            if *shard == self.shard {
+                self.deliver_shared_here(filter, &mut publication);
+            }
+        }
     }
 
     /// The protocol version a connection speaks.

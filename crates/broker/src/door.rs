@@ -172,6 +172,8 @@ pub struct Forwarded {
     pub clock: Stamp,
     /// Who published.
     pub publisher: SessionRef,
+    /// Shared subscriptions whose turn it is: the shard, and the filter with its `$share/<name>/`.
+    pub shared: Vec<(u16, Box<str>)>,
 }
 
 /// A change in what one shard wants to hear about.
@@ -179,6 +181,8 @@ pub struct Forwarded {
 pub struct Announcement {
     /// The shard that speaks.
     pub shard: u16,
+    /// Set when the filter is one that devices of an account share under `im/`.
+    pub account: Option<AccountId>,
     /// The filter.
     pub filter: Arc<str>,
     /// Whether it has subscribers for it, and durable ones.

@@ -173,7 +173,7 @@ impl Shard {
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| match flight.item.origin {
             Origin::Queue(stamp) => Some(stamp),
-            Origin::Memory | Origin::Chat { .. } => None,
+            Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => None,
         });
         let waiting = session
             .waiting
@@ -230,7 +230,7 @@ impl Shard {
         let number = session.number;
         self.sessions[slot as usize].done.retain(|origin| {
             let passed = match origin {
-                Origin::Memory => true,
+                Origin::Memory | Origin::Share { .. } => true,
                 Origin::Queue(stamp) => queue_cursors
                     .iter()
                     .any(|cursor| stamp_shard(*cursor) == stamp_shard(*stamp) && cursor >= stamp),
@@ -366,7 +366,7 @@ fn chat_cursor(session: &Session, latest: records::Pos) -> records::Pos {
     let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
     let begun = flights.filter_map(|flight| match flight.item.origin {
         Origin::Chat { pos, .. } => Some(records::Pos::new(pos.value().saturating_sub(1))),
-        Origin::Memory | Origin::Queue(_) => None,
+        Origin::Memory | Origin::Share { .. } | Origin::Queue(_) => None,
     });
     begun.fold(chat.sent, records::Pos::min)
 }

@@ -164,6 +164,7 @@ impl Shard {
         }
         let expiry = session.expiry_secs;
         self.chat_disconnected(slot);
+        self.announce_shares(slot, now);
         self.arrange_will(slot, now);
         if expiry == 0 {
             self.end_session(slot, now);
@@ -283,7 +284,7 @@ impl Shard {
             let writes = self.session_deletes(&self.sessions[slot as usize]);
             self.append(writes, Then::Nothing, now);
         }
-        self.leave_messenger(slot);
+        self.leave_messenger(slot, now);
         self.drop_subscriptions(slot, now);
         self.remove_session(slot);
     }

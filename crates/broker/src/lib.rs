@@ -18,6 +18,7 @@ mod recovery;
 mod retained;
 mod session;
 mod shard;
+mod shares;
 mod subscribe;
 
 mod access;

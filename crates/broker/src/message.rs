@@ -126,6 +126,10 @@ pub(crate) enum Origin {
         part: u8,
         receipt: Option<(ConversationId, Seq)>,
     },
+    /// An entry of a conversation that went to one of several devices.
+    Share {
+        receipt: Option<(ConversationId, Seq)>,
+    },
 }
 
 /// Marks the key of a conversation's entry; no stamp reaches this bit before the year 3000.
@@ -137,7 +141,7 @@ impl Origin {
     /// The key under which an exactly-once delivery of it is remembered, unless it is only in memory.
     pub(crate) fn outgoing_key(self) -> Option<Stamp> {
         match self {
-            Self::Memory => None,
+            Self::Memory | Self::Share { .. } => None,
             Self::Queue(stamp) => Some(stamp),
             Self::Chat { pos, part, .. } => Some(Stamp::new(
                 CHAT_KEY | (pos.value() << PART_BITS) | u64::from(part),

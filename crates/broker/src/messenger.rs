@@ -37,6 +37,7 @@ impl Shard {
             Audience::Accounts(accounts) => {
                 for account in accounts.iter() {
                     self.deliver_chat_to_account(*account, delivery, now);
+                    self.deliver_chat_shared(*account, delivery, now);
                 }
             }
         }
@@ -66,13 +67,16 @@ impl Shard {
         if known {
             return;
         }
+        // What is addressed to one session is shared with nobody.
+        let addressed = matches!(delivery.audience, Audience::Session(_));
         for (part, message) in delivery.packets.iter().enumerate() {
             let session = &self.sessions[slot as usize];
-            let Some(wanted) = wanted(session, message) else {
+            let Some(wanted) = wanted(session, message, |known| addressed || known.share.is_none())
+            else {
                 continue;
             };
             if wanted.qos == QoS::AtMostOnce || delivery.pos.is_none() {
-                self.deliver_live(slot, message, &wanted, now);
+                self.deliver_live(slot, message, &wanted, Origin::Memory, now);
             } else {
                 self.deliver_entry(slot, delivery, part, &wanted, now);
             }
@@ -89,12 +93,19 @@ impl Shard {
     }
 
     /// What is not stored goes to connected sessions only, within their bound.
-    fn deliver_live(&mut self, slot: u32, message: &Arc<Message>, wanted: &Wanted, now: Millis) {
+    pub(crate) fn deliver_live(
+        &mut self,
+        slot: u32,
+        message: &Arc<Message>,
+        wanted: &Wanted,
+        origin: Origin,
+        now: Millis,
+    ) {
         let Some(connection) = self.open_connection(slot) else {
             return;
         };
         let session = &self.sessions[slot as usize];
-        let held = wanted.held(message.clone(), Origin::Memory);
+        let held = wanted.held(message.clone(), origin);
         let backlog = self.connections[connection].backlog();
         let free = session
             .waiting
@@ -203,7 +214,8 @@ impl Shard {
     fn send_entry(&mut self, slot: u32, entry: &Arc<ChatDelivery>, now: Millis) {
         let Some(pos) = entry.pos else { return };
         for (part, message) in entry.packets.iter().enumerate() {
-            let Some(wanted) = wanted(&self.sessions[slot as usize], message) else {
+            let session = &self.sessions[slot as usize];
+            let Some(wanted) = wanted(session, message, |known| known.share.is_none()) else {
                 continue;
             };
             if wanted.qos == QoS::AtMostOnce {
@@ -264,7 +276,10 @@ impl Shard {
         if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
             chat.backlog.clear();
             // Live-only subscriptions have nothing to catch up with.
-            let resumes = chat.filters.iter().any(|known| known.options & 3 != 0);
+            let resumes = chat
+                .filters
+                .iter()
+                .any(|known| known.options & 3 != 0 && known.share.is_none());
             chat.mode = if resumes {
                 ChatMode::Behind
             } else {
@@ -308,10 +323,13 @@ impl Shard {
 
     /// A device has acknowledged a message.
     pub(crate) fn chat_received(&mut self, slot: u32, origin: Origin) {
-        let Origin::Chat {
+        let (Origin::Chat {
             receipt: Some((conversation, seq)),
             ..
-        } = origin
+        }
+        | Origin::Share {
+            receipt: Some((conversation, seq)),
+        }) = origin
         else {
             return;
         };
@@ -364,7 +382,9 @@ impl Shard {
         slot: u32,
         filter: &str,
         share: Option<&str>,
+        now: Millis,
     ) -> bool {
+        let account = self.sessions[slot as usize].account;
         let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
             return false;
         };
@@ -373,15 +393,18 @@ impl Shard {
             .retain(|known| &*known.filter != filter || known.share.as_deref() != share);
         let removed = chat.filters.len() < before;
         if chat.filters.is_empty() {
-            self.leave_messenger(slot);
+            self.leave_messenger(slot, now);
+        }
+        if let (Some(account), Some(name), true) = (account, share, removed) {
+            self.announce_chat_share(account, name, filter, now);
         }
         removed
     }
 
     /// The session has no part in the messenger any more.
-    pub(crate) fn leave_messenger(&mut self, slot: u32) {
+    pub(crate) fn leave_messenger(&mut self, slot: u32, now: Millis) {
         let session = &mut self.sessions[slot as usize];
-        session.chat = None;
+        let chat = session.chat.take();
         let Some(account) = session.account else {
             return;
         };
@@ -389,6 +412,11 @@ impl Shard {
             slots.retain(|other| *other != slot);
             if slots.is_empty() {
                 self.accounts.remove(&account);
+            }
+        }
+        for known in chat.iter().flat_map(|chat| &chat.filters) {
+            if let Some(name) = &known.share {
+                self.announce_chat_share(account, name, &known.filter, now);
             }
         }
     }
@@ -410,7 +438,7 @@ impl Shard {
 }
 
 /// How a session wants a packet of the messenger.
-struct Wanted {
+pub(crate) struct Wanted {
     qos: QoS,
     identifiers: crate::session::Identifiers,
 }
@@ -427,9 +455,13 @@ impl Wanted {
     }
 }
 
-/// The highest QoS, up to the message's own, and all identifiers of the session's matching filters.
+/// The highest QoS, up to the message's own, and all identifiers of those matching filters that count.
 /// [5 MQTT-3.3.4-2] [5 MQTT-3.3.4-4]
-fn wanted(session: &Session, message: &Message) -> Option<Wanted> {
+pub(crate) fn wanted(
+    session: &Session,
+    message: &Message,
+    counts: impl Fn(&ChatFilter) -> bool,
+) -> Option<Wanted> {
     let chat = session.chat.as_ref()?;
     let name = &*message.topic;
     let mut qos = None;
@@ -437,7 +469,7 @@ fn wanted(session: &Session, message: &Message) -> Option<Wanted> {
     for known in chat
         .filters
         .iter()
-        .filter(|known| topic::matches(&known.filter, name))
+        .filter(|known| counts(known) && topic::matches(&known.filter, name))
     {
         let granted = QoS::from_bits(known.options & 3).unwrap_or(QoS::AtMostOnce);
         qos = qos.max(Some(granted));

@@ -282,8 +282,7 @@ impl Shard {
             publisher,
             now,
         };
-        self.deliver_here(&mut publication);
-        self.deliver_elsewhere(&mut publication, None);
+        self.deliver_everywhere(&mut publication, None);
         if let Some((kind, packet_id)) = accepted.ack {
             self.acknowledge(accepted.id, kind, packet_id, ReasonCode::SUCCESS, None);
         }

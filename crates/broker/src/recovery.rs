@@ -14,11 +14,12 @@ use routing::Subscriber;
 use smallvec::SmallVec;
 
 use crate::door::{Announcement, Output};
-use crate::durable::{expiry_time, stamp_shard};
+use crate::durable::{Then, expiry_time, stamp_shard};
 use crate::message::{Message, Origin};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
 use crate::shard::Shard;
+use crate::shares::member;
 use crate::timers::SessionDeadline;
 
 /// Everything the store knows of one session.
@@ -103,10 +104,11 @@ impl Shard {
             will: None,
             done: Vec::new(),
             unsettled: Vec::new(),
+            shares: Vec::new(),
             disconnected_at: Some(since),
         });
         for (filter, subscription) in &recovered.subscriptions {
-            self.recover_subscription(slot, filter, subscription, record.chat_cursor);
+            self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
         }
         self.recover_flows(slot, recovered.outgoing, &recovered.incoming);
         let maximum = self.settings.limits.session_expiry_max_secs;
@@ -128,6 +130,7 @@ impl Shard {
         filter: &str,
         record: &Subscription,
         chat_cursor: Pos,
+        now: Millis,
     ) {
         self.observe(record.since);
         let identifier = record.identifier.unwrap_or(0);
@@ -149,6 +152,12 @@ impl Shard {
             }
             return;
         }
+        if share.is_some() {
+            let member = member(slot, record.options, identifier);
+            self.join_share(slot, filter, member);
+            self.announce_share(filter, now);
+            return;
+        }
         let durable = SubscriptionOptions::from_bits(record.options).qos != QoS::AtMostOnce;
         let subscriber = Subscriber {
             session: slot,
@@ -163,6 +172,7 @@ impl Shard {
         if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
             let announcement = Announcement {
                 shard: self.shard,
+                account: None,
                 filter: Arc::from(filter),
                 interest,
                 clock: self.clock(),
@@ -237,7 +247,7 @@ impl Shard {
             let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
             let begun = flights.filter_map(|flight| match flight.item.origin {
                 Origin::Queue(stamp) => Some(stamp),
-                Origin::Memory | Origin::Chat { .. } => None,
+                Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => None,
             });
             let waiting = session
                 .waiting
@@ -246,7 +256,12 @@ impl Shard {
                 .map(|stored| stored.stamp);
             lowest = begun.chain(waiting).fold(lowest, Stamp::min);
         }
-        lowest
+        // What is still on its way to the disk has reached nobody yet, whoever may wait for it.
+        let under_way = self.appends.iter().filter_map(|append| match &append.then {
+            Then::Publish(stored) => stored.stamp,
+            _ => None,
+        });
+        under_way.fold(lowest, Stamp::min)
     }
 }
 

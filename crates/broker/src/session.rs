@@ -36,6 +36,8 @@ pub(crate) struct Session {
     /// Zero for a session that is not stored.
     pub(crate) number: SessionNumber,
     pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
+    /// Shared ordinary filters, as the client wrote them.
+    pub(crate) shares: Vec<Box<str>>,
     pub(crate) outbound: Option<Box<Outbound<Held>>>,
     pub(crate) inbound: Option<Box<Inbound>>,
     pub(crate) waiting: Option<Box<Waiting>>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::{HashMap, HashTable};
 use records::{AccountId, Millis, Pos, SessionRef, Stamp, Write};
-use routing::{Match, RemoteIndex, RetainedIndex, SubscriptionIndex};
+use routing::{Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -21,6 +21,7 @@ use crate::frames::FrameCache;
 use crate::retained::Retained;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::shares::ChatShare;
 use crate::timers::{Deadlines, Wheel};
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
@@ -51,6 +52,8 @@ pub struct Shard {
     /// Sessions with a part in the messenger, by account.
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
     pub(crate) index: SubscriptionIndex,
+    pub(crate) shared: SharedIndex,
+    pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
     pub(crate) remote: RemoteIndex,
     pub(crate) retained: RetainedIndex<Arc<Retained>>,
     pub(crate) retained_bytes: usize,
@@ -100,6 +103,8 @@ impl Shard {
             session_table: HashTable::new(),
             accounts: HashMap::with_hasher(hasher.clone()),
             index: SubscriptionIndex::new(place.seeds),
+            shared: SharedIndex::new(place.seeds),
+            chat_shares: HashMap::with_hasher(hasher.clone()),
             remote: RemoteIndex::new(place.seeds),
             retained: RetainedIndex::new(),
             retained_bytes: 0,
@@ -296,7 +301,7 @@ impl Shard {
         Population {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
-            subscriptions: self.index.len(),
+            subscriptions: self.index.len() + self.shared.len(),
             retained: self.retained.len(),
             retained_bytes: self.retained_bytes,
             appends_pending: self.appends.len(),

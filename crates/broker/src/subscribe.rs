@@ -13,6 +13,7 @@ use crate::durable::Then;
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
+use crate::shares::{is_ordinary_share, member};
 
 /// The answer to a SUBSCRIBE or UNSUBSCRIBE, and what follows it.
 #[derive(Debug)]
@@ -172,7 +173,13 @@ impl Shard {
         };
         self.check_filter(slot, filter, plain)?;
         if is_chat(plain) {
-            return self.grant_chat(slot, plain, share, options, identifier);
+            return self.grant_chat(slot, plain, share, options, identifier, now);
+        }
+        if share.is_some() {
+            let member = member(slot, options.bits(), identifier);
+            let existed = self.join_share(slot, filter, member);
+            self.announce_share(filter, now);
+            return Ok(existed);
         }
         let session = &self.sessions[slot as usize];
         let subscriber = Subscriber {
@@ -200,7 +207,8 @@ impl Shard {
         }
         let session = &self.sessions[slot as usize];
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
-        let full = session.subscriptions.len() + chats >= limits.subscriptions_max;
+        let held = session.subscriptions.len() + session.shares.len() + chats;
+        let full = held >= limits.subscriptions_max;
         if full && !self.holds(slot, filter) {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
@@ -225,6 +233,12 @@ impl Shard {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),
         };
+        if is_ordinary_share(filter) {
+            return self.sessions[slot as usize]
+                .shares
+                .iter()
+                .any(|known| &**known == filter);
+        }
         if !is_chat(plain) {
             let id = self.index.id(filter);
             return id.is_some_and(|id| self.index.subscriber(id, slot).is_some());
@@ -245,6 +259,7 @@ impl Shard {
         share: Option<&str>,
         options: SubscriptionOptions,
         identifier: u32,
+        now: Millis,
     ) -> Result<bool, ReasonCode> {
         if self.sessions[slot as usize].account.is_none() {
             return Err(ReasonCode::NOT_AUTHORIZED);
@@ -255,7 +270,11 @@ impl Shard {
             options: options.bits(),
             identifier,
         };
-        Ok(self.subscribe_chat(slot, known))
+        let existed = self.subscribe_chat(slot, known);
+        if let (Some(account), Some(name)) = (self.sessions[slot as usize].account, share) {
+            self.announce_chat_share(account, name, filter, now);
+        }
+        Ok(existed)
     }
 
     fn subscription_write(
@@ -361,7 +380,10 @@ impl Shard {
             None => (None, filter),
         };
         if is_chat(plain) {
-            return self.unsubscribe_chat(slot, plain, share);
+            return self.unsubscribe_chat(slot, plain, share, now);
+        }
+        if share.is_some() {
+            return self.leave_share(slot, filter, now);
         }
         let Some(filter_id) = self.index.id(filter) else {
             return false;
@@ -385,6 +407,9 @@ impl Shard {
         for filter_id in subscriptions {
             self.drop_subscription(slot, filter_id, now);
         }
+        for filter in self.sessions[slot as usize].shares.clone() {
+            self.leave_share(slot, &filter, now);
+        }
     }
 
     fn drop_subscription(&mut self, slot: u32, filter_id: FilterId, now: Millis) {
@@ -407,6 +432,7 @@ impl Shard {
             self.index.write_filter(*filter_id, &mut filter);
             filters.push(filter);
         }
+        filters.extend(session.shares.iter().map(|filter| filter.to_string()));
         for known in session.chat.iter().flat_map(|chat| &chat.filters) {
             filters.push(match &known.share {
                 Some(share) => format!("$share/{share}/{}", known.filter),
@@ -418,13 +444,14 @@ impl Shard {
 
     // Other shards.
 
-    fn announce(&mut self, filter: &str, interest: Interest, now: Millis) {
+    pub(crate) fn announce(&mut self, filter: &str, interest: Interest, now: Millis) {
         if self.shards == 1 {
             return;
         }
         let clock = self.stamp(now);
         self.output(Output::Announce(Announcement {
             shard: self.shard,
+            account: None,
             filter: Arc::from(filter),
             interest,
             clock,
@@ -434,6 +461,15 @@ impl Shard {
     /// Another shard's interest has changed.
     pub(crate) fn announced(&mut self, announcement: &Announcement) {
         self.observe(announcement.clock);
+        if let Some(account) = announcement.account {
+            self.chat_share_announced(account, announcement);
+            return;
+        }
+        if let Some((name, filter)) = topic::shared(&announcement.filter) {
+            let (shard, interest) = (announcement.shard, announcement.interest);
+            self.shared.announce(name, filter, shard, interest);
+            return;
+        }
         self.remote.announce(
             &announcement.filter,
             announcement.shard,

@@ -608,3 +608,73 @@ fn every_device_on_every_shard_gets_a_delivery() {
         assert_eq!(world.texts(client), ["im/in/@bob 1"]);
     }
 }
+
+#[test]
+fn a_shared_inbox_spreads_an_accounts_messages_over_its_devices() {
+    for shards in [1, 4] {
+        let mut world = World::with(shards, open_settings());
+        let workers = devices(&mut world, 8);
+        for worker in &workers {
+            world.subscribe(*worker, "$share/work/im/in/#", 1);
+        }
+        let watcher = world.join(&device(V5, "watcher", "alice"));
+        world.subscribe(watcher, "im/in/#", 1);
+        let stranger = world.join(&device(V5, "stranger", "bob"));
+        world.subscribe(stranger, "$share/work/im/in/#", 1);
+        world.services.clear();
+        for pos in 1..=80 {
+            deliver(&mut world, entry(pos));
+        }
+        let mut all = Vec::new();
+        for worker in &workers {
+            let got = world.messages(*worker);
+            assert!(!got.is_empty(), "each has its share");
+            let first = got[0].packet_id.expect("QoS 1");
+            world.send(*worker, &puback(first));
+            all.extend(got.into_iter().map(|message| message.payload));
+        }
+        all.sort_by_key(|payload| payload.parse::<u32>().expect("a number"));
+        let expected: Vec<String> = (1..=80).map(|pos| pos.to_string()).collect();
+        assert_eq!(all, expected);
+        assert_eq!(world.messages(watcher).len(), 80);
+        assert_eq!(world.take(stranger), []);
+        let receipts = world
+            .services
+            .iter()
+            .filter(|service| matches!(service, Service::Received { .. }));
+        assert_eq!(receipts.count(), 8);
+        // Those who stay take over what the others would have got.
+        for worker in &workers[2..] {
+            world.cut(*worker);
+        }
+        for pos in 81..=100 {
+            deliver(&mut world, entry(pos));
+        }
+        let left = world.messages(workers[0]).len() + world.messages(workers[1]).len();
+        assert_eq!(left, 20);
+        world.send(workers[0], &unsubscribe(V5, 1, &["$share/work/im/in/#"]));
+        world.take(workers[0]);
+        deliver(&mut world, entry(101));
+        deliver(&mut world, entry(102));
+        assert_eq!(world.messages(workers[1]).len(), 2);
+    }
+}
+
+#[test]
+fn an_answer_to_one_session_is_shared_with_nobody() {
+    let mut world = world();
+    let phone = world.join(&device(V5, "phone", "alice"));
+    let laptop = world.join(&device(V5, "laptop", "alice"));
+    for client in [phone, laptop] {
+        world.subscribe(client, "$share/work/im/#", 1);
+    }
+    world.send(phone, &message(V5, "im/to/@bob", "hi", 1, 1, false));
+    let publish = take_publishes(&mut world).remove(0);
+    let ack = packet("im/ack/m1", "{\"ok\":true}", QoS::AtLeastOnce);
+    deliver(
+        &mut world,
+        live(Audience::Session(publish.session), vec![ack]),
+    );
+    assert_eq!(world.messages(phone).len(), 1);
+    assert_eq!(world.take(laptop), []);
+}
