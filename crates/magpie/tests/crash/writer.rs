@@ -101,21 +101,28 @@ impl Desk {
     }
 
     fn connect(&mut self) -> Result<(), ClientError> {
-        if !self.writer.persistent {
-            // The session went with the connection; the same mid makes the same message of it.
-            self.again
-                .extend(std::mem::take(&mut self.under_way).into_values());
-            self.ending.clear();
-            self.client = Some(Client::connect(self.writer.dial.clone())?);
-        } else if let Some(client) = &mut self.client {
+        if self.writer.persistent
+            && let Some(client) = &mut self.client
+        {
             let present = client.reconnect()?;
             assert!(present, "{}: the session is gone", self.writer.name);
+            return Ok(());
+        }
+        // The session went with the connection; the same mid makes the same message of it.
+        self.again
+            .extend(std::mem::take(&mut self.under_way).into_values());
+        self.ending.clear();
+        self.client = None;
+        let dial = self.writer.dial.clone();
+        let mut client = Client::connect(if self.writer.persistent {
+            dial.persistent()
         } else {
-            self.client = Some(Client::connect(self.writer.dial.clone().persistent())?);
-        }
+            dial
+        })?;
         if self.writer.places.iter().any(|place| place.is_conversation) {
-            self.client().subscribe(&[("im/ack/+", QoS::AtLeastOnce)])?;
+            client.subscribe(&[("im/ack/+", QoS::AtLeastOnce)])?;
         }
+        self.client = Some(client);
         Ok(())
     }
 
@@ -152,8 +159,12 @@ impl Desk {
 
     fn take(&mut self) -> Result<(), ClientError> {
         let event = self.client().event(Instant::now() + PATIENCE)?;
-        let event =
-            event.unwrap_or_else(|| panic!("{}: nothing came in {PATIENCE:?}", self.writer.name));
+        let event = event.unwrap_or_else(|| {
+            panic!(
+                "{}: nothing came in {PATIENCE:?}; not acknowledged {:?}; not completed {:?}",
+                self.writer.name, self.under_way, self.ending
+            )
+        });
         match event {
             Event::Acknowledged(ack) => {
                 assert!(ack.reason < 0x80, "{}: {ack:?}", self.writer.name);
