@@ -15,6 +15,8 @@ use crate::child;
 
 const CORE: &str = "1";
 const RUN_LIMIT: Duration = Duration::from_secs(10 * 60);
+/// What it says when others were at work on the machine: a warning to mqload, a reason for doubt in a comparison.
+const DISTURBED: &str = "other processes used";
 /// Where its source is, seen from the project's folder, unless `MQLOAD` says otherwise.
 const SOURCE: &str = "../shared/mqload";
 
@@ -90,6 +92,11 @@ impl Generator {
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect();
+        let warnings = report["warnings"].as_array().into_iter().flatten();
+        let disturbed = warnings
+            .filter_map(Value::as_str)
+            .filter(|warning| warning.contains(DISTURBED));
+        doubts.extend(disturbed.map(str::to_owned));
         if report["trustworthy"] == false && doubts.is_empty() {
             doubts.push("mqload gave no reason".to_owned());
         }
