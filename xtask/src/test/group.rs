@@ -2,6 +2,9 @@
 
 use anyhow::{Result, bail};
 
+/// What the names of tests of durability hold.
+const DURABILITY: [&str; 3] = ["crash", "torn", "strace"];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     /// Unit and integration tests of all crates.
@@ -10,9 +13,9 @@ pub(crate) enum Group {
     Web,
     /// Pages in a headless Chromium against the real server.
     EndToEnd,
-    /// Real MQTT clients against the real server.
+    /// The real server: its command line, and real MQTT clients.
     Clients,
-    /// The real server, killed.
+    /// The real server, killed or on a damaged disk, and what it does before it acknowledges.
     Crash,
 }
 
@@ -49,7 +52,9 @@ impl Group {
     /// Which group a test program belongs to: the integration tests of `magpie` run the real server.
     pub(crate) fn of(package: &str, kind: &str, target: &str) -> Self {
         match (package, kind) {
-            ("magpie", "test") if target.contains("crash") => Self::Crash,
+            ("magpie", "test") if DURABILITY.iter().any(|part| target.contains(part)) => {
+                Self::Crash
+            }
             ("magpie", "test") => Self::Clients,
             _ => Self::Rust,
         }
@@ -76,6 +81,7 @@ mod tests {
     #[test]
     fn tests_of_the_real_server_are_told_from_the_others() {
         assert_eq!(Group::of("magpie", "test", "crash"), Group::Crash);
+        assert_eq!(Group::of("magpie", "test", "torn_journal"), Group::Crash);
         assert_eq!(Group::of("magpie", "test", "paho"), Group::Clients);
         assert_eq!(Group::of("magpie", "bin", "magpie"), Group::Rust);
         assert_eq!(Group::of("store", "test", "crash"), Group::Rust);
