@@ -1,6 +1,7 @@
 //! The broker through its door: real packet bytes in, real packet bytes out, a clock that the test moves and
 //! a store that commits when the test says so.
 
+mod chat;
 mod got;
 mod packets;
 mod world;
@@ -8,6 +9,7 @@ mod world;
 mod acknowledge;
 mod bounds;
 mod connect;
+mod inbox;
 mod malformed;
 mod messenger;
 mod properties;

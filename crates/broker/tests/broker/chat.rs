@@ -1,0 +1,114 @@
+//! A messenger for tests: what it would deliver, answer, and read from its store.
+
+use std::sync::Arc;
+
+use broker::{Audience, ChatDelivery, ChatPublish, Input, Message, Service};
+use bytes::Bytes;
+use mqtt_codec::{QoS, ReasonCode};
+use records::{AccountId, ConversationId, Millis, Pos, Seq};
+
+use crate::packets::{Hello, hello};
+use crate::world::{World, account, open_settings};
+
+pub(crate) fn world() -> World {
+    let mut settings = open_settings();
+    settings.allow_anonymous = false;
+    World::with(1, settings)
+}
+
+pub(crate) fn device(version: mqtt_codec::Version, client_id: &str, name: &str) -> Hello {
+    hello(version, client_id).login(name)
+}
+
+pub(crate) fn packet(topic: &str, payload: &str, qos: QoS) -> Arc<Message> {
+    Arc::new(Message {
+        topic: topic.into(),
+        payload: Bytes::copy_from_slice(payload.as_bytes()),
+        properties: Bytes::new(),
+        qos,
+        retain: false,
+        expires_at: None,
+        at: Millis::ZERO,
+    })
+}
+
+pub(crate) fn accounts(names: &[&str]) -> Audience {
+    let list: Vec<AccountId> = names.iter().filter_map(|name| account(name)).collect();
+    Audience::Accounts(list.into())
+}
+
+/// Message number `pos` of the conversation between alice and bob, as alice sees it.
+pub(crate) fn entry(pos: u64) -> Arc<ChatDelivery> {
+    Arc::new(ChatDelivery {
+        audience: accounts(&["alice"]),
+        packets: vec![
+            packet("im/in/@bob", &pos.to_string(), QoS::ExactlyOnce),
+            packet("im/text/@bob", &format!("bob: {pos}"), QoS::ExactlyOnce),
+        ],
+        pos: Some(Pos::new(pos)),
+        receipt: Some((ConversationId::new(1), Seq::new(pos))),
+    })
+}
+
+pub(crate) fn live(audience: Audience, packets: Vec<Arc<Message>>) -> Arc<ChatDelivery> {
+    Arc::new(ChatDelivery {
+        audience,
+        packets,
+        pos: None,
+        receipt: None,
+    })
+}
+
+pub(crate) fn deliver(world: &mut World, delivery: &Arc<ChatDelivery>) {
+    for shard in 0..world.shards.len() {
+        world.input(shard, Input::Deliver(delivery.clone()));
+    }
+}
+
+pub(crate) fn take_publishes(world: &mut World) -> Vec<ChatPublish> {
+    std::mem::take(&mut world.services)
+        .into_iter()
+        .filter_map(|service| match service {
+            Service::Publish(publish) => Some(*publish),
+            _ => None,
+        })
+        .collect()
+}
+
+pub(crate) fn answer(
+    world: &mut World,
+    publish: &ChatPublish,
+    outcome: Result<(), (ReasonCode, Box<str>)>,
+) {
+    let input = Input::Acknowledged {
+        session: publish.session,
+        ack: publish.ack.expect("it waits for an answer"),
+        outcome,
+    };
+    world.input(0, input);
+}
+
+/// Answers every open request to catch up from a log of `upto` entries, `page` at a time.
+pub(crate) fn catch_up(world: &mut World, upto: u64, page: u64) -> usize {
+    let mut asked = 0;
+    loop {
+        let place = world
+            .services
+            .iter()
+            .position(|service| matches!(service, Service::CatchUp { .. }));
+        let Some(place) = place else { return asked };
+        let Service::CatchUp { session, since, .. } = world.services.remove(place) else {
+            return asked;
+        };
+        asked += 1;
+        let last = upto.min(since.value() + page);
+        let entries = (since.value() + 1..=last).map(entry).collect();
+        let input = Input::CaughtUp {
+            session,
+            entries,
+            upto: Pos::new(last),
+            more: last < upto,
+        };
+        world.input(usize::from(session.shard), input);
+    }
+}
