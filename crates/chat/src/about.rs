@@ -7,11 +7,12 @@ use std::sync::Arc;
 use records::{AccountId, ConversationId, Millis, SessionRef};
 use smallvec::SmallVec;
 
+use crate::address;
 use crate::chat::Chat;
-use crate::deliver;
-use crate::door::{Audience, Delivery, Output, Source};
-use crate::live::Filters;
+use crate::delivery::{self, Audience, Delivery};
+use crate::door::Output;
 use crate::query::Query;
+use crate::source::Source;
 use crate::timers::Timer;
 use crate::topic;
 
@@ -101,16 +102,16 @@ impl Chat {
             return false;
         }
         let topic = format!("im/about/{}", self.conv_name(id, account));
-        if !self.live.listens(account, &topic, Filters::All) {
+        if !self.live.listens(account, &topic) {
             return false;
         }
         self.find_head(id, source);
         let Some(row) = self.row(id, account) else {
             return false;
         };
-        let packet = deliver::packet(topic, row.json());
+        let packet = delivery::packet(topic, row.json());
         self.log
-            .tell(deliver::to_accounts(Arc::from([account]), packet));
+            .tell(address::to_accounts(Arc::from([account]), packet));
         true
     }
 
@@ -135,7 +136,7 @@ impl Chat {
         for rows in known.chunks(ROWS_MAX) {
             let packets = rows
                 .iter()
-                .map(|row| deliver::packet(format!("im/about/{}", row.conv), row.json()))
+                .map(|row| delivery::packet(format!("im/about/{}", row.conv), row.json()))
                 .collect();
             self.log.tell(Output::Deliver(Delivery {
                 audience: Audience::Session(session),

@@ -4,9 +4,10 @@ use records::{Account, AccountId, AccountName, Millis, Role, Token, key};
 
 use crate::chat::Chat;
 use crate::door::{
-    AccountAnswer, AccountCommand, AccountError, CredentialsChange, Output, RequestId, Source,
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, Output, RequestId,
 };
 use crate::log::Batch;
+use crate::source::Source;
 use crate::text;
 
 /// Bytes of a token's label; a longer one is cut.

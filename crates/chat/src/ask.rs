@@ -3,19 +3,18 @@
 
 use bytes::Bytes;
 use records::{AccountId, Millis, Pos};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::chat::Chat;
-use crate::deliver;
-use crate::door::{Output, Packet, Publish};
+use crate::door::{Output, Publish};
 use crate::history::{History, Window};
 use crate::json;
 use crate::log::Batch;
 use crate::merge::Feed;
-use crate::query::{Query, ReplyTo};
+use crate::query::Query;
 use crate::refusal::Refusal;
+use crate::reply::{self, ReplyTo};
 use crate::row::Row;
-use crate::wire;
 
 /// Conversations with something new that `sync` still pages; with more the client begins anew from the list.
 const SYNC_CONVERSATIONS_MAX: usize = 1_000;
@@ -64,20 +63,6 @@ struct ConversationsAsked {
     before: Option<String>,
 }
 
-#[derive(Serialize)]
-struct AskRefused<'a> {
-    error: &'a str,
-    detail: &'a str,
-}
-
-/// The answer to a question that cannot be answered.
-pub(crate) fn refused(refusal: &Refusal) -> Bytes {
-    wire::json(&AskRefused {
-        error: refusal.code,
-        detail: &refusal.sentence,
-    })
-}
-
 impl Chat {
     /// `im/ask/<method>` or `im/ask/<method>/<rid>`. A question that is answered with an error has been accepted all the same.
     pub(crate) fn ask(
@@ -104,8 +89,10 @@ impl Chat {
         self.counters.asks += 1;
         let answer = self.answer(publish.account, method, &publish.payload, batch, now);
         match answer {
-            Ok(Reply::Now(payload)) => batch.tell(to.output(payload)),
-            Ok(Reply::Row(row)) if !row.lacks_head() => batch.tell(to.output(row.json())),
+            Ok(Reply::Now(payload)) => batch.tell(Output::Deliver(to.delivery(payload))),
+            Ok(Reply::Row(row)) if !row.lacks_head() => {
+                batch.tell(Output::Deliver(to.delivery(row.json())))
+            }
             Ok(Reply::Row(row)) => batch.tell(Output::Read(Query::row(to, *row))),
             Ok(Reply::History(history)) => batch.tell(Output::Read(Query::history(to, history))),
             Ok(Reply::Sync(feed, limit)) => {
@@ -118,7 +105,7 @@ impl Chat {
             }
             Err(refusal) => {
                 self.counters.asks_failed += 1;
-                batch.tell(to.output(refused(&refusal)));
+                batch.tell(Output::Deliver(to.delivery(reply::error(&refusal))));
             }
         }
         Ok(())
@@ -258,18 +245,4 @@ fn is_answer_topic(topic: &str) -> bool {
     topic.strip_prefix(ANSWERS).is_some_and(|rest| {
         !rest.is_empty() && !rest.contains(['+', '#']) && !rest.chars().any(char::is_control)
     })
-}
-
-impl ReplyTo {
-    /// The answer as a packet.
-    pub(crate) fn packet(&self, payload: Bytes) -> Packet {
-        Packet {
-            correlation: self.correlation.clone(),
-            ..deliver::packet(self.topic.to_string(), payload)
-        }
-    }
-
-    fn output(&self, payload: Bytes) -> Output {
-        deliver::to_session(self.session, self.packet(payload))
-    }
 }

@@ -7,7 +7,7 @@ use records::{
 use crate::counters::Counters;
 use crate::dedup::{self, Mids};
 use crate::directory::Directory;
-use crate::door::{Input, ListedAccount, Output, Source, Unreadable};
+use crate::door::{Input, ListedAccount, Output};
 use crate::live::Live;
 use crate::log::{Batch, Log};
 use crate::markers::Receipts;
@@ -16,6 +16,7 @@ use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
 use crate::settings::Settings;
+use crate::source::{Source, Unreadable};
 use crate::table::Tables;
 use crate::timers::{Timer, Timers};
 use crate::typing::Typing;

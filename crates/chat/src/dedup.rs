@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use hashbrown::Equivalent;
 use records::{AccountId, Dedup, Millis};
 
-use crate::door::{Source, Unreadable};
+use crate::source::{Source, Unreadable};
 use crate::table::{Table, Tables};
 
 /// Milliseconds of a week, which is how long a mid is remembered.

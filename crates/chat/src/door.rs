@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, ConversationId, Dedup, Entry, KeyRange, Millis, Pos, Role,
-    Seq, SessionRef, Write,
+    Account, AccountId, AccountName, ConversationId, KeyRange, Millis, Pos, Role, Seq, SessionRef,
+    Write,
 };
 
+use crate::delivery::Delivery;
 use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -75,7 +76,7 @@ pub enum Input {
         /// The message.
         seq: Seq,
     },
-    /// A session wants what is stored after a position: comes back as [`Answer::CaughtUp`] of a [`Output::Read`].
+    /// A session wants what is stored after a position: comes back as [`crate::Answer::CaughtUp`] of a [`Output::Read`].
     CatchUp {
         /// The session.
         session: SessionRef,
@@ -277,83 +278,6 @@ pub enum CredentialsChange {
         sha256: [u8; 32],
     },
 }
-
-/// One thing to deliver.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    /// Whom it concerns.
-    pub audience: Audience,
-    /// The packets it consists of, at most four; a session gets those it subscribed to.
-    pub packets: Vec<Packet>,
-    /// Position of a stored entry, which a session can catch up with.
-    pub pos: Option<Pos>,
-    /// The message whose acknowledgement by a device is a receipt.
-    pub receipt: Option<(ConversationId, Seq)>,
-}
-
-/// Whom a delivery concerns.
-#[derive(Debug, Clone)]
-pub enum Audience {
-    /// Every session of these accounts.
-    Accounts(Arc<[AccountId]>),
-    /// One session.
-    Session(SessionRef),
-}
-
-/// One topic and its payload.
-#[derive(Debug, Clone)]
-pub struct Packet {
-    /// Topic name, relative to the session.
-    pub topic: Box<str>,
-    /// The payload.
-    pub payload: Bytes,
-    /// Whether QoS 0 is enough whatever was subscribed (typing, presence).
-    pub live_only: bool,
-    /// MQTT 5 correlation data of an answer.
-    pub correlation: Option<Bytes>,
-}
-
-/// What a [`Query`] comes to.
-#[derive(Debug)]
-pub enum Answer {
-    /// Deliver this.
-    Deliver(Delivery),
-    /// What a session asked for with [`Input::CatchUp`].
-    CaughtUp {
-        /// The session.
-        session: SessionRef,
-        /// Entries after the position it named, in the order of their positions.
-        entries: Vec<Delivery>,
-        /// Everything up to here is contained.
-        upto: Pos,
-        /// Whether more is stored between there and the present.
-        more: bool,
-    },
-}
-
-/// Reads from the store. Inside [`crate::Chat::handle`] only bounded look-ups are made through it; pages are read by queries.
-pub trait Source {
-    /// Entries of a conversation with `from <= pos < to`, ascending, or from the end when `reverse`; at most `limit`.
-    fn entries(
-        &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Unreadable>;
-
-    /// Where a message stands.
-    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable>;
-
-    /// What became of a `mid` in a week (weeks since the epoch).
-    fn mid(&self, week: u32, account: AccountId, mid: &str) -> Result<Option<Dedup>, Unreadable>;
-}
-
-/// The store could not be read; its own log says why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store cannot be read")]
-pub struct Unreadable;
 
 /// An account as the outer doors list it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use records::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::address;
 use crate::ask::Reply;
 use crate::chat::Chat;
-use crate::deliver;
+use crate::delivery;
 use crate::log::Batch;
 use crate::refusal::Refusal;
 use crate::text;
@@ -229,11 +230,11 @@ impl Chat {
             events.push(self.member_event(id, Action::Join, (*account, actor), batch, now));
         }
         let newcomers: Arc<[AccountId]> = joining.iter().map(|(account, _)| *account).collect();
-        let packet = deliver::packet(
+        let packet = delivery::packet(
             "im/me/event".to_owned(),
             wire::own_event("conversation", &conv),
         );
-        batch.tell(deliver::to_accounts(newcomers, packet));
+        batch.tell(address::to_accounts(newcomers, packet));
         self.tell_events(id, &events, batch);
     }
 
@@ -261,8 +262,8 @@ impl Chat {
             }
             events.push(self.member_event(id, Action::Own, (heir, account), batch, now));
         }
-        let packet = deliver::packet("im/me/event".to_owned(), wire::own_event("left", &conv));
-        batch.tell(deliver::to_accounts(Arc::from([account]), packet));
+        let packet = delivery::packet("im/me/event".to_owned(), wire::own_event("left", &conv));
+        batch.tell(address::to_accounts(Arc::from([account]), packet));
         self.tell_events(id, &events, batch);
     }
 

@@ -2,8 +2,8 @@
 
 use records::{ConversationId, Entry, Pos, Seq};
 
-use crate::door::{Source, Unreadable};
-use crate::query::PAGE_BYTES_MAX;
+use crate::reply::PAGE_BYTES_MAX;
+use crate::source::{Source, Unreadable};
 
 /// Which page.
 #[derive(Debug, Clone, Copy)]

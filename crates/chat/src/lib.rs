@@ -1,8 +1,10 @@
 //! The rules of the messenger: accounts, conversations, presence, as a state machine. Pure: inputs and the time
 //! come in, outputs go out; it holds no socket, no file and no clock, and knows no MQTT packet.
 
+mod delivery;
 mod door;
 mod settings;
+mod source;
 
 mod chat;
 mod counters;
@@ -13,8 +15,8 @@ mod timers;
 mod publish;
 mod topic;
 
+mod address;
 mod dedup;
-mod deliver;
 mod message;
 mod send;
 
@@ -24,6 +26,7 @@ mod history;
 mod merge;
 mod profile;
 mod query;
+mod reply;
 mod row;
 
 mod about;
@@ -46,10 +49,12 @@ mod wire;
 
 pub use chat::Chat;
 pub use counters::Counters;
+pub use delivery::{Answer, Audience, Delivery, Packet};
 pub use door::{
-    AccountAnswer, AccountCommand, AccountError, Answer, Audience, CredentialsChange, Delivery,
-    Input, ListedAccount, Output, Packet, Publish, RequestId, Source, Ticket, Unreadable,
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, Input, ListedAccount, Output,
+    Publish, RequestId, Ticket,
 };
 pub use query::Query;
 pub use refusal::{Refusal, RefusalKind};
 pub use settings::Settings;
+pub use source::{Source, Unreadable};

@@ -80,11 +80,11 @@ impl Live {
             && self.sessions_of(account).all(|session| session.inactive)
     }
 
-    /// Whether some device of the account listens to a topic, with a filter of any kind or with a wildcard.
-    pub(crate) fn listens(&self, account: AccountId, topic: &str, filters: Filters) -> bool {
+    /// Whether some device of the account listens to a topic.
+    pub(crate) fn listens(&self, account: AccountId, topic: &str) -> bool {
         self.sessions_of(account)
             .flat_map(|session| &session.filters)
-            .any(|filter| filters.contain(filter) && topic::matches(filter, topic))
+            .any(|filter| topic::matches(filter, topic))
     }
 
     /// Accounts that named somebody's presence.
@@ -127,27 +127,6 @@ impl Live {
             }
         }
     }
-}
-
-/// Which filters count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filters {
-    All,
-    Wildcards,
-}
-
-impl Filters {
-    fn contain(self, filter: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Wildcards => is_wildcard(filter),
-        }
-    }
-}
-
-/// Whether a filter covers more than one topic.
-pub(crate) fn is_wildcard(filter: &str) -> bool {
-    filter.contains(['+', '#'])
 }
 
 /// Whether a filter may cover something that is told only to those who listen.
@@ -215,7 +194,7 @@ impl Chat {
             }
             session.filters.push(filter.into());
             if let Some(name) = filter.strip_prefix(PRESENCE)
-                && !is_wildcard(name)
+                && !topic::is_wildcard(name)
             {
                 self.live
                     .named

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use records::{AccountId, ConversationId, Millis, Pos, Seq, key};
 use serde::Deserialize;
 
+use crate::address;
 use crate::chat::Chat;
-use crate::deliver;
-use crate::door::{Output, Publish, Source, Unreadable};
+use crate::delivery;
+use crate::door::{Output, Publish};
 use crate::json;
 use crate::log::Batch;
 use crate::refusal::Refusal;
+use crate::source::{Source, Unreadable};
 use crate::timers::Timer;
 use crate::wire;
 
@@ -226,8 +228,8 @@ impl Chat {
         };
         // In a direct chat there is one author, in a group all call it the same.
         let conv = self.conv_name(told.id, *first);
-        let packet = deliver::packet(format!("im/in/{conv}/event"), payload);
-        vec![deliver::to_accounts(authors, packet)]
+        let packet = delivery::packet(format!("im/in/{conv}/event"), payload);
+        vec![address::to_accounts(authors, packet)]
     }
 
     /// Connected members who wrote what a marker newly covers, except whose marker it is.

@@ -7,7 +7,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use records::{AccountId, ConversationId, Entry, Pos};
 
 use crate::chat::Chat;
-use crate::door::{Source, Unreadable};
+use crate::source::{Source, Unreadable};
 
 /// Entries read from one conversation at a time, after the first ones.
 const CHUNK: usize = 32;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use records::{AccountId, Millis, SessionRef};
 use serde::{Deserialize, Serialize};
 
+use crate::address;
 use crate::chat::Chat;
-use crate::deliver;
-use crate::door::{Audience, Delivery, Output, Packet, Publish};
+use crate::delivery::{self, Audience, Delivery, Packet};
+use crate::door::{Output, Publish};
 use crate::json;
-use crate::live::{Filters, is_wildcard};
 use crate::refusal::Refusal;
 use crate::text;
 use crate::timers::Timer;
@@ -191,7 +191,7 @@ impl Chat {
         if !watchers.is_empty() {
             self.counters.presence_told += 1;
             let packet = self.presence_packet(account);
-            self.log.tell(deliver::to_accounts(watchers, packet));
+            self.log.tell(address::to_accounts(watchers, packet));
         }
     }
 
@@ -200,9 +200,10 @@ impl Chat {
     fn watchers(&self, account: AccountId) -> Arc<[AccountId]> {
         let name = self.directory.name(account);
         let topic = format!("im/presence/{name}");
+        // A peer that names the account instead is covered as well.
         let mut watchers: Vec<AccountId> = self
             .direct_peers(account)
-            .filter(|peer| self.live.listens(*peer, &topic, Filters::Wildcards))
+            .filter(|peer| self.live.listens(*peer, &topic))
             .collect();
         let naming = self.live.naming(name);
         watchers.extend(naming.filter(|watcher| self.directory.acquainted(*watcher, account)));
@@ -222,7 +223,7 @@ impl Chat {
     /// A session has begun to listen: how everybody is whom its filter covers.
     pub(crate) fn tell_presences(&mut self, session: SessionRef, account: AccountId, filter: &str) {
         let mut covered: Vec<AccountId> = Vec::new();
-        if is_wildcard(filter) {
+        if topic::is_wildcard(filter) {
             let matching = |peer: &AccountId| {
                 let Some(state) = self.directory.find(*peer) else {
                     return false;
@@ -257,10 +258,10 @@ impl Chat {
     /// `one` has begun to talk to `other` and may know from here on how it is.
     pub(crate) fn introduce(&mut self, one: AccountId, other: AccountId) {
         let topic = format!("im/presence/{}", self.directory.name(other));
-        if self.live.listens(one, &topic, Filters::All) {
+        if self.live.listens(one, &topic) {
             let packet = self.presence_packet(other);
             self.log
-                .tell(deliver::to_accounts(Arc::from([one]), packet));
+                .tell(address::to_accounts(Arc::from([one]), packet));
         }
     }
 
@@ -280,6 +281,6 @@ impl Chat {
             text: &shown.text,
             since: since.map(wire::millis),
         });
-        deliver::live(format!("im/presence/{name}"), payload)
+        delivery::live(format!("im/presence/{name}"), payload)
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use records::{AccountId, MemberRole, Millis};
 use serde::{Deserialize, Serialize};
 
+use crate::address;
 use crate::ask::Reply;
 use crate::chat::Chat;
-use crate::deliver;
+use crate::delivery;
 use crate::groups::Named;
 use crate::log::Batch;
-use crate::query::PAGE_BYTES_MAX;
 use crate::refusal::Refusal;
+use crate::reply::PAGE_BYTES_MAX;
 use crate::text;
 use crate::wire;
 
@@ -132,8 +133,8 @@ impl Chat {
         told.sort_unstable();
         told.dedup();
         if let Some(payload) = self.profile_json(account, Some("profile")) {
-            let packet = deliver::packet("im/me/event".to_owned(), payload);
-            batch.tell(deliver::to_accounts(Arc::from(told), packet));
+            let packet = delivery::packet("im/me/event".to_owned(), payload);
+            batch.tell(address::to_accounts(Arc::from(told), packet));
         }
     }
 

@@ -3,9 +3,10 @@
 use records::Millis;
 
 use crate::chat::Chat;
-use crate::door::{Output, Publish, Source};
+use crate::door::{Output, Publish};
 use crate::log::Batch;
 use crate::refusal::Refusal;
+use crate::source::Source;
 use crate::topic::{self, Topic, Verb};
 
 impl Chat {

@@ -7,18 +7,15 @@ use bytes::Bytes;
 use records::{EntryKind, Pos, SessionRef};
 use serde::Deserialize;
 
-use crate::ask;
-use crate::deliver;
-use crate::door::{Answer, Audience, Delivery, Source, Unreadable};
+use crate::delivery::{self, Answer, Audience, Delivery};
 use crate::history::History;
 use crate::merge::Feed;
-use crate::refusal::Refusal;
+use crate::reply::{PAGE_BYTES_MAX, ReplyTo};
 use crate::row::Row;
+use crate::source::{Source, Unreadable};
 use crate::text;
 use crate::wire;
 
-/// Bytes of one answer, so that it fits the packets of ordinary clients.
-pub(crate) const PAGE_BYTES_MAX: usize = 256 * 1024;
 /// From here on the list of conversations goes without newest messages, so that more conversations fit.
 const HEADS_BYTES_MAX: usize = 192 * 1024;
 /// Entries a session gets at once when it catches up.
@@ -59,14 +56,6 @@ enum Work {
         session: SessionRef,
         rows: Vec<Row>,
     },
-}
-
-/// Where an answer goes.
-#[derive(Debug)]
-pub(crate) struct ReplyTo {
-    pub(crate) session: SessionRef,
-    pub(crate) topic: Box<str>,
-    pub(crate) correlation: Option<Bytes>,
 }
 
 impl Query {
@@ -136,24 +125,12 @@ impl Query {
     }
 }
 
-impl ReplyTo {
-    fn answer(self, found: Result<Bytes, Unreadable>) -> Answer {
-        let payload = found.unwrap_or_else(|Unreadable| ask::refused(&Refusal::unavailable()));
-        Answer::Deliver(Delivery {
-            audience: Audience::Session(self.session),
-            packets: vec![self.packet(payload)],
-            pos: None,
-            receipt: None,
-        })
-    }
-}
-
 fn abouts(session: SessionRef, rows: &[Row]) -> Delivery {
     Delivery {
         audience: Audience::Session(session),
         packets: rows
             .iter()
-            .map(|row| deliver::packet(format!("im/about/{}", row.conv), row.json()))
+            .map(|row| delivery::packet(format!("im/about/{}", row.conv), row.json()))
             .collect(),
         pos: None,
         receipt: None,
@@ -169,9 +146,9 @@ fn caught_up(session: SessionRef, feed: Feed, source: &dyn Source) -> Result<Ans
             let packets = match entry.kind {
                 EntryKind::Message => {
                     let line = line(&entry.wire);
-                    deliver::message_packets(&conv, entry.wire.clone(), line)
+                    delivery::message_packets(&conv, entry.wire.clone(), line)
                 }
-                EntryKind::Event => deliver::event_packets(&conv, entry.wire.clone()),
+                EntryKind::Event => delivery::event_packets(&conv, entry.wire.clone()),
             };
             Delivery {
                 audience: Audience::Session(session),

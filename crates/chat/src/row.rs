@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::chat::Chat;
-use crate::door::{Source, Unreadable};
+use crate::source::{Source, Unreadable};
 use crate::wire;
 
 /// See the file's header. Owned, so that it can be completed elsewhere.

@@ -6,13 +6,15 @@ use records::{
     MemberRole, Millis, Pos, Seq, key,
 };
 
+use crate::address::{self, direct_name};
 use crate::chat::Chat;
 use crate::dedup::{self, MidKey};
-use crate::deliver::{self, direct_name};
-use crate::door::{Publish, Source};
+use crate::delivery;
+use crate::door::Publish;
 use crate::log::Batch;
 use crate::message::{self, Draft, Stamped};
 use crate::refusal::Refusal;
+use crate::source::Source;
 use crate::wire;
 
 /// Where a message goes.
@@ -281,8 +283,8 @@ impl Chat {
         }
         for (accounts, conv) in self.addressees(id) {
             let payload = wire::own_event("conversation", &conv);
-            let packet = deliver::packet("im/me/event".to_owned(), payload);
-            batch.tell(deliver::to_accounts(accounts, packet));
+            let packet = delivery::packet("im/me/event".to_owned(), payload);
+            batch.tell(address::to_accounts(accounts, packet));
         }
         id
     }
@@ -315,15 +317,15 @@ impl Chat {
     fn tell_stored(&self, publish: &Publish, mid: &str, dedup: Dedup, batch: &mut Batch) {
         let conv = self.conv_name(dedup.conversation, publish.account);
         let payload = wire::stored(&conv, dedup.seq, dedup.pos);
-        let packet = deliver::packet(format!("im/ack/{mid}"), payload);
-        batch.tell(deliver::to_session(publish.session, packet));
+        let packet = delivery::packet(format!("im/ack/{mid}"), payload);
+        batch.tell(address::to_session(publish.session, packet));
     }
 
     fn tell_refused(&mut self, publish: &Publish, mid: Option<&str>, refusal: &Refusal) {
         let Some(mid) = mid else { return };
         let payload = wire::refused(refusal.code, &refusal.sentence);
-        let packet = deliver::packet(format!("im/ack/{mid}"), payload);
-        self.log.tell(deliver::to_session(publish.session, packet));
+        let packet = delivery::packet(format!("im/ack/{mid}"), payload);
+        self.log.tell(address::to_session(publish.session, packet));
     }
 
     /// The conversation an account means, if it takes part in it.

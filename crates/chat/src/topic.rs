@@ -78,6 +78,11 @@ pub(crate) fn matches(filter: &str, name: &str) -> bool {
     }
 }
 
+/// Whether a filter covers more than one topic.
+pub(crate) fn is_wildcard(filter: &str) -> bool {
+    filter.contains(['+', '#'])
+}
+
 /// Whether a filter may cover topics of two given levels, such as `im/about/`.
 pub(crate) fn may_match(filter: &str, prefix: &str) -> bool {
     let mut filters = filter.split('/');

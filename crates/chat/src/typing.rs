@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use records::{AccountId, ConversationId, Millis};
 
+use crate::address;
 use crate::chat::Chat;
-use crate::deliver;
+use crate::delivery;
 use crate::door::Publish;
 use crate::refusal::Refusal;
 use crate::table::{Table, Tables};
@@ -82,8 +83,8 @@ impl Chat {
                 continue;
             }
             self.counters.typing_told += 1;
-            let packet = deliver::live(format!("im/in/{name}/typing"), payload.clone());
-            self.log.tell(deliver::to_accounts(others, packet));
+            let packet = delivery::live(format!("im/in/{name}/typing"), payload.clone());
+            self.log.tell(address::to_accounts(others, packet));
         }
         Ok(())
     }

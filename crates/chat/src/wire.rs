@@ -77,6 +77,13 @@ struct OwnEvent<'a> {
     conv: &'a str,
 }
 
+/// The answer to a question that cannot be answered.
+#[derive(Debug, Serialize)]
+struct Failed<'a> {
+    error: &'a str,
+    detail: &'a str,
+}
+
 #[derive(Debug, Serialize)]
 struct From<'a> {
     from: &'a str,
@@ -106,6 +113,11 @@ pub(crate) fn refused(error: &str, detail: &str) -> Bytes {
         error,
         detail,
     })
+}
+
+/// `im/answer/…` to a question that cannot be answered.
+pub(crate) fn failed(error: &str, detail: &str) -> Bytes {
+    json(&Failed { error, detail })
 }
 
 /// `im/me/event` about a conversation.

@@ -456,6 +456,27 @@ fn a_catch_up_does_not_run_ahead_of_what_is_told_before_it() {
 }
 
 #[test]
+fn a_catch_up_that_is_read_late_does_not_repeat_what_was_told_meanwhile() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("bob", "im/to/@alice", "one");
+    world.holding_reads = true;
+    let alice = world.device("alice");
+    let (session, account) = (world.devices[alice].session, world.devices[alice].account);
+    world.handle(chat::Input::CatchUp {
+        session,
+        account,
+        since: Pos::ZERO,
+    });
+    world.say("bob", "im/to/@alice", "two");
+    world.read_all();
+    let page = world.caught_up.pop().unwrap();
+    assert_eq!(
+        (page.packets.len(), page.upto, page.more),
+        (2, Pos::new(1), false)
+    );
+}
+
+#[test]
 fn a_session_of_a_store_that_cannot_be_read_stays_behind() {
     let mut world = World::of(&["alice", "bob"]);
     world.say("bob", "im/to/@alice", "one");

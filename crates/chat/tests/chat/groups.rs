@@ -307,6 +307,9 @@ fn limits_of_members_and_conversations_hold() {
     assert_eq!(world.refused("carol", "im/to/@alice", "hi").code, "quota");
     assert_eq!(world.refused("alice", "im/to/@carol", "hi").code, "quota");
     world.say("carol", "im/to/@bob", "hi");
+    // Who leaves has room again.
+    world.ask("alice", "group.leave", r#"{"conv":"b"}"#);
+    world.say("alice", "im/to/@carol", "hi");
 }
 
 #[test]

@@ -133,6 +133,25 @@ fn what_is_read_need_not_be_received_again() {
 }
 
 #[test]
+fn a_received_marker_never_falls_back() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "1");
+    world.acknowledge("bob");
+    world.say("alice", "im/to/@bob", "2");
+    world.say("bob", "im/to/@alice/read", r#"{"seq":2}"#);
+    world.forget_inboxes();
+    world.pass(SECOND);
+    let told = receipts(&mut world, "alice", "@bob");
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (&told[0]["kind"], &told[0]["seq"]),
+        (&json!("read"), &json!(2))
+    );
+    let answer = world.ask("alice", "members", r#"{"conv":"@bob"}"#);
+    assert_eq!(answer["members"][1]["received"], 2);
+}
+
+#[test]
 fn who_answers_has_read() {
     let mut world = pair();
     world.say("bob", "im/to/@alice", "answer");

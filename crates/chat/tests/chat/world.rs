@@ -7,117 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat::{
     AccountAnswer, AccountCommand, AccountError, Answer, Audience, Chat, CredentialsChange,
-    Delivery, Input, Output, Publish, Query, Refusal, RequestId, Settings, Source, Ticket,
-    Unreadable,
+    Delivery, Input, Output, Publish, Query, Refusal, RequestId, Settings, Ticket,
 };
-use records::{
-    Account, AccountId, Conversation, ConversationId, Dedup, Entry, KeyRange, Member, Millis, Pos,
-    Role, Seq, SessionRef, Table, Token, Write, key,
-};
+use records::{AccountId, ConversationId, KeyRange, Millis, Pos, Role, Seq, SessionRef, Write};
 use serde_json::Value;
+
+use crate::disk::Disk;
 
 /// Tuesday, 2025-12-16; far enough from a change of weeks.
 pub(crate) const START: u64 = 1_765_900_000_000;
-
-/// The store: every key that was written, and whether it can be read.
-#[derive(Clone, Default)]
-pub(crate) struct Disk {
-    pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) broken: bool,
-}
-
-impl Disk {
-    fn apply(&mut self, writes: Vec<Write>) {
-        for write in writes {
-            match write {
-                Write::Put { key, value } => drop(self.keys.insert(key, value)),
-                Write::Delete { key } => drop(self.keys.remove(&key)),
-            }
-        }
-    }
-
-    pub(crate) fn in_range(
-        &self,
-        range: KeyRange,
-    ) -> impl DoubleEndedIterator<Item = (&[u8], Bytes)> {
-        self.keys
-            .range(range.from..range.to)
-            .map(|(key, value)| (key.as_slice(), Bytes::copy_from_slice(value)))
-    }
-
-    /// A messenger that knows what is stored.
-    pub(crate) fn recover(&self, settings: Settings, now: Millis) -> Chat {
-        let mut chat = Chat::new(settings, [1, 2, 3, 4]);
-        for (key, value) in self.in_range(Table::Account.range()) {
-            let id = key::parse_account(key).unwrap();
-            chat.recover_account(id, Account::decode(&value).unwrap());
-        }
-        for (key, value) in self.in_range(Table::Token.range()) {
-            let sha256 = key::parse_token(key).unwrap();
-            chat.recover_token(sha256, Token::decode(&value).unwrap());
-        }
-        for (key, value) in self.in_range(Table::Conversation.range()) {
-            let id = key::parse_conversation(key).unwrap();
-            let seq = self.in_range(key::seqs(id)).next_back();
-            let seq = seq.map_or(Seq::ZERO, |(key, _)| key::parse_seq(key).unwrap().1);
-            let pos = self.in_range(key::entries(id)).next_back();
-            let pos = pos.map_or(Pos::ZERO, |(key, _)| key::parse_entry(key).unwrap().1);
-            chat.recover_conversation(id, Conversation::decode(&value).unwrap(), seq, pos);
-        }
-        for (key, value) in self.in_range(Table::Member.range()) {
-            let (conversation, account) = key::parse_member(key).unwrap();
-            chat.recover_member(conversation, account, Member::decode(&value).unwrap());
-        }
-        chat.finish_recovery(now);
-        chat
-    }
-}
-
-impl Source for Disk {
-    fn entries(
-        &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        reverse: bool,
-        limit: usize,
-    ) -> Result<Vec<Entry>, Unreadable> {
-        if self.broken {
-            return Err(Unreadable);
-        }
-        let range = KeyRange {
-            from: key::entry(conversation, from),
-            to: key::entry(conversation, to),
-        };
-        if range.from >= range.to {
-            return Ok(Vec::new());
-        }
-        let found = self
-            .in_range(range)
-            .map(|(_, value)| Entry::decode(&value).unwrap());
-        Ok(if reverse {
-            found.rev().take(limit).collect()
-        } else {
-            found.take(limit).collect()
-        })
-    }
-
-    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {
-        if self.broken {
-            return Err(Unreadable);
-        }
-        let value = self.keys.get(&key::seq(conversation, seq));
-        Ok(value.map(|value| key::decode_pos(value).unwrap()))
-    }
-
-    fn mid(&self, week: u32, account: AccountId, mid: &str) -> Result<Option<Dedup>, Unreadable> {
-        if self.broken {
-            return Err(Unreadable);
-        }
-        let value = self.keys.get(&key::dedup(week, account, mid));
-        Ok(value.map(|value| Dedup::decode(value).unwrap()))
-    }
-}
 
 /// A connected device.
 pub(crate) struct Device {
@@ -148,6 +46,9 @@ pub(crate) struct World {
     pub(crate) devices: Vec<Device>,
     /// Appends are kept back until `commit`.
     pub(crate) holding: bool,
+    /// Queries are kept back until `read_all`.
+    pub(crate) holding_reads: bool,
+    held_reads: Vec<Query>,
     held: VecDeque<(Ticket, Vec<Write>)>,
     last_ack: u64,
     last_request: u64,
@@ -174,6 +75,8 @@ impl World {
             settings,
             devices: Vec::new(),
             holding: false,
+            holding_reads: false,
+            held_reads: Vec::new(),
             held: VecDeque::new(),
             last_ack: 0,
             last_request: 0,
@@ -278,6 +181,7 @@ impl World {
                     let before = device.unwrap().acks.insert(ack, outcome);
                     assert!(before.is_none(), "acknowledged twice");
                 }
+                Output::Read(query) if self.holding_reads => self.held_reads.push(query),
                 Output::Read(query) => self.read(query),
                 Output::Credentials(change) => self.credentials.push(change),
                 Output::CloseAccount { account } => self.closed.push(account),
@@ -291,6 +195,14 @@ impl World {
                         .retain(|key, _| *key < range.from || *key >= range.to);
                 }
             }
+        }
+    }
+
+    /// The readers come to what was kept back.
+    pub(crate) fn read_all(&mut self) {
+        self.holding_reads = false;
+        for query in std::mem::take(&mut self.held_reads) {
+            self.read(query);
         }
     }
 

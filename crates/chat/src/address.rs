@@ -8,28 +8,11 @@ use records::{AccountId, ConversationId, ConversationKind, Pos, Seq, SessionRef}
 use smallvec::{SmallVec, smallvec};
 
 use crate::chat::Chat;
-use crate::door::{Audience, Delivery, Output, Packet};
+use crate::delivery::{self, Audience, Delivery, Packet};
+use crate::door::Output;
 
 /// Accounts and what they call a conversation.
 pub(crate) type Addressees = SmallVec<[(Arc<[AccountId]>, Box<str>); 2]>;
-
-/// A packet at whatever QoS was subscribed.
-pub(crate) fn packet(topic: String, payload: Bytes) -> Packet {
-    Packet {
-        topic: topic.into(),
-        payload,
-        live_only: false,
-        correlation: None,
-    }
-}
-
-/// A packet that is worth nothing later.
-pub(crate) fn live(topic: String, payload: Bytes) -> Packet {
-    Packet {
-        live_only: true,
-        ..packet(topic, payload)
-    }
-}
 
 /// One packet that is no entry, for some accounts.
 pub(crate) fn to_accounts(accounts: Arc<[AccountId]>, packet: Packet) -> Output {
@@ -49,19 +32,6 @@ pub(crate) fn to_session(session: SessionRef, packet: Packet) -> Output {
         pos: None,
         receipt: None,
     })
-}
-
-/// The packets of a message under one name of its conversation.
-pub(crate) fn message_packets(conv: &str, wire: Bytes, line: Bytes) -> Vec<Packet> {
-    vec![
-        packet(format!("im/in/{conv}"), wire),
-        packet(format!("im/text/{conv}"), line),
-    ]
-}
-
-/// The packet of an event under one name of its conversation.
-pub(crate) fn event_packets(conv: &str, wire: Bytes) -> Vec<Packet> {
-    vec![packet(format!("im/in/{conv}/event"), wire)]
 }
 
 impl Chat {
@@ -113,7 +83,7 @@ impl Chat {
             .map(move |(accounts, conv)| {
                 Output::Deliver(Delivery {
                     audience: Audience::Accounts(accounts),
-                    packets: message_packets(&conv, wire.clone(), line.clone()),
+                    packets: delivery::message_packets(&conv, wire.clone(), line.clone()),
                     pos: Some(pos),
                     receipt: Some((id, seq)),
                 })
@@ -133,7 +103,7 @@ impl Chat {
             .map(move |(accounts, conv)| {
                 Output::Deliver(Delivery {
                     audience: Audience::Accounts(accounts),
-                    packets: event_packets(&conv, wire.clone()),
+                    packets: delivery::event_packets(&conv, wire.clone()),
                     pos: Some(pos),
                     receipt: None,
                 })

@@ -1,0 +1,90 @@
+//! What reaches devices: to whom, on which topics, with which payloads. Must not know who is in a conversation.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use records::{AccountId, ConversationId, Pos, Seq, SessionRef};
+
+/// One thing to deliver.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Whom it concerns.
+    pub audience: Audience,
+    /// The packets it consists of, at most four; a session gets those it subscribed to.
+    pub packets: Vec<Packet>,
+    /// Position of a stored entry, which a session can catch up with.
+    pub pos: Option<Pos>,
+    /// The message whose acknowledgement by a device is a receipt.
+    pub receipt: Option<(ConversationId, Seq)>,
+}
+
+/// Whom a delivery concerns.
+#[derive(Debug, Clone)]
+pub enum Audience {
+    /// Every session of these accounts.
+    Accounts(Arc<[AccountId]>),
+    /// One session.
+    Session(SessionRef),
+}
+
+/// One topic and its payload.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// Topic name, relative to the session.
+    pub topic: Box<str>,
+    /// The payload.
+    pub payload: Bytes,
+    /// Whether QoS 0 is enough whatever was subscribed (typing, presence).
+    pub live_only: bool,
+    /// MQTT 5 correlation data of an answer.
+    pub correlation: Option<Bytes>,
+}
+
+/// What a [`crate::Query`] comes to.
+#[derive(Debug)]
+pub enum Answer {
+    /// Deliver this.
+    Deliver(Delivery),
+    /// What a session asked for with [`crate::Input::CatchUp`].
+    CaughtUp {
+        /// The session.
+        session: SessionRef,
+        /// Entries after the position it named, in the order of their positions.
+        entries: Vec<Delivery>,
+        /// Everything up to here is contained.
+        upto: Pos,
+        /// Whether more is stored between there and the present.
+        more: bool,
+    },
+}
+
+/// A packet at whatever QoS was subscribed.
+pub(crate) fn packet(topic: String, payload: Bytes) -> Packet {
+    Packet {
+        topic: topic.into(),
+        payload,
+        live_only: false,
+        correlation: None,
+    }
+}
+
+/// A packet that is worth nothing later.
+pub(crate) fn live(topic: String, payload: Bytes) -> Packet {
+    Packet {
+        live_only: true,
+        ..packet(topic, payload)
+    }
+}
+
+/// The packets of a message under one name of its conversation.
+pub(crate) fn message_packets(conv: &str, wire: Bytes, line: Bytes) -> Vec<Packet> {
+    vec![
+        packet(format!("im/in/{conv}"), wire),
+        packet(format!("im/text/{conv}"), line),
+    ]
+}
+
+/// The packet of an event under one name of its conversation.
+pub(crate) fn event_packets(conv: &str, wire: Bytes) -> Vec<Packet> {
+    vec![packet(format!("im/in/{conv}/event"), wire)]
+}
