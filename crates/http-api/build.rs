@@ -78,11 +78,11 @@ fn build(web: &Path, work: &Path, embedded: &Path) -> Result<(), Missing> {
         // A file that never exists: the next build looks for Node again.
         println!("cargo:rerun-if-changed=node-was-missing");
     })?;
-    copy_source(web, work).map_err(broken)?;
+    copy_source(web, work).map_err(|error| broken(&error))?;
     install(work)?;
     run(work, "npm", &["run", "build"]).map_err(Missing::Broken)?;
     let dist = work.join("dist");
-    copy_source(&dist, embedded).map_err(broken)?;
+    copy_source(&dist, embedded).map_err(|error| broken(&error))?;
     if !embedded.join("index.html").is_file() {
         return Err(Missing::Broken(
             "`npm run build` left no dist/index.html".to_owned(),
@@ -118,7 +118,7 @@ fn check_node() -> Result<(), Missing> {
 
 /// Installs what the lock file names, unless that has been done for this very lock file.
 fn install(work: &Path) -> Result<(), Missing> {
-    let lock = fs::read(work.join("package-lock.json")).map_err(broken)?;
+    let lock = fs::read(work.join("package-lock.json")).map_err(|error| broken(&error))?;
     let stamp = work.join("node_modules/.magpie-lock");
     if fs::read(&stamp).is_ok_and(|installed| installed == lock) {
         return Ok(());
@@ -133,7 +133,7 @@ fn install(work: &Path) -> Result<(), Missing> {
             .to_owned();
         Missing::Page(format!("`npm ci` failed ({})", last.trim()))
     })?;
-    fs::write(&stamp, lock).map_err(broken)
+    fs::write(&stamp, lock).map_err(|error| broken(&error))
 }
 
 fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
@@ -212,6 +212,6 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
-fn broken(error: io::Error) -> Missing {
+fn broken(error: &io::Error) -> Missing {
     Missing::Broken(error.to_string())
 }

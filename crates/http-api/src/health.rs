@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use server::handle::Health;
 
-use crate::router::Doors;
+use crate::doors::Doors;
 
 pub(crate) async fn healthz(State(doors): State<Doors>) -> Response {
     let (status, word) = match doors.handle.health() {

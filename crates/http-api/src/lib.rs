@@ -5,14 +5,16 @@ mod serve;
 
 mod answer;
 mod body;
+mod doors;
 mod health;
 mod metrics;
 mod peer;
+mod recorder;
 mod rest;
 mod router;
 mod security;
 mod web;
 mod websocket;
 
-pub use metrics::Metrics;
+pub use recorder::Metrics;
 pub use serve::serve;

@@ -5,21 +5,11 @@ use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
-use server::handle::Handle;
 
 use crate::answer::Refusal;
-use crate::metrics::Metrics;
+use crate::doors::Doors;
 use crate::rest::{accounts, login, setup};
 use crate::{health, metrics, security, web, websocket};
-
-/// What every route may use.
-#[derive(Clone)]
-pub(crate) struct Doors {
-    pub(crate) handle: Handle,
-    pub(crate) metrics: Metrics,
-    /// Bytes of a request's body.
-    pub(crate) body_bytes_max: usize,
-}
 
 pub(crate) fn router(doors: Doors) -> Router {
     let api = Router::new()

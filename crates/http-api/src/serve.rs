@@ -20,8 +20,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::metrics::Metrics;
 use crate::peer::Peer;
+use crate::recorder::Metrics;
 use crate::router::{self, Doors};
 
 /// Bytes of a request's first line and header; more are answered 431.

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::answer::Refusal;
+use crate::doors::Doors;
 use crate::peer::Peer;
-use crate::router::Doors;
 
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 

@@ -3,11 +3,14 @@
 
 mod transport;
 
+mod received;
+
 mod tcp;
 mod websocket;
 
 mod listen;
 
 pub use listen::{ListenError, listen, open};
-pub use transport::{Drained, Received, Transport};
+pub use received::{Drained, Received};
+pub use transport::Transport;
 pub use websocket::WebSocketStream;

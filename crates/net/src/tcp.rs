@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use mio::net::TcpStream;
 
-use crate::transport::{Drained, Received};
+use crate::received::{Drained, Received};
 
 /// Small packets must not wait for an acknowledgement of earlier ones: the shard gathers them itself.
 pub(crate) fn send_at_once(stream: &TcpStream) {

@@ -3,10 +3,10 @@
 use std::io;
 use std::net::Shutdown;
 
-use bytes::Bytes;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use crate::received::Received;
 use crate::tcp;
 use crate::websocket::WebSocketStream;
 
@@ -17,28 +17,6 @@ pub enum Transport {
     Tcp(TcpStream),
     /// MQTT in binary WebSocket frames. Boxed: most connections are plain and shall not pay for it.
     WebSocket(Box<WebSocketStream>),
-}
-
-/// What a read came to.
-#[derive(Debug)]
-pub enum Received {
-    /// So many bytes in the buffer that was given, and whether the socket has been emptied.
-    Buffered(usize, Drained),
-    /// A message of a transport with buffers of its own.
-    Message(Bytes),
-    /// Nothing at the moment.
-    Blocked,
-    /// The peer has ended the stream, or broke it.
-    Closed,
-}
-
-/// Whether more can be read at once: if not, the next readiness comes by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drained {
-    /// No; the operating system will say when there is.
-    Yes,
-    /// Perhaps; it has to be tried.
-    Unknown,
 }
 
 impl Transport {

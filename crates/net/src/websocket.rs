@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use tungstenite::{Error, Message};
 
-use crate::transport::Received;
+use crate::received::Received;
 
 /// Bytes read at once, and kept by an idle connection. Tungstenite's own default is 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;

@@ -18,6 +18,8 @@ mod admission;
 mod clock;
 mod limits;
 mod mailbox;
+mod translate;
+
 mod post;
 mod stored;
 

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use broker::{ChatDelivery, PendingConnect};
 use net::Transport;
+use records::Role;
 
+use crate::handle::{AccountInfo, Login, Reply, RequestError};
+use crate::logins::Known;
 use crate::mailbox::Mailbox;
 
 /// A letter to a shard.
@@ -33,11 +36,46 @@ pub(crate) enum ShardEvent {
     Stop,
 }
 
+/// A letter to the service.
+pub(crate) enum ServiceEvent {
+    /// For the messenger.
+    Chat(chat::Input),
+    /// A password has been checked; a right one gets a token for `device`.
+    Checked {
+        outcome: Result<Known, RequestError>,
+        device: String,
+        reply: Reply<Login>,
+    },
+    /// A password has been hashed, for this.
+    Hashed {
+        hash: Result<String, RequestError>,
+        purpose: Purpose,
+    },
+    /// Commits cannot be made any more, or a thread has died.
+    Failed(String),
+    /// Work off what has come and end.
+    Stop,
+}
+
+/// What a password is hashed for.
+pub(crate) enum Purpose {
+    /// A new account; the first one only while there is none.
+    Add {
+        name: String,
+        display: String,
+        role: Role,
+        first: bool,
+        reply: Reply<AccountInfo>,
+    },
+    /// Another password.
+    SetPassword { name: String, reply: Reply<()> },
+}
+
 /// Everybody's mailboxes.
 #[derive(Clone)]
 pub(crate) struct Post {
     pub(crate) shards: Arc<[Mailbox<ShardEvent>]>,
-    pub(crate) service: Mailbox<crate::service::ServiceEvent>,
+    pub(crate) service: Mailbox<ServiceEvent>,
 }
 
 impl Post {

@@ -15,7 +15,7 @@ use records::{
 use store::{Range, Store};
 
 use crate::post::{Post, ShardEvent};
-use crate::service::translate;
+use crate::translate;
 
 /// Threads that read.
 const THREADS: usize = 2;

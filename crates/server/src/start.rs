@@ -19,16 +19,16 @@ use crate::config::{Config, Durability};
 use crate::handle::{Handle, Health, Requests, Secret};
 use crate::logins::{Directory, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
-use crate::post::{Post, ShardEvent};
+use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
-use crate::service::{self, ServiceEvent, ServiceSink, ServiceThread, ShardSink};
+use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
 use crate::shard::{self, MAILBOX, ShardThread};
 use crate::stored::StoreGauges;
 use crate::{demo, limits};
 
 /// What is not configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct StartOptions {
     /// An empty server gets three people, two groups and some history.
     pub demo: bool,
@@ -232,7 +232,7 @@ fn assemble(
     };
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
-    let logins = Logins::start(state.directory, &config.auth, random()?, post.clone())?;
+    let logins = Logins::start(state.directory, &config.auth, random()?)?;
     let admission = Arc::new(Admission::new(
         config.mqtt.connections_max,
         config.mqtt.connections_per_address_max,

@@ -11,7 +11,7 @@ use server::handle::{AccountInfo, AccountRole, NewAccount, Secret};
 use super::{Administrator, Caller, OneAccount};
 use crate::answer::Refusal;
 use crate::body::JsonBody;
-use crate::router::Doors;
+use crate::doors::Doors;
 
 #[derive(Serialize)]
 struct Listed {

@@ -11,8 +11,8 @@ use server::handle::{AccountInfo, Secret};
 use super::token;
 use crate::answer::Refusal;
 use crate::body::JsonBody;
+use crate::doors::Doors;
 use crate::peer::Peer;
-use crate::router::Doors;
 
 #[derive(Deserialize)]
 pub(crate) struct Credentials {

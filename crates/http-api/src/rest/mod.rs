@@ -11,7 +11,7 @@ use serde::Serialize;
 use server::handle::{AccountInfo, AccountRole, RequestError, Secret};
 
 use crate::answer::Refusal;
-use crate::router::Doors;
+use crate::doors::Doors;
 
 /// Bytes of a token; ours are shorter.
 const TOKEN_BYTES_MAX: usize = 512;

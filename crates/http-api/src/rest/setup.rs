@@ -10,7 +10,7 @@ use server::handle::{AccountRole, NewAccount, Secret};
 use super::OneAccount;
 use crate::answer::Refusal;
 use crate::body::JsonBody;
-use crate::router::Doors;
+use crate::doors::Doors;
 
 pub(crate) async fn server(State(doors): State<Doors>) -> Result<impl IntoResponse, Refusal> {
     let info = doors.handle.server_info().await?;

@@ -10,14 +10,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{AuthenticationRequest, Identity, Input};
+use broker::Identity;
 use mqtt_codec::ReasonCode;
 use records::{AccountId, Millis};
 
 use crate::clock::Clock;
 use crate::config::AuthConfig;
 use crate::handle::{RequestError, Secret};
-use crate::post::{Post, ShardEvent};
 pub(crate) use directory::{Directory, Known};
 use failures::Failures;
 use pool::Pool;
@@ -35,7 +34,6 @@ pub(crate) struct Logins {
     remembered: Remembered,
     failures: Failures,
     pool: Pool,
-    post: Post,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
 }
@@ -52,7 +50,6 @@ impl Logins {
         directory: Arc<Directory>,
         config: &AuthConfig,
         key: [u8; 32],
-        post: Post,
     ) -> std::io::Result<Arc<Self>> {
         metrics::describe_counter!(
             "magpie_password_checks_total",
@@ -70,7 +67,6 @@ impl Logins {
                 config.failures_per_minute_per_account,
             ),
             pool: Pool::start(config.waiting_max)?,
-            post,
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
         }))
@@ -90,41 +86,27 @@ impl Logins {
         &self.directory
     }
 
-    /// A CONNECT asks; the answer goes to its shard.
+    /// Decides about a CONNECT, at once or later on another thread.
     pub(crate) fn connect(
         self: &Arc<Self>,
-        shard: u16,
+        name: &str,
+        password: Option<Box<[u8]>>,
         address: IpAddr,
-        request: AuthenticationRequest,
+        answer: impl FnOnce(Result<Identity, ReasonCode>) + Send + 'static,
     ) {
-        let AuthenticationRequest {
-            connection,
-            username,
-            password,
-        } = request;
-        let answer = move |post: &Post, verdict| {
-            let input = Input::Authenticated {
-                connection,
-                verdict,
-            };
-            post.shard(shard).send(ShardEvent::Input(input));
-        };
         let password = password
             .and_then(|bytes| String::from_utf8(bytes.into()).ok())
             .map(Secret::new);
         let Some(password) = password else {
-            self.failed(&username, address);
-            return answer(&self.post, Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
+            self.failed(name, address);
+            return answer(Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
         };
-        self.check(&username, password, address, move |post, outcome| {
-            let verdict = outcome
-                .map(|known| known.identity())
-                .map_err(|error| match error {
-                    RequestError::RateLimited { .. } => ReasonCode::CONNECTION_RATE_EXCEEDED,
-                    RequestError::Busy => ReasonCode::SERVER_BUSY,
-                    _ => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
-                });
-            answer(post, verdict);
+        self.check(name, password, address, move |outcome| {
+            answer(
+                outcome
+                    .map(|known| known.identity())
+                    .map_err(|error| reason(&error)),
+            );
         });
     }
 
@@ -134,18 +116,18 @@ impl Logins {
         name: &str,
         password: Secret,
         address: IpAddr,
-        answer: impl FnOnce(&Post, Result<Known, RequestError>) + Send + 'static,
+        answer: impl FnOnce(Result<Known, RequestError>) + Send + 'static,
     ) {
         let known = match self.quick(name, &password) {
-            Quick::Right(known) => return answer(&self.post, Ok(known)),
+            Quick::Right(known) => return answer(Ok(known)),
             Quick::Wrong => {
                 self.failed(name, address);
-                return answer(&self.post, Err(RequestError::BadCredentials));
+                return answer(Err(RequestError::BadCredentials));
             }
             Quick::Ask(known) => known,
         };
         if let Some(retry_after) = self.failures.wait(name, address, Instant::now()) {
-            return answer(&self.post, Err(RequestError::RateLimited { retry_after }));
+            return answer(Err(RequestError::RateLimited { retry_after }));
         }
         let (logins, name) = (self.clone(), name.to_owned());
         // The answer has to come back if there is no place to wait.
@@ -162,11 +144,11 @@ impl Logins {
                 Err(RequestError::BadCredentials)
             };
             if let Some(answer) = take(&later) {
-                answer(&logins.post, outcome);
+                answer(outcome);
             }
         });
         if !queued && let Some(answer) = take(&answer) {
-            answer(&self.post, Err(RequestError::Busy));
+            answer(Err(RequestError::Busy));
         }
     }
 
@@ -181,21 +163,17 @@ impl Logins {
     pub(crate) fn hash(
         self: &Arc<Self>,
         password: Secret,
-        answer: impl FnOnce(&Post, Result<String, RequestError>) + Send + 'static,
+        answer: impl FnOnce(Result<String, RequestError>) + Send + 'static,
     ) {
-        let logins = self.clone();
         let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
         let later = answer.clone();
         let queued = self.pool.run(move || {
             if let Some(answer) = take(&later) {
-                answer(
-                    &logins.post,
-                    hash_password(&password).ok_or(RequestError::Internal),
-                );
+                answer(hash_password(&password).ok_or(RequestError::Internal));
             }
         });
         if !queued && let Some(answer) = take(&answer) {
-            answer(&self.post, Err(RequestError::Busy));
+            answer(Err(RequestError::Busy));
         }
     }
 
@@ -230,6 +208,15 @@ fn take<T>(slot: &std::sync::Mutex<Option<T>>) -> Option<T> {
     slot.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .take()
+}
+
+/// What a CONNECT is told.
+fn reason(error: &RequestError) -> ReasonCode {
+    match error {
+        RequestError::RateLimited { .. } => ReasonCode::CONNECTION_RATE_EXCEEDED,
+        RequestError::Busy => ReasonCode::SERVER_BUSY,
+        _ => ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+    }
 }
 
 /// How long a caller told to wait has to.

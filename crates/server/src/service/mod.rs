@@ -2,7 +2,6 @@
 //! messenger's.
 
 mod requests;
-pub(crate) mod translate;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,9 +20,10 @@ use crate::config::Config;
 use crate::handle::{Health, Requests, Secret};
 use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
-use crate::post::{Post, ShardEvent};
+use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::{Readers, StoreSource};
 use crate::stored::StoreGauges;
+use crate::translate;
 use requests::Waiting;
 pub(crate) use requests::new_token;
 
@@ -31,18 +31,6 @@ pub(crate) use requests::new_token;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// How often shards are asked which stored messages they still need.
 const LOW_WATER_INTERVAL: Duration = Duration::from_secs(10);
-
-/// A letter to the service.
-pub(crate) enum ServiceEvent {
-    /// For the messenger.
-    Chat(chat::Input),
-    /// Something that another thread has prepared, to be gone on with here.
-    Continue(Box<dyn FnOnce(&mut ServiceThread) + Send>),
-    /// Commits cannot be made any more, or a thread has died.
-    Failed(String),
-    /// Work off what has come and end.
-    Stop,
-}
 
 /// What the service's thread works with.
 pub(crate) struct Parts {
@@ -152,7 +140,12 @@ impl ServiceThread {
                 let now = self.clock.now();
                 self.chat.handle(input, &self.source, now);
             }
-            ServiceEvent::Continue(step) => step(self),
+            ServiceEvent::Checked {
+                outcome,
+                device,
+                reply,
+            } => self.checked(outcome, device, reply),
+            ServiceEvent::Hashed { hash, purpose } => self.hashed(hash, purpose),
             ServiceEvent::Failed(reason) => {
                 tracing::error!(reason, "the server cannot go on");
                 self.requests.health.send_replace(Health::Failed(reason));

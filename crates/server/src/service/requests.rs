@@ -4,14 +4,14 @@ use chat::{AccountAnswer, AccountCommand, AccountError, Input, ListedAccount, Re
 use net::Transport;
 use records::Role;
 
-use super::{ServiceEvent, ServiceThread};
+use super::ServiceThread;
 use crate::config::{Changes, Config};
 use crate::handle::{
     AccountInfo, AccountRole, AdoptedWebSocket, Login, NewAccount, Reply, Request, RequestError,
     Secret, ServerInfo,
 };
 use crate::logins::{self, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
-use crate::post::ShardEvent;
+use crate::post::{Purpose, ServiceEvent, ShardEvent};
 
 /// The shortest password.
 const PASSWORD_CHARS_MIN: usize = 8;
@@ -53,13 +53,14 @@ impl ServiceThread {
                 peer,
                 reply,
             } => {
-                self.logins
-                    .check(&name, password, peer, move |post, outcome| {
-                        post.service
-                            .send(ServiceEvent::Continue(Box::new(move |service| {
-                                service.checked(outcome, device, reply);
-                            })));
+                let service = self.mailbox.clone();
+                self.logins.check(&name, password, peer, move |outcome| {
+                    service.send(ServiceEvent::Checked {
+                        outcome,
+                        device,
+                        reply,
                     });
+                });
             }
             Request::Logout { token, reply } => {
                 let sha256 = logins::sha256(token.expose().as_bytes());
@@ -144,51 +145,65 @@ impl ServiceThread {
             AccountRole::Admin => Role::Admin,
             AccountRole::Member => Role::Member,
         };
-        self.hashed(password, reply, move |password, reply| {
-            let password = Some(password);
-            (
-                AccountCommand::Add {
-                    name,
-                    display,
-                    role,
-                    password,
-                    first,
-                },
-                Waiting::Added(reply),
-            )
-        });
+        self.hash(
+            password,
+            Purpose::Add {
+                name,
+                display,
+                role,
+                first,
+                reply,
+            },
+        );
     }
 
     fn set_password(&mut self, name: String, password: Secret, reply: Reply<()>) {
         if let Err(error) = check_password(&password) {
             return send(reply, Err(error));
         }
-        self.hashed(password, reply, move |password, reply| {
-            (
-                AccountCommand::SetPassword { name, password },
-                Waiting::Done(reply),
-            )
+        self.hash(password, Purpose::SetPassword { name, reply });
+    }
+
+    /// Hashes a password; [`ServiceThread::hashed`] goes on.
+    fn hash(&mut self, password: Secret, purpose: Purpose) {
+        let service = self.mailbox.clone();
+        self.logins.hash(password, move |hash| {
+            service.send(ServiceEvent::Hashed { hash, purpose });
         });
     }
 
-    /// Goes on with a command once its password is hashed.
-    fn hashed<T: Send + 'static>(
-        &mut self,
-        password: Secret,
-        reply: Reply<T>,
-        command: impl FnOnce(String, Reply<T>) -> (AccountCommand, Waiting) + Send + 'static,
-    ) {
-        self.logins.hash(password, move |post, hash| {
-            post.service.send(ServiceEvent::Continue(Box::new(
-                move |service| match hash {
-                    Ok(hash) => {
-                        let (command, waiting) = command(hash, reply);
-                        service.command(command, waiting);
-                    }
-                    Err(error) => send(reply, Err(error)),
+    /// A password has been hashed.
+    pub(super) fn hashed(&mut self, hash: Result<String, RequestError>, purpose: Purpose) {
+        match (hash, purpose) {
+            (
+                Ok(hash),
+                Purpose::Add {
+                    name,
+                    display,
+                    role,
+                    first,
+                    reply,
                 },
-            )));
-        });
+            ) => {
+                let password = Some(hash);
+                let command = AccountCommand::Add {
+                    name,
+                    display,
+                    role,
+                    password,
+                    first,
+                };
+                self.command(command, Waiting::Added(reply));
+            }
+            (Ok(password), Purpose::SetPassword { name, reply }) => {
+                self.command(
+                    AccountCommand::SetPassword { name, password },
+                    Waiting::Done(reply),
+                );
+            }
+            (Err(error), Purpose::Add { reply, .. }) => send(reply, Err(error)),
+            (Err(error), Purpose::SetPassword { reply, .. }) => send(reply, Err(error)),
+        }
     }
 
     fn command(&mut self, command: AccountCommand, waiting: Waiting) {
@@ -238,7 +253,7 @@ impl ServiceThread {
     // Logins.
 
     /// A password has been checked: a right one gets a token.
-    fn checked(
+    pub(super) fn checked(
         &mut self,
         outcome: Result<Known, RequestError>,
         device: String,

@@ -21,7 +21,7 @@ use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::mailbox::Mailbox;
-use crate::post::{Post, ShardEvent};
+use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::Readers;
 use accept::Door;
 use gauges::Gauges;
@@ -132,9 +132,7 @@ impl ShardThread {
                     tracing::error!(%error, shard = self.number, "the poll failed");
                     self.post
                         .service
-                        .send(crate::service::ServiceEvent::Failed(format!(
-                            "poll: {error}"
-                        )));
+                        .send(ServiceEvent::Failed(format!("poll: {error}")));
                     return;
                 }
             }

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use broker::{ConnectionId, Output, Service};
+use broker::{AuthenticationRequest, ConnectionId, Output, Service};
 use store::{Append, SubmitError, Ticket};
 
 use super::ShardThread;
-use crate::post::ShardEvent;
-use crate::service::{ServiceEvent, translate};
+use crate::post::{ServiceEvent, ShardEvent};
+use crate::translate;
 
 impl ShardThread {
     /// Everything the core asks for at the moment, except that flushes wait for the end of the turn.
@@ -41,11 +41,7 @@ impl ShardThread {
                     self.read_later(id);
                 }
             }
-            Output::Authenticate(request) => {
-                if let Some(address) = self.sockets.address(request.connection) {
-                    self.logins.connect(self.number, address, *request);
-                }
-            }
+            Output::Authenticate(request) => self.authenticate(*request),
             Output::HandOver {
                 connection,
                 shard,
@@ -91,6 +87,26 @@ impl ShardThread {
             Output::Service(service) => self.ask_service(service),
             Output::Fetch { session, stamps } => self.readers.fetch(session, stamps),
         }
+    }
+
+    fn authenticate(&mut self, request: AuthenticationRequest) {
+        let AuthenticationRequest {
+            connection,
+            username,
+            password,
+        } = request;
+        let Some(address) = self.sockets.address(connection) else {
+            return;
+        };
+        let mailbox = self.mailbox.clone();
+        self.logins
+            .connect(&username, password, address, move |verdict| {
+                let input = broker::Input::Authenticated {
+                    connection,
+                    verdict,
+                };
+                mailbox.send(ShardEvent::Input(input));
+            });
     }
 
     fn ask_service(&mut self, service: Service) {
