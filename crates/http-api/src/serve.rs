@@ -20,9 +20,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
-use crate::router::{self, Doors};
+use crate::router;
 
 /// Bytes of a request's first line and header; more are answered 431.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
