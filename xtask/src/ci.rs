@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::arguments::Arguments;
 use crate::{child, spec, test, tidy, tree};
+
+const ADVISORIES_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Runs all steps, also after one has failed; whether none has.
 pub(crate) fn run(arguments: Arguments) -> Result<bool> {
@@ -26,7 +29,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<bool> {
     note("tidy", tidy::run(none())?);
     note("spec", spec::run(words("--check"))?);
     if child::on_path("cargo-deny").is_some() {
-        note("licences and advisories", cargo(&root, &["deny", "check"])?);
+        note(
+            "licences",
+            cargo(&root, &["deny", "check", "bans", "licenses", "sources"])?,
+        );
+        if let Some(passed) = advisories(&root)? {
+            note("advisories", passed);
+        }
     } else {
         println!("ci: licences and advisories: not checked; install: cargo install cargo-deny");
     }
@@ -47,6 +56,21 @@ pub(crate) fn run(arguments: Arguments) -> Result<bool> {
         eprintln!("ci: failed: {}", failed.join(", "));
     }
     Ok(failed.is_empty())
+}
+
+/// Whether no dependency has a known weakness; nothing if the list of them cannot be fetched.
+fn advisories(root: &Path) -> Result<Option<bool>> {
+    let mut command = Command::new("cargo-deny");
+    command.args(["check", "advisories"]).current_dir(root);
+    let ended = child::capture(&mut command, ADVISORIES_LIMIT, |_| {})?;
+    if !ended.success && ended.output.contains("failed to fetch advisory database") {
+        println!("ci: advisories: not checked; their list cannot be fetched from here");
+        return Ok(None);
+    }
+    if !ended.success {
+        println!("{}", ended.output);
+    }
+    Ok(Some(ended.success))
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<bool> {
