@@ -142,6 +142,15 @@ mod tests {
     }
 
     #[test]
+    fn the_projects_tests_name_statements_that_exist() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let statements = statements::read(&root).expect("the list can be read");
+        let citations = citations::find(&root).expect("the tests can be read");
+        let report = Report::new(&statements, &citations);
+        assert!(report.mistakes.is_empty(), "{:#?}", report.mistakes);
+    }
+
+    #[test]
     fn an_unknown_statement_is_a_mistake_with_its_place() {
         let report_of = |name| {
             let statements = [statement("MQTT-1", true)];
