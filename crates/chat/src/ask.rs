@@ -135,7 +135,12 @@ impl Chat {
         }
     }
 
-    fn take_ask_quota(&mut self, account: AccountId, now: Millis) -> Result<(), Refusal> {
+    /// A question costs one of the account's questions, and so does listening to many things at once.
+    pub(crate) fn take_ask_quota(
+        &mut self,
+        account: AccountId,
+        now: Millis,
+    ) -> Result<(), Refusal> {
         let (rate, burst) = (
             self.settings.messages_per_second_max,
             self.settings.messages_burst_max,
@@ -143,7 +148,7 @@ impl Chat {
         let taken = self
             .directory
             .find_mut(account)
-            .is_some_and(|state| state.asks.take(rate, burst, now));
+            .is_some_and(|state| state.asks.take(1, rate, burst, now));
         if taken {
             return Ok(());
         }

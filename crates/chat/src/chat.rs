@@ -134,7 +134,7 @@ impl Chat {
                     1 => !existed || resumed,
                     _ => resumed,
                 };
-                self.subscribed(session, account, &filter, wanted);
+                self.subscribed(session, account, &filter, wanted, now);
             }
             Input::Unsubscribed {
                 session, filter, ..

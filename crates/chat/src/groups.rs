@@ -87,7 +87,7 @@ impl Chat {
         for member in std::iter::once(&account).chain(&others) {
             self.check_conversations_max(*member)?;
         }
-        self.take_message_quota(account, now)?;
+        self.take_message_quota(account, 1 + others.len(), now)?;
 
         let id = self.rooms.next_id();
         let record = Conversation {
@@ -135,7 +135,7 @@ impl Chat {
         for other in &invited {
             self.check_conversations_max(*other)?;
         }
-        self.take_message_quota(account, now)?;
+        self.take_message_quota(account, invited.len(), now)?;
 
         let joining: Vec<_> = invited
             .iter()
@@ -178,7 +178,7 @@ impl Chat {
         }
         self.check_members_max(room.members().len() + 1)?;
         self.check_conversations_max(account)?;
-        self.take_message_quota(account, now)?;
+        self.take_message_quota(account, 1, now)?;
         self.join_members(id, account, &[(account, MemberRole::Member)], batch, now);
         self.describe(id, account)
     }
@@ -195,7 +195,7 @@ impl Chat {
             return Err(Refusal::not_allowed("a direct chat cannot be left"));
         }
         let id = self.group_of(account, &wanted.conv)?;
-        self.take_message_quota(account, now)?;
+        self.take_message_quota(account, 1, now)?;
         self.leave(id, account, batch, now);
         Ok(Reply::Now(wire::json(&Left { conv: &wanted.conv })))
     }

@@ -175,6 +175,7 @@ impl Chat {
         account: AccountId,
         filter: &str,
         wanted: bool,
+        now: Millis,
     ) {
         if !is_listened_for(filter) {
             return;
@@ -203,7 +204,8 @@ impl Chat {
                     .push(reference);
             }
         }
-        if wanted {
+        // A wildcard may cover thousands of conversations, and can be subscribed to again and again.
+        if wanted && (!topic::is_wildcard(filter) || self.take_ask_quota(account, now).is_ok()) {
             self.tell_presences(reference, account, filter);
             self.tell_abouts(reference, account, filter);
         }

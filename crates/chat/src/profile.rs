@@ -108,7 +108,7 @@ impl Chat {
             Some("") => Some(String::new()),
             Some(given) => Some(text::title("the text", given, TEXT_BYTES_MAX)?),
         };
-        self.take_message_quota(account, now)?;
+        self.take_message_quota(account, 1, now)?;
         let Some(state) = self.directory.find_mut(account) else {
             return Err(Refusal::unavailable());
         };

@@ -14,12 +14,13 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes one event out; false if there is none.
-    pub(crate) fn take(&mut self, per_second: u32, burst: u32, now: Millis) -> bool {
+    /// Takes so many events out; false, and none taken, if there are not so many.
+    pub(crate) fn take(&mut self, events: usize, per_second: u32, burst: u32, now: Millis) -> bool {
+        let cost = (events as u64).saturating_mul(COST);
         let filled = now
             .since(self.at)
             .saturating_mul(u64::from(per_second.max(1)));
-        let used = self.used.saturating_sub(filled) + COST;
+        let used = self.used.saturating_sub(filled).saturating_add(cost);
         if used > u64::from(burst.max(1)) * COST {
             return false;
         }
@@ -37,7 +38,7 @@ mod tests {
         let mut bucket = Bucket::default();
         let taken = |bucket: &mut Bucket, at| {
             (0..100)
-                .filter(|_| bucket.take(2, 5, Millis::new(at)))
+                .filter(|_| bucket.take(1, 2, 5, Millis::new(at)))
                 .count()
         };
         assert_eq!(taken(&mut bucket, 10_000), 5);
@@ -45,5 +46,7 @@ mod tests {
         assert_eq!(taken(&mut bucket, 10_500), 1);
         assert_eq!(taken(&mut bucket, 12_000), 3);
         assert_eq!(taken(&mut bucket, 999_000), 5);
+        assert!(!bucket.take(6, 2, 5, Millis::new(9_999_000)));
+        assert!(bucket.take(5, 2, 5, Millis::new(9_999_000)));
     }
 }

@@ -69,7 +69,7 @@ impl Chat {
         }
         let target = self.target(account, conv)?;
         self.check_references(target, draft)?;
-        self.take_message_quota(account, now)?;
+        self.take_message_quota(account, 1, now)?;
         let (id, pos) = match target {
             Target::Room(id) => (id, self.log.next_pos()),
             Target::Begin(peer) => {
@@ -233,10 +233,11 @@ impl Chat {
         }
     }
 
-    /// A message or a change of a group costs one of the account's messages.
+    /// A message costs one of the account's messages, and so does every event that a change of a group causes.
     pub(crate) fn take_message_quota(
         &mut self,
         account: AccountId,
+        messages: usize,
         now: Millis,
     ) -> Result<(), Refusal> {
         let (rate, burst) = (
@@ -246,7 +247,7 @@ impl Chat {
         let taken = self
             .directory
             .find_mut(account)
-            .is_some_and(|state| state.messages.take(rate, burst, now));
+            .is_some_and(|state| state.messages.take(messages, rate, burst, now));
         if taken {
             return Ok(());
         }

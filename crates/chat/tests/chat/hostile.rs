@@ -1,7 +1,7 @@
 //! What strangers send: a refusal with the right code each, nothing written, and nobody else disturbed.
 
 use bytes::Bytes;
-use chat::{Input, Publish, RefusalKind};
+use chat::{Input, Publish, RefusalKind, Settings};
 use proptest::prelude::*;
 use records::{AccountId, ConversationId, Pos, Seq, SessionRef};
 
@@ -149,6 +149,81 @@ fn filters_beyond_the_limit_are_not_kept() {
     assert_eq!(world.chat.counters().filters_dropped, 45);
     world.say("bob", "im/to/@alice", "still there");
     assert_eq!(world.texts("alice", "@bob"), ["still there"]);
+}
+
+#[test]
+fn a_wildcard_that_is_subscribed_to_again_and_again_is_answered_for_a_while() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "hi");
+    let alice = world.device("alice");
+    world.forget_inboxes();
+    for _ in 0..300 {
+        world.subscribe_with(alice, "im/about/+", true, 0, false);
+    }
+    // One question was spent on im/# when the world began.
+    assert_eq!(world.take("alice", "im/about/+").len(), 199);
+    assert_eq!(world.chat.counters().quota_refused, 101);
+    world.pass(1_000);
+    world.subscribe_with(alice, "im/about/+", true, 0, false);
+    assert_eq!(world.take("alice", "im/about/+").len(), 1);
+}
+
+#[test]
+fn many_invitations_cost_as_much_as_many_messages() {
+    let mut world = World::with(Settings {
+        messages_burst_max: 5,
+        ..Settings::default()
+    });
+    for name in ["alice", "b0", "b1", "b2", "b3", "b4"] {
+        world.add(name);
+    }
+    let alice = world.connect("alice");
+    world.subscribe(alice, "im/answer/+");
+    let asked = r#"{"slug":"eng","members":["b0","b1","b2","b3","b4"]}"#;
+    assert_eq!(world.ask("alice", "group.create", asked)["error"], "quota");
+    let asked = r#"{"slug":"eng","members":["b0","b1","b2"]}"#;
+    assert_eq!(world.ask("alice", "group.create", asked)["members"], 4);
+    let asked = r#"{"conv":"eng","accounts":["b3","b4"]}"#;
+    assert_eq!(world.ask("alice", "group.invite", asked)["error"], "quota");
+}
+
+#[test]
+fn while_the_disk_does_not_keep_up_publishes_are_refused() {
+    const APPENDS_MAX: usize = 65_536;
+    let mut world = World::with(Settings {
+        messages_burst_max: 1_000_000,
+        ..Settings::default()
+    });
+    world.add("alice");
+    let alice = world.connect("alice");
+    world.holding = true;
+    for _ in 0..APPENDS_MAX {
+        assert_eq!(world.publish(alice, "im/to/@alice", "x"), None);
+    }
+    assert_eq!(world.publish(alice, "im/to/@alice", "x"), None);
+    assert_eq!(world.waiting(), APPENDS_MAX);
+    world.commit();
+    let refused = world.devices[alice].acks.values().next_back();
+    match refused {
+        Some(Err(refusal)) => assert_eq!(refusal.kind, RefusalKind::Unavailable),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(world.chat.counters().appends_refused, 1);
+    assert_eq!(world.publish(alice, "im/to/@alice", "x"), Some(Ok(())));
+}
+
+#[test]
+fn new_limits_hold_at_once() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "hello");
+    world.handle(Input::Reconfigure(Settings {
+        text_bytes_max: 4,
+        ..Settings::default()
+    }));
+    assert_eq!(
+        world.refused("alice", "im/to/@bob", "hello").code,
+        "too_large"
+    );
 }
 
 #[test]
