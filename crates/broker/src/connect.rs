@@ -270,6 +270,7 @@ impl Shard {
             done: Vec::new(),
             unsettled: Vec::new(),
             shares: Vec::new(),
+            look_at: Millis::ZERO,
             disconnected_at: None,
         })
     }

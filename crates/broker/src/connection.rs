@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) version: Version,
     /// Listed for a flush at the end of the turn.
     pub(crate) touched: bool,
+    /// It is not read because it does not read.
+    pub(crate) choked: bool,
     /// The socket is not read.
     pub(crate) paused: bool,
     /// The client asked for reason strings. [5 MQTT-3.1.2-29]
@@ -84,6 +86,7 @@ impl Connection {
             stage: Stage::AwaitConnect,
             version: Version::V311,
             touched: false,
+            choked: false,
             paused: false,
             problem_information: true,
             assigned_client_id: false,

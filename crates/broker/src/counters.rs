@@ -51,6 +51,8 @@ counters! {
     protocol_errors,
     /// Packets larger than allowed.
     packets_too_large,
+    /// Times a client was not read because it did not take what it was owed.
+    choked,
     /// QoS 0 messages dropped because a consumer was slow.
     dropped_qos0,
     /// QoS 1 and 2 messages dropped because a session's queue was full.

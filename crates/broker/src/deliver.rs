@@ -20,6 +20,9 @@ use crate::shares::Elsewhere;
 /// Stored messages read at once for one session.
 pub const FETCH_MAX: usize = 256;
 
+/// Finished exactly-once deliveries that may wait for a session's cursors to pass them.
+const DONE_MAX: usize = 65_536;
+
 /// A message on its way to its recipients.
 pub(crate) struct Publication<'a> {
     pub(crate) view: MessageView<'a>,
@@ -184,6 +187,7 @@ impl Shard {
             .receive_maximum
             .min(self.settings.limits.inflight_max);
         connection.backlog() <= self.settings.limits.outgoing_bytes_max
+            && session.done.len() < DONE_MAX
             && session
                 .outbound
                 .as_ref()
@@ -441,8 +445,14 @@ impl Shard {
         let Some(slot) = self.session_slot(reference) else {
             return;
         };
+        let open = self.open_connection(slot).is_some();
         let waiting = self.sessions[slot as usize].waiting();
         waiting.fetching = false;
+        if !open {
+            // Away again: nothing is kept in memory for it.
+            self.sessions[slot as usize].shed();
+            return;
+        }
         // What was dropped for the bound meanwhile is no longer at the front.
         let Some(front) = waiting.stored.front().map(|stored| stored.stamp) else {
             return;

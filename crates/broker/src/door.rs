@@ -64,7 +64,8 @@ pub enum Input {
         /// Whether more is stored between the last entry and the present.
         more: bool,
     },
-    /// What a session asked for with [`Output::Fetch`], in the order asked; `None` is gone.
+    /// What a session asked for with [`Output::Fetch`], in the order asked; `None` is gone. It may be the
+    /// beginning only, at least one, so that an answer is bounded in bytes: the rest is asked for again.
     Fetched {
         /// The session that asked.
         session: SessionRef,

@@ -12,7 +12,7 @@ use records::{
 use crate::connection::Stage;
 use crate::door::{ConnectionId, Ticket};
 use crate::message::{Message, Origin};
-use crate::session::{NEVER, Session};
+use crate::session::Session;
 use crate::shard::Shard;
 use crate::subscribe::PendingSuback;
 
@@ -205,6 +205,7 @@ impl Shard {
     pub(crate) fn store_cursors(&mut self, now: Millis) {
         self.cursors_due = None;
         let mut writes = Vec::with_capacity(self.dirty.len());
+        let mut moved = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
             let Some(session) = self.sessions.get_mut(slot as usize) else {
                 continue;
@@ -212,10 +213,14 @@ impl Shard {
             if std::mem::take(&mut session.dirty) && session.is_stored() {
                 writes.push(self.session_write(slot));
                 self.forget_done(slot, &mut writes);
+                moved.push(slot);
             }
         }
         if !writes.is_empty() {
             self.append(writes, Then::Nothing, now);
+        }
+        for slot in moved {
+            self.pump(slot, now);
         }
     }
 
@@ -369,12 +374,6 @@ fn chat_cursor(session: &Session, latest: records::Pos) -> records::Pos {
         Origin::Memory | Origin::Share { .. } | Origin::Queue(_) => None,
     });
     begun.fold(chat.sent, records::Pos::min)
-}
-
-/// When a session that lost its connection at `at` ends; `None` is never.
-pub(crate) fn expiry_time(expiry_secs: u32, max_secs: u32, at: Millis) -> Option<Millis> {
-    let secs = expiry_secs.min(max_secs);
-    (secs != NEVER).then(|| at.saturating_add(u64::from(secs) * 1000))
 }
 
 /// Whether a session number stands for a stored session.

@@ -8,13 +8,12 @@ use records::{AccountId, Millis, Write, key};
 
 use crate::connection::Stage;
 use crate::door::{ConnectionId, Output, Service};
-use crate::durable::{StoredPublish, Then, expiry_time};
+use crate::durable::{StoredPublish, Then};
 use crate::message::Message;
 use crate::messenger::is_chat;
 use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
 use crate::shard::Shard;
-use crate::timers::SessionDeadline;
 
 impl Shard {
     // Connections.
@@ -144,7 +143,6 @@ impl Shard {
 
     /// The session's connection has ended, however it did.
     fn detach(&mut self, slot: u32, now: Millis) {
-        let reference = self.sessions[slot as usize].reference(self.shard, slot);
         let session = &mut self.sessions[slot as usize];
         session.connection = NO_CONNECTION;
         session.disconnected_at = Some(now);
@@ -152,6 +150,8 @@ impl Shard {
             outbound.connection_lost();
         }
         if let Some(waiting) = session.waiting.as_mut() {
+            // It is read again when it is wanted again.
+            waiting.fetched = std::collections::VecDeque::new();
             // QoS 0 is for those who are there.
             while waiting
                 .memory
@@ -172,25 +172,37 @@ impl Shard {
         }
         self.sessions[slot as usize].shed();
         self.mark_dirty(slot, now);
-        let maximum = self.settings.limits.session_expiry_max_secs;
-        if let Some(at) = expiry_time(expiry, maximum, now) {
-            self.deadlines
-                .schedule(at, slot, reference.generation, SessionDeadline::Expiry);
+        self.arrange_look(slot);
+    }
+
+    /// Publishes the will of a connection that has ended, unless it is to wait. [5 MQTT-3.1.2-8]
+    fn arrange_will(&mut self, slot: u32, now: Millis) {
+        let session = &self.sessions[slot as usize];
+        let waits = session
+            .will
+            .as_ref()
+            .is_some_and(|will| will.delay_secs.min(session.expiry_secs) > 0);
+        if !waits {
+            self.publish_will(slot, now);
         }
     }
 
-    /// Publishes the will, or sets its delay running. [5 MQTT-3.1.2-8]
-    fn arrange_will(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
-        let Some(will) = &session.will else { return };
-        let delay = will.delay_secs.min(session.expiry_secs);
-        if delay == 0 {
-            self.publish_will(slot, now);
+    /// Has the session looked at when its will is due or it ends. A session that comes and goes keeps the look
+    /// it has: that one finds out when the next is due.
+    pub(crate) fn arrange_look(&mut self, slot: u32) {
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let session = &mut self.sessions[slot as usize];
+        let Some(at) = [session.will_due(), session.ends_at(maximum)]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
             return;
+        };
+        if session.look_at == Millis::ZERO || at < session.look_at {
+            session.look_at = at;
+            self.deadlines.schedule(at, slot, session.serial);
         }
-        let (at, serial) = (now.saturating_add(u64::from(delay) * 1000), session.serial);
-        self.deadlines
-            .schedule(at, slot, serial, SessionDeadline::Will);
     }
 
     /// [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.1.2-10]: published, it is no longer there.
@@ -221,11 +233,12 @@ impl Shard {
                 value: message.to_record(None).encode(),
             });
         }
-        if message.retain {
+        let retained = message.retain && self.may_retain(&message.topic, message.weight());
+        if retained {
             writes.push(crate::publish::retained_write(&message, stamp));
         }
         let stored = StoredPublish {
-            retained: message.retain.then_some(stamp),
+            retained: retained.then_some(stamp),
             stamp: durable.then_some(stamp),
             message,
             publisher,
@@ -238,41 +251,26 @@ impl Shard {
         }
     }
 
-    /// A deadline set when the connection ended has come.
-    pub(crate) fn session_deadline(
-        &mut self,
-        slot: u32,
-        serial: u32,
-        what: SessionDeadline,
-        now: Millis,
-    ) {
-        let Some(session) = self.sessions.get(slot as usize) else {
+    /// The time of a look at a session has come.
+    pub(crate) fn look_at_session(&mut self, slot: u32, serial: u32, now: Millis) {
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let Some(session) = self
+            .sessions
+            .get_mut(slot as usize)
+            .filter(|session| session.serial == serial)
+        else {
             return;
         };
-        if session.serial != serial || session.connected() {
+        session.look_at = Millis::ZERO;
+        if session.ends_at(maximum).is_some_and(|at| at <= now) {
+            self.counters.sessions_expired += 1;
+            self.end_session(slot, now);
             return;
         }
-        let Some(since) = session.disconnected_at else {
-            return;
-        };
-        match what {
-            SessionDeadline::Will => {
-                let delay = session
-                    .will
-                    .as_ref()
-                    .map_or(0, |will| u64::from(will.delay_secs));
-                if since.saturating_add(delay * 1000) <= now {
-                    self.publish_will(slot, now);
-                }
-            }
-            SessionDeadline::Expiry => {
-                let maximum = self.settings.limits.session_expiry_max_secs;
-                if expiry_time(session.expiry_secs, maximum, since).is_some_and(|at| at <= now) {
-                    self.counters.sessions_expired += 1;
-                    self.end_session(slot, now);
-                }
-            }
+        if session.will_due().is_some_and(|at| at <= now) {
+            self.publish_will(slot, now);
         }
+        self.arrange_look(slot);
     }
 
     /// The session is over: nothing of it remains but retained messages.

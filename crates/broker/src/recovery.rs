@@ -14,13 +14,12 @@ use routing::Subscriber;
 use smallvec::SmallVec;
 
 use crate::door::{Announcement, Output};
-use crate::durable::{Then, expiry_time, stamp_shard};
+use crate::durable::{Then, stamp_shard};
 use crate::message::{Message, Origin};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shares::member;
-use crate::timers::SessionDeadline;
 
 /// Everything the store knows of one session.
 #[derive(Debug)]
@@ -105,17 +104,14 @@ impl Shard {
             done: Vec::new(),
             unsettled: Vec::new(),
             shares: Vec::new(),
+            look_at: Millis::ZERO,
             disconnected_at: Some(since),
         });
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
         }
         self.recover_flows(slot, recovered.outgoing, &recovered.incoming);
-        let maximum = self.settings.limits.session_expiry_max_secs;
-        if let Some(at) = expiry_time(record.expiry_secs, maximum, since) {
-            self.deadlines
-                .schedule(at, slot, serial, SessionDeadline::Expiry);
-        }
+        self.arrange_look(slot);
         let cursors = recovered.record.queue_cursors;
         let interest = RecoveredInterest {
             cursors,

@@ -90,16 +90,16 @@ impl Shard {
 
     /// Lists a session for its next slice when it has room for one.
     pub(crate) fn pump_retained(&mut self, slot: u32) {
-        let session = &self.sessions[slot as usize];
-        let Some(waiting) = &session.waiting else {
+        let open = self.open_connection(slot).is_some();
+        let session = &mut self.sessions[slot as usize];
+        let serial = session.serial;
+        let Some(waiting) = &mut session.waiting else {
             return;
         };
-        let room = waiting.memory.len() < WAITING_MAX && self.open_connection(slot).is_some();
-        if !waiting.retained.is_empty() && room {
-            let entry = (slot, session.serial);
-            if !self.retained_jobs.contains(&entry) {
-                self.retained_jobs.push_back(entry);
-            }
+        let room = open && waiting.memory.len() < WAITING_MAX;
+        if room && !waiting.retained.is_empty() && !waiting.retained_listed {
+            waiting.retained_listed = true;
+            self.retained_jobs.push_back((slot, serial));
         }
     }
 
@@ -121,11 +121,11 @@ impl Shard {
 
     fn run_retained_slice(&mut self, slot: u32, now: Millis) {
         let session = &mut self.sessions[slot as usize];
-        let Some(mut job) = session
-            .waiting
-            .as_mut()
-            .and_then(|waiting| waiting.retained.pop_front())
-        else {
+        let Some(waiting) = session.waiting.as_mut() else {
+            return;
+        };
+        waiting.retained_listed = false;
+        let Some(mut job) = waiting.retained.pop_front() else {
             return;
         };
         let mut found = Vec::with_capacity(SLICE);

@@ -47,6 +47,8 @@ pub(crate) struct Session {
     pub(crate) done: Vec<Origin>,
     /// Exactly-once receipts whose fate is with the messenger.
     pub(crate) unsettled: Vec<Unsettled>,
+    /// When it is looked at; zero while no look is arranged.
+    pub(crate) look_at: Millis,
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
 }
@@ -95,6 +97,8 @@ pub(crate) struct Waiting {
     /// The store has been asked for the front of `stored`.
     pub(crate) fetching: bool,
     pub(crate) retained: VecDeque<RetainedJob>,
+    /// The session is listed for a slice of retained messages.
+    pub(crate) retained_listed: bool,
     /// What the store remembers of exactly-once deliveries begun before a restart.
     pub(crate) recovered: Vec<(Stamp, records::Outgoing)>,
 }
@@ -195,8 +199,16 @@ impl Session {
         }
     }
 
-    pub(crate) fn connected(&self) -> bool {
-        self.connection != NO_CONNECTION
+    /// When the delay of its will is over, while there is no connection.
+    pub(crate) fn will_due(&self) -> Option<Millis> {
+        let (will, since) = (self.will.as_ref()?, self.disconnected_at?);
+        Some(since.saturating_add(u64::from(will.delay_secs) * 1000))
+    }
+
+    /// When it ends, while there is no connection; `None` is never.
+    pub(crate) fn ends_at(&self, max_secs: u32) -> Option<Millis> {
+        let (secs, since) = (self.expiry_secs.min(max_secs), self.disconnected_at?);
+        (secs != NEVER).then(|| since.saturating_add(u64::from(secs) * 1000))
     }
 
     pub(crate) fn is_stored(&self) -> bool {
@@ -209,6 +221,19 @@ impl Session {
 
     pub(crate) fn waiting(&mut self) -> &mut Waiting {
         self.waiting.get_or_insert_default()
+    }
+
+    /// Whether something waits for room in the connection's buffer.
+    pub(crate) fn wants_room(&self) -> bool {
+        let behind = self.chat.as_ref().is_some_and(|chat| match chat.mode {
+            ChatMode::Live | ChatMode::Fetching => false,
+            ChatMode::Behind | ChatMode::Draining { .. } => true,
+        });
+        let unsent = self
+            .outbound
+            .as_ref()
+            .is_some_and(|outbound| outbound.unsent() > 0);
+        self.waiting.is_some() || behind || unsent
     }
 
     /// Gives back memory that an idle session does not need.

@@ -29,6 +29,10 @@ pub const SHARDS_MAX: u16 = 64;
 /// Bytes waiting in all output buffers after which the turn is cut short to write them.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// A client that lets this many times the outgoing limit wait in answers to itself is not read until it has
+/// taken some of them.
+const CHOKE_FACTOR: usize = 4;
+
 /// What a shard is, among how many.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -197,12 +201,18 @@ impl Shard {
         if connection.backlog() == 0 {
             self.connections.recycle(id.slot);
         }
-        let connection = &self.connections[id.slot];
-        if connection.backlog() <= low_water
-            && let Stage::Open { session } = connection.stage
-            && self.sessions[session as usize].waiting.is_some()
+        let connection = &mut self.connections[id.slot];
+        if connection.backlog() > low_water {
+            return;
+        }
+        let choked = std::mem::take(&mut connection.choked);
+        if let Stage::Open { session } = connection.stage
+            && self.sessions[session as usize].wants_room()
         {
             self.pump(session, now);
+        }
+        if choked {
+            self.resume(id, now);
         }
     }
 
@@ -283,8 +293,8 @@ impl Shard {
                 self.look_at_connection(id, now);
             }
         }
-        while let Some((slot, serial, what)) = self.deadlines.take_due(now) {
-            self.session_deadline(slot, serial, what, now);
+        while let Some((slot, serial)) = self.deadlines.take_due(now) {
+            self.look_at_session(slot, serial, now);
         }
         if self.cursors_due.is_some_and(|due| due <= now) {
             self.store_cursors(now);
@@ -452,6 +462,10 @@ impl Shard {
             if matches!(connection.stage, Stage::Closing) {
                 return bytes.len();
             }
+            if connection.backlog() > self.settings.limits.outgoing_bytes_max * CHOKE_FACTOR {
+                self.choke(id);
+                break;
+            }
             if self.turn_bytes > TURN_BYTES_MAX {
                 self.pause(id);
                 self.deferred.push_back(id);
@@ -487,6 +501,15 @@ impl Shard {
                 .partial
                 .get_or_insert_default()
                 .extend_from_slice(rest);
+        }
+    }
+
+    /// Stops reading from a client that takes none of the answers it causes.
+    fn choke(&mut self, id: ConnectionId) {
+        self.pause(id);
+        self.counters.choked += 1;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.choked = true;
         }
     }
 

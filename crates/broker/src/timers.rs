@@ -68,35 +68,26 @@ impl Wheel {
     }
 }
 
-/// What happens to a session at a deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum SessionDeadline {
-    /// Its delayed will is published.
-    Will,
-    /// It ends.
-    Expiry,
-}
-
-/// Deadlines of sessions that have no connection. A deadline that no longer holds is recognised by the
+/// When sessions without a connection are looked at. A look that is no longer needed is recognised by the
 /// session when it comes.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    heap: BinaryHeap<Reverse<(Millis, u32, u32, SessionDeadline)>>,
+    heap: BinaryHeap<Reverse<(Millis, u32, u32)>>,
 }
 
 impl Deadlines {
-    pub(crate) fn schedule(&mut self, at: Millis, slot: u32, serial: u32, what: SessionDeadline) {
-        self.heap.push(Reverse((at, slot, serial, what)));
+    pub(crate) fn schedule(&mut self, at: Millis, slot: u32, serial: u32) {
+        self.heap.push(Reverse((at, slot, serial)));
     }
 
-    pub(crate) fn take_due(&mut self, now: Millis) -> Option<(u32, u32, SessionDeadline)> {
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<(u32, u32)> {
         let Reverse((at, ..)) = self.heap.peek()?;
         if *at > now {
             return None;
         }
         self.heap
             .pop()
-            .map(|Reverse((_, slot, serial, what))| (slot, serial, what))
+            .map(|Reverse((_, slot, serial))| (slot, serial))
     }
 
     pub(crate) fn next_due(&self) -> Option<Millis> {

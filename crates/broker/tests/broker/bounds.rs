@@ -164,3 +164,101 @@ fn a_connection_that_came_and_went_leaves_nothing() {
         assert_eq!(population, broker::Population::default(), "round {round}");
     }
 }
+
+#[test]
+fn the_store_may_bring_less_than_was_asked_for() {
+    let mut world = World::limited(|limits| limits.inflight_max = 10);
+    world.fetch_max = 3;
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 1);
+    world.cut(client);
+    let publisher = world.guest(V5, "p");
+    for number in 0..50 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    let client = world.join_and_keep(&resident(V5, "c"));
+    let mut payloads = Vec::new();
+    for message in std::iter::from_fn(|| {
+        let got = world.messages(client);
+        for message in &got {
+            let packet_id = message.packet_id.expect("QoS 1");
+            world.send(client, &puback(packet_id));
+        }
+        (!got.is_empty()).then_some(got)
+    })
+    .flatten()
+    {
+        payloads.push(message.payload);
+    }
+    let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    assert_eq!(payloads, expected);
+}
+
+#[test]
+fn a_client_that_only_writes_is_not_read_until_it_reads() {
+    let mut world = World::limited(|limits| limits.outgoing_bytes_max = 1000);
+    let client = world.guest(V5, "c");
+    world.block(client, true);
+    let pings = ping().repeat(100_000);
+    world.send(client, &pings);
+    let waiting = world.outgoing(client);
+    assert!(waiting <= 4002, "{waiting}");
+    assert_eq!(world.shards[0].counters().choked, 1);
+    let quick = world.guest(V5, "quick");
+    world.send(quick, &ping());
+    assert_eq!(world.take(quick), [Got::Pingresp]);
+    world.block(client, false);
+    assert_eq!(world.take(client).len(), 100_000);
+}
+
+#[test]
+fn what_waited_for_room_in_the_buffer_goes_on_when_there_is_some() {
+    let mut world = World::limited(|limits| limits.outgoing_bytes_max = 1000);
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 1);
+    world.subscribe(client, "filler", 0);
+    let publisher = world.guest(V5, "p");
+    for number in 0..5 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    world.cut(client);
+    // The second connection takes nothing: its buffer is full before anything can be sent again.
+    let client = world.open(V5);
+    world.block(client, true);
+    world.send(client, &resident(V5, "c").bytes());
+    let payload = "x".repeat(2000);
+    world.publish(publisher, "filler", &payload, 0);
+    for number in 5..8 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    world.block(client, false);
+    let payloads: Vec<String> = world
+        .take(client)
+        .into_iter()
+        .filter_map(|got| match got {
+            Got::Publish(message) if message.topic == "t" => Some(message.payload),
+            _ => None,
+        })
+        .collect();
+    let expected: Vec<String> = (0..8).map(|number| number.to_string()).collect();
+    assert_eq!(payloads, expected);
+}
+
+#[test]
+fn a_session_that_comes_and_goes_often_is_looked_at_once() {
+    let mut world = World::new();
+    for _ in 0..500 {
+        let client = world.join(&resident(V5, "c"));
+        world.cut(client);
+        world.advance(1000);
+    }
+    assert_eq!(world.shards[0].population().sessions, 1);
+    let mut looks = 0;
+    while let Some(due) = world.shards[0].poll_timeout() {
+        let wait = due.since(world.now) + 1;
+        world.advance(wait);
+        looks += 1;
+        assert!(looks < 20, "looked at again and again");
+    }
+    assert_eq!(world.shards[0].population().sessions, 0);
+}

@@ -297,3 +297,24 @@ fn an_answer_to_one_session_is_shared_with_nobody() {
     assert_eq!(world.messages(phone).len(), 1);
     assert_eq!(world.take(laptop), []);
 }
+
+#[test]
+fn a_session_whose_buffer_was_full_catches_up_without_being_asked() {
+    let mut settings = open_settings();
+    settings.limits.outgoing_bytes_max = 500;
+    let mut world = World::with(1, settings);
+    let client = world.join(&device(V5, "phone", "alice"));
+    world.subscribe(client, "im/in/#", 1);
+    world.subscribe(client, "filler", 0);
+    world.block(client, true);
+    let publisher = world.guest(V5, "p");
+    world.publish(publisher, "filler", &"x".repeat(1000), 0);
+    for pos in 1..=4 {
+        deliver(&mut world, &entry(pos));
+    }
+    world.block(client, false);
+    catch_up(&mut world, 4, 10);
+    let texts = world.texts(client);
+    let expected = ["1", "2", "3", "4"].map(|pos| format!("im/in/@bob {pos}"));
+    assert_eq!(texts[1..], expected);
+}

@@ -4,6 +4,7 @@
 mod chat;
 mod got;
 mod packets;
+mod recover;
 mod world;
 
 mod acknowledge;

@@ -11,10 +11,7 @@ use broker::{
 use bytes::Bytes;
 use mqtt_codec::{ReasonCode, SubscriptionOptions, Version};
 use records::key;
-use records::{
-    AccountId, Millis, Outgoing, Pos, QueuedMessage, QueuedParts, SessionRef, Stamp, Subscription,
-    Write,
-};
+use records::{AccountId, Millis, QueuedMessage, SessionRef, Stamp, Write};
 
 use crate::got::{Got, Message, read, split};
 use crate::packets::{self, Hello, hello, message, options, subscribe};
@@ -29,13 +26,13 @@ const ROUNDS_MAX: usize = 100_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client(pub(crate) usize);
 
-struct Peer {
+pub(crate) struct Peer {
     shard: usize,
     id: ConnectionId,
     version: Version,
     received: Vec<u8>,
     unsent: Vec<u8>,
-    closed: bool,
+    pub(crate) closed: bool,
     /// The socket takes nothing.
     blocked: bool,
 }
@@ -58,8 +55,10 @@ pub(crate) struct World {
     pub(crate) services: Vec<Service>,
     /// Batches of stored messages that were asked for.
     pub(crate) fetches: usize,
+    /// Messages the store brings at once, at most.
+    pub(crate) fetch_max: usize,
     settings: Arc<Settings>,
-    peers: Vec<Peer>,
+    pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
 }
 
@@ -92,6 +91,7 @@ impl World {
             slow_disk: false,
             services: Vec::new(),
             fetches: 0,
+            fetch_max: usize::MAX,
             settings,
             peers: Vec::new(),
             next_packet_id: 0,
@@ -100,7 +100,7 @@ impl World {
         world
     }
 
-    fn build_shards(&mut self, shards: u16) {
+    pub(crate) fn build_shards(&mut self, shards: u16) {
         self.shards = (0..shards)
             .map(|shard| {
                 let place = Place {
@@ -215,6 +215,12 @@ impl World {
             .into_iter()
             .map(|message| format!("{} {}", message.topic, message.payload))
             .collect()
+    }
+
+    /// Bytes the shard has for a client that takes none.
+    pub(crate) fn outgoing(&self, client: Client) -> usize {
+        let peer = &self.peers[client.0];
+        self.shards[peer.shard].outgoing(peer.id).len()
     }
 
     pub(crate) fn is_closed(&self, client: Client) -> bool {
@@ -443,6 +449,7 @@ impl World {
         self.fetches += 1;
         let messages = stamps
             .into_iter()
+            .take(self.fetch_max)
             .map(|stamp| {
                 let value = self.store.get(&key::queue(stamp));
                 let message = value.map(|value| {
@@ -495,91 +502,6 @@ impl World {
             let bytes = std::mem::take(&mut self.peers[peer].unsent);
             self.shards[shard].receive(id, &bytes, self.now);
         }
-    }
-
-    // Restart.
-
-    /// The process dies with what is on disk, and starts again.
-    pub(crate) fn restart(&mut self) {
-        let count = self.shards.len() as u16;
-        self.appends.clear();
-        self.services.clear();
-        for peer in &mut self.peers {
-            peer.closed = true;
-        }
-        self.build_shards(count);
-        for shard in 0..usize::from(count) {
-            self.recover(shard);
-        }
-        self.settle();
-    }
-
-    fn recover(&mut self, shard: usize) {
-        let mut recovery = self.shards[shard].begin_recovery();
-        for (at, value) in &self.store {
-            let Ok((account, client_id)) = key::parse_session(at) else {
-                continue;
-            };
-            let account = (account != AccountId::ZERO).then_some(account);
-            if !self.shards[shard].owns(account, client_id) {
-                continue;
-            }
-            let record = records::Session::decode(value).expect("a session");
-            let recovered = self.recovered_session(account, client_id, record);
-            self.shards[shard].recover_session(&mut recovery, recovered, self.now);
-        }
-        for (at, value) in &self.store {
-            if let Ok(stamp) = key::parse_queue(at) {
-                let message = QueuedParts::decode(value).expect("a message");
-                self.shards[shard].recover_queued(&recovery, stamp, &message);
-            }
-            if key::parse_retained(at).is_ok() {
-                let retained = records::Retained::decode(&Bytes::from(value.clone()));
-                let retained = retained.expect("a retained message");
-                let message = Carried::from_record(retained.message);
-                self.shards[shard].recover_retained(retained.stamp, message);
-            }
-        }
-        self.shards[shard].finish_recovery(recovery, Pos::ZERO);
-    }
-
-    fn recovered_session(
-        &self,
-        account: Option<AccountId>,
-        client_id: &str,
-        record: records::Session,
-    ) -> RecoveredSession {
-        let mut recovered = RecoveredSession {
-            account,
-            name: "".into(),
-            admin: false,
-            client_id: client_id.into(),
-            subscriptions: Vec::new(),
-            outgoing: Vec::new(),
-            incoming: Vec::new(),
-            record,
-        };
-        let number = recovered.record.number;
-        for (at, value) in &self.store {
-            if let Ok((owner, filter)) = key::parse_subscription(at)
-                && owner == number
-            {
-                let record = Subscription::decode(value).expect("a subscription");
-                recovered.subscriptions.push((filter.into(), record));
-            }
-            if let Ok((owner, stamp)) = key::parse_outgoing(at)
-                && owner == number
-            {
-                let record = Outgoing::decode(value).expect("a delivery");
-                recovered.outgoing.push((stamp, record));
-            }
-            if let Ok((owner, packet_id)) = key::parse_incoming(at)
-                && owner == number
-            {
-                recovered.incoming.push(packet_id);
-            }
-        }
-        recovered
     }
 }
 

@@ -134,7 +134,14 @@ fn connacks_of_all_versions() {
 // [3.1.1 MQTT-2.3.1-5] [5 MQTT-2.2.1-2]
 #[test]
 fn publishes_of_all_versions() {
-    let cases: [(Version, &[u8], Option<u16>, &str, &[u8]); 5] = [
+    type Case = (
+        Version,
+        &'static [u8],
+        Option<u16>,
+        &'static str,
+        &'static [u8],
+    );
+    let cases: [Case; 5] = [
         (V311, b"\x30\x06\0\x03a/bx", None, "a/b", b"x"),
         (V311, b"\x30\x05\0\x03a/b", None, "a/b", b""),
         (
@@ -220,7 +227,8 @@ fn acknowledgements() {
         Packet::Pubcomp(ack) => Some(ack),
         _ => None,
     };
-    let cases: [(Version, &[u8], Read, u8, Option<&str>); 9] = [
+    type Case = (Version, &'static [u8], Read, u8, Option<&'static str>);
+    let cases: [Case; 9] = [
         (V311, &[0x40, 2, 0, 9], puback, 0, None),
         (V5, &[0x40, 2, 0, 9], puback, 0, None),
         (V5, &[0x40, 3, 0, 9, 0x10], puback, 0x10, None),
