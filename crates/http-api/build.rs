@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
-/// What is in the web client's folder but not its source.
-const NOT_SOURCE: [&str; 8] = [
+/// What is in the web client's folder and nothing that it is built from.
+const NOT_SOURCE: [&str; 10] = [
     "node_modules",
     "dist",
+    "test",
+    "e2e",
     ".svelte-kit",
     ".vite",
     "paraglide",

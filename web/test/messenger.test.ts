@@ -169,13 +169,16 @@ describe("receiving", () => {
     ]);
   });
 
-  test("several read markers in a moment are one publish", async () => {
+  test("of several read markers in a moment the first and the last are told", async () => {
     const alice = await tab("alice");
     for (const text of ["a", "b", "c"]) server.say("bob", "@alice", text);
     const conversation = await open(alice, "@bob");
     for (const seq of [1, 2, 3, 2]) alice.messenger.read(conversation, seq);
     await vi.advanceTimersByTimeAsync(300);
-    expect(server.heard.filter(({ topic }) => topic.endsWith("/read")).map(({ payload }) => payload)).toEqual(['{"seq":3}']);
+    expect(server.heard.filter(({ topic }) => topic.endsWith("/read")).map(({ payload }) => payload)).toEqual(['{"seq":1}', '{"seq":3}']);
+    alice.messenger.read(conversation, 3);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(server.heard.filter(({ topic }) => topic.endsWith("/read")).length).toBe(2);
   });
 
   test("a hole in seq is filled from history before what follows is shown", async () => {

@@ -44,6 +44,11 @@ test("the line stands above the first unread message of somebody else", () => {
   );
 });
 
+test("no line while its place is not loaded", () => {
+  check([said(5, "bob", at(23, 9)), said(6, "bob", at(23, 9, 1))], [], 1, ["day", "[bob #5", " bob #6]"]);
+  check([said(5, "bob", at(23, 9)), said(6, "bob", at(23, 9, 1))], [], 4, ["day", "new", "[bob #5", " bob #6]"]);
+});
+
 test("a coming or going parts a group", () => {
   const left: Entry = { entry: "member", pos: "9fff" as Pos, action: "leave", account: accountName("carol"), from: accountName("carol"), at: at(23, 9, 1) };
   check([said(1, "bob", at(23, 9)), left, said(2, "bob", at(23, 9, 2))], [], null, ["day", "[bob #1]", "member", "[bob #2]"]);

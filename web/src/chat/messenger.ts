@@ -189,6 +189,7 @@ export class Messenger {
 
   /** This tab is in the foreground or not. Coming back also finds out whether the connection is still alive. */
   setActive(active: boolean): void {
+    this.#reads.flush();
     if (active) this.connection.probe(topic.ACTIVE, "1");
     else if (this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
     this.#active = active;

@@ -1,4 +1,5 @@
-// Read markers on their way to the server: gathered for a moment, and kept while there is no connection.
+// Read markers on their way to the server: the first at once, further ones gathered for a moment, and all of them kept
+// while there is no connection.
 
 import type { Conv } from "../wire/contract";
 
@@ -6,6 +7,7 @@ const GATHER_MS = 250;
 
 export class ReadMarks {
   readonly #waiting = new Map<Conv, number>();
+  /** Runs for a moment after each publish. */
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `publish` returns false when there is no connection. */
@@ -13,15 +15,17 @@ export class ReadMarks {
 
   note(conv: Conv, seq: number): void {
     this.#waiting.set(conv, Math.max(seq, this.#waiting.get(conv) ?? 0));
-    this.#timer ??= setTimeout(() => this.flush(), GATHER_MS);
+    if (this.#timer === undefined) this.flush();
   }
 
   /** Says what waits; what cannot be said waits for the next connection. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    const before = this.#waiting.size;
     for (const [conv, seq] of this.#waiting) {
       if (this.publish(conv, seq)) this.#waiting.delete(conv);
     }
+    if (this.#waiting.size < before) this.#timer = setTimeout(() => this.flush(), GATHER_MS);
   }
 }

@@ -42,7 +42,9 @@ export function rowsOf(
 ): Row[] {
   const rows: Row[] = [];
   let day = "";
-  let lineDrawn = newAfter === null;
+  // Where the line belongs is known only when what stands right above it is loaded.
+  const oldest = conversation.oldestSeq;
+  let lineDrawn = newAfter === null || oldest === null || oldest > newAfter + 1;
   const push = (at: number, row: Row): void => {
     const itsDay = dayOf(at);
     if (itsDay !== day) {
