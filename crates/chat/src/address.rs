@@ -35,6 +35,23 @@ pub(crate) fn to_session(session: SessionRef, packet: Packet) -> Output {
 }
 
 impl Chat {
+    /// Tells something that is held back from devices nobody looks at; false if there was nobody to tell.
+    pub(crate) fn tell_attentive(
+        &mut self,
+        accounts: impl Iterator<Item = AccountId>,
+        packet: &Packet,
+    ) -> bool {
+        let (accounts, sessions) = self.live.attentive(accounts);
+        let told = !accounts.is_empty() || !sessions.is_empty();
+        if !accounts.is_empty() {
+            self.log.tell(to_accounts(accounts.into(), packet.clone()));
+        }
+        for session in sessions {
+            self.log.tell(to_session(session, packet.clone()));
+        }
+        told
+    }
+
     /// What an account calls a conversation; empty for one that does not exist.
     pub(crate) fn conv_name(&self, id: ConversationId, account: AccountId) -> Box<str> {
         let Some(room) = self.rooms.find(id) else {

@@ -80,6 +80,39 @@ impl Live {
             && self.sessions_of(account).all(|session| session.inactive)
     }
 
+    /// Where something goes that is held back from devices nobody looks at: accounts none of whose devices is such a one, and the
+    /// other devices of the other accounts.
+    pub(crate) fn attentive(
+        &self,
+        accounts: impl Iterator<Item = AccountId>,
+    ) -> (Vec<AccountId>, Vec<SessionRef>) {
+        let (mut whole, mut single) = (Vec::new(), Vec::new());
+        for account in accounts {
+            let Some(live) = self.accounts.get(&account) else {
+                continue;
+            };
+            let is_active = |session: &&SessionRef| {
+                self.sessions
+                    .get(*session)
+                    .is_some_and(|session| !session.inactive)
+            };
+            let active = live.sessions.iter().filter(is_active);
+            if active.clone().count() == live.sessions.len() {
+                whole.push(account);
+            } else {
+                single.extend(active);
+            }
+        }
+        (whole, single)
+    }
+
+    /// The filters a device holds for what is told only to those who listen.
+    pub(crate) fn filters(&self, session: SessionRef) -> &[Box<str>] {
+        self.sessions
+            .get(&session)
+            .map_or(&[], |session| session.filters.as_slice())
+    }
+
     /// Whether some device of the account listens to a topic.
     pub(crate) fn listens(&self, account: AccountId, topic: &str) -> bool {
         self.sessions_of(account)

@@ -102,9 +102,16 @@ impl Chat {
             b"0" => true,
             _ => return Err(Refusal::payload("the payload must be 1 or 0")),
         };
-        if let Some(session) = self.live.session_mut(publish.session) {
-            session.inactive = inactive;
-            self.presence_changed(publish.account, now);
+        let Some(session) = self.live.session_mut(publish.session) else {
+            return Ok(());
+        };
+        let was_inactive = std::mem::replace(&mut session.inactive, inactive);
+        self.presence_changed(publish.account, now);
+        if was_inactive && !inactive {
+            // What was held back, in one burst: how everybody is by now.
+            for filter in self.live.filters(publish.session).to_vec() {
+                self.tell_presences(publish.session, publish.account, &filter);
+            }
         }
         Ok(())
     }
@@ -188,16 +195,15 @@ impl Chat {
         presence.quiet_until = Some(until);
         self.timers.set(until, Timer::Presence(account));
         let watchers = self.watchers(account);
-        if !watchers.is_empty() {
+        let packet = self.presence_packet(account);
+        if self.tell_attentive(watchers.into_iter(), &packet) {
             self.counters.presence_told += 1;
-            let packet = self.presence_packet(account);
-            self.log.tell(address::to_accounts(watchers, packet));
         }
     }
 
     /// Who listens to an account's presence and may know it: a wildcard covers whom one talks to directly, a name everybody one
     /// shares a conversation with.
-    fn watchers(&self, account: AccountId) -> Arc<[AccountId]> {
+    fn watchers(&self, account: AccountId) -> Vec<AccountId> {
         let name = self.directory.name(account);
         let topic = format!("im/presence/{name}");
         // A peer that names the account instead is covered as well.
@@ -209,7 +215,7 @@ impl Chat {
         watchers.extend(naming.filter(|watcher| self.directory.acquainted(*watcher, account)));
         watchers.sort_unstable();
         watchers.dedup();
-        watchers.into()
+        watchers
     }
 
     /// Whom an account talks to directly, itself included if it talks to itself.

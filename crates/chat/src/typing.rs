@@ -1,10 +1,7 @@
 //! Who is typing: told to the others at once, not too often, and forgotten.
 
-use std::sync::Arc;
-
 use records::{AccountId, ConversationId, Millis};
 
-use crate::address;
 use crate::chat::Chat;
 use crate::delivery;
 use crate::door::Publish;
@@ -74,17 +71,11 @@ impl Chat {
         }
         let payload = wire::typing(self.directory.name(account));
         for (accounts, name) in self.addressees(id) {
-            let others: Arc<[AccountId]> = accounts
-                .iter()
-                .copied()
-                .filter(|other| *other != account && self.live.is_connected(*other))
-                .collect();
-            if others.is_empty() {
-                continue;
-            }
-            self.counters.typing_told += 1;
             let packet = delivery::live(format!("im/in/{name}/typing"), payload.clone());
-            self.log.tell(address::to_accounts(others, packet));
+            let others = accounts.iter().copied().filter(|other| *other != account);
+            if self.tell_attentive(others, &packet) {
+                self.counters.typing_told += 1;
+            }
         }
         Ok(())
     }

@@ -116,6 +116,36 @@ fn an_account_without_an_active_device_is_away() {
 }
 
 #[test]
+fn a_device_nobody_looks_at_is_left_alone_until_somebody_does() {
+    let (mut world, bob) = listening();
+    let pocket = world.connect("alice");
+    world.subscribe(pocket, "im/#");
+    world.forget_inboxes();
+    world.publish(pocket, "im/me/active", "0").unwrap().unwrap();
+    world.reconnect(bob);
+    world.say("bob", "im/to/@alice/typing", "");
+    world.say("bob", "im/to/@alice", "hi");
+    let topics = |world: &mut World, device| -> Vec<String> {
+        let got = world.take_from(device, "im/#").into_iter();
+        got.map(|(topic, _)| topic)
+            .filter(|topic| !topic.starts_with("im/about/") && !topic.starts_with("im/text/"))
+            .collect()
+    };
+    let alice = world.device("alice");
+    let all = ["im/presence/bob", "im/in/@bob/typing", "im/in/@bob"];
+    assert_eq!(topics(&mut world, alice), all);
+    assert_eq!(topics(&mut world, pocket), ["im/in/@bob"]);
+    world.publish(pocket, "im/me/active", "1").unwrap().unwrap();
+    assert_eq!(topics(&mut world, pocket), ["im/presence/bob"]);
+    world.publish(pocket, "im/me/active", "1").unwrap().unwrap();
+    assert_eq!(topics(&mut world, pocket), [] as [&str; 0]);
+    world.pass(2 * SECOND);
+    world.forget_inboxes();
+    world.say("bob", "im/to/@alice/typing", "");
+    assert_eq!(topics(&mut world, pocket), ["im/in/@bob/typing"]);
+}
+
+#[test]
 fn a_status_lasts_as_long_as_a_device_is_there() {
     let (mut world, bob) = listening();
     world.reconnect(bob);
