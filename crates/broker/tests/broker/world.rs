@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use broker::{
     AuthenticationRequest, ConnectionId, Identity, Input, Limits, Message as Carried, Output,
-    Place, RecoveredSession, Service, Settings, Shard, Ticket,
+    Place, Service, Settings, Shard, Ticket,
 };
 use bytes::Bytes;
 use mqtt_codec::{ReasonCode, SubscriptionOptions, Version};
