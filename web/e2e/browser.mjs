@@ -26,10 +26,10 @@ export const missing = !BINARY
 /** What the browser itself says of a request that the test meant to fail. */
 const EXPECTED = [/Failed to load resource/, /WebSocket connection to .* failed/, /ERR_CONNECTION_REFUSED/];
 
-/** Runs `body` with a server and a browser of its own, and ends both. */
-export function withServer(body) {
+/** Runs `body` with a server (with further arguments `extra`) and a browser of its own, and ends both. */
+export function withServer(body, extra = []) {
   return async (t) => {
-    const server = await Server.start();
+    const server = await Server.start(extra);
     let browser;
     try {
       browser = await chromium.launch({ executablePath: executable, args: DIST ? [...FLAGS, ...FOLDER_FLAGS] : FLAGS });

@@ -18,17 +18,21 @@ export class Server {
   #http;
   #said = [];
   setupToken = "";
+  /** Passwords of the people of `--demo`, by name. */
+  demo = {};
 
-  constructor(data) {
+  constructor(data, extra) {
     this.data = data;
+    this.extra = extra;
   }
 
   get url() {
     return `http://${this.#http}`;
   }
 
-  static async start() {
-    const server = new Server(await mkdtemp(path.join(tmpdir(), "magpie-e2e-")));
+  /** `extra`: further arguments of `serve`. */
+  static async start(extra = []) {
+    const server = new Server(await mkdtemp(path.join(tmpdir(), "magpie-e2e-")), extra);
     await server.run();
     return server;
   }
@@ -36,7 +40,7 @@ export class Server {
   /** Starts the program; again at the same HTTP address after `kill`. */
   async run() {
     const data = path.join(this.data, "data");
-    const arguments_ = ["serve", "--data", data, "--mqtt", "127.0.0.1:0", "--http", this.#http ?? "127.0.0.1:0"];
+    const arguments_ = ["serve", "--data", data, "--mqtt", "127.0.0.1:0", "--http", this.#http ?? "127.0.0.1:0", ...this.extra];
     const child = spawn(BINARY, arguments_, { stdio: ["ignore", "pipe", "pipe"], cwd: this.data });
     this.#child = child;
     child.stderr.on("data", (text) => this.#said.push(String(text)));
@@ -50,6 +54,8 @@ export class Server {
         this.#said.push(`${line}\n`);
         this.#http = /\bhttp:\/\/(127\.0\.0\.1:\d+)/.exec(line)?.[1] ?? this.#http;
         this.setupToken = /\/setup#token=(\S+)/.exec(line)?.[1] ?? this.setupToken;
+        const [, name, password] = /^\s+(\S+)\s+password (\S+)$/.exec(line) ?? [];
+        if (name) this.demo[name] = password;
         if (!line.includes("/mqtt")) return;
         clearTimeout(timer);
         resolve();
@@ -61,7 +67,8 @@ export class Server {
 
   async #answers() {
     const { setup_required } = await (await fetch(`${this.url}/api/v1/server`)).json();
-    while (setup_required && !this.setupToken) await once(this.#child.stdout, "data");
+    const told = () => (setup_required ? this.setupToken !== "" : !this.extra.includes("--demo") || Object.keys(this.demo).length >= 3);
+    while (!told()) await once(this.#child.stdout, "data");
   }
 
   /** As a power cut would. */
