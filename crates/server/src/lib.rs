@@ -18,6 +18,7 @@ mod admission;
 mod clock;
 mod limits;
 mod mailbox;
+mod memory;
 mod translate;
 
 mod post;

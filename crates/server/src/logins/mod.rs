@@ -3,6 +3,7 @@
 
 mod directory;
 mod failures;
+mod pending;
 mod pool;
 mod remembered;
 
@@ -19,6 +20,7 @@ use crate::config::AuthConfig;
 use crate::handle::{RequestError, Secret};
 pub(crate) use directory::{Directory, Known};
 use failures::Failures;
+use pending::Pending;
 use pool::Pool;
 pub(crate) use pool::hash_password;
 use remembered::Remembered;
@@ -32,6 +34,7 @@ pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 pub(crate) struct Logins {
     directory: Arc<Directory>,
     remembered: Remembered,
+    pending: Pending,
     failures: Failures,
     pool: Pool,
     password_checks: metrics::Counter,
@@ -62,6 +65,7 @@ impl Logins {
         Ok(Arc::new(Self {
             directory,
             remembered: Remembered::new(config.cache, config.cache_entries_max, key),
+            pending: Pending::default(),
             failures: Failures::new(
                 config.failures_per_minute_per_address,
                 config.failures_per_minute_per_account,
@@ -129,26 +133,37 @@ impl Logins {
         if let Some(retry_after) = self.failures.wait(name, address, Instant::now()) {
             return answer(Err(RequestError::RateLimited { retry_after }));
         }
+        let digest = self.remembered.digest(&password);
+        let key = (known.id(), digest);
+        if !self.pending.join(key, address, Box::new(answer)) {
+            // Another connection waits for the same check: a phone and a laptop after a restart, or a fleet of devices.
+            return;
+        }
         let (logins, name) = (self.clone(), name.to_owned());
-        // The answer has to come back if there is no place to wait.
-        let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
-        let later = answer.clone();
-        let queued = self.pool.run(move || {
-            logins.password_checks.increment(1);
-            let right = pool::verify(known.password(), password.expose());
-            let outcome = if right && known.may_log_in() {
-                logins.remembered.remember(&known, &password);
-                Ok(known)
-            } else {
-                logins.failed(&name, address);
-                Err(RequestError::BadCredentials)
-            };
-            if let Some(answer) = take(&later) {
-                answer(outcome);
+        let queued = self
+            .pool
+            .run(move || logins.check_slowly(key, &name, &known, &password));
+        if !queued {
+            for (_, answer) in self.pending.take(&key) {
+                answer(Err(RequestError::Busy));
             }
-        });
-        if !queued && let Some(answer) = take(&answer) {
-            answer(Err(RequestError::Busy));
+        }
+    }
+
+    /// On a thread of the pool.
+    fn check_slowly(&self, key: pending::Key, name: &str, known: &Known, password: &Secret) {
+        self.password_checks.increment(1);
+        let right = pool::verify(known.password(), password.expose()) && known.may_log_in();
+        if right {
+            self.remembered.remember(known, password);
+        }
+        for (address, answer) in self.pending.take(&key) {
+            if right {
+                answer(Ok(known.clone()));
+            } else {
+                self.failed(name, address);
+                answer(Err(RequestError::BadCredentials));
+            }
         }
     }
 

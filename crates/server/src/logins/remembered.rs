@@ -98,7 +98,8 @@ impl Remembered {
         );
     }
 
-    fn digest(&self, password: &Secret) -> [u8; 32] {
+    /// A password under the key of this process.
+    pub(super) fn digest(&self, password: &Secret) -> [u8; 32] {
         Sha256::new()
             .chain_update(self.key)
             .chain_update(password.expose())
