@@ -76,7 +76,7 @@ fn rust_header(text: &str) -> bool {
 }
 
 fn is_comment(line: &str) -> bool {
-    ["//", "/*", "<!--"]
+    ["//", "/*", "<!--", "#"]
         .iter()
         .any(|open| line.starts_with(open))
 }

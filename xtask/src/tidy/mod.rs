@@ -63,6 +63,7 @@ pub(crate) struct Survey {
     /// The workspace's own Cargo.toml, which holds the features of shared dependencies.
     workspace: CargoManifest,
     rust: Vec<SourceFile>,
+    /// The web client and the clients in other languages.
     web: Vec<SourceFile>,
 }
 
@@ -72,6 +73,7 @@ impl Survey {
         rust.extend(tree::files(root, "xtask", &[".rs"])?);
         let mut web = tree::files(root, "web", &[".ts", ".svelte", ".js", ".mjs", ".css"])?;
         web.retain(|file| !file.path.ends_with(".d.ts"));
+        web.extend(tree::files(root, "tests", &[".js", ".mjs", ".py", ".sh"])?);
         Ok(Self {
             policy: Policy::read(root)?,
             map: CodeMap::read(root)?,

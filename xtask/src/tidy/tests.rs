@@ -435,6 +435,11 @@ fn a_long_file_needs_a_reason() {
         "crates/store/src/lib.rs:32",
         "32 lines",
     );
+    check(
+        &[("tests/clients/python/chat.py", &"# more\n".repeat(31))],
+        "tests/clients/python/chat.py:31",
+        "31 lines",
+    );
     let fixture = Fixture::sound();
     let reason = "// tidy: long because one table of cases is read at once\n";
     let reasoned = format!("//! A file.\n{reason}{}", "// more\n".repeat(30));
