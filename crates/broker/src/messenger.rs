@@ -75,16 +75,23 @@ impl Shard {
             else {
                 continue;
             };
-            if wanted.qos == QoS::AtMostOnce || delivery.pos.is_none() {
+            let Some(pos) = delivery.pos.filter(|_| wanted.qos != QoS::AtMostOnce) else {
                 self.deliver_live(slot, message, &wanted, Origin::Memory, now);
-            } else {
-                self.deliver_entry(slot, delivery, part, &wanted, now);
+                continue;
+            };
+            let live = session
+                .chat
+                .as_ref()
+                .is_some_and(|chat| chat.mode == ChatMode::Live);
+            if live && !self.send_part(slot, delivery, pos, part, &wanted, now) {
+                // The store has the entry, and brings the rest of it.
+                self.set_chat_mode(slot, ChatMode::Behind);
             }
         }
         if let (Some(pos), Some(chat)) = (delivery.pos, self.sessions[slot as usize].chat.as_mut())
         {
             match chat.mode {
-                ChatMode::Live => chat.sent = chat.sent.max(pos),
+                ChatMode::Live => chat.has_sent(pos),
                 ChatMode::Behind | ChatMode::Fetching | ChatMode::Draining { .. } => {
                     chat.seen = chat.seen.max(pos);
                 }
@@ -122,51 +129,45 @@ impl Shard {
         }
     }
 
-    /// A stored entry goes out at once if the session is live and has room; otherwise the session falls
-    /// back to its cursor and the store keeps the entry for it.
-    fn deliver_entry(
+    /// Sends one packet of a stored entry; false when the window has no room, and then the session's cursor
+    /// stands inside the entry.
+    fn send_part(
         &mut self,
         slot: u32,
-        delivery: &Arc<ChatDelivery>,
+        entry: &ChatDelivery,
+        pos: Pos,
         part: usize,
         wanted: &Wanted,
         now: Millis,
-    ) {
-        let session = &self.sessions[slot as usize];
-        let Some(chat) = &session.chat else { return };
-        if chat.mode != ChatMode::Live {
-            return;
-        }
+    ) -> bool {
         if !self.window_open(slot) {
-            self.fall_behind(slot, delivery, part);
-            return;
+            if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+                chat.begun = (pos, part);
+            }
+            return false;
         }
-        let Some(pos) = delivery.pos else { return };
         let origin = Origin::Chat {
             pos,
             part: part as u8,
-            receipt: delivery.receipt.filter(|_| part == 0),
+            receipt: entry.receipt.filter(|_| part == 0),
         };
-        let held = wanted.held(delivery.packets[part].clone(), origin);
-        self.begin_unless_expired(slot, &held, now);
+        let held = wanted.held(entry.packets[part].clone(), origin);
+        let waiting = &mut self.sessions[slot as usize].waiting;
+        let recovered = origin.outgoing_key().and_then(|key| {
+            let waiting = waiting.as_mut();
+            waiting.and_then(|waiting| waiting.take_recovered(key))
+        });
+        match recovered {
+            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
+            None => self.begin_unless_expired(slot, &held, now),
+        }
         self.mark_dirty(slot, now);
+        true
     }
 
-    fn fall_behind(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, part: usize) {
-        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
-            return;
-        };
-        if part == 0 {
-            chat.mode = ChatMode::Behind;
-        } else {
-            // Its first packet is under way: the rest of this entry comes first when there is room.
-            chat.mode = ChatMode::Draining { more: true };
-            chat.backlog.push_back(Arc::new(ChatDelivery {
-                audience: Audience::Accounts(Arc::from([])),
-                packets: delivery.packets[part..].to_vec(),
-                pos: delivery.pos,
-                receipt: None,
-            }));
+    fn set_chat_mode(&mut self, slot: u32, mode: ChatMode) {
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.mode = mode;
         }
     }
 
@@ -186,7 +187,7 @@ impl Shard {
                     return;
                 }
                 ChatMode::Draining { more } => match chat.backlog.pop_front() {
-                    Some(entry) => self.send_entry(slot, &entry, now),
+                    Some(entry) => self.send_entry(slot, entry, now),
                     None if more => chat.mode = ChatMode::Behind,
                     None => chat.mode = ChatMode::Live,
                 },
@@ -209,37 +210,29 @@ impl Shard {
         }));
     }
 
-    /// One entry from the store; all of its packets go together, a window's edge notwithstanding, so that
-    /// the cursor never stands inside an entry.
-    fn send_entry(&mut self, slot: u32, entry: &Arc<ChatDelivery>, now: Millis) {
-        let Some(pos) = entry.pos else { return };
-        for (part, message) in entry.packets.iter().enumerate() {
+    /// One entry from the store, or the rest of it; what does not fit the window is put back.
+    fn send_entry(&mut self, slot: u32, entry: Arc<ChatDelivery>, now: Millis) {
+        let (Some(pos), Some(chat)) = (entry.pos, self.sessions[slot as usize].chat.as_ref())
+        else {
+            return;
+        };
+        let from = if chat.begun.0 == pos { chat.begun.1 } else { 0 };
+        for (part, message) in entry.packets.iter().enumerate().skip(from) {
             let session = &self.sessions[slot as usize];
-            let Some(wanted) = wanted(session, message, |known| known.share.is_none()) else {
+            let Some(wanted) = wanted(session, message, |known| known.share.is_none())
+                .filter(|wanted| wanted.qos != QoS::AtMostOnce)
+            else {
                 continue;
             };
-            if wanted.qos == QoS::AtMostOnce {
-                continue;
-            }
-            let origin = Origin::Chat {
-                pos,
-                part: part as u8,
-                receipt: entry.receipt.filter(|_| part == 0),
-            };
-            let held = wanted.held(message.clone(), origin);
-            let recovered = origin.outgoing_key().and_then(|key| {
-                self.sessions[slot as usize]
-                    .waiting
-                    .as_mut()
-                    .and_then(|waiting| waiting.take_recovered(key))
-            });
-            match recovered {
-                Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
-                None => self.begin_unless_expired(slot, &held, now),
+            if !self.send_part(slot, &entry, pos, part, &wanted, now) {
+                if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+                    chat.backlog.push_front(entry);
+                }
+                return;
             }
         }
         if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
-            chat.sent = chat.sent.max(pos);
+            chat.has_sent(pos);
         }
         self.mark_dirty(slot, now);
     }
@@ -266,7 +259,12 @@ impl Shard {
             chat.sent = chat.sent.max(upto);
         }
         let more = more || chat.seen > upto;
-        chat.backlog.extend(entries);
+        // An answer to an earlier question may come late.
+        let sent = chat.sent;
+        let news = entries
+            .into_iter()
+            .filter(|entry| entry.pos.is_some_and(|pos| pos > sent));
+        chat.backlog.extend(news);
         chat.mode = ChatMode::Draining { more };
         self.pump(slot, now);
     }
@@ -292,9 +290,6 @@ impl Shard {
     /// The connection ended: from here on the store collects.
     pub(crate) fn chat_disconnected(&mut self, slot: u32) {
         if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
-            if let Some(first) = chat.backlog.front().and_then(|entry| entry.pos) {
-                chat.sent = chat.sent.min(Pos::new(first.value().saturating_sub(1)));
-            }
             chat.backlog.clear();
             chat.mode = ChatMode::Behind;
         }
@@ -354,6 +349,7 @@ impl Shard {
                 filters: Vec::new(),
                 sent: latest,
                 seen: latest,
+                begun: (Pos::ZERO, 0),
                 mode: ChatMode::Live,
                 backlog: std::collections::VecDeque::new(),
             })

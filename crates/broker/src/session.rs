@@ -151,9 +151,19 @@ pub(crate) struct ChatInterest {
     pub(crate) sent: Pos,
     /// The last stored entry the shard saw for this account while it was not live.
     pub(crate) seen: Pos,
+    /// The entry after `sent` whose first packets, so many, were handed over already.
+    pub(crate) begun: (Pos, usize),
     pub(crate) mode: ChatMode,
     /// Entries read from the store that do not fit the window yet.
     pub(crate) backlog: VecDeque<Arc<ChatDelivery>>,
+}
+
+impl ChatInterest {
+    /// An entry was handed over completely.
+    pub(crate) fn has_sent(&mut self, pos: Pos) {
+        self.sent = self.sent.max(pos);
+        self.begun = (Pos::ZERO, 0);
+    }
 }
 
 /// How a session gets stored entries.

@@ -127,11 +127,13 @@ fn a_session_that_cannot_keep_up_is_served_from_the_store_in_order() {
     for _ in 0..200 {
         catch_up(&mut world, 30, 7);
         let got = world.messages(client);
-        assert!(got.len() <= 4, "an entry's packets go together");
+        assert!(got.len() <= 3, "the window is the client's");
+        let mut acks = Vec::new();
         for message in got {
             texts.push(message.payload);
-            world.send(client, &puback(message.packet_id.expect("QoS 1")));
+            acks.extend(puback(message.packet_id.expect("QoS 1")));
         }
+        world.send(client, &acks);
     }
     let expected: Vec<String> = (1..=30)
         .flat_map(|pos| [pos.to_string(), format!("bob: {pos}")])
@@ -139,6 +141,65 @@ fn a_session_that_cannot_keep_up_is_served_from_the_store_in_order() {
     assert_eq!(texts, expected);
     deliver(&mut world, &entry(31));
     assert_eq!(world.messages(client).len(), 2, "live again");
+}
+
+#[test]
+fn a_window_of_one_divides_entries_and_repeats_none() {
+    let mut world = world();
+    let hello = device(V5, "phone", "alice").property(&two(RECEIVE_MAXIMUM, 1));
+    let hello = hello.persistent();
+    let mut client = world.join(&hello);
+    world.subscribe(client, "im/in/#", 1);
+    world.subscribe(client, "im/text/#", 1);
+    for pos in 1..=5 {
+        deliver(&mut world, &entry(pos));
+    }
+    let mut texts = Vec::new();
+    for round in 0..60 {
+        catch_up(&mut world, 5, 2);
+        let got = world.messages(client);
+        assert!(got.len() <= 1);
+        for message in got {
+            if !message.dup {
+                texts.push(message.payload);
+            }
+            world.send(client, &puback(message.packet_id.expect("QoS 1")));
+        }
+        if round % 7 == 3 {
+            world.cut(client);
+            client = world.join_and_keep(&hello);
+        }
+    }
+    let expected: Vec<String> = (1..=5)
+        .flat_map(|pos| [pos.to_string(), format!("bob: {pos}")])
+        .collect();
+    assert_eq!(texts, expected);
+}
+
+#[test]
+fn a_late_answer_of_the_store_brings_nothing_twice() {
+    let mut world = world();
+    let hello = device(V5, "phone", "alice").persistent();
+    let client = world.join(&hello);
+    world.subscribe(client, "im/in/#", 1);
+    world.cut(client);
+    let client = world.join(&hello);
+    let Some(Service::CatchUp { session, .. }) = world.services.pop() else {
+        panic!("it asks what it has missed");
+    };
+    let answer = |upto: u64, more: bool| broker::Input::CaughtUp {
+        session,
+        entries: (1..=upto).map(entry).collect(),
+        upto: records::Pos::new(upto),
+        more,
+    };
+    world.input(0, answer(3, true));
+    // It has asked again; what comes is the answer to a question before the first.
+    world.input(0, answer(2, true));
+    world.services.clear();
+    world.input(0, answer(5, false));
+    let expected = ["1", "2", "3", "4", "5"].map(|pos| format!("im/in/@bob {pos}"));
+    assert_eq!(world.texts(client), expected);
 }
 
 #[test]
