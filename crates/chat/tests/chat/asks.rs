@@ -222,6 +222,26 @@ fn a_page_fits_the_packets_of_ordinary_clients() {
 }
 
 #[test]
+fn a_message_larger_than_a_page_comes_alone() {
+    let mut world = World::with(chat::Settings {
+        text_bytes_max: 1_000_000,
+        ..chat::Settings::default()
+    });
+    world.add("alice");
+    let alice = world.connect("alice");
+    world.subscribe(alice, "im/answer/+");
+    for _ in 0..3 {
+        world.say("alice", "im/to/@alice", &"x".repeat(400_000));
+    }
+    let answer = world.ask("alice", "history", r#"{"conv":"@alice"}"#);
+    assert_eq!(numbers(&answer), [3]);
+    let answer = world.ask("alice", "history", r#"{"conv":"@alice","after":1}"#);
+    assert_eq!((numbers(&answer), &answer["more"]), (vec![2], &json!(true)));
+    let answer = world.ask("alice", "sync", r#"{"since":"1"}"#);
+    assert_eq!((numbers(&answer), &answer["pos"]), (vec![2], &json!("2")));
+}
+
+#[test]
 fn conversations_are_listed_with_the_newest_first() {
     let mut world = World::of(&["alice", "bob", "carol"]);
     world.say("alice", "im/to/@bob", "to bob");

@@ -70,6 +70,22 @@ fn a_device_that_comes_back_at_once_was_never_gone() {
 }
 
 #[test]
+fn every_absence_has_its_own_grace() {
+    let (mut world, bob) = listening();
+    world.reconnect(bob);
+    world.pass(20 * SECOND);
+    presence(&mut world, "alice");
+    world.disconnect(bob);
+    world.pass(4 * SECOND);
+    world.reconnect(bob);
+    world.disconnect(bob);
+    world.pass(4 * SECOND);
+    assert_eq!(presence(&mut world, "alice"), []);
+    world.pass(SECOND);
+    assert_eq!(states(&mut world, "alice"), ["offline"]);
+}
+
+#[test]
 fn one_change_is_told_at_once_and_the_newest_state_ten_seconds_later() {
     let (mut world, bob) = listening();
     world.reconnect(bob);
@@ -158,6 +174,14 @@ fn a_status_lasts_as_long_as_a_device_is_there() {
         states(&mut world, "alice"),
         ["online", "busy", "offline", "online"]
     );
+    // Also when it comes back before everything about it was forgotten.
+    world.say("bob", "im/me/status", r#"{"state":"busy"}"#);
+    world.pass(20 * SECOND);
+    world.disconnect(bob);
+    world.pass(6 * SECOND);
+    world.reconnect(bob);
+    world.pass(20 * SECOND);
+    assert_eq!(states(&mut world, "alice"), ["busy", "offline", "online"]);
     for wrong in [
         r#"{"state":"offline"}"#,
         r#"{"state":"asleep"}"#,
@@ -379,6 +403,26 @@ fn about_is_told_on_change_at_most_once_a_second() {
     assert_eq!(gathered[0].1["unread"], 6);
     world.pass(10 * SECOND);
     assert_eq!(world.take("bob", "im/about/+"), []);
+}
+
+#[test]
+fn about_is_gathered_for_whoever_listens_whatever_the_others_do() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.add("carol");
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","members":["bob","carol"]}"#,
+    );
+    world.pass(5 * SECOND);
+    world.forget_inboxes();
+    world.say("alice", "im/to/eng", "one");
+    world.say("alice", "im/to/eng", "two");
+    let told = world.take_json("bob", "im/about/eng");
+    assert_eq!((told.len(), &told[0].1["unread"]), (1, &json!(1)));
+    world.pass(SECOND);
+    let told = world.take_json("bob", "im/about/eng");
+    assert_eq!((told.len(), &told[0].1["unread"]), (1, &json!(2)));
 }
 
 #[test]
