@@ -57,6 +57,8 @@ test("a wrong password is said to be wrong, a right one lets in, and logging out
   await page.getByRole("heading", { name: "Settings" }).waitFor();
   await page.getByRole("radio", { name: "Dark" }).check();
   assert.equal(await page.locator("html").getAttribute("data-theme"), "dark");
+  const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  assert.equal(ground, "rgb(20, 23, 26)", "a system that is light does not stand in the way");
   await page.getByRole("button", { name: "Log out" }).click();
   await page.getByRole("heading", { name: "Log in" }).waitFor();
   assert.equal(await page.evaluate(() => localStorage.getItem("magpie.login")), null);

@@ -130,10 +130,29 @@ test("on a narrow window list and conversation take turns, and the browser's bac
   await page.goBack();
   await page.getByRole("link", { name: "Bob" }).waitFor();
   assert.equal(await page.locator("main").isVisible(), false);
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute("href")), "/@bob", "the focus is where one was");
   await page.goForward();
   await page.getByRole("button", { name: "Back to the list" }).click();
   await page.getByRole("link", { name: "Bob" }).waitFor();
   assert.equal(new URL(page.url()).pathname, "/");
   const wide = await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
   assert.equal(wide, false, "nothing sticks out to the side");
+}));
+
+test("a duplicated tab with the same client id takes another, and both go on", options, withServer(async (world) => {
+  const { alice, bob } = await world.server.people(["alice", "Alice"], ["bob", "Bob"]);
+  const first = await world.page({ login: alice, path: "/@bob" });
+  await first.getByText("Nothing here yet").waitFor();
+  const device = () => sessionStorage.getItem("magpie.device");
+  const id = await first.evaluate(device);
+  const second = await world.page({ login: alice });
+  await second.evaluate((same) => sessionStorage.setItem("magpie.device", same), id);
+  await second.goto(`${world.server.url}/@bob`);
+  await second.getByText("Nothing here yet").waitFor();
+  await eventually(async () => (await first.evaluate(device)) !== id, true);
+  const his = await world.page({ login: bob, path: "/@alice" });
+  await his.getByText("Nothing here yet").waitFor();
+  await say(his, "both of you?");
+  for (const page of [first, second]) await eventually(() => bubbles(page), ["other: both of you?"]);
+  assert.equal(await second.evaluate(device), id);
 }));
