@@ -52,9 +52,6 @@ impl Shard {
             .and_then(|publishing| publishing.acks.next_ready())
         {
             let (reason, sentence) = ready.result;
-            if ready.kind == AckKind::Pubrec && reason.is_error() {
-                self.release_refused(id, ready.packet_id);
-            }
             self.send_ack(
                 id.slot,
                 ready.kind,
@@ -79,18 +76,6 @@ impl Shard {
             self.settle(id, ordinal, reason, sentence);
         } else {
             self.send_ack(id.slot, kind, packet_id, reason, sentence.as_deref());
-        }
-    }
-
-    /// A refused QoS 2 publish frees its identifier. [5 MQTT-4.3.3-9]
-    fn release_refused(&mut self, id: ConnectionId, packet_id: u16) {
-        let session = self
-            .connection(id)
-            .and_then(|connection| connection.session());
-        if let Some(inbound) =
-            session.and_then(|slot| self.sessions[slot as usize].inbound.as_mut())
-        {
-            inbound.release(packet_id);
         }
     }
 

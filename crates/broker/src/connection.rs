@@ -109,16 +109,6 @@ impl Connection {
         self.outgoing.len() - self.written as usize
     }
 
-    /// The session slot of an open connection.
-    pub(crate) fn session(&self) -> Option<u32> {
-        match self.stage {
-            Stage::Open { session } | Stage::Storing { session } => Some(session),
-            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
-                None
-            }
-        }
-    }
-
     pub(crate) fn publishing(&mut self) -> &mut Publishing {
         self.publishing.get_or_insert_default()
     }

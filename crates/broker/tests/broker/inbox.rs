@@ -177,6 +177,32 @@ fn a_window_of_one_divides_entries_and_repeats_none() {
 }
 
 #[test]
+fn what_is_delivered_while_the_store_is_asked_is_asked_for_again() {
+    let mut world = world();
+    let hello = device(V5, "phone", "alice").persistent();
+    let client = world.join(&hello);
+    world.subscribe(client, "im/in/#", 1);
+    world.cut(client);
+    deliver(&mut world, &entry(1));
+    let client = world.join(&hello);
+    deliver(&mut world, &entry(2));
+    assert_eq!(world.take(client), []);
+    let Some(Service::CatchUp { session, .. }) = world.services.pop() else {
+        panic!("it asks what it has missed");
+    };
+    let answer = broker::Input::CaughtUp {
+        session,
+        entries: vec![entry(1)],
+        upto: records::Pos::new(1),
+        more: false,
+    };
+    world.input(0, answer);
+    assert_eq!(catch_up(&mut world, 2, 10), 1);
+    let expected = ["im/in/@bob 1", "im/in/@bob 2"];
+    assert_eq!(world.texts(client), expected);
+}
+
+#[test]
 fn a_late_answer_of_the_store_brings_nothing_twice() {
     let mut world = world();
     let hello = device(V5, "phone", "alice").persistent();

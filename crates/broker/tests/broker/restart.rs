@@ -237,6 +237,53 @@ fn identifiers_of_deliveries_from_before_a_restart_are_not_given_anew() {
 }
 
 #[test]
+fn an_identifier_that_waits_for_its_message_is_not_given_to_another() {
+    let mut world = World::new();
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 2);
+    let publisher = world.guest(V5, "p");
+    world.publish_retain(publisher, "kept", "kept", 1, true);
+    world.publish(publisher, "t", "1", 2);
+    let id = world.messages(client)[0].packet_id;
+    world.restart();
+    world.slow_store = true;
+    let (client, got) = back(&mut world, V5, "c");
+    assert_eq!(got, []);
+    // Something else is delivered before the store has brought the message.
+    world.subscribe(client, "kept", 1);
+    world.bring();
+    let got = world.messages(client);
+    let mut ids: Vec<(&str, Option<u16>)> = got
+        .iter()
+        .map(|message| (&*message.payload, message.packet_id))
+        .collect();
+    ids.sort_unstable();
+    assert_eq!(ids[0], ("1", id));
+    assert_eq!(ids[1].0, "kept");
+    assert_ne!(ids[1].1, id);
+}
+
+#[test]
+fn a_client_that_leaves_while_the_store_is_asked_gets_everything_later() {
+    let mut world = World::new();
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 1);
+    world.cut(client);
+    let publisher = world.guest(V5, "p");
+    world.publish(publisher, "t", "1", 1);
+    world.publish(publisher, "t", "2", 1);
+    world.slow_store = true;
+    let (client, got) = back(&mut world, V5, "c");
+    assert_eq!(got, []);
+    world.cut(client);
+    world.bring();
+    let (client, got) = back(&mut world, V5, "c");
+    assert_eq!(got, []);
+    world.bring();
+    assert_eq!(world.texts(client), ["t 1", "t 2"]);
+}
+
+#[test]
 fn what_was_not_on_disk_was_not_acknowledged() {
     let mut world = World::new();
     let lasting = world.join(&resident(V311, "lasting"));

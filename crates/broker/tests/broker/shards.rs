@@ -162,6 +162,33 @@ fn a_lasting_session_on_another_shard_gets_what_was_stored() {
     }
 }
 
+#[test]
+fn messages_of_other_shards_before_a_subscription_are_not_its_business_after_a_restart() {
+    let mut world = world();
+    let waiting = join_on(&mut world, 0, &resident(V5, "waiting"));
+    world.subscribe(waiting, "t", 1);
+    let publishers = guests(&mut world, V5, 24);
+    for publisher in &publishers {
+        world.publish(*publisher, "t", "early", 1);
+    }
+    world.advance(50);
+    let late: Vec<String> = (0..12).map(|number| format!("late-{number}")).collect();
+    for client_id in &late {
+        let client = join_on(&mut world, 0, &resident(V5, client_id));
+        world.subscribe(client, "t", 1);
+        world.cut(client);
+    }
+    for publisher in &publishers {
+        world.publish(*publisher, "t", "late", 1);
+    }
+    world.restart();
+    for client_id in &late {
+        let client = world.join_and_keep(&resident(V5, client_id));
+        let texts = world.texts(client);
+        assert_eq!(texts, vec!["t late"; 24]);
+    }
+}
+
 // [3.1.1 MQTT-3.3.1-5] [5 MQTT-3.3.1-5]
 #[test]
 fn a_retained_message_is_known_on_every_shard_and_the_last_one_wins() {
@@ -204,5 +231,42 @@ fn order_holds_across_shards() {
             .collect();
         let expected: Vec<String> = (0..50).map(|number| number.to_string()).collect();
         assert_eq!(payloads, expected);
+    }
+}
+
+#[test]
+fn a_retained_message_that_comes_late_from_another_shard_does_not_replace_a_later_one() {
+    let mut world = World::with(2, open_settings());
+    let client = world.guest(V5, "c");
+    world.publish_retain(client, "t", "later", 0, true);
+    let earlier = broker::Message {
+        topic: "t".into(),
+        payload: bytes::Bytes::from_static(b"earlier"),
+        properties: bytes::Bytes::new(),
+        qos: mqtt_codec::QoS::AtMostOnce,
+        retain: true,
+        expires_at: None,
+        at: world.now,
+    };
+    let forwarded = broker::Forwarded {
+        message: earlier.into(),
+        stamp: None,
+        retained: Some(records::Stamp::new(256)),
+        clock: records::Stamp::new(256),
+        publisher: records::SessionRef {
+            shard: 1,
+            slot: 0,
+            generation: 0,
+        },
+        shared: Vec::new(),
+    };
+    let forwarded = std::sync::Arc::new(forwarded);
+    for shard in 0..2 {
+        world.input(shard, broker::Input::Forwarded(forwarded.clone()));
+    }
+    for client_id in ["a", "b", "d", "e"] {
+        let client = world.guest(V5, client_id);
+        world.subscribe(client, "t", 0);
+        assert_eq!(world.texts(client), ["t later"]);
     }
 }

@@ -57,6 +57,9 @@ pub(crate) struct World {
     pub(crate) fetches: usize,
     /// Messages the store brings at once, at most.
     pub(crate) fetch_max: usize,
+    /// What was asked of the store waits until the test says so.
+    pub(crate) slow_store: bool,
+    asked: Vec<(usize, SessionRef, Vec<Stamp>)>,
     settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
@@ -92,6 +95,8 @@ impl World {
             services: Vec::new(),
             fetches: 0,
             fetch_max: usize::MAX,
+            slow_store: false,
+            asked: Vec::new(),
             settings,
             peers: Vec::new(),
             next_packet_id: 0,
@@ -349,6 +354,14 @@ impl World {
         self.settle();
     }
 
+    /// The store brings what it was asked for.
+    pub(crate) fn bring(&mut self) {
+        for (shard, session, stamps) in std::mem::take(&mut self.asked) {
+            self.fetch(shard, session, stamps);
+        }
+        self.settle();
+    }
+
     /// Carries out outputs until nothing is left to do.
     pub(crate) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
@@ -423,6 +436,9 @@ impl World {
                 }
             }
             Output::Service(service) => self.services.push(service),
+            Output::Fetch { session, stamps } if self.slow_store => {
+                self.asked.push((shard, session, stamps));
+            }
             Output::Fetch { session, stamps } => self.fetch(shard, session, stamps),
         }
     }
