@@ -1,6 +1,10 @@
 //! The access list for ordinary topics: first match wins, and what no rule names is denied. The `im/` tree
 //! is not its business, and administrators are not asked.
 
+use std::sync::Arc;
+
+use records::AccountId;
+
 /// What a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -42,6 +46,17 @@ pub struct Rule {
     /// A topic filter in which `%u` stands for the account's name and `%c` for the client id, each a
     /// whole level.
     pub filter: Box<str>,
+}
+
+/// Who a client proved to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The account, or `None` for an anonymous client.
+    pub account: Option<AccountId>,
+    /// The account's name.
+    pub name: Arc<str>,
+    /// Whether it may use every ordinary topic.
+    pub admin: bool,
 }
 
 /// The client that asks.

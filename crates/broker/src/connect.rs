@@ -7,49 +7,22 @@ use mqtt_codec::{Connect, ReasonCode, Version, connack};
 use records::{Millis, SessionNumber};
 use smallvec::SmallVec;
 
-use crate::access::Client;
+use crate::access::{Client, Identity};
 use crate::connection::Stage;
-use crate::door::{AuthenticationRequest, ConnectionId, Identity, Output, Service};
+use crate::door::{AuthenticationRequest, ConnectionId, Output, Service};
 use crate::durable::Then;
 use crate::message::Message;
 use crate::messenger::is_chat;
+use crate::pending::PendingConnect;
 use crate::publish::Fault;
-use crate::session::{NEVER, NO_CONNECTION, Session, Will};
+use crate::session::{NEVER, NO_CONNECTION, Session};
 use crate::shard::Shard;
+use crate::will::Will;
 
 /// Longest client id in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 256;
 /// What a will may name in the messenger's tree: a message to a conversation.
 const CHAT_WILL_PREFIX: &str = "im/to/";
-
-/// A CONNECT on its way to its session, possibly on another shard.
-pub struct PendingConnect {
-    version: Version,
-    client_id: Arc<str>,
-    /// The server chose the client id. [5 MQTT-3.1.3-7]
-    assigned: bool,
-    clean_start: bool,
-    keepalive_secs: u16,
-    expiry_secs: u32,
-    receive_maximum: u16,
-    packet_bytes_max: u32,
-    problem_information: bool,
-    will: Option<Box<Will>>,
-    identity: Option<Identity>,
-    /// The shard that owns the session.
-    home: u16,
-    /// Bytes that came behind the CONNECT.
-    rest: Vec<u8>,
-}
-
-impl std::fmt::Debug for PendingConnect {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("PendingConnect")
-            .field("client_id", &self.client_id)
-            .finish_non_exhaustive()
-    }
-}
 
 impl Shard {
     /// The first packet of a connection. [3.1.1 MQTT-3.1.0-1] [5 MQTT-3.1.0-1]

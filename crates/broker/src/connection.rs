@@ -8,8 +8,8 @@ use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::{AckQueue, TopicAliases};
 use slab::Slab;
 
-use crate::connect::PendingConnect;
 use crate::door::ConnectionId;
+use crate::pending::PendingConnect;
 
 /// Output buffers kept for the next connection that has something to send.
 const BUFFERS_KEPT: usize = 64;

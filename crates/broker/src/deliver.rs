@@ -15,7 +15,6 @@ use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
 use crate::session::{Held, Identifiers, StoredDelivery};
 use crate::shard::Shard;
-use crate::shares::Elsewhere;
 
 /// Stored messages read at once for one session.
 pub const FETCH_MAX: usize = 256;
@@ -498,7 +497,7 @@ impl Shard {
         &mut self,
         publication: &mut Publication<'_>,
         retained: Option<Stamp>,
-        shared: Elsewhere,
+        shared: Vec<(u16, Box<str>)>,
     ) {
         if self.shards == 1 {
             return;

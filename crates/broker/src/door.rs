@@ -7,8 +7,9 @@ use bytes::Bytes;
 use mqtt_codec::ReasonCode;
 use records::{AccountId, ConversationId, Pos, Seq, SessionRef, Stamp, Write};
 
-use crate::connect::PendingConnect;
+use crate::access::Identity;
 use crate::message::Message;
+use crate::pending::PendingConnect;
 use crate::settings::Settings;
 
 /// A network connection of this shard. The serial tells a reused slot from its predecessor.
@@ -23,17 +24,6 @@ pub struct ConnectionId {
 /// Counts a shard's appends; they complete in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
-
-/// Who a client proved to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// The account, or `None` for an anonymous client.
-    pub account: Option<AccountId>,
-    /// The account's name.
-    pub name: Arc<str>,
-    /// Whether it may use every ordinary topic.
-    pub admin: bool,
-}
 
 /// Something that happened outside.
 #[derive(Debug)]

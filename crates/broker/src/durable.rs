@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::ReasonCode;
+use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::AckOrdinal;
 use records::{
     AccountId, Millis, Outgoing, OutgoingState, SessionNumber, SessionRef, Stamp, Write, key,
@@ -14,7 +14,6 @@ use crate::door::{ConnectionId, Ticket};
 use crate::message::{Message, Origin};
 use crate::session::Session;
 use crate::shard::Shard;
-use crate::subscribe::PendingSuback;
 
 /// How often changed cursors are written; a crash repeats at most this much of QoS 1.
 const CURSOR_INTERVAL_MS: u64 = 1000;
@@ -68,6 +67,27 @@ pub(crate) struct StoredPublish {
     pub(crate) retained: Option<Stamp>,
     pub(crate) publisher: SessionRef,
     pub(crate) ack: Option<(ConnectionId, AckOrdinal)>,
+}
+
+/// The answer to a SUBSCRIBE or UNSUBSCRIBE, and what follows it.
+#[derive(Debug)]
+pub(crate) struct PendingSuback {
+    pub(crate) connection: ConnectionId,
+    pub(crate) session: SessionRef,
+    pub(crate) packet: Vec<u8>,
+    pub(crate) granted: Vec<Granted>,
+    pub(crate) identifier: u32,
+    /// Filters under `im/` that were given up.
+    pub(crate) revoked: Vec<Box<str>>,
+}
+
+/// A granted subscription that is still owed its retained messages.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) existed: bool,
+    pub(crate) handling: u8,
 }
 
 impl Shard {

@@ -13,6 +13,7 @@ mod ending;
 mod frames;
 mod messenger;
 mod packets;
+mod pending;
 mod publish;
 mod recovery;
 mod retained;
@@ -26,16 +27,17 @@ mod counters;
 mod message;
 mod timers;
 mod watch;
+mod will;
 
-pub use access::{AccessList, Action, Client, Rule, Verdict, Who};
-pub use connect::PendingConnect;
+pub use access::{AccessList, Action, Client, Identity, Rule, Verdict, Who};
 pub use counters::Counters;
 pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
-    Forwarded, Identity, Input, Output, Service, Ticket,
+    Forwarded, Input, Output, Service, Ticket,
 };
 pub use message::Message;
+pub use pending::PendingConnect;
 pub use recovery::{RecoveredSession, Recovery};
 pub use settings::{Limits, Settings};
 pub use shard::{Place, Population, SHARDS_MAX, Shard};

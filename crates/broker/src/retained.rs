@@ -8,7 +8,7 @@ use records::{Millis, Stamp};
 use routing::RetainedCursor;
 
 use crate::message::{Message, Origin};
-use crate::session::Held;
+use crate::session::{Held, RetainedJob};
 use crate::shard::Shard;
 
 /// Retained messages delivered in one slice.
@@ -21,15 +21,6 @@ const WAITING_MAX: usize = 1024;
 pub(crate) struct Retained {
     pub(crate) stamp: Stamp,
     pub(crate) message: Arc<Message>,
-}
-
-/// A new subscription that is still getting retained messages.
-#[derive(Debug)]
-pub(crate) struct RetainedJob {
-    pub(crate) filter: Box<str>,
-    pub(crate) qos: QoS,
-    pub(crate) identifier: u32,
-    pub(crate) cursor: RetainedCursor,
 }
 
 impl Shard {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use mqtt_codec::QoS;
 use mqtt_session::{AckOrdinal, Inbound, Outbound};
 use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
-use routing::FilterId;
+use routing::{FilterId, RetainedCursor};
 use smallvec::SmallVec;
 
 use crate::door::{ChatDelivery, ConnectionId};
 use crate::message::{Message, Origin};
-use crate::retained::RetainedJob;
+use crate::will::Will;
 
 /// A session without a connection.
 pub(crate) const NO_CONNECTION: u32 = u32::MAX;
@@ -84,6 +84,15 @@ pub(crate) struct StoredDelivery {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) identifiers: Identifiers,
+}
+
+/// A new subscription that is still getting retained messages.
+#[derive(Debug)]
+pub(crate) struct RetainedJob {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) identifier: u32,
+    pub(crate) cursor: RetainedCursor,
 }
 
 /// What waits because the window or the socket is full or the client is away.
@@ -188,16 +197,6 @@ pub(crate) struct ChatFilter {
     pub(crate) share: Option<Box<str>>,
     pub(crate) options: u8,
     pub(crate) identifier: u32,
-}
-
-/// A stored will. [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-7]
-#[derive(Debug, Clone)]
-pub(crate) struct Will {
-    pub(crate) message: Message,
-    /// Seconds to wait after the connection's end.
-    pub(crate) delay_secs: u32,
-    /// Seconds the message lives once it is published.
-    pub(crate) expiry_secs: Option<u32>,
 }
 
 impl Session {

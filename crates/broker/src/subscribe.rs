@@ -4,37 +4,16 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, suback, topic};
-use records::{AccountId, Millis, SessionRef, Subscription, Write, key};
+use records::{AccountId, Millis, Subscription, Write, key};
 use routing::{FilterId, Interest, Subscriber};
 
 use crate::access::Client;
 use crate::door::{Announcement, ConnectionId, Output, Service};
-use crate::durable::Then;
+use crate::durable::{Granted, PendingSuback, Then};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shares::{is_ordinary_share, member};
-
-/// The answer to a SUBSCRIBE or UNSUBSCRIBE, and what follows it.
-#[derive(Debug)]
-pub(crate) struct PendingSuback {
-    connection: ConnectionId,
-    session: SessionRef,
-    packet: Vec<u8>,
-    granted: Vec<Granted>,
-    identifier: u32,
-    /// Filters under `im/` that were given up.
-    revoked: Vec<Box<str>>,
-}
-
-/// A granted subscription that is still owed its retained messages.
-#[derive(Debug)]
-struct Granted {
-    filter: Box<str>,
-    qos: QoS,
-    existed: bool,
-    handling: u8,
-}
 
 impl Shard {
     /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]

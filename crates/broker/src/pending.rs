@@ -1,0 +1,38 @@
+//! A CONNECT between its packet and its session, while credentials are checked or on its way to another
+//! shard. Data only.
+
+use std::sync::Arc;
+
+use mqtt_codec::Version;
+
+use crate::access::Identity;
+use crate::will::Will;
+
+/// A CONNECT on its way to its session, possibly on another shard.
+pub struct PendingConnect {
+    pub(crate) version: Version,
+    pub(crate) client_id: Arc<str>,
+    /// The server chose the client id. [5 MQTT-3.1.3-7]
+    pub(crate) assigned: bool,
+    pub(crate) clean_start: bool,
+    pub(crate) keepalive_secs: u16,
+    pub(crate) expiry_secs: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) packet_bytes_max: u32,
+    pub(crate) problem_information: bool,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) identity: Option<Identity>,
+    /// The shard that owns the session.
+    pub(crate) home: u16,
+    /// Bytes that came behind the CONNECT.
+    pub(crate) rest: Vec<u8>,
+}
+
+impl std::fmt::Debug for PendingConnect {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PendingConnect")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
