@@ -298,7 +298,10 @@ fn an_exactly_once_entry_goes_on_after_a_restart() {
 /// Clients of one account on all shards.
 fn devices(world: &mut World, count: usize) -> Vec<Client> {
     (0..count)
-        .map(|number| world.join(&device(V5, &format!("device-{number}"), "alice")))
+        .map(|number| {
+            let hello = device(V5, &format!("device-{number}"), "alice");
+            world.join(&hello.persistent())
+        })
         .collect()
 }
 

@@ -200,24 +200,33 @@ fn a_group_spreads_over_shards_and_each_message_comes_once() {
 }
 
 #[test]
-fn shared_subscriptions_survive_a_restart() {
-    let mut world = World::with(2, open_settings());
-    for client_id in ["a", "b", "c", "d"] {
+fn lasting_members_come_and_go_and_survive_a_restart() {
+    let mut world = World::with(4, open_settings());
+    let ids: Vec<String> = (0..16).map(|number| format!("lasting-{number}")).collect();
+    for client_id in &ids {
         let client = world.join(&resident(V5, client_id));
         world.subscribe(client, "$share/g/t", 1);
     }
     world.restart();
-    let members: Vec<Client> = ["a", "b", "c", "d"]
+    let members: Vec<Client> = ids
         .iter()
         .map(|client_id| world.join(&resident(V5, client_id)))
         .collect();
     let publisher = world.guest(V5, "p");
-    for _ in 0..40 {
+    for _ in 0..160 {
         world.publish(publisher, "t", "x", 1);
     }
     let got = counts(&mut world, &members);
-    assert_eq!(got.iter().sum::<usize>(), 40);
+    assert_eq!(got.iter().sum::<usize>(), 160);
     assert!(got.iter().all(|count| *count > 0), "{got:?}");
+    // Those who are away, on whatever shard, are passed over.
+    for member in &members[1..] {
+        world.cut(*member);
+    }
+    for _ in 0..20 {
+        world.publish(publisher, "t", "x", 1);
+    }
+    assert_eq!(counts(&mut world, &members[..1]), [20]);
     world.send(members[0], &unsubscribe(V5, 1, &["$share/g/t"]));
     assert_eq!(world.take(members[0]), [Got::Unsuback(1, vec![0])]);
 }
