@@ -3,6 +3,7 @@
 
 mod banner;
 mod exposure;
+mod memory;
 mod notify;
 mod settings;
 mod signals;
@@ -37,6 +38,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Serves until a signal or a failure ends it; an error is a failure.
 pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
+    memory::give_back_large_blocks();
     let signals = Signals::catch().context("signals cannot be caught")?;
     let settings = Settings::new(arguments);
     let config = settings.read()?;

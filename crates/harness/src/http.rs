@@ -41,6 +41,11 @@ pub fn http_post(
     )
 }
 
+/// Sends a request as it stands.
+pub fn http_raw(address: SocketAddr, request: &str) -> std::io::Result<HttpAnswer> {
+    exchange(address, request)
+}
+
 fn exchange(address: SocketAddr, request: &str) -> std::io::Result<HttpAnswer> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -10,18 +10,20 @@ mod watched;
 
 mod client;
 mod http;
+mod wire;
 
 mod skip;
 
 pub use binary::magpie;
 pub use client::{Acknowledgement, Client, ClientError, Dial, Event, Message};
 pub use folder::repository;
-pub use http::{HttpAnswer, http_get, http_post};
+pub use http::{HttpAnswer, http_get, http_post, http_raw};
 pub use mqtt_codec::{QoS, Version};
 pub use program::{Program, Signal};
 pub use server::{Launch, Server, password};
 pub use skip::{Needs, skip};
 pub use watched::Watched;
+pub use wire::Wire;
 
 use std::time::Duration;
 

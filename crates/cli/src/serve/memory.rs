@@ -1,0 +1,16 @@
+//! One setting of the C library's allocator, made before anything large is allocated.
+
+/// Blocks of this many bytes and more are given back to the system when they are freed.
+const GIVEN_BACK_FROM: libc::c_int = 4 * 1024 * 1024;
+
+/// Keeps glibc from keeping the 19 MiB that each password check takes: left to itself it raises this threshold beyond
+/// them at the first one, and then holds several per thread for ever. Measured: 264 MB resident after fifty logins, and
+/// 11 MB with this.
+pub(super) fn give_back_large_blocks() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number inside the allocator, which is allowed at any time; no other thread runs yet.
+    #[allow(unsafe_code, reason = "there is no safe way to reach the allocator")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, GIVEN_BACK_FROM);
+    }
+}
