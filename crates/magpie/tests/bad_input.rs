@@ -14,7 +14,10 @@ use serde_json::json;
 /// What all of it may cost in memory, in bytes.
 const GROWTH_MAX: u64 = 64 * 1024 * 1024;
 
-const CONNECT_311: &[u8] = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x";
+/// What goes over the wire.
+type Bytes = &'static [u8];
+
+const CONNECT_311: Bytes = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x";
 
 /// A server with people, and somebody whom nothing of this may disturb.
 struct Besieged {
@@ -154,7 +157,7 @@ fn bytes_that_are_no_connect_are_closed() {
 fn connects_that_are_wrong_are_refused_or_closed() {
     let mut besieged = Besieged::start();
     let address = besieged.server.mqtt();
-    let cases: [(&str, &[u8], &[&[u8]]); 8] = [
+    let cases: [(&str, Bytes, &[Bytes]); 8] = [
         (
             "a protocol of another name",
             b"\x10\x0d\x00\x04MQTX\x04\x02\x00\x3c\x00\x01x",
