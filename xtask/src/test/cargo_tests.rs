@@ -32,7 +32,10 @@ pub(crate) fn build(plan: &Plan, setup: &mut Setup, tally: &mut Tally) -> Result
         return Ok(Vec::new());
     };
     note_server(&artifacts, setup);
-    Ok(artifacts.iter().filter_map(test_program).collect())
+    let mut programs: Vec<_> = artifacts.iter().filter_map(test_program).collect();
+    // Cargo tells them in the order in which they were built, which is another each time.
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(programs)
 }
 
 /// Builds the server alone; not if `MAGPIE_BIN` names one.
@@ -110,11 +113,10 @@ fn run_one(name: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
     if !report.tally.failures.is_empty() {
         println!("{}", libtest::failure_part(&ended.output));
     }
-    step(&format!(
-        "{name}: {} ({:.1} s)",
-        report.tally.summary(),
-        ended.took.as_secs_f64()
-    ));
+    if report.tally != Tally::default() {
+        let (summary, took) = (report.tally.summary(), ended.took.as_secs_f64());
+        step(&format!("{name}: {summary} ({took:.1} s)"));
+    }
     tally.add(report.tally);
     Ok(())
 }
