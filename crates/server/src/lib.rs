@@ -18,7 +18,6 @@ mod admission;
 mod clock;
 mod limits;
 mod mailbox;
-mod memory;
 mod translate;
 
 mod post;

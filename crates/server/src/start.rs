@@ -130,7 +130,6 @@ fn join(thread: JoinHandle<()>, until: Instant) -> anyhow::Result<()> {
 
 /// Recovers the state and starts to serve; returns once the ports answer. Does not need a tokio runtime.
 pub fn start(config: Config, options: StartOptions) -> Result<Running, StartError> {
-    crate::memory::give_back_large_blocks();
     let began = Instant::now();
     let mut clock = Clock::new();
     let now = clock.now();
