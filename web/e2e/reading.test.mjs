@@ -11,25 +11,28 @@ async function client(world, { account, token }) {
   return mqtt.connectAsync(`${world.server.url.replace("http", "ws")}/mqtt`, { protocolVersion: 5, username: account, password: token, clientId: `e2e-${account}`, reconnectPeriod: 0 });
 }
 
-/** Scrolls near the top and returns by how much a message in sight moved while older ones came in; null at the beginning. */
+/** Scrolls up until older messages come in, and returns by how much one in sight moved then; null at the beginning. */
 async function olderComesIn(it) {
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
   const top = it.getBoundingClientRect().top;
-  const seen = () => [...it.querySelectorAll("article")].map((one) => [one.querySelector(".text").innerText, one.getBoundingClientRect().top - top]);
-  it.scrollTo(0, 400);
-  await frame();
-  const height = it.scrollHeight;
-  let before = seen();
-  for (let frames = 0; it.scrollHeight < height + 500; frames += 1) {
-    if (frames > 120) return null;
+  // A row that is not measured yet is hidden and has no text.
+  const seen = () =>
+    [...it.querySelectorAll("article")].map((one) => [one.querySelector(".text").innerText, one.getBoundingClientRect().top - top]).filter(([text]) => text);
+  let height = it.scrollHeight;
+  let before = [];
+  for (let still = 0; still < 60; still = it.scrollTop > 0 ? 0 : still + 1) {
+    it.scrollBy(0, -150);
     before = seen();
+    height = it.scrollHeight;
     await frame();
+    if (it.scrollHeight < height + 500) continue;
+    const [text, y] = before.find(([, at]) => at > 0);
+    // Let the rows that came in be measured.
+    for (let frames = 0; frames < 10; frames += 1) await frame();
+    const after = seen().find(([other]) => other === text)?.[1];
+    return after === undefined ? Infinity : after - y;
   }
-  const [text, y] = before.find(([, at]) => at > 100);
-  // Let the rows that came in be measured.
-  for (let frames = 0; frames < 10; frames += 1) await frame();
-  const after = seen().find(([other]) => other === text)?.[1];
-  return after === undefined ? Infinity : after - y;
+  return null;
 }
 
 test("older messages come in above while the place is kept, and one button leads back down", options, withServer(async (world) => {
