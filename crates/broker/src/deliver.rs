@@ -128,11 +128,11 @@ impl Shard {
     ) {
         let session = &self.sessions[slot as usize];
         let stored = publication.stamp.filter(|_| session.is_stored());
-        let idle = session
+        let first = session
             .waiting
             .as_ref()
-            .is_none_or(|waiting| waiting.is_empty());
-        if idle && self.window_open(slot) {
+            .is_none_or(|waiting| !waiting.holds_back());
+        if first && self.window_open(slot) {
             let origin = stored.map_or(Origin::Memory, Origin::Queue);
             let held = Held {
                 message: publication.message(),

@@ -110,7 +110,11 @@ impl Shard {
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
         }
-        self.recover_flows(slot, recovered.outgoing, &recovered.incoming);
+        for packet_id in recovered.incoming {
+            let session = &mut self.sessions[slot as usize];
+            session.inbound.get_or_insert_default().publish(packet_id);
+        }
+        self.recover_flows(slot, record, recovered.outgoing, now);
         self.arrange_look(slot);
         let cursors = recovered.record.queue_cursors;
         let interest = RecoveredInterest {
@@ -177,32 +181,47 @@ impl Shard {
         }
     }
 
-    fn recover_flows(&mut self, slot: u32, outgoing: Vec<(Stamp, Outgoing)>, incoming: &[u16]) {
-        let session = &mut self.sessions[slot as usize];
-        for packet_id in incoming {
-            session.inbound.get_or_insert_default().publish(*packet_id);
-        }
+    fn recover_flows(
+        &mut self,
+        slot: u32,
+        record: &records::Session,
+        outgoing: Vec<(Stamp, Outgoing)>,
+        now: Millis,
+    ) {
         let Some(highest) = outgoing.iter().map(|(_, flow)| flow.packet_id).max() else {
             return;
         };
+        let session = &mut self.sessions[slot as usize];
         session.outbound().start_after(highest);
         for (stamp, mut flow) in outgoing {
-            if flow.state == OutgoingState::Released {
-                let placeholder = Held {
-                    message: Arc::new(Message::released()),
-                    qos: QoS::ExactlyOnce,
-                    retain: false,
-                    origin: Origin::from_outgoing_key(stamp),
-                    identifiers: None,
-                };
-                session
-                    .outbound()
-                    .recover(flow.packet_id, FlightState::AwaitPubcomp, placeholder);
-                // Its message, when it comes up again, is one that has been delivered.
-                flow.state = OutgoingState::Done;
+            let origin = Origin::from_outgoing_key(stamp);
+            match flow.state {
+                OutgoingState::Sent => {}
+                OutgoingState::Released => {
+                    let placeholder = Held {
+                        message: Arc::new(Message::released()),
+                        qos: QoS::ExactlyOnce,
+                        retain: false,
+                        origin,
+                        identifiers: None,
+                    };
+                    let state = FlightState::AwaitPubcomp;
+                    session
+                        .outbound()
+                        .recover(flow.packet_id, state, placeholder);
+                    // Its message, when it comes up again, is one that has been delivered.
+                    flow.state = OutgoingState::Done;
+                }
+                // Finished, and the cursor had passed it: nothing remains but to forget it.
+                OutgoingState::Done if is_passed(origin, record) => {
+                    session.done.push(origin);
+                    continue;
+                }
+                OutgoingState::Done => {}
             }
             session.waiting().recovered.push((stamp, flow));
         }
+        self.mark_dirty(slot, now);
     }
 
     /// Takes back a stored message, oldest first.
@@ -258,6 +277,18 @@ impl Shard {
             _ => None,
         });
         under_way.fold(lowest, Stamp::min)
+    }
+}
+
+/// Whether a session's stored cursors are past a delivery.
+fn is_passed(origin: Origin, record: &records::Session) -> bool {
+    match origin {
+        Origin::Queue(stamp) => record
+            .queue_cursors
+            .iter()
+            .any(|cursor| stamp_shard(*cursor) == stamp_shard(stamp) && *cursor >= stamp),
+        Origin::Chat { pos, .. } => pos <= record.chat_cursor,
+        Origin::Memory | Origin::Share { .. } => true,
     }
 }
 

@@ -120,6 +120,11 @@ impl Waiting {
             && self.recovered.is_empty()
     }
 
+    /// Whether a new message has to queue behind others. What is merely remembered holds nothing back.
+    pub(crate) fn holds_back(&self) -> bool {
+        !(self.memory.is_empty() && self.stored.is_empty() && self.retained.is_empty())
+    }
+
     pub(crate) fn push_memory(&mut self, held: Held) {
         self.memory_bytes += held.message.weight();
         self.memory.push_back(held);

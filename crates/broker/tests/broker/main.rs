@@ -22,4 +22,5 @@ mod shards;
 mod shared;
 mod store_first;
 mod subscribe;
+mod walk;
 mod wills;
