@@ -295,6 +295,27 @@ fn a_client_that_exceeds_our_receive_maximum_is_disconnected() {
 }
 
 #[test]
+fn what_waits_for_the_disk_counts_once_against_the_receive_maximum() {
+    let mut world = World::limited(|limits| limits.receive_maximum = 3);
+    let lasting = world.join(&resident(V5, "lasting"));
+    world.subscribe(lasting, "t", 1);
+    let client = world.guest(V5, "c");
+    world.slow_disk = true;
+    world.send(client, &message(V5, "t", "x", 2, 1, false));
+    world.send(client, &message(V5, "t", "x", 1, 2, false));
+    world.send(client, &message(V5, "t", "x", 2, 3, false));
+    assert!(!world.is_closed(client));
+    world.commit();
+    assert_eq!(
+        world.take(client),
+        [Got::Pubrec(1, 0), Got::Puback(2, 0), Got::Pubrec(3, 0)]
+    );
+    world.send(client, &message(V5, "t", "x", 1, 4, false));
+    world.send(client, &message(V5, "t", "x", 1, 5, false));
+    assert_eq!(world.take(client), [Got::Disconnect(0x93)]);
+}
+
+#[test]
 fn an_old_client_that_publishes_much_at_once_is_slowed_down_rather_than_disconnected() {
     let mut world = World::limited(|limits| limits.receive_maximum = 4);
     let lasting = world.join(&resident(V311, "lasting"));

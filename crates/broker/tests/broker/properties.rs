@@ -100,6 +100,27 @@ fn the_expiry_is_what_is_left_and_nothing_is_delivered_after_it() {
     assert_eq!(world.shards[0].counters().expired, 1);
 }
 
+// [5 MQTT-3.3.2-6]
+#[test]
+fn each_subscriber_is_told_what_is_left_when_it_is_its_turn() {
+    let mut world = World::limited(|limits| limits.outgoing_bytes_max = 100);
+    let quick = world.guest(V5, "quick");
+    let slow = world.guest(V5, "slow");
+    for client in [quick, slow] {
+        world.subscribe(client, "#", 1);
+    }
+    world.block(slow, true);
+    let publisher = world.guest(V5, "p");
+    let filler = "x".repeat(200);
+    world.send(publisher, &message(V5, "filler", &filler, 0, 0, false));
+    let expiring = message_with(V5, "t", "x", 1, 1, false, &four(MESSAGE_EXPIRY, 100));
+    world.send(publisher, &expiring);
+    world.advance(30_000);
+    world.block(slow, false);
+    assert_eq!(world.messages(quick)[1].expiry, Some(100));
+    assert_eq!(world.messages(slow)[1].expiry, Some(70));
+}
+
 // [5 MQTT-3.3.2-12] [5 MQTT-3.3.2-7]
 #[test]
 fn a_client_may_use_every_alias_up_to_the_announced_maximum_on_its_connection() {

@@ -243,3 +243,14 @@ fn a_will_that_nobody_took_up_again_survives_other_traffic() {
     world.advance(6000);
     assert_eq!(world.texts(watcher), ["t x", "w gone"]);
 }
+
+#[test]
+fn a_retained_will_beyond_the_limit_is_delivered_and_not_kept() {
+    let mut world = World::limited(|limits| limits.retained_messages_max = 0);
+    let watcher = watcher(&mut world);
+    let client = world.join(&hello(V5, "c").will("w", "gone", 1, true));
+    world.cut(client);
+    assert_eq!(world.texts(watcher), ["w gone"]);
+    assert_eq!(world.shards[0].population().retained, 0);
+    assert!(world.store.is_empty());
+}
