@@ -255,9 +255,10 @@ impl Shard {
         self.latest_pos = self.latest_pos.max(latest_pos);
     }
 
-    /// Messages below this stamp wait for nobody here.
-    pub fn queue_low_water(&self) -> Stamp {
-        let mut lowest = self.clock();
+    /// Messages below this stamp wait for nobody here, and none will be stamped below it: an idle shard's
+    /// clock follows the time.
+    pub fn queue_low_water(&mut self, now: Millis) -> Stamp {
+        let mut lowest = self.stamp(now);
         for (_, session) in &self.sessions {
             let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
             let begun = flights.filter_map(|flight| match flight.item.origin {

@@ -11,6 +11,7 @@ mod acknowledge;
 mod bounds;
 mod connect;
 mod inbox;
+mod lost_and_kept;
 mod malformed;
 mod messenger;
 mod properties;

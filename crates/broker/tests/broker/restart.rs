@@ -352,3 +352,26 @@ fn guests_leave_nothing() {
     assert!(world.store.is_empty());
     assert_eq!(world.shards[0].population().sessions, 0);
 }
+
+#[test]
+fn a_begun_delivery_whose_message_is_gone_leaves_nothing_behind() {
+    let mut world = World::new();
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 2);
+    let publisher = world.guest(V5, "p");
+    world.publish(publisher, "t", "x", 2);
+    assert_eq!(world.messages(client).len(), 1);
+    world.restart();
+    // Still waited for, but taken out of the store by an operator.
+    world
+        .store
+        .retain(|at, _| records::key::parse_queue(at).is_err());
+    let (_, got) = back(&mut world, V5, "c");
+    assert_eq!(got, []);
+    world.advance(3000);
+    let left = world
+        .store
+        .keys()
+        .filter(|at| records::key::parse_outgoing(at).is_ok());
+    assert_eq!(left.count(), 0);
+}
