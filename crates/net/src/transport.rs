@@ -57,6 +57,14 @@ impl Transport {
         }
     }
 
+    /// The peer has proved who it is, and may send more at once.
+    pub fn trust(&mut self) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::WebSocket(stream) => stream.trust(),
+        }
+    }
+
     /// Says that nothing more will be written.
     pub fn finish(&mut self) {
         if let Self::WebSocket(stream) = self {

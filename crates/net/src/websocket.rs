@@ -12,6 +12,8 @@ use crate::received::Received;
 
 /// Bytes read at once, and kept by an idle connection. Tungstenite's own default is 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;
+/// Longest message before the peer has proved who it is; a CONNECT fits.
+const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes put into one message: a slow peer has at most so much copied.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -19,6 +21,9 @@ const MESSAGE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct WebSocketStream {
     socket: WebSocket<TcpStream>,
+    /// Longest message of a peer that has proved who it is.
+    message_bytes_max: usize,
+    trusted: bool,
     /// A message is not wholly in the socket yet.
     unflushed: bool,
 }
@@ -29,11 +34,24 @@ impl WebSocketStream {
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(2 * MESSAGE_BYTES)
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max));
+            .max_message_size(Some(STRANGER_BYTES_MAX))
+            .max_frame_size(Some(STRANGER_BYTES_MAX));
         Self {
             socket: WebSocket::from_partially_read(stream, leftover, Role::Server, Some(config)),
+            message_bytes_max,
+            trusted: false,
             unflushed: false,
+        }
+    }
+
+    /// The peer has proved who it is: its messages may be as long as its packets.
+    pub(crate) fn trust(&mut self) {
+        if !std::mem::replace(&mut self.trusted, true) {
+            let longest = Some(self.message_bytes_max.max(STRANGER_BYTES_MAX));
+            self.socket.set_config(|config| {
+                config.max_message_size = longest;
+                config.max_frame_size = longest;
+            });
         }
     }
 

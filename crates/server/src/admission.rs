@@ -30,7 +30,7 @@ impl Admission {
 
     /// Counts a connection in, unless it is one too many.
     pub(crate) fn admit(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+        let address = network(address);
         if self.connections.fetch_add(1, Ordering::Relaxed)
             >= self.connections_max.load(Ordering::Relaxed)
         {
@@ -52,7 +52,7 @@ impl Admission {
 
     /// Counts a connection out.
     pub(crate) fn release(&self, address: IpAddr) {
-        let address = address.to_canonical();
+        let address = network(address);
         self.connections.fetch_sub(1, Ordering::Relaxed);
         let mut addresses = self
             .addresses
@@ -63,6 +63,17 @@ impl Admission {
             if *count == 0 {
                 addresses.remove(&address);
             }
+        }
+    }
+}
+
+/// Who counts as one peer: an IPv4 address, or the /64 that one IPv6 customer has at least.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
         }
     }
 }
@@ -81,5 +92,15 @@ mod tests {
         assert!(!admission.admit(other), "the server as a whole is full");
         admission.release(greedy);
         assert!(admission.admit(other));
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_peer() {
+        let [one, other, far] = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:1::1"]
+            .map(|text| network(text.parse().expect("an address")));
+        assert_eq!(one, other);
+        assert_ne!(one, far);
+        let mapped: IpAddr = "::ffff:127.0.0.1".parse().expect("an address");
+        assert_eq!(network(mapped), IpAddr::from([127, 0, 0, 1]));
     }
 }

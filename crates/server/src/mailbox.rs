@@ -3,7 +3,7 @@
 //! leave their sockets unread, ask first whether it is full.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ struct Inner<T> {
     letters: Mutex<VecDeque<T>>,
     /// As many as there are letters, to be read without the lock.
     len: AtomicUsize,
+    /// Nobody reads any more.
+    closed: AtomicBool,
     bell: Arc<dyn Bell>,
 }
 
@@ -79,6 +81,7 @@ impl<T> Mailbox<T> {
         let inner = Inner {
             letters: Mutex::default(),
             len: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
             bell,
         };
         Self {
@@ -94,6 +97,9 @@ impl<T> Mailbox<T> {
     /// Sends several in their order, with one wake-up.
     pub(crate) fn send_all(&self, letters: impl IntoIterator<Item = T>) {
         let mut queue = lock(&self.inner.letters);
+        if self.inner.closed.load(Ordering::Acquire) {
+            return;
+        }
         let was_empty = queue.is_empty();
         queue.extend(letters);
         self.inner.len.store(queue.len(), Ordering::Release);
@@ -117,6 +123,17 @@ impl<T> Mailbox<T> {
         std::mem::swap(&mut *queue, letters);
         // Under the lock: a letter sent right behind it must not be counted away.
         self.inner.len.store(0, Ordering::Release);
+    }
+
+    /// Nobody reads it any more: what lies in it and what still comes is thrown away, and nobody waits for room.
+    pub(crate) fn close(&self) {
+        let mut queue = lock(&self.inner.letters);
+        self.inner.closed.store(true, Ordering::Release);
+        self.inner.len.store(0, Ordering::Release);
+        // Letters may hold sockets and answers: they are let go of without the lock.
+        let left = std::mem::take(&mut *queue);
+        drop(queue);
+        drop(left);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -170,6 +187,17 @@ mod tests {
         assert!(mailbox.is_empty());
         mailbox.send(4);
         assert_eq!(bell.0.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn nobody_waits_for_the_reader_of_a_closed_mailbox() {
+        let mailbox = Mailbox::new(Arc::new(Counter::default()));
+        mailbox.send_all(0..MAILBOX_MAX);
+        assert!(mailbox.is_full());
+        mailbox.close();
+        mailbox.wait_for_room();
+        mailbox.send(1);
+        assert_eq!(mailbox.len(), 0);
     }
 
     #[test]

@@ -14,13 +14,16 @@ use records::{
 };
 use store::{Range, Store};
 
-use crate::post::{Post, ShardEvent};
+use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::translate;
 
 /// Threads that read.
 const THREADS: usize = 2;
 /// Readings that may wait. Who asks for one more waits: it never is a reader's mailbox that is full.
 const WAITING_MAX: usize = 4096;
+
+/// Bytes of messages read for a session at once; it goes on when it has sent them.
+const FETCH_BYTES_MAX: usize = 1024 * 1024;
 
 enum Job {
     Fetch {
@@ -92,10 +95,27 @@ impl Reader {
     }
 
     fn fetch(&self, session: SessionRef, stamps: Vec<Stamp>) {
-        let messages = stamps
-            .into_iter()
-            .map(|stamp| (stamp, self.source.queued(stamp)))
-            .collect();
+        let mut messages = Vec::with_capacity(stamps.len());
+        let mut bytes = 0;
+        for stamp in stamps {
+            // What is not answered is asked for again when there is room for it.
+            if bytes >= FETCH_BYTES_MAX {
+                break;
+            }
+            match self.source.queued(stamp) {
+                Ok(message) => {
+                    bytes += message
+                        .as_ref()
+                        .map_or(0, |message| message.payload.len() + message.topic.len());
+                    messages.push((stamp, message));
+                }
+                // To go on would be to lose an acknowledged message.
+                Err(Unreadable) => {
+                    let reason = format!("the stored message {stamp} cannot be read");
+                    return self.post.service.send(ServiceEvent::Failed(reason));
+                }
+            }
+        }
         let input = Input::Fetched { session, messages };
         self.post
             .shard(session.shard)
@@ -134,12 +154,16 @@ impl Reader {
 pub(crate) struct StoreSource(pub(crate) Arc<dyn Store>);
 
 impl StoreSource {
-    fn queued(&self, stamp: Stamp) -> Option<Arc<Message>> {
-        let value = self.get(&key::queue(stamp)).ok()??;
+    /// A stored message; `None` if it is gone because it expired or was trimmed.
+    fn queued(&self, stamp: Stamp) -> Result<Option<Arc<Message>>, Unreadable> {
+        let Some(value) = self.get(&key::queue(stamp))? else {
+            return Ok(None);
+        };
         let record = QueuedMessage::decode(&value).map_err(|error| {
             tracing::error!(%error, %stamp, "a stored message cannot be read");
-        });
-        Some(Arc::new(Message::from_record(record.ok()?)))
+            Unreadable
+        })?;
+        Ok(Some(Arc::new(Message::from_record(record))))
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {

@@ -12,6 +12,7 @@ use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use records::Millis;
 use store::{Committer, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
+use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::clock::Clock;
@@ -240,7 +241,7 @@ fn assemble(
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
-    let (health, draining) = watched(requests);
+    let (health, draining) = watched(&requests);
 
     let mut shards = Vec::new();
     for ((number, poll), (core, first)) in polls
@@ -258,7 +259,7 @@ fn assemble(
             core,
             first,
             poll,
-            mailbox,
+            mailbox: mailbox.clone(),
             post: post.clone(),
             submitter: committer.handle().submitter(Arc::new(sink)),
             logins: logins.clone(),
@@ -268,9 +269,9 @@ fn assemble(
             listeners: std::mem::take(&mut listeners[number]),
         };
         let thread = ShardThread::new(parts)?;
-        shards.push(spawn(format!("shard-{number}"), &post, move || {
-            thread.run()
-        })?);
+        let name = format!("shard-{number}");
+        let run = move || thread.run();
+        shards.push(spawn(name, health.clone(), run, move || mailbox.close())?);
     }
     let service = ServiceThread::new(service::Parts {
         chat: state.chat,
@@ -285,13 +286,15 @@ fn assemble(
         logins,
         readers,
         admission,
-        requests: health,
+        requests,
         config,
         setup_token: setup_token.clone(),
         low_water,
         store_gauges: StoreGauges::new(),
     });
-    let service = spawn("service".to_owned(), &post, move || service.run())?;
+    let mailbox = post.service.clone();
+    let run = move || service.run();
+    let service = spawn("service".to_owned(), health, run, move || mailbox.close())?;
     Ok(Running {
         handle,
         mqtt,
@@ -308,7 +311,7 @@ fn assemble(
 }
 
 /// Ready from here on, and a way to say that it is no longer.
-fn watched(requests: Requests) -> (Requests, Box<dyn Fn() + Send>) {
+fn watched(requests: &Requests) -> (watch::Sender<Health>, Box<dyn Fn() + Send>) {
     requests.health.send_replace(Health::Ready);
     let health = requests.health.clone();
     let draining = Box::new(move || {
@@ -321,7 +324,7 @@ fn watched(requests: Requests) -> (Requests, Box<dyn Fn() + Send>) {
             works
         });
     });
-    (requests, draining)
+    (requests.health.clone(), draining)
 }
 
 /// Each shard's shares of the listeners, which answer from here on.
@@ -339,17 +342,23 @@ fn by_shard(
     Ok(shares)
 }
 
-/// A thread whose panic ends the server in good order: what it held cannot be trusted any more.
+/// A thread whose panic ends the server in good order: what it held cannot be trusted any more. However it ends,
+/// `afterwards` is called, so that nobody waits for it.
 fn spawn(
     name: String,
-    post: &Post,
+    health: watch::Sender<Health>,
     run: impl FnOnce() + Send + 'static,
+    afterwards: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, std::io::Error> {
-    let (service, title) = (post.service.clone(), name.clone());
+    let title = name.clone();
     thread::Builder::new().name(name).spawn(move || {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        if outcome.is_err() {
+            // Said here: the service may be waiting for this very thread.
+            health.send_replace(Health::Failed(format!("{title} panicked")));
+        }
+        afterwards();
         if let Err(panic) = outcome {
-            service.send(ServiceEvent::Failed(format!("{title} panicked")));
             std::panic::resume_unwind(panic);
         }
     })

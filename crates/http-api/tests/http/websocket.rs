@@ -69,6 +69,7 @@ async fn the_socket_is_handed_over_with_what_came_behind_the_handshake() {
     );
 }
 
+// [3.1.1 MQTT-6.0.0-4] [5 MQTT-6.0.0-4]
 #[tokio::test]
 async fn the_subprotocol_is_chosen_from_what_is_offered() {
     let mut world = world().await;

@@ -225,7 +225,7 @@ static MQTT: &[Key<Config>] = &[
     ),
     live(
         "max_packet_size",
-        number32(|c| &mut c.mqtt.max_packet_size, 1024, 268_435_460, "bytes"),
+        number32(|c| &mut c.mqtt.max_packet_size, 1024, 8_388_608, "bytes"),
         "Largest packet, both ways; announced to MQTT 5 clients. A larger one closes the connection (0x95).",
     ),
     live(

@@ -157,7 +157,7 @@ fn wrong_types_say_what_was_expected() {
     magpie.toml:2: server.data: expected a path in quotation marks, found the number 3
     magpie.toml:3: server.durability: expected "always" or "interval", found "sometimes"
     magpie.toml:5: mqtt.allow_anonymous: expected true or false, found the text "yes"
-    magpie.toml:6: mqtt.max_packet_size: expected a whole number, 1024 to 268435460 bytes, found the text "1 MB"
+    magpie.toml:6: mqtt.max_packet_size: expected a whole number, 1024 to 8388608 bytes, found the text "1 MB"
     magpie.toml:7: mqtt.shards: expected a whole number, 0 to 256 threads, found the number 1.5
     magpie.toml:8: mqtt.receive_maximum: expected a whole number, 1 to 65535 messages, found a list
     "#);
@@ -168,7 +168,7 @@ fn numbers_out_of_range_name_the_range() {
     insta::assert_snapshot!(mistakes(
         "[mqtt]\nmax_packet_size = 12\nreceive_maximum = 0\nshards = -1\nconnect_timeout_secs = 99999999999999999999999999999999999999999\n"
     ), @r"
-    magpie.toml:2: mqtt.max_packet_size: 12 is out of range; allowed are 1024 to 268435460 bytes
+    magpie.toml:2: mqtt.max_packet_size: 12 is out of range; allowed are 1024 to 8388608 bytes
     magpie.toml:3: mqtt.receive_maximum: 0 is out of range; allowed are 1 to 65535 messages
     magpie.toml:4: mqtt.shards: -1 is out of range; allowed are 0 to 256 threads
     magpie.toml:5: mqtt.connect_timeout_secs: 99999999999999999999999999999999999999999 is out of range; allowed are 1 to 600 seconds

@@ -7,6 +7,10 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use records::AccountName;
+
+use crate::admission::network;
+
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses or names counted at once; beyond it old windows are forgotten, then all.
 const COUNTED_MAX: usize = 100_000;
@@ -15,7 +19,7 @@ const COUNTED_MAX: usize = 100_000;
 #[derive(Debug)]
 pub(super) struct Failures {
     addresses: Mutex<Windows<IpAddr>>,
-    names: Mutex<Windows<Box<str>>>,
+    names: Mutex<Windows<AccountName>>,
 }
 
 #[derive(Debug)]
@@ -45,14 +49,25 @@ impl Failures {
 
     /// Counts a wrong password.
     pub(super) fn note(&self, name: &str, address: IpAddr, now: Instant) {
-        lock(&self.addresses).note(address.to_canonical(), now);
-        lock(&self.names).note(name.into(), now);
+        lock(&self.addresses).note(network(address), now);
+        if let Ok(name) = AccountName::parse(name) {
+            lock(&self.names).note(name, now);
+        }
+    }
+
+    /// How long this account has to wait, from wherever it is tried.
+    pub(super) fn wait_of_account(&self, name: &str, now: Instant) -> Option<Duration> {
+        let name = AccountName::parse(name).ok()?;
+        let wait = lock(&self.names).wait(&name, now);
+        wait.map(super::at_least_a_second)
     }
 
     /// How long this address or account has to wait; `None` if it need not.
     pub(super) fn wait(&self, name: &str, address: IpAddr, now: Instant) -> Option<Duration> {
-        let address = lock(&self.addresses).wait(&address.to_canonical(), now);
-        let name = lock(&self.names).wait(&name.into(), now);
+        let address = lock(&self.addresses).wait(&network(address), now);
+        // What is no name belongs to nobody, and is not worth remembering.
+        let name = AccountName::parse(name).ok();
+        let name = name.and_then(|name| lock(&self.names).wait(&name, now));
         address.max(name).map(super::at_least_a_second)
     }
 }
@@ -62,6 +77,11 @@ impl<K: Eq + Hash> Windows<K> {
         if self.begun.len() >= COUNTED_MAX {
             self.begun
                 .retain(|_, (begun, _)| now.duration_since(*begun) < WINDOW);
+            if self.begun.len() >= COUNTED_MAX {
+                // Whoever has to wait goes on waiting; the others begin anew.
+                let limit = self.limit;
+                self.begun.retain(|_, (_, count)| *count >= limit);
+            }
             if self.begun.len() >= COUNTED_MAX {
                 self.begun.clear();
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use broker::Identity;
 use mqtt_codec::ReasonCode;
-use records::{AccountId, Millis};
+use records::{AccountId, Millis, NAME_BYTES_MAX};
 
 use crate::clock::Clock;
 use crate::config::AuthConfig;
@@ -124,22 +124,26 @@ impl Logins {
     ) {
         let known = match self.quick(name, &password) {
             Quick::Right(known) => return answer(Ok(known)),
+            Quick::Wrong | Quick::Ask(_)
+                if let Some(wait) = self.failures.wait(name, address, Instant::now()) =>
+            {
+                return answer(Err(RequestError::RateLimited { retry_after: wait }));
+            }
             Quick::Wrong => {
                 self.failed(name, address);
                 return answer(Err(RequestError::BadCredentials));
             }
             Quick::Ask(known) => known,
         };
-        if let Some(retry_after) = self.failures.wait(name, address, Instant::now()) {
-            return answer(Err(RequestError::RateLimited { retry_after }));
-        }
         let digest = self.remembered.digest(&password);
         let key = (known.id(), digest);
         if !self.pending.join(key, address, Box::new(answer)) {
             // Another connection waits for the same check: a phone and a laptop after a restart, or a fleet of devices.
             return;
         }
-        let (logins, name) = (self.clone(), name.to_owned());
+        // A longer one is nobody's, and thousands may wait.
+        let name = name.get(..NAME_BYTES_MAX).map_or(name, |_| "").to_owned();
+        let logins = self.clone();
         let queued = self
             .pool
             .run(move || logins.check_slowly(key, &name, &known, &password));
@@ -152,19 +156,38 @@ impl Logins {
 
     /// On a thread of the pool.
     fn check_slowly(&self, key: pending::Key, name: &str, known: &Known, password: &Secret) {
-        self.password_checks.increment(1);
-        let right = pool::verify(known.password(), password.expose()) && known.may_log_in();
-        if right {
-            self.remembered.remember(known, password);
-        }
+        let outcome = self.verify(key.1, name, known, password);
         for (address, answer) in self.pending.take(&key) {
-            if right {
-                answer(Ok(known.clone()));
-            } else {
+            if let Err(RequestError::BadCredentials) = outcome {
                 self.failed(name, address);
-                answer(Err(RequestError::BadCredentials));
             }
+            answer(outcome.clone());
         }
+    }
+
+    fn verify(
+        &self,
+        digest: [u8; 32],
+        name: &str,
+        known: &Known,
+        password: &Secret,
+    ) -> Result<Known, RequestError> {
+        // Guesses that came all at once wait here behind each other: the first wrong ones stop the rest.
+        if let Some(retry_after) = self.failures.wait_of_account(name, Instant::now()) {
+            return Err(RequestError::RateLimited { retry_after });
+        }
+        self.password_checks.increment(1);
+        if !pool::verify(known.password(), password.expose()) {
+            return Err(RequestError::BadCredentials);
+        }
+        // The account may have been closed, or given another password, while this took its time.
+        let current = self.directory.by_name(name);
+        let current = current.filter(|current| current.password() == known.password());
+        let right = current
+            .filter(Known::may_log_in)
+            .ok_or(RequestError::BadCredentials)?;
+        self.remembered.remember(&right, digest);
+        Ok(right)
     }
 
     /// Whose token this is.

@@ -63,11 +63,10 @@ impl Remembered {
         })
     }
 
-    pub(super) fn remember(&self, known: &Known, password: &Secret) {
+    pub(super) fn remember(&self, known: &Known, digest: [u8; 32]) {
         let Some(hash) = known.password().cloned() else {
             return;
         };
-        let digest = self.digest(password);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.keep.is_zero() || state.entries_max == 0 {
             return;

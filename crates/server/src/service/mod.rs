@@ -235,8 +235,16 @@ impl ServiceThread {
     // Stored messages that nobody needs any more.
 
     fn trim_queue(&mut self) {
-        if let Some(range) = self.low_water.look(Instant::now(), &self.post) {
-            self.committer.trim(range);
+        let Some(upto) = self.low_water.look(Instant::now(), &self.post) else {
+            return;
+        };
+        let range = KeyRange {
+            from: key::queue(Stamp::new(self.low_water.trimmed)),
+            to: key::queue(Stamp::new(upto)),
+        };
+        // Refused only while many trims are under way: then the next one begins where this one would have.
+        if self.committer.trim(range) {
+            self.low_water.trimmed = upto;
         }
     }
 }
@@ -263,7 +271,8 @@ impl LowWater {
         }
     }
 
-    fn look(&mut self, now: Instant, post: &Post) -> Option<KeyRange> {
+    /// Below which stamp the table can be emptied, every once in a while.
+    fn look(&mut self, now: Instant, post: &Post) -> Option<u64> {
         if now < self.next {
             return None;
         }
@@ -275,7 +284,7 @@ impl LowWater {
                 .iter()
                 .map(|shard| shard.load(Ordering::Acquire))
                 .collect();
-            // Zero is no report: that shard is behind, and this round says nothing.
+            // Zero is no report: that shard is behind, and this round is not over.
             let lowest = reports
                 .iter()
                 .copied()
@@ -285,14 +294,7 @@ impl LowWater {
                 .before
                 .replace(lowest)
                 .map_or(0, |before| before.min(lowest));
-            if safe > self.trimmed {
-                let from = key::queue(Stamp::new(self.trimmed));
-                self.trimmed = safe;
-                found = Some(KeyRange {
-                    from,
-                    to: key::queue(Stamp::new(safe)),
-                });
-            }
+            found = (safe > self.trimmed).then_some(safe);
         }
         for shard in &self.shards {
             shard.store(0, Ordering::Release);

@@ -263,7 +263,11 @@ impl ServiceThread {
             Ok(known) => known,
             Err(error) => return send(reply, Err(error)),
         };
-        let Some(account) = self.info(&known) else {
+        // A password that was changed meanwhile must not get a token, whose predecessors have just been revoked.
+        let current = self.logins.directory().by_name(known.name());
+        let holds = current
+            .is_some_and(|current| current.may_log_in() && current.password() == known.password());
+        let Some(account) = self.info(&known).filter(|_| holds) else {
             return send(reply, Err(RequestError::BadCredentials));
         };
         let Some(token) = new_token() else {

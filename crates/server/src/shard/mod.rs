@@ -225,8 +225,8 @@ impl ShardThread {
             }
             ShardEvent::Room => {}
             ShardEvent::ReportLowWater => {
-                self.low_water
-                    .store(self.core.queue_low_water().value(), Ordering::Release);
+                let lowest = self.core.queue_low_water(now);
+                self.low_water.store(lowest.value(), Ordering::Release);
             }
             ShardEvent::Stop => {
                 self.stop_at = Some(Instant::now() + STOP_TIME);
@@ -285,8 +285,12 @@ impl ShardThread {
         if event.is_writable() {
             self.flush(id);
         }
-        // An error or a hang-up is found by reading.
-        if event.is_readable() || event.is_read_closed() || event.is_error() {
+        // An error or a hang-up is found by reading, behind what was sent before it.
+        let ends = event.is_read_closed() || event.is_error();
+        if ends && let Some(socket) = self.sockets.get_mut(id) {
+            socket.half_closed = true;
+        }
+        if event.is_readable() || ends {
             self.read_later(id);
         }
     }
@@ -323,10 +327,11 @@ impl ShardThread {
                 socket.unread = true;
                 return;
             }
+            let half_closed = socket.half_closed;
             match socket.transport.read(scratch) {
                 Received::Buffered(count, drained) => {
                     self.receive(id, &scratch[..count]);
-                    if drained == Drained::Yes {
+                    if drained == Drained::Yes && !half_closed {
                         return;
                     }
                 }

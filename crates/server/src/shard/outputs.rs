@@ -144,6 +144,10 @@ impl ShardThread {
             match socket.transport.write(bytes) {
                 Ok(0) => break,
                 Ok(count) => {
+                    // The first thing that is written is a CONNACK; a refusal closes with it.
+                    if !socket.is_closing() {
+                        socket.transport.trust();
+                    }
                     let now = self.clock.now();
                     self.core.wrote(id, count, now);
                     // What more has come since is written at its own flush; a short write has filled the socket.

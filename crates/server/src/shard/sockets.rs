@@ -25,6 +25,8 @@ pub(super) struct Socket {
     pub(super) unread: bool,
     /// It is on the list of those to be read.
     pub(super) queued: bool,
+    /// The operating system has said that the peer sends no more; behind what it sent there is an end to be read.
+    pub(super) half_closed: bool,
     /// The peer has ended it: there is nobody to linger for.
     pub(super) ended: bool,
     address: IpAddr,
@@ -111,6 +113,7 @@ impl Sockets {
             stage: Stage::Open,
             unread: false,
             queued: false,
+            half_closed: false,
             ended: false,
             address,
             transport,
