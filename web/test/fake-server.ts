@@ -36,6 +36,21 @@ export class FakeServer {
   unreachable: (() => void) | null = null;
   /** `sync` beyond this many entries answers `reset`. */
   syncMax = 10_000;
+  /** Conversations in one answer. */
+  listMax = 10_000;
+  /** Members in one answer. */
+  membersMax = 10_000;
+  /** Letters of a head's text. */
+  headMax = 1024;
+  /** An older server, whose pages of history do not say `next` and are asked for by `seq` alone. */
+  bySeqOnly = false;
+  /** So many questions from here on are answered `unavailable`. */
+  busy = 0;
+  /** Answers to this method are worked out, and kept back until `release`. */
+  holding: string | null = null;
+  /** Connections that came to stand. */
+  connections = 0;
+  #held: (() => void)[] = [];
   readonly #sessions = new Set<Session>();
   readonly #mids = new Map<string, Json>();
   #pos = 0x9e0;
@@ -64,6 +79,7 @@ export class FakeServer {
         if (other.caller.account === caller.account && other.caller.device === caller.device) this.#close(other, { why: "taken" });
       }
       this.#sessions.add(session);
+      this.connections += 1;
       hearer.opened();
       for (const room of this.rooms.values()) this.#about(room, caller.account);
     });
@@ -92,6 +108,33 @@ export class FakeServer {
     }
   }
 
+  invite(slug: string, account: string): void {
+    this.#join(this.rooms.get(slug)!, account, account, "member");
+  }
+
+  kick(slug: string, account: string): void {
+    const room = this.rooms.get(slug)!;
+    room.members.delete(account);
+    const entry: Json = { pos: this.#next(), kind: "member", action: "leave", account, from: account, at: Date.now() };
+    room.entries.push(entry);
+    this.#tell(account, "im/me/event", { kind: "left", conv: slug });
+    for (const name of room.members.keys()) this.#tell(name, `im/in/${slug}/event`, entry);
+  }
+
+  /** So many comings and goings of somebody, which nobody is told live. */
+  churn(slug: string, account: string, times: number): void {
+    const entry = { kind: "member", account, from: account, at: Date.now() };
+    for (let n = 0; n < times; n += 1) {
+      this.rooms.get(slug)!.entries.push({ ...entry, pos: this.#next(), action: n % 2 === 0 ? "join" : "leave" });
+    }
+  }
+
+  /** Sends what was kept back. */
+  release(): void {
+    this.holding = null;
+    for (const send of this.#held.splice(0)) send();
+  }
+
   tell(account: string, topic: string, payload: Json): void {
     this.#tell(account, topic, payload);
   }
@@ -117,7 +160,9 @@ export class FakeServer {
     const [, table, name = "", below] = topic.split("/");
     if (table === "ask") {
       const answer = this.#answer(account, name, JSON.parse(payload) as Json);
-      queueMicrotask(() => this.#tell(account, responseTopic!, answer, device));
+      const send = (): void => this.#tell(account, responseTopic!, answer, device);
+      if (this.holding === name) this.#held.push(send);
+      else queueMicrotask(send);
     } else if (table === "to" && below === undefined) this.#message(account, name, JSON.parse(payload) as Json);
     else if (below === "read") this.#room(account, name)!.members.get(account)!.read = (JSON.parse(payload) as { seq: number }).seq;
     else if (below === "typing") {
@@ -159,15 +204,22 @@ export class FakeServer {
 
   #answer(account: string, method: string, body: Json): Json {
     const conv = String(body["conv"] ?? "");
+    if (this.busy > 0) {
+      this.busy -= 1;
+      return { error: "unavailable", detail: "ask again in a moment" };
+    }
     switch (method) {
       case "conversations":
-        return { conversations: this.#abouts(account), pos: this.#now() };
+        return this.#list(account, body["before"]);
       case "history":
         return this.#history(account, conv, body);
       case "members": {
         const room = this.#room(account, conv);
         if (!room) return { error: "no_such_conversation", detail: "" };
-        return { members: [...room.members].map(([name, marker]) => ({ name, display: this.accounts.get(name)!.display, ...marker })) };
+        const all = [...room.members].sort().filter(([name]) => name > String(body["after"] ?? ""));
+        const page = all.slice(0, this.membersMax);
+        const members = page.map(([name, marker]) => ({ name, display: this.accounts.get(name)!.display, ...marker }));
+        return { members, ...(page.length < all.length && { more: true }) };
       }
       case "sync":
         return this.#sync(account, String(body["since"]), Number(body["limit"]));
@@ -179,8 +231,7 @@ export class FakeServer {
         for (const name of body["accounts"] as string[]) this.#join(this.rooms.get(conv)!, name, account, "member");
         return {};
       case "group.leave":
-        this.rooms.get(conv)!.members.delete(account);
-        this.#tell(account, "im/me/event", { kind: "left", conv });
+        this.kick(conv, account);
         return {};
       default:
         return { error: "not_supported", detail: method };
@@ -190,12 +241,16 @@ export class FakeServer {
   #history(account: string, conv: string, { before, after, limit }: Json): Json {
     const room = this.#room(account, conv, false);
     if (!room) return { error: "no_such_conversation", detail: "there is no such conversation" };
-    const posOf = (seq: number): number => index(room.entries.find((entry) => entry["seq"] === seq)?.["pos"]);
+    const at = (where: unknown): number =>
+      typeof where === "string" ? index(where) : index(room.entries.find((entry) => entry["seq"] === where)?.["pos"] ?? "fffff");
+    if (this.bySeqOnly && [before, after].some((where) => typeof where === "string")) return { error: "payload_format", detail: "" };
     let entries = room.entries;
-    if (typeof before === "number") entries = entries.filter((entry) => index(entry["pos"]) < posOf(before));
-    if (typeof after === "number") entries = entries.filter((entry) => after === 0 || index(entry["pos"]) > posOf(after));
-    const page = typeof after === "number" ? entries.slice(0, Number(limit)) : entries.slice(-Number(limit));
-    return { conv, entries: page, more: page.length < entries.length };
+    if (before !== undefined) entries = entries.filter((entry) => index(entry["pos"]) < at(before));
+    if (after !== undefined) entries = entries.filter((entry) => after === 0 || index(entry["pos"]) > at(after));
+    const page = after !== undefined ? entries.slice(0, Number(limit)) : entries.slice(-Number(limit));
+    const more = page.length < entries.length;
+    const next = page.at(after !== undefined ? -1 : 0)?.["pos"];
+    return { conv, entries: page, more, ...(more && !this.bySeqOnly && { next }) };
   }
 
   #sync(account: string, since: string, limit: number): Json {
@@ -204,14 +259,20 @@ export class FakeServer {
       .flatMap((room) => room.entries.map((entry) => ({ conv: this.#name(room, account), ...entry }) as Json))
       .filter((entry) => index(entry["pos"]) > index(since))
       .sort((a, b) => index(a["pos"]) - index(b["pos"]));
-    if (all.length > this.syncMax) return { reset: true, conversations: this.#abouts(account), pos: this.#now() };
+    if (all.length > this.syncMax) return { reset: true, ...this.#list(account) };
     const page = all.slice(0, limit);
     const more = page.length < all.length;
     return { entries: page, pos: more ? page.at(-1)!["pos"] : this.#now(), more };
   }
 
-  #abouts(account: string): Json[] {
-    return [...this.rooms.values()].filter((room) => room.members.has(account)).map((room) => this.#aboutOf(room, account));
+  #list(account: string, before?: unknown): Json {
+    const lastOf = (room: Room): unknown => room.entries.at(-1)?.["pos"] ?? "1";
+    const rooms = [...this.rooms.values()]
+      .filter((room) => room.members.has(account) && (before === undefined || index(lastOf(room)) < index(before)))
+      .sort((a, b) => index(lastOf(b)) - index(lastOf(a)));
+    const page = rooms.slice(0, this.listMax);
+    const rest = page.length < rooms.length && { more: true, before: lastOf(page.at(-1)!) };
+    return { conversations: page.map((room) => this.#aboutOf(room, account)), pos: this.#now(), ...rest };
   }
 
   #aboutOf(room: Room, account: string): Json {
@@ -222,12 +283,18 @@ export class FakeServer {
       conv,
       kind: peer ? "direct" : "group",
       title: room.title ?? this.accounts.get(peer!)!.display,
-      head: room.entries.findLast((entry) => "seq" in entry) ?? null,
+      head: this.#head(room),
       read: own.read,
       unread: room.seq - own.read,
       members: room.members.size,
       ...(peer && { peer: { name: peer, display: this.accounts.get(peer)!.display, ...room.members.get(peer) } }),
     };
+  }
+
+  #head(room: Room): Json | null {
+    const head = room.entries.findLast((entry) => "seq" in entry);
+    const text = String(head?.["text"]);
+    return head && text.length > this.headMax ? { ...head, text: text.slice(0, this.headMax), cut: true } : (head ?? null);
   }
 
   #about(room: Room, account: string): void {

@@ -49,6 +49,8 @@ async function tab(name: string, on: Shelf = shelf(), device = `web-${name}`): P
   return { messenger, devices };
 }
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+
 /** Lets what is under way finish, without moving the clock. */
 async function settle(): Promise<void> {
   await vi.advanceTimersByTimeAsync(0);
@@ -139,6 +141,53 @@ describe("sending", () => {
     const reloaded = await tab("alice", kept);
     await settle();
     expect(shown(reloaded, await open(reloaded, "@bob"))).toEqual(["alice: one (sent)"]);
+  });
+
+  test("what waited for longer than a mid lives is not sent again by itself, only by the person, and then lives anew", async () => {
+    const kept = shelf();
+    const alice = await tab("alice", kept);
+    const conversation = await open(alice, "@bob");
+    server.unreachable = () => undefined;
+    server.cut("alice");
+    const { mid } = alice.messenger.send(conversation, "hi");
+    vi.setSystemTime(Date.now() + 7 * DAY_MS);
+    server.unreachable = null;
+    alice.messenger.connection.hurry();
+    await vi.advanceTimersByTimeAsync(40_000);
+    expect(alice.messenger.connection.online).toBe(true);
+    expect(alice.messenger.outbox.get(mid)?.state).toEqual({ is: "failed", error: "expired", detail: "" });
+    expect(server.heard.filter(({ topic }) => topic === "im/to/@bob")).toEqual([]);
+    server.deaf = true;
+    alice.messenger.retry(mid);
+    alice.messenger.stop();
+    server.deaf = false;
+    const later = await tab("alice", kept);
+    expect(shown(later, await open(later, "@bob"))).toEqual(["alice: hi (sent)"]);
+  });
+
+  test("the patience with an earlier connection does not end a fresh one", async () => {
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    server.deaf = true;
+    alice.messenger.send(conversation, "hi");
+    await vi.advanceTimersByTimeAsync(14_000);
+    server.cut("alice");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.connections).toBe(2);
+    await vi.advanceTimersByTimeAsync(7000);
+    expect(server.connections).toBe(2);
+  });
+
+  test("the patience with a refused try does not end the next one", async () => {
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    server.refusing = { error: "quota", detail: "slow down" };
+    const { mid } = alice.messenger.send(conversation, "hi");
+    await vi.advanceTimersByTimeAsync(15_000);
+    server.deaf = true;
+    alice.messenger.retry(mid);
+    await vi.advanceTimersByTimeAsync(7000);
+    expect(server.connections).toBe(1);
   });
 
   test("a connection that acknowledges nothing is given up and replaced", async () => {
@@ -295,6 +344,99 @@ describe("history", () => {
     expect(shown(alice, conversation)).toEqual(["alice: first (sent)", "alice: second (sent)"]);
   });
 
+  test("any number of comings and goings can be walked past", async () => {
+    server.group("eng", "엔진", ["alice"]);
+    server.say("alice", "eng", "first");
+    server.churn("eng", "bob", 1700);
+    const alice = await tab("alice");
+    const conversation = await open(alice, "eng");
+    for (let pages = 0; pages < 5 && !conversation.fromStart; pages += 1) await alice.messenger.older(conversation);
+    expect(shown(alice, conversation)).toEqual(["alice: first (sent)"]);
+    expect(conversation.entries.length).toBe(1702);
+    expect(conversation.fromStart).toBe(true);
+  });
+
+  test("the beginning is not claimed while there is more, even where an older server shows no way on", async () => {
+    server.bySeqOnly = true;
+    server.group("eng", "엔진", ["alice"]);
+    server.say("alice", "eng", "first");
+    server.churn("eng", "bob", 300);
+    server.say("alice", "eng", "second");
+    const alice = await tab("alice");
+    const conversation = await open(alice, "eng");
+    await alice.messenger.older(conversation);
+    expect(conversation.fromStart).toBe(false);
+    expect(shown(alice, conversation)).toEqual(["alice: second (sent)"]);
+  });
+
+  test("a hole is filled past any number of comings and goings", async () => {
+    server.group("eng", "엔진", ["alice", "bob"]);
+    server.say("bob", "eng", "1");
+    const alice = await tab("alice");
+    const conversation = await open(alice, "eng");
+    server.silent = true;
+    server.churn("eng", "carol", 250);
+    server.say("bob", "eng", "2");
+    server.silent = false;
+    server.say("bob", "eng", "3");
+    await settle();
+    expect(shown(alice, conversation)).toEqual(["bob: 1", "bob: 2", "bob: 3"]);
+  });
+
+  test("what overtakes the first page is shown behind it", async () => {
+    server.group("eng", "엔진", ["alice", "bob"]);
+    server.say("bob", "eng", "1");
+    const alice = await tab("alice");
+    server.holding = "history";
+    const opened = open(alice, "eng");
+    await settle();
+    server.say("bob", "eng", "2");
+    server.invite("eng", "carol");
+    server.release();
+    const conversation = await opened;
+    expect(shown(alice, conversation)).toEqual(["bob: 1", "bob: 2"]);
+    expect(conversation.entries.map((entry) => entry.entry)).toEqual(["member", "member", "message", "message", "member"]);
+  });
+
+  test("what the first page lacks though it is known is asked for", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    server.holding = "history";
+    const opened = open(alice, "@bob");
+    await settle();
+    server.silent = true;
+    for (const text of ["2", "3"]) server.say("bob", "@alice", text);
+    server.silent = false;
+    server.say("bob", "@alice", "4");
+    server.release();
+    expect(shown(alice, await opened)).toEqual(["bob: 1", "bob: 2", "bob: 3", "bob: 4"]);
+  });
+
+  test("a page that comes for a stretch thrown away meanwhile makes no hole", async () => {
+    for (let n = 1; n <= 120; n += 1) server.say("bob", "@alice", String(n));
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    server.holding = "history";
+    const older = alice.messenger.older(conversation);
+    await settle();
+    server.holding = null;
+    for (let n = 121; n <= 240; n += 1) server.say("bob", "@alice", String(n));
+    conversation.unload();
+    await alice.messenger.open(conversation);
+    server.release();
+    await older;
+    expect(shown(alice, conversation)).toEqual(Array.from({ length: 50 }, (_, n) => `bob: ${n + 191}`));
+  });
+
+  test("a server that is busy for a moment is asked again", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    server.busy = 3;
+    const opened = open(alice, "@bob");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(shown(alice, await opened)).toEqual(["bob: 1"]);
+  });
+
   test("a direct chat that has not begun is empty, not an error", async () => {
     const alice = await tab("alice");
     const conversation = await open(alice, "@carol");
@@ -345,6 +487,99 @@ describe("coming back", () => {
     expect(conversation.loaded).toBe(false);
     await alice.messenger.open(conversation);
     expect(shown(alice, conversation)).toEqual(Array.from({ length: 50 }, (_, n) => `bob: ${n + 31}`));
+  });
+
+  test("a receipt ahead of what has not come yet does not move the cursor past it", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    const since = server.rooms.get("alice+bob")!.entries.at(-1)!["pos"];
+    server.silent = true;
+    server.say("bob", "@alice", "2");
+    server.silent = false;
+    server.receipt("@alice", "read", "bob", 2);
+    server.cut("alice");
+    await vi.advanceTimersByTimeAsync(1000);
+    const syncs = server.heard.filter(({ topic }) => topic === "im/ask/sync").map(({ payload }) => JSON.parse(payload));
+    expect(syncs).toEqual([{ since, limit: 200 }]);
+    expect(alice.messenger.conversation(convOf("@bob")).unread).toBe(2);
+  });
+
+  test("a group one was removed from while away is gone, and one that was new is there", async () => {
+    server.group("eng", "엔진", ["alice", "bob"]);
+    server.group("ops", "운영", ["alice", "bob"]);
+    const alice = await tab("alice");
+    const eng = await open(alice, "eng");
+    server.cut("alice");
+    server.kick("eng", "alice");
+    server.group("new", "새 방", ["bob", "alice"]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(alice.messenger.list().map(({ id }) => id).sort()).toEqual(["new", "ops"]);
+    expect(eng.joined).toBe(false);
+    expect(eng.loaded).toBe(false);
+  });
+
+  test("what is told while the list is on its way is newer than the list", async () => {
+    server.group("eng", "엔진", ["alice", "bob"]);
+    const alice = await tab("alice");
+    server.cut("alice");
+    server.holding = "conversations";
+    await vi.advanceTimersByTimeAsync(1000);
+    server.kick("eng", "alice");
+    server.group("new", "새 방", ["bob", "alice"]);
+    server.release();
+    await settle();
+    expect(alice.messenger.list().map(({ id }) => id)).toEqual(["new"]);
+  });
+
+  test("markers and members of an open group are those of today", async () => {
+    server.group("eng", "엔진", ["alice", "bob"]);
+    const alice = await tab("alice");
+    const conversation = await open(alice, "eng");
+    alice.messenger.send(conversation, "hi");
+    server.cut("alice");
+    server.receipt("eng", "read", "bob", 1);
+    server.invite("eng", "carol");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(shown(alice, conversation)).toEqual(["alice: hi (read)"]);
+    expect(conversation.memberList?.map(({ name }) => name)).toEqual(["alice", "bob", "carol"]);
+  });
+
+  test("of many open groups the earlier ones are loaded anew when they are shown again", async () => {
+    for (let n = 0; n < 12; n += 1) server.group(`g${n}`, `G${n}`, ["alice", "bob"]);
+    const alice = await tab("alice");
+    const groups: Conversation[] = [];
+    for (let n = 0; n < 12; n += 1) groups.push(await open(alice, `g${n}`));
+    server.heard.length = 0;
+    server.cut("alice");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(server.heard.filter(({ topic }) => topic === "im/ask/members").length).toBe(8);
+    expect(groups.map(({ loaded }) => loaded).filter(Boolean).length).toBe(8);
+    expect(groups[11]!.loaded).toBe(true);
+    await alice.messenger.open(groups[0]!);
+    expect(groups[0]!.memberList?.length).toBe(2);
+  });
+
+  test("a busy server does not cost the connection", async () => {
+    const alice = await tab("alice");
+    server.cut("alice");
+    server.say("bob", "@alice", "1");
+    server.busy = 2;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(server.connections).toBe(2);
+    expect(alice.messenger.list().map((one) => one.unread)).toEqual([1]);
+  });
+
+  test("a server that never says what was missed is asked ever more rarely", async () => {
+    const alice = await tab("alice");
+    server.busy = Infinity;
+    server.cut("alice");
+    await vi.advanceTimersByTimeAsync(10 * 60_000);
+    expect(server.connections).toBeLessThan(30);
+    expect(server.connections).toBeGreaterThan(5);
+    server.busy = 0;
+    server.say("bob", "@alice", "1");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(alice.messenger.list().map((one) => one.unread)).toEqual([1]);
   });
 
   test("pauses grow between attempts, and one can hurry", async () => {
@@ -409,5 +644,72 @@ describe("groups", () => {
     expect(his.joined).toBe(true);
     await bob.messenger.open(his);
     expect(shown(bob, his)).toEqual(["alice: while away"]);
+  });
+});
+
+describe("answers in parts", () => {
+  test("the list of conversations, at first and after too long", async () => {
+    server.listMax = 2;
+    const slugs = ["a", "b", "c", "d", "e"];
+    for (const slug of slugs) server.group(slug, slug, ["alice", "bob"]);
+    // Only the list tells of them.
+    const alice = await tab("alice");
+    expect(server.heard.filter(({ topic }) => topic === "im/ask/conversations").map(({ payload }) => Object.keys(JSON.parse(payload)))).toEqual([
+      [], ["before"], ["before"],
+    ]);
+    server.cut("alice");
+    server.syncMax = 0;
+    server.kick("b", "alice");
+    server.say("bob", "a", "hi");
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(alice.messenger.list().map(({ id }) => id).sort()).toEqual(["a", "c", "d", "e"]);
+  });
+
+  test("the members of a group, and their count is that of all", async () => {
+    server.membersMax = 1;
+    server.group("eng", "엔진", ["bob", "alice", "carol"]);
+    const alice = await tab("alice");
+    const conversation = await open(alice, "eng");
+    expect(conversation.memberList?.map(({ name }) => name)).toEqual(["alice", "bob", "carol"]);
+    expect(conversation.members).toBe(3);
+  });
+
+  test("many comings at once are not as many questions", async () => {
+    server.group("eng", "엔진", ["alice"]);
+    const alice = await tab("alice");
+    const conversation = await open(alice, "eng");
+    server.heard.length = 0;
+    for (let n = 0; n < 40; n += 1) {
+      server.account(`p${n}`);
+      server.invite("eng", `p${n}`);
+    }
+    await settle();
+    expect(conversation.memberList?.length).toBe(41);
+    expect(server.heard.filter(({ topic }) => topic === "im/ask/members").length).toBeLessThan(4);
+  });
+});
+
+describe("a head that is cut", () => {
+  test("is shown in the list and gives way to the message", async () => {
+    server.headMax = 3;
+    server.say("bob", "@alice", "안녕하세요");
+    const alice = await tab("alice");
+    const conversation = alice.messenger.conversation(convOf("@bob"));
+    expect(conversation.head?.text).toBe("안녕하");
+    await alice.messenger.open(conversation);
+    expect(shown(alice, conversation)).toEqual(["bob: 안녕하세요"]);
+    expect(conversation.head?.text).toBe("안녕하세요");
+    server.tell("alice", "im/about/@bob", { conv: "@bob", head: { seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true } });
+    expect(conversation.head?.text).toBe("안녕하세요");
+  });
+
+  test("never stands for the message", async () => {
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    const head = { seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true };
+    server.tell("alice", "im/about/@bob", { conv: "@bob", title: "밥", unread: 1, head });
+    expect(shown(alice, conversation)).toEqual([]);
+    server.tell("alice", "im/in/@bob", { ...head, text: "안녕하세요", cut: undefined });
+    expect(shown(alice, conversation)).toEqual(["bob: 안녕하세요"]);
   });
 });

@@ -8,8 +8,10 @@ import {
   type AccountName,
   type Conv,
   type Entry,
+  type Head,
   type Member,
   type Message,
+  type Pos,
   type Receipt,
 } from "../wire/contract";
 import { Changes } from "../changes";
@@ -31,7 +33,10 @@ export type Applied =
 /** A page of history. */
 export interface Page {
   readonly entries: readonly Entry[];
+  /** Whether there is more in the direction that was asked for. */
   readonly more: boolean;
+  /** Where to go on, if the server says. */
+  readonly next: Pos | null;
 }
 
 /** The stretch of entries that is loaded. */
@@ -42,11 +47,13 @@ interface Stretch {
   upTo: number;
   /** Nothing comes before the first entry. */
   fromStart: boolean;
+  /** Where the server said that the page above begins. */
+  above: Pos | null;
 }
 
 /** Typing lapses after this long, says the contract. */
 export const TYPING_MS = 6000;
-/** Entries kept ahead of a gap; beyond, the newest page is loaded anew. */
+/** Entries kept ahead of a gap or of the newest page; what is beyond is asked for. */
 const AHEAD_MAX = 500;
 
 export class Conversation {
@@ -58,7 +65,7 @@ export class Conversation {
   members = 0;
   /** Whether this account is in it. */
   joined = true;
-  head: Message | null = null;
+  head: Head | null = null;
   /** The newest message that is known to exist. */
   last = 0;
   /** How far this account has read. */
@@ -70,6 +77,8 @@ export class Conversation {
   readonly markers = new Map<AccountName, Marker>();
   #stretch: Stretch | null = null;
   #ahead: Message[] = [];
+  /** While the newest page is on its way: the newest message known before, and what has overtaken the page. */
+  #expected: { readonly lastThen: number; readonly early: Entry[] } | null = null;
   readonly #typing = new Map<AccountName, ReturnType<typeof setTimeout>>();
 
   constructor(
@@ -108,10 +117,15 @@ export class Conversation {
     return [...this.#typing.keys()];
   }
 
-  /** The `seq` before which older history is asked for. */
+  /** The oldest message of the stretch. */
   get oldestSeq(): number | null {
     const oldest = this.entries.find((entry) => entry.entry === "message");
     return oldest?.entry === "message" ? oldest.seq : null;
+  }
+
+  /** Before which older history is asked for. */
+  get before(): Pos | number {
+    return this.#stretch?.above ?? this.oldestSeq ?? this.last + 1;
   }
 
   applyAbout(about: About): void {
@@ -128,6 +142,7 @@ export class Conversation {
     this.changes.tell();
   }
 
+  /** All of its members, not a page of them. */
   applyMembers(members: readonly Member[]): void {
     this.memberList = members;
     this.members = members.length;
@@ -145,16 +160,25 @@ export class Conversation {
 
   /** An entry from the inbox or from `sync`. */
   apply(entry: Entry): Applied {
-    const applied = entry.entry === "message" ? this.#applyMessage(entry) : this.#insert(entry);
+    const early = this.#expected?.early;
+    if (early && !this.#stretch && early.length < AHEAD_MAX) early.push(entry);
+    const applied = this.#place(entry);
     this.changes.tell();
     return applied;
   }
 
-  /** The newest page, in answer to a question asked when `lastThen` was the newest message known. */
-  applyNewest(page: Page, lastThen: number): Applied {
-    const newest = newestSeq(page.entries);
-    this.#stretch = { entries: [...page.entries], upTo: newest || lastThen, fromStart: !page.more };
-    return this.#noted(page);
+  /** The newest page is being asked for: what comes in before it belongs behind it. */
+  expectNewest(): void {
+    this.#expected = { lastThen: this.last, early: [] };
+  }
+
+  applyNewest(page: Page): void {
+    const { lastThen, early } = this.#expected ?? { lastThen: 0, early: [] };
+    this.#expected = null;
+    const upTo = newestSeq(page.entries) || lastThen;
+    this.#stretch = { entries: [...page.entries], upTo, fromStart: !page.more, above: page.next };
+    for (const entry of early) this.#place(entry);
+    this.#noted(page);
   }
 
   /** What comes before the loaded stretch. True when it brought messages. */
@@ -165,17 +189,15 @@ export class Conversation {
     const older = first ? page.entries.filter((entry) => comparePos(entry.pos, first.pos) < 0) : page.entries;
     stretch.entries = [...older, ...stretch.entries];
     stretch.fromStart = !page.more;
+    stretch.above = page.next;
     this.changes.tell();
     return newestSeq(older) > 0;
   }
 
   /** What comes after `upTo`, to close a gap. */
-  applyNewer(page: Page): Applied {
-    for (const entry of page.entries) {
-      if (entry.entry === "message") this.#applyMessage(entry);
-      else this.#insert(entry);
-    }
-    return this.#noted(page);
+  applyNewer(page: Page): void {
+    for (const entry of page.entries) this.#place(entry);
+    this.#noted(page);
   }
 
   /** Throws the stretch away: too much has happened meanwhile. */
@@ -210,6 +232,10 @@ export class Conversation {
   #stopTyping(account: AccountName): void {
     clearTimeout(this.#typing.get(account));
     if (this.#typing.delete(account)) this.changes.tell();
+  }
+
+  #place(entry: Entry): Applied {
+    return entry.entry === "message" ? this.#applyMessage(entry) : this.#insert(entry);
   }
 
   #applyMessage(message: Message): Applied {
@@ -258,20 +284,20 @@ export class Conversation {
     return "new";
   }
 
-  #noted(page: Page): Applied {
+  #noted(page: Page): void {
     for (const entry of page.entries) {
       if (entry.entry === "message") this.#noteHead(entry);
     }
-    const applied = this.#drainAhead();
+    this.#drainAhead();
     this.changes.tell();
-    return applied;
   }
 
-  #noteHead(message: Message): void {
-    if (message.seq > this.last) this.last = message.seq;
-    if (!this.head || message.seq > this.head.seq) {
-      this.head = message;
-      this.movedAt = Math.max(this.movedAt, message.at);
+  #noteHead(head: Head): void {
+    if (head.seq > this.last) this.last = head.seq;
+    const known = this.head;
+    if (!known || head.seq > known.seq || (head.seq === known.seq && known.cut)) {
+      this.head = head;
+      this.movedAt = Math.max(this.movedAt, head.at);
     }
   }
 

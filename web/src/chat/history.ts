@@ -1,12 +1,14 @@
 // Loads pages of a conversation: the newest when it is opened, older ones on the way up, and what a gap is missing. One
 // question per conversation and direction at a time. It decides nothing about what is shown.
 
-import { entriesOf, type Fields } from "../wire/contract";
+import { entriesOf, posOf, type Fields, type Pos } from "../wire/contract";
 import type { Conversation, Page } from "./conversation";
 
 const PAGE_ENTRIES = 50;
-/** A page that held only comings and goings is asked for again, this large. */
+/** A page that held only comings and goings is followed by larger ones. */
 const WIDE_PAGE_ENTRIES = 200;
+/** Pages to get past comings and goings at a time; what they hold is shown, and the next look up goes on. */
+const OLDER_PAGES_MAX = 5;
 /** Pages to close one gap; a larger gap starts over with the newest page. */
 const GAP_PAGES_MAX = 5;
 
@@ -17,47 +19,57 @@ export class History {
 
   constructor(private readonly ask: (method: string, body?: object) => Promise<Fields>) {}
 
-  /** The newest page, unless one is loaded. */
+  /** The newest page, unless one is loaded, with what is known to come after it, and up to a message if there is one. */
   newest(conversation: Conversation): Promise<void> {
     if (conversation.loaded) return Promise.resolve();
     return this.#once("newest", conversation, async () => {
-      const lastThen = conversation.last;
-      const applied = conversation.applyNewest(await this.#page(conversation, {}, PAGE_ENTRIES), lastThen);
-      if (applied === "gap") await this.newer(conversation);
+      conversation.expectNewest();
+      conversation.applyNewest(await this.#page(conversation, {}, PAGE_ENTRIES));
+      if (conversation.lacksNewer) await this.#follow(conversation);
+      if (conversation.oldestSeq === null) await this.older(conversation);
     });
   }
 
-  /** The page before the oldest loaded one. */
+  /** What stands above the loaded stretch. */
   older(conversation: Conversation): Promise<void> {
     if (!conversation.loaded || conversation.fromStart) return Promise.resolve();
     return this.#once("older", conversation, async () => {
-      const before = conversation.oldestSeq ?? conversation.last + 1;
-      const page = await this.#page(conversation, { before }, PAGE_ENTRIES);
-      if (conversation.applyOlder(page) || !page.more) return;
-      const wide = await this.#page(conversation, { before }, WIDE_PAGE_ENTRIES);
-      const moved = conversation.applyOlder(wide);
-      if (!moved) conversation.applyOlder({ entries: [], more: false });
+      for (let pages = 0; pages < OLDER_PAGES_MAX; pages += 1) {
+        const { before } = conversation;
+        const page = await this.#page(conversation, { before }, pages === 0 ? PAGE_ENTRIES : WIDE_PAGE_ENTRIES);
+        // The stretch that this page belongs to was thrown away meanwhile.
+        if (!conversation.loaded || conversation.before !== before) return;
+        if (conversation.applyOlder(page) || !page.more) return;
+      }
     });
   }
 
   /** What is missing behind the loaded stretch. */
   newer(conversation: Conversation): Promise<void> {
     return this.#once("newer", conversation, async () => {
-      for (let pages = 0; pages < GAP_PAGES_MAX && conversation.loaded; pages += 1) {
-        const after = conversation.upTo;
-        const page = await this.#page(conversation, { after }, WIDE_PAGE_ENTRIES);
-        const applied = conversation.applyNewer(page);
-        if (applied !== "gap" && !page.more) return;
-        if (conversation.upTo === after) break;
-      }
+      if (await this.#follow(conversation)) return;
       conversation.unload();
       await this.newest(conversation);
     });
   }
 
+  /** False when something is still missing. */
+  async #follow(conversation: Conversation): Promise<boolean> {
+    let after: Pos | number | null = null;
+    for (let pages = 0; pages < GAP_PAGES_MAX && conversation.loaded; pages += 1) {
+      const from: Pos | number = after ?? conversation.upTo;
+      const page = await this.#page(conversation, { after: from }, WIDE_PAGE_ENTRIES);
+      conversation.applyNewer(page);
+      if (!page.more && !conversation.lacksNewer) return true;
+      after = page.more ? page.next : null;
+      if ((after ?? conversation.upTo) === from) break;
+    }
+    return !conversation.loaded;
+  }
+
   async #page(conversation: Conversation, where: object, limit: number): Promise<Page> {
     const answer = await this.ask("history", { conv: conversation.id, ...where, limit });
-    return { entries: entriesOf(answer["entries"]), more: answer["more"] === true };
+    return { entries: entriesOf(answer["entries"]), more: answer["more"] === true, next: posOf(answer["next"]) };
   }
 
   #once(direction: Direction, conversation: Conversation, load: () => Promise<void>): Promise<void> {

@@ -25,6 +25,7 @@ export type Shelf = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
 /** The server forgets a `mid` after seven days; a little earlier, sending again might make a second message. */
 const MID_LIFETIME_MS = 6.5 * 24 * 60 * 60 * 1000;
+const EXPIRED: OutgoingState = { is: "failed", error: "expired", detail: "" };
 const MID_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const MID_LENGTH = 12;
 
@@ -55,7 +56,7 @@ export class Outbox {
     return this.all().filter((outgoing) => outgoing.conv === conv);
   }
 
-  /** What has to be sent (again) when a connection stands. */
+  /** What has to be sent (again) when a connection stands. Call `expire` before. */
   unacknowledged(): Outgoing[] {
     return this.all().filter((outgoing) => outgoing.state.is === "sending");
   }
@@ -70,7 +71,22 @@ export class Outbox {
     return outgoing;
   }
 
-  /** Returns the conversation it is in, or null when there is no such message. */
+  /** Gives up what has waited for too long, and returns it: only the person can decide to send it again. */
+  expire(): Outgoing[] {
+    const expired = this.unacknowledged().filter(({ at }) => this.#expired(at));
+    return expired.flatMap(({ mid }) => this.become(mid, EXPIRED) ?? []);
+  }
+
+  /** Takes up a refused message again. The server knows nothing of its `mid`, whose life begins anew. */
+  again(mid: Mid): Outgoing | null {
+    const outgoing = this.#waiting.get(mid);
+    if (outgoing?.state.is !== "failed") return null;
+    const renewed: Outgoing = { ...outgoing, at: this.now(), state: { is: "sending" } };
+    this.#put(renewed);
+    return renewed;
+  }
+
+  /** Returns the message as it is then, or null when there is no such message. */
   become(mid: Mid, state: OutgoingState): Outgoing | null {
     const outgoing = this.#waiting.get(mid);
     if (!outgoing) return null;
@@ -98,6 +114,10 @@ export class Outbox {
     this.#keep();
   }
 
+  #expired(at: number): boolean {
+    return at < this.now() - MID_LIFETIME_MS;
+  }
+
   #put(outgoing: Outgoing): void {
     this.#waiting.set(outgoing.mid, outgoing);
     this.#keep();
@@ -123,8 +143,7 @@ export class Outbox {
       const { mid, conv, text, at } = objectOf(one) ?? {};
       if (typeof mid !== "string" || typeof conv !== "string" || !isConv(conv)) return [];
       if (typeof text !== "string" || typeof at !== "number") return [];
-      const expired = at < this.now() - MID_LIFETIME_MS;
-      const state: OutgoingState = expired ? { is: "failed", error: "expired", detail: "" } : { is: "sending" };
+      const state: OutgoingState = this.#expired(at) ? EXPIRED : { is: "sending" };
       return [{ entry: "outgoing" as const, mid: mid as Mid, conv, text, at, state }];
     });
   }

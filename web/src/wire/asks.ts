@@ -16,6 +16,10 @@ export class AskError extends Error {
 }
 
 const ANSWER_TIMEOUT_MS = 15_000;
+/** Refusals that pass by themselves. */
+const PASSING = ["unavailable", "quota"];
+/** How long to wait before asking again, each time. */
+const PAUSES_MS = [500, 1000, 2000, 4000] as const;
 
 interface Open {
   resolve(fields: Fields): void;
@@ -25,6 +29,8 @@ interface Open {
 
 export class Asks {
   #next = 1;
+  /** Counts connections that were lost. */
+  #losses = 0;
   readonly #open = new Map<string, Open>();
 
   constructor(private readonly publish: (topic: string, payload: string, qos: 0 | 1, options?: PublishOptions) => boolean) {}
@@ -44,6 +50,21 @@ export class Asks {
     });
   }
 
+  /** Asks again when the server has no time at the moment: for what is asked in the background. */
+  async patiently(method: string, body: object = {}): Promise<Fields> {
+    const losses = this.#losses;
+    for (const pause of PAUSES_MS) {
+      try {
+        return await this.ask(method, body);
+      } catch (error) {
+        if (!(error instanceof AskError && PASSING.includes(error.code))) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (losses !== this.#losses) throw new AskError("offline", "the connection was lost");
+    }
+    return this.ask(method, body);
+  }
+
   answered(id: string, payload: Uint8Array): void {
     const fields = fieldsOf(payload);
     if (!fields) return this.#fail(id, "payload_format", "the answer is no JSON object");
@@ -54,6 +75,7 @@ export class Asks {
 
   /** The connection is gone, and every answer with it. */
   lost(): void {
+    this.#losses += 1;
     for (const id of [...this.#open.keys()]) this.#fail(id, "offline", "the connection was lost");
   }
 

@@ -77,6 +77,11 @@ export class Connection {
     this.publish(topic, payload, 1, { settled: () => clearTimeout(timer) });
   }
 
+  /** The present connection has been of use: when it is lost, the pauses begin small again. */
+  proved(): void {
+    if (this.online) this.#failures = 0;
+  }
+
   /** Gives up a connection that seems dead; by default the present one. */
   lose(attempt = this.#attempt): void {
     if (attempt !== this.#attempt || !this.online) return;
@@ -107,7 +112,6 @@ export class Connection {
     this.#link = this.dial({ ...this.login, device: this.device.id() }, this.filters, {
       opened: () => {
         if (!current()) return;
-        this.#failures = 0;
         this.#become({ is: "online" });
         this.hearer.opened();
       },

@@ -50,6 +50,15 @@ export interface Message {
   readonly text: string;
 }
 
+/** The newest message, for a line in a list. It never stands for the message: a long text is cut. */
+export interface Head {
+  readonly seq: number;
+  readonly from: AccountName;
+  readonly at: number;
+  readonly text: string;
+  readonly cut?: boolean;
+}
+
 /** Somebody came into a group or left it. */
 export interface Membership {
   readonly entry: "member";
@@ -64,12 +73,12 @@ export interface Membership {
 /** What stands in a conversation, in the order of `pos`. */
 export type Entry = Message | Membership;
 
+/** It has no place among the entries: the `pos` beside it may be ahead of entries that have not come yet. */
 export interface Receipt {
   readonly entry: "receipt";
   readonly kind: "read" | "received";
   readonly from: AccountName;
   readonly seq: number;
-  readonly pos: Pos | null;
 }
 
 export interface Peer {
@@ -84,7 +93,7 @@ export interface About {
   readonly conv: Conv;
   readonly kind: "direct" | "group";
   readonly title: string;
-  readonly head: Message | null;
+  readonly head: Head | null;
   readonly read: number;
   readonly unread: number;
   readonly members: number;
@@ -182,7 +191,7 @@ export function eventOf(fields: Fields): Membership | Receipt | null {
   if (kind !== "read" && kind !== "received") return membershipOf(fields);
   const seq = countOf(fields["seq"]);
   const from = accountName(textOf(fields["from"]));
-  return seq && from ? { entry: "receipt", kind, from, seq, pos: posOf(fields["pos"]) } : null;
+  return seq && from ? { entry: "receipt", kind, from, seq } : null;
 }
 
 export function aboutOf(value: unknown): About | null {
@@ -194,7 +203,7 @@ export function aboutOf(value: unknown): About | null {
     conv,
     kind: fields["kind"] === "group" ? "group" : "direct",
     title: textOf(fields["title"]) || conv,
-    head: messageOf(fields["head"]),
+    head: headOf(fields["head"]),
     read: countOf(fields["read"]),
     unread: countOf(fields["unread"]),
     members: countOf(fields["members"]),
@@ -205,6 +214,13 @@ export function aboutOf(value: unknown): About | null {
       received: countOf(peer["received"]),
     },
   };
+}
+
+function headOf(value: unknown): Head | null {
+  const message = messageOf(value);
+  if (!message) return null;
+  const { seq, from, at, text } = message;
+  return { seq, from, at, text, cut: objectOf(value)?.["cut"] === true };
 }
 
 export const aboutsOf = (value: unknown): About[] => listOf(value).map(aboutOf).filter(present);
