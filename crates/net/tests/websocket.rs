@@ -1,5 +1,7 @@
 //! A WebSocket connection as a byte stream, against a real WebSocket client on a loopback socket.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
