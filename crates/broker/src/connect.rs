@@ -235,6 +235,7 @@ impl Shard {
             client_id: pending.client_id.clone(),
             number: SessionNumber::ZERO,
             subscriptions: SmallVec::new(),
+            held_since: Vec::new(),
             outbound: None,
             inbound: None,
             waiting: None,

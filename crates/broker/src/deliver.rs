@@ -319,22 +319,11 @@ impl Shard {
         let waiting = self.sessions[slot as usize].waiting();
         waiting.stored.push_back(delivery);
         if waiting.stored.len() > limit {
-            let dropped = waiting.stored.pop_front();
+            waiting.stored.pop_front();
             if !waiting.fetched.is_empty() {
                 waiting.fetched.pop_front();
             }
             self.counters.dropped_queued += 1;
-            if let Some(dropped) = dropped {
-                self.pass_over(slot, dropped.stamp);
-            }
-        }
-    }
-
-    /// A stored message will not be delivered: what is remembered of its delivery goes with the next cursors.
-    fn pass_over(&mut self, slot: u32, stamp: Stamp) {
-        let session = &mut self.sessions[slot as usize];
-        if session.waiting().take_recovered(stamp).is_some() {
-            session.done.push(Origin::Queue(stamp));
         }
     }
 
@@ -389,10 +378,8 @@ impl Shard {
         );
         match message {
             Some(message) => self.begin_stored(slot, delivery, message, now),
-            None => {
-                self.pass_over(slot, stamp);
-                self.mark_dirty(slot, now);
-            }
+            // What is remembered of its delivery goes with the next cursors.
+            None => self.mark_dirty(slot, now),
         }
         true
     }

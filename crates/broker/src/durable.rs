@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode};
-use mqtt_session::AckOrdinal;
+use mqtt_session::{AckOrdinal, FlightState};
 use records::{
     AccountId, Millis, Outgoing, OutgoingState, SessionNumber, SessionRef, Stamp, Write, key,
 };
@@ -12,11 +12,15 @@ use records::{
 use crate::connection::Stage;
 use crate::door::{ConnectionId, Ticket};
 use crate::message::{Message, Origin};
-use crate::session::Session;
+use crate::session::{Held, Session};
 use crate::shard::Shard;
 
 /// How often changed cursors are written; a crash repeats at most this much of QoS 1.
 const CURSOR_INTERVAL_MS: u64 = 1000;
+/// Bytes of keys and values that whoever stores takes in one append, at least.
+pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What need not be written atomically is written in pieces of this many bytes.
+const PIECE_BYTES: usize = 1024 * 1024;
 /// Distance of two neighbouring stamps of one shard.
 const STAMP_STEP: u64 = 1 << 8;
 
@@ -225,15 +229,24 @@ impl Shard {
     pub(crate) fn store_cursors(&mut self, now: Millis) {
         self.cursors_due = None;
         let mut writes = Vec::with_capacity(self.dirty.len());
+        let mut bytes = 0;
         let mut moved = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
             let Some(session) = self.sessions.get_mut(slot as usize) else {
                 continue;
             };
-            if std::mem::take(&mut session.dirty) && session.is_stored() {
-                writes.push(self.session_write(slot));
-                self.forget_done(slot, &mut writes);
-                moved.push(slot);
+            if !std::mem::take(&mut session.dirty) || !session.is_stored() {
+                continue;
+            }
+            // A session's cursors and what they make superfluous stay together.
+            let begin = writes.len();
+            writes.push(self.session_write(slot));
+            self.forget_passed(slot, &mut writes);
+            bytes += writes[begin..].iter().map(Write::bytes).sum::<usize>();
+            moved.push(slot);
+            if bytes >= PIECE_BYTES {
+                self.append(std::mem::take(&mut writes), Then::Nothing, now);
+                bytes = 0;
             }
         }
         if !writes.is_empty() {
@@ -241,40 +254,83 @@ impl Shard {
         }
         for slot in moved {
             self.pump(slot, now);
+            self.sessions[slot as usize].shed();
         }
     }
 
-    /// Finished exactly-once deliveries need no memory once the cursors written beside have passed them.
-    fn forget_done(&mut self, slot: u32, writes: &mut Vec<Write>) {
+    /// Finished exactly-once deliveries need no memory once the cursors written beside have passed them, nor do
+    /// those from before a restart whose message has not come up again.
+    fn forget_passed(&mut self, slot: u32, writes: &mut Vec<Write>) {
         let session = &self.sessions[slot as usize];
-        if session.done.is_empty() {
+        let remembers = session
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| !waiting.recovered.is_empty());
+        if session.done.is_empty() && !remembers {
             return;
         }
         let queue_cursors = self.queue_cursors(session);
         let chat_cursor = chat_cursor(session, self.latest_pos);
         let number = session.number;
-        self.sessions[slot as usize].done.retain(|origin| {
-            let passed = match origin {
-                Origin::Memory | Origin::Share { .. } => true,
-                Origin::Queue(stamp) => queue_cursors
-                    .iter()
-                    .any(|cursor| stamp_shard(*cursor) == stamp_shard(*stamp) && cursor >= stamp),
-                Origin::Chat { pos, .. } => *pos <= chat_cursor,
-            };
+        let passed = |origin: Origin| match origin {
+            Origin::Memory | Origin::Share { .. } => true,
+            Origin::Queue(stamp) => is_covered(&queue_cursors, stamp),
+            Origin::Chat { pos, .. } => pos <= chat_cursor,
+        };
+        let mut forget = |stamp| {
+            writes.push(Write::Delete {
+                key: key::outgoing(number, stamp),
+            });
+        };
+        let session = &mut self.sessions[slot as usize];
+        session.done.retain(|origin| {
+            let passed = passed(*origin);
             if let (true, Some(stamp)) = (passed, origin.outgoing_key()) {
-                writes.push(Write::Delete {
-                    key: key::outgoing(number, stamp),
-                });
+                forget(stamp);
             }
             !passed
         });
+        if !remembers {
+            return;
+        }
+        let mut released = Vec::new();
+        session.waiting().recovered.retain(|(stamp, flow)| {
+            let passed = passed(Origin::from_outgoing_key(*stamp));
+            if passed {
+                forget(*stamp);
+                if flow.state == OutgoingState::Sent {
+                    released.push(flow.packet_id);
+                }
+            }
+            !passed
+        });
+        // Its message is not coming any more, but the client may hold the identifier: PUBREL frees it.
+        for packet_id in released {
+            let placeholder = Held::released(Origin::Memory);
+            let state = FlightState::AwaitPubcomp;
+            session.outbound().recover(packet_id, state, placeholder);
+        }
     }
 
-    /// Everything the store knows of a session that has ended.
+    /// Has writes stored in order but not atomically, however many they are; `then` follows the last.
+    pub(crate) fn append_in_pieces(&mut self, writes: Vec<Write>, then: Then, now: Millis) {
+        let mut piece = Vec::new();
+        let mut bytes = 0;
+        for write in writes {
+            if bytes + write.bytes() > PIECE_BYTES && !piece.is_empty() {
+                self.append(std::mem::take(&mut piece), Then::Nothing, now);
+                bytes = 0;
+            }
+            bytes += write.bytes();
+            piece.push(write);
+        }
+        self.append(piece, then, now);
+    }
+
+    /// Everything the store knows of a session that has ended; its own record comes last, so that nothing is
+    /// left without it when they are written in pieces.
     pub(crate) fn session_deletes(&self, session: &Session) -> Vec<Write> {
-        let mut writes = vec![Write::Delete {
-            key: session_key(session),
-        }];
+        let mut writes = Vec::new();
         let number = session.number;
         for filter in self.filters_of(session) {
             writes.push(Write::Delete {
@@ -315,6 +371,9 @@ impl Shard {
                 key: key::outgoing(number, *stamp),
             });
         }
+        writes.push(Write::Delete {
+            key: session_key(session),
+        });
         writes
     }
 
@@ -369,6 +428,13 @@ impl Shard {
         self.frames.select(&held.message);
         self.send_publish(connection, &held, Some(packet_id), false, now);
     }
+}
+
+/// Whether the cursors of a session are past a stored message.
+pub(crate) fn is_covered(cursors: &[Stamp], stamp: Stamp) -> bool {
+    cursors
+        .iter()
+        .any(|cursor| stamp_shard(*cursor) == stamp_shard(stamp) && *cursor >= stamp)
 }
 
 /// The shard that gave a stamp.

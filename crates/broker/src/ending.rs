@@ -280,7 +280,7 @@ impl Shard {
         self.publish_will(slot, now);
         if self.sessions[slot as usize].is_stored() {
             let writes = self.session_deletes(&self.sessions[slot as usize]);
-            self.append(writes, Then::Nothing, now);
+            self.append_in_pieces(writes, Then::Nothing, now);
         }
         self.leave_messenger(slot, now);
         self.drop_subscriptions(slot, now);

@@ -36,6 +36,7 @@ pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
     Forwarded, Input, Output, Service, Ticket,
 };
+pub use durable::APPEND_BYTES_MAX;
 pub use message::Message;
 pub use pending::PendingConnect;
 pub use recovery::{RecoveredSession, Recovery};

@@ -92,8 +92,11 @@ impl Shard {
         {
             match chat.mode {
                 ChatMode::Live => chat.has_sent(pos),
-                ChatMode::Behind | ChatMode::Fetching | ChatMode::Draining { .. } => {
+                ChatMode::Behind | ChatMode::Fetching => chat.seen = chat.seen.max(pos),
+                ChatMode::Draining { .. } => {
                     chat.seen = chat.seen.max(pos);
+                    // The answer that is being sent came before this entry.
+                    chat.mode = ChatMode::Draining { more: true };
                 }
             }
         }

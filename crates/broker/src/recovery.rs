@@ -14,7 +14,7 @@ use routing::Subscriber;
 use smallvec::SmallVec;
 
 use crate::door::{Announcement, Output};
-use crate::durable::{Then, stamp_shard};
+use crate::durable::{Then, is_covered, stamp_shard};
 use crate::message::{Message, Origin};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
@@ -96,6 +96,7 @@ impl Shard {
             client_id: recovered.client_id,
             number: record.number,
             subscriptions: SmallVec::new(),
+            held_since: Vec::new(),
             outbound: None,
             inbound: None,
             waiting: None,
@@ -169,6 +170,9 @@ impl Shard {
         if outcome.replaced.is_none() {
             self.sessions[slot as usize].subscriptions.push(outcome.id);
         }
+        if durable {
+            self.sessions[slot as usize].hold_since(outcome.id, record.since);
+        }
         if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
             let announcement = Announcement {
                 shard: self.shard,
@@ -195,16 +199,15 @@ impl Shard {
         session.outbound().start_after(highest);
         for (stamp, mut flow) in outgoing {
             let origin = Origin::from_outgoing_key(stamp);
+            if let Origin::Queue(stamp) = origin {
+                // It was delivered: cursors may pass it though the message itself may be gone.
+                let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
+                *newest = (*newest).max(stamp);
+            }
             match flow.state {
                 OutgoingState::Sent => {}
                 OutgoingState::Released => {
-                    let placeholder = Held {
-                        message: Arc::new(Message::released()),
-                        qos: QoS::ExactlyOnce,
-                        retain: false,
-                        origin,
-                        identifiers: None,
-                    };
+                    let placeholder = Held::released(origin);
                     let state = FlightState::AwaitPubcomp;
                     session
                         .outbound()
@@ -284,10 +287,7 @@ impl Shard {
 /// Whether a session's stored cursors are past a delivery.
 fn is_passed(origin: Origin, record: &records::Session) -> bool {
     match origin {
-        Origin::Queue(stamp) => record
-            .queue_cursors
-            .iter()
-            .any(|cursor| stamp_shard(*cursor) == stamp_shard(stamp) && *cursor >= stamp),
+        Origin::Queue(stamp) => is_covered(&record.queue_cursors, stamp),
         Origin::Chat { pos, .. } => pos <= record.chat_cursor,
         Origin::Memory | Origin::Share { .. } => true,
     }
@@ -301,11 +301,7 @@ impl RecoveredInterest {
         message: &QueuedParts<'_>,
         session: SessionNumber,
     ) -> Option<StoredDelivery> {
-        let done = self
-            .cursors
-            .iter()
-            .any(|cursor| stamp_shard(*cursor) == stamp_shard(stamp) && *cursor >= stamp);
-        if done {
+        if is_covered(&self.cursors, stamp) {
             return None;
         }
         let mut qos = QoS::AtMostOnce;

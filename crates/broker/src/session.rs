@@ -36,6 +36,9 @@ pub(crate) struct Session {
     /// Zero for a session that is not stored.
     pub(crate) number: SessionNumber,
     pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
+    /// Since when its durable ordinary filters are held, by filter: a SUBSCRIBE that repeats one changes nothing
+    /// about which messages it waits for.
+    pub(crate) held_since: Vec<(FilterId, Stamp)>,
     /// Shared ordinary filters, as the client wrote them.
     pub(crate) shares: Vec<Box<str>>,
     pub(crate) outbound: Option<Box<Outbound<Held>>>,
@@ -72,6 +75,19 @@ pub(crate) struct Held {
     pub(crate) retain: bool,
     pub(crate) origin: Origin,
     pub(crate) identifiers: Identifiers,
+}
+
+impl Held {
+    /// Stands for an exactly-once delivery of which only PUBREL is left to send.
+    pub(crate) fn released(origin: Origin) -> Self {
+        Self {
+            message: Arc::new(Message::released()),
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            origin,
+            identifiers: None,
+        }
+    }
 }
 
 /// Subscription identifiers of a delivery; nearly always none.
@@ -227,6 +243,31 @@ impl Session {
 
     pub(crate) fn is_stored(&self) -> bool {
         self.number != SessionNumber::ZERO
+    }
+
+    /// Since when a durable filter is held.
+    pub(crate) fn since(&self, filter: FilterId) -> Option<Stamp> {
+        let place = self.place_of_since(filter).ok()?;
+        Some(self.held_since[place].1)
+    }
+
+    /// A durable filter is held, since the moment already known if it was before.
+    pub(crate) fn hold_since(&mut self, filter: FilterId, since: Stamp) {
+        if let Err(place) = self.place_of_since(filter) {
+            self.held_since.insert(place, (filter, since));
+        }
+    }
+
+    /// A filter is given up, or no longer durable.
+    pub(crate) fn forget_since(&mut self, filter: FilterId) {
+        if let Ok(place) = self.place_of_since(filter) {
+            self.held_since.remove(place);
+        }
+    }
+
+    fn place_of_since(&self, filter: FilterId) -> Result<usize, usize> {
+        self.held_since
+            .binary_search_by_key(&filter, |(known, _)| *known)
     }
 
     pub(crate) fn outbound(&mut self) -> &mut Outbound<Held> {

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: what is granted, what is stored before it is said, what is told to the other
 //! shards, and which retained messages follow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, suback, topic};
@@ -26,14 +27,19 @@ impl Shard {
     ) {
         let identifier = packet.properties.subscription_identifier.unwrap_or(0);
         let mut codes = Vec::new();
-        let mut writes = Vec::new();
+        // A filter that is repeated in the packet is written once, as it stands in the end.
+        let mut records = BTreeMap::new();
         let mut granted = Vec::new();
         for (filter, options) in packet.filters() {
             // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
             match self.grant(slot, filter, options, identifier, now) {
                 Ok(existed) => {
                     codes.push(ReasonCode::granted(options.qos));
-                    self.subscription_write(slot, filter, options, identifier, now, &mut writes);
+                    if self.sessions[slot as usize].is_stored() {
+                        let record =
+                            self.subscription_record(slot, filter, options, identifier, now);
+                        records.insert(filter, record);
+                    }
                     let handling = options.retain_handling;
                     granted.push(Granted {
                         filter: filter.into(),
@@ -50,6 +56,14 @@ impl Shard {
         }
         let mut answer = Vec::new();
         suback::encode(self.version(id.slot), packet.packet_id, &codes, &mut answer);
+        let number = self.sessions[slot as usize].number;
+        let mut writes: Vec<Write> = records
+            .into_iter()
+            .map(|(filter, record)| Write::Put {
+                key: key::subscription(number, filter),
+                value: record.encode(),
+            })
+            .collect();
         if !writes.is_empty() {
             self.announce_moment(&granted, now);
             // Messages before this moment are none of the new subscriptions' business, after a restart too.
@@ -83,7 +97,7 @@ impl Shard {
         if writes.is_empty() {
             self.subscribed(pending);
         } else {
-            self.append(writes, Then::Suback(Box::new(pending)), now);
+            self.append_in_pieces(writes, Then::Suback(Box::new(pending)), now);
         }
     }
 
@@ -161,15 +175,24 @@ impl Shard {
             return Ok(existed);
         }
         let session = &self.sessions[slot as usize];
+        let durable = session.is_stored() && options.qos != QoS::AtMostOnce;
         let subscriber = Subscriber {
             session: slot,
             options: options.bits(),
             identifier,
-            durable: session.is_stored() && options.qos != QoS::AtMostOnce,
+            durable,
         };
         let outcome = self.index.subscribe(filter, subscriber);
+        let since = self.stamp(now);
+        let session = &mut self.sessions[slot as usize];
         if outcome.replaced.is_none() {
-            self.sessions[slot as usize].subscriptions.push(outcome.id);
+            session.subscriptions.push(outcome.id);
+        }
+        // [3.1.1 MQTT-3.8.4-3] [5 MQTT-3.8.4-3]: what waits goes on waiting when the filter was durable before.
+        if durable {
+            session.hold_since(outcome.id, since);
+        } else {
+            session.forget_since(outcome.id);
         }
         if let Some(interest) = outcome.interest {
             self.announce(filter, interest, now);
@@ -256,29 +279,24 @@ impl Shard {
         Ok(existed)
     }
 
-    fn subscription_write(
+    fn subscription_record(
         &mut self,
         slot: u32,
         filter: &str,
         options: SubscriptionOptions,
         identifier: u32,
         now: Millis,
-        writes: &mut Vec<Write>,
-    ) {
-        if !self.sessions[slot as usize].is_stored() {
-            return;
-        }
-        let since = self.stamp(now);
-        let record = Subscription {
+    ) -> Subscription {
+        // Shared filters and those under `im/` are not in the index and wait for nothing in the queue.
+        let known = self
+            .index
+            .id(filter)
+            .and_then(|id| self.sessions[slot as usize].since(id));
+        Subscription {
             options: options.bits(),
             identifier: (identifier != 0).then_some(identifier),
-            since,
-        };
-        let number = self.sessions[slot as usize].number;
-        writes.push(Write::Put {
-            key: key::subscription(number, filter),
-            value: record.encode(),
-        });
+            since: known.unwrap_or_else(|| self.stamp(now)),
+        }
     }
 
     /// Retained messages and their like follow the grant. [5 MQTT-3.3.1-9] [5 MQTT-3.3.1-10] [5 MQTT-3.3.1-11]
@@ -370,7 +388,9 @@ impl Shard {
         let Some(outcome) = self.index.unsubscribe_id(filter_id, slot) else {
             return false;
         };
-        let subscriptions = &mut self.sessions[slot as usize].subscriptions;
+        let session = &mut self.sessions[slot as usize];
+        session.forget_since(filter_id);
+        let subscriptions = &mut session.subscriptions;
         if let Some(place) = subscriptions.iter().position(|known| *known == filter_id) {
             subscriptions.swap_remove(place);
         }
