@@ -203,6 +203,28 @@ fn what_is_delivered_while_the_store_is_asked_is_asked_for_again() {
 }
 
 #[test]
+fn what_is_delivered_while_an_answer_is_being_sent_is_asked_for_again() {
+    let mut world = world();
+    let hello = device(V5, "phone", "alice").property(&two(RECEIVE_MAXIMUM, 1));
+    let hello = hello.persistent();
+    let client = world.join(&hello);
+    world.subscribe(client, "im/in/#", 1);
+    world.cut(client);
+    let client = world.join(&hello);
+    assert_eq!(catch_up(&mut world, 3, 10), 1);
+    deliver(&mut world, &entry(4));
+    let mut texts = Vec::new();
+    for _ in 0..10 {
+        catch_up(&mut world, 4, 10);
+        for message in world.messages(client) {
+            texts.push(message.payload);
+            world.send(client, &puback(message.packet_id.expect("QoS 1")));
+        }
+    }
+    assert_eq!(texts, ["1", "2", "3", "4"]);
+}
+
+#[test]
 fn a_late_answer_of_the_store_brings_nothing_twice() {
     let mut world = world();
     let hello = device(V5, "phone", "alice").persistent();
