@@ -18,7 +18,7 @@ const waiting = (mid: string, when: number): Outgoing => ({
 
 function check(entries: Entry[], outgoing: Outgoing[], newAfter: number | null, expected: string[]): void {
   const conversation = new Conversation(convOf("eng"), me);
-  conversation.applyNewest({ entries, more: false }, 0);
+  conversation.applyNewest({ entries, more: false, next: null });
   const rows = rowsOf(conversation, outgoing, me, newAfter).map((row) => {
     if (row.row !== "bubble") return row.row;
     return `${row.first ? "[" : " "}${row.from} ${row.text}${row.last ? "]" : ""}`;
@@ -60,7 +60,7 @@ test("what is on its way out stands last, and only as long as its echo has not c
 
 test("the echo keeps the key of what was typed", () => {
   const conversation = new Conversation(convOf("eng"), me);
-  conversation.applyNewest({ entries: [], more: false }, 0);
+  conversation.applyNewest({ entries: [], more: false, next: null });
   const before = rowsOf(conversation, [waiting("m1", at(24, 9))], me, null).at(-1)?.key;
   conversation.apply(said(1, "alice", at(24, 9), "m1"));
   expect(rowsOf(conversation, [], me, null).at(-1)?.key).toBe(before);

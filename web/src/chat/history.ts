@@ -40,6 +40,8 @@ export class History {
         // The stretch that this page belongs to was thrown away meanwhile.
         if (!conversation.loaded || conversation.before !== before) return;
         if (conversation.applyOlder(page) || !page.more) return;
+        // Without a way on, only a larger page can help, and only once.
+        if (conversation.before === before && pages > 0) return;
       }
     });
   }

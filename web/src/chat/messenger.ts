@@ -7,10 +7,8 @@ import {
   convOf,
   eventOf,
   fieldsOf,
-  membersOf,
   messageOf,
   objectOf,
-  posOf,
   presenceOf,
   type About,
   type AccountName,
@@ -24,11 +22,12 @@ import { AskError, Asks } from "../wire/asks";
 import { Connection, type Device } from "../wire/connection";
 import type { Dial } from "../wire/link";
 import * as topic from "../wire/topic";
-import { CatchUp } from "./catch-up";
+import { CatchUp, type Before } from "./catch-up";
 import { Changes } from "../changes";
 import { Conversation } from "./conversation";
 import { Directory } from "./directory";
 import { History } from "./history";
+import { Members } from "./members";
 import { Outbox, wireOf, type Outgoing, type Shelf } from "./outgoing";
 import { Presences } from "./presences";
 import { ReadMarks } from "./read-marks";
@@ -45,6 +44,8 @@ export interface MessengerParts {
 
 /** A group up to this size tells its authors who has read; in a larger one nobody asks. */
 export const RECEIPT_MEMBERS_MAX = 50;
+/** Groups whose members are asked for again after an absence; the others when they are shown again. */
+const REFRESHED_MAX = 8;
 /** An unanswered message this old means that the connection is dead. */
 const ACK_TIMEOUT_MS = 20_000;
 /** How often "typing" is said at most; it lapses elsewhere after six seconds. */
@@ -63,10 +64,15 @@ export class Messenger {
   readonly #conversations = new Map<Conv, Conversation>();
   readonly #asks: Asks;
   readonly #history: History;
+  readonly #members: Members;
   readonly #catchUp: CatchUp;
   readonly #reads: ReadMarks;
   readonly #hearers = new Set<(conversation: Conversation, message: Message) => void>();
   readonly #typedAt = new Map<Conv, number>();
+  /** What this connection has told about being in a conversation: it is newer than any list that comes later. */
+  readonly #told = new Map<Conv, "in" | "out">();
+  /** The patience with each message that the present connection has not acknowledged. */
+  readonly #unanswered = new Map<Mid, ReturnType<typeof setTimeout>>();
   #watched: AccountName[] = [];
   #active = true;
 
@@ -79,10 +85,11 @@ export class Messenger {
       lost: () => this.#lost(),
     });
     this.#asks = new Asks((...what) => this.connection.publish(...what));
-    const ask = (method: string, body?: object): Promise<Fields> => this.#asks.ask(method, body);
+    const ask = (method: string, body?: object): Promise<Fields> => this.#asks.patiently(method, body);
     this.#history = new History(ask);
+    this.#members = new Members(ask, (members) => this.directory.learn(members));
     this.#catchUp = new CatchUp(ask, {
-      listed: (abouts) => this.#replaceList(abouts),
+      listed: (abouts, before) => this.#replaceList(abouts, before),
       entry: (conv, entry) => this.#apply(conv, entry),
     });
     this.#reads = new ReadMarks((conv, seq) =>
@@ -98,7 +105,7 @@ export class Messenger {
 
   stop(): void {
     this.connection.stop();
-    this.#asks.lost();
+    this.#lost();
   }
 
   /** The conversation of this name; one that does not exist yet is empty and not in the list. */
@@ -140,21 +147,17 @@ export class Messenger {
       // A direct chat begins with its first message; until then it is simply empty.
       const begun = !(error instanceof AskError && error.code === "no_such_conversation" && conversation.peer);
       if (begun) throw error;
-      conversation.applyNewest({ entries: [], more: false }, 0);
+      conversation.applyNewest({ entries: [], more: false, next: null });
     }
-    const counted = conversation.kind === "group" && conversation.members <= RECEIPT_MEMBERS_MAX;
-    if (counted && !conversation.memberList) await this.loadMembers(conversation);
+    if (isCounted(conversation) && !conversation.memberList) await this.loadMembers(conversation);
   }
 
   older(conversation: Conversation): Promise<void> {
     return this.#history.older(conversation);
   }
 
-  async loadMembers(conversation: Conversation): Promise<void> {
-    const answer = await this.#asks.ask("members", { conv: conversation.id });
-    const members = membersOf(answer["members"]);
-    this.directory.learn(members);
-    conversation.applyMembers(members);
+  loadMembers(conversation: Conversation): Promise<void> {
+    return this.#members.load(conversation);
   }
 
   send(conversation: Conversation, text: string): Outgoing {
@@ -167,7 +170,7 @@ export class Messenger {
 
   /** Sends a refused message again, under the same `mid`. */
   retry(mid: Mid): void {
-    const outgoing = this.outbox.become(mid, { is: "sending" });
+    const outgoing = this.outbox.again(mid);
     if (outgoing) this.#publish(outgoing);
     this.#toldOf(outgoing);
   }
@@ -209,10 +212,7 @@ export class Messenger {
     const conv = typeof answer["conv"] === "string" ? convOf(answer["conv"]) : convOf(slug);
     const conversation = this.conversation(conv);
     conversation.title = title;
-    conversation.listed = true;
-    conversation.joined = true;
-    conversation.movedAt = Date.now();
-    this.changes.tell();
+    this.#joined(conversation);
     return conv;
   }
 
@@ -223,9 +223,8 @@ export class Messenger {
 
   async join(conversation: Conversation): Promise<void> {
     await this.#asks.ask("group.join", { conv: conversation.id });
-    conversation.joined = true;
-    conversation.listed = true;
     conversation.unload();
+    this.#joined(conversation);
   }
 
   async leave(conversation: Conversation): Promise<void> {
@@ -247,6 +246,8 @@ export class Messenger {
   }
 
   #opened(): void {
+    this.#told.clear();
+    for (const outgoing of this.outbox.expire()) this.#toldOf(outgoing);
     for (const outgoing of this.outbox.unacknowledged()) this.#publish(outgoing);
     if (!this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
     if (this.#watched.length > 0) this.connection.subscribe(this.#watched.map(topic.presence));
@@ -256,7 +257,12 @@ export class Messenger {
 
   #caughtUp(run: Promise<void>): void {
     run
-      .then(() => this.#closeGaps())
+      .then(() => {
+        if (!this.#catchUp.live) return;
+        this.connection.proved();
+        this.#closeGaps();
+        this.#refreshMembers();
+      })
       .catch((error: unknown) => {
         // A refusal leaves the tab with holes that only a new start can close.
         if (!(error instanceof AskError && error.code === "offline")) this.connection.lose();
@@ -269,9 +275,23 @@ export class Messenger {
     }
   }
 
+  /** Markers and members have moved without a word while there was no connection. */
+  #refreshMembers(): void {
+    const groups = [...this.#conversations.values()].filter(
+      (one) => one.kind === "group" && one.joined && one.loaded && (one.memberList !== null || isCounted(one)),
+    );
+    const refreshed = groups.slice(-REFRESHED_MAX);
+    for (const group of groups) {
+      if (refreshed.includes(group)) void this.loadMembers(group).catch(() => undefined);
+      else group.unload();
+    }
+  }
+
   #lost(): void {
     this.#catchUp.lost();
     this.#asks.lost();
+    for (const timer of this.#unanswered.values()) clearTimeout(timer);
+    this.#unanswered.clear();
     this.presences.clear();
   }
 
@@ -307,6 +327,7 @@ export class Messenger {
     const message = messageOf(fields);
     if (!message) return;
     this.#catchUp.arrived(message.pos);
+    this.#toldIn(conv);
     const conversation = this.conversation(conv);
     const known = message.seq <= conversation.last;
     this.#apply(conv, message);
@@ -315,10 +336,10 @@ export class Messenger {
   }
 
   #event(conv: Conv, fields: Fields): void {
-    this.#catchUp.arrived(posOf(fields["pos"]));
     const event = eventOf(fields);
     if (event?.entry === "receipt") this.conversation(conv).applyReceipt(event);
     else if (event) {
+      this.#catchUp.arrived(event.pos);
       const conversation = this.conversation(conv);
       this.#apply(conv, event);
       // The list of members is out of date with every coming and going.
@@ -340,21 +361,28 @@ export class Messenger {
   }
 
   #about(about: About): void {
+    // Worked out before one left.
+    if (this.#told.get(about.conv) === "out") return;
+    this.#toldIn(about.conv);
     if (about.peer) this.directory.learn([about.peer]);
     const conversation = this.conversation(about.conv);
     if (!conversation.listed && !about.head) conversation.movedAt = Date.now();
     conversation.applyAbout(about);
   }
 
-  #replaceList(abouts: readonly About[]): void {
+  #replaceList(abouts: readonly About[], before: Before): void {
     const named = new Set(abouts.map(({ conv }) => conv));
     for (const conversation of this.#conversations.values()) {
-      if (!named.has(conversation.id)) conversation.listed = false;
-      // What happened in between was not told; the stretch would have holes.
-      if (this.listed && conversation.loaded) conversation.unload();
+      const { id, listed, kind, loaded } = conversation;
+      const gone = listed && !named.has(id) && this.#told.get(id) !== "in";
+      if (gone && kind === "group") this.#left(conversation);
+      else if (gone) conversation.listed = false;
+      // The stretch would have holes.
+      else if (before === "untold" && this.listed && loaded) conversation.unload();
     }
     this.listed = true;
     for (const about of abouts) {
+      if (this.#told.get(about.conv) === "out") continue;
       if (about.peer) this.directory.learn([about.peer]);
       this.conversation(about.conv).applyAbout(about);
     }
@@ -367,16 +395,15 @@ export class Messenger {
       case "conversation": {
         if (typeof conv !== "string") return;
         const conversation = this.conversation(convOf(conv));
-        conversation.joined = true;
-        conversation.listed = true;
-        conversation.movedAt = Math.max(conversation.movedAt, Date.now());
+        this.#joined(conversation);
         const { peer } = conversation;
         if (peer && !this.directory.knows(peer)) void this.refreshPeople();
-        return conversation.changes.tell();
+        return;
       }
       case "left":
-        if (typeof conv === "string") this.#left(this.conversation(convOf(conv)));
-        return;
+        if (typeof conv !== "string") return;
+        this.#told.set(convOf(conv), "out");
+        return this.#left(this.conversation(convOf(conv)));
       case "profile": {
         const profile = objectOf(fields["profile"]) ?? fields;
         const { name, display } = profile;
@@ -387,6 +414,19 @@ export class Messenger {
       case "resync":
         return this.#caughtUp(this.#catchUp.restart());
     }
+  }
+
+  /** What comes in shows that one is in a conversation, unless it was still on its way when one left. */
+  #toldIn(conv: Conv): void {
+    if (this.#told.get(conv) !== "out") this.#told.set(conv, "in");
+  }
+
+  #joined(conversation: Conversation): void {
+    this.#told.set(conversation.id, "in");
+    conversation.joined = true;
+    conversation.listed = true;
+    conversation.movedAt = Math.max(conversation.movedAt, Date.now());
+    conversation.changes.tell();
   }
 
   #left(conversation: Conversation): void {
@@ -404,9 +444,12 @@ export class Messenger {
       },
     });
     if (!sent) return;
-    setTimeout(() => {
+    clearTimeout(this.#unanswered.get(mid));
+    const patience = setTimeout(() => {
+      this.#unanswered.delete(mid);
       if (this.outbox.get(mid)?.state.is === "sending") this.connection.lose();
     }, ACK_TIMEOUT_MS);
+    this.#unanswered.set(mid, patience);
   }
 
   #acknowledged(mid: Mid, fields: Fields): void {
@@ -429,6 +472,11 @@ export class Messenger {
   #toldOf(outgoing: Outgoing | null): void {
     if (outgoing) this.conversation(outgoing.conv).changes.tell();
   }
+}
+
+/** Whether who has read what is told in it. */
+function isCounted({ kind, members }: Conversation): boolean {
+  return kind === "group" && members <= RECEIPT_MEMBERS_MAX;
 }
 
 /** The contract's reason codes, in the words of `im/ack`. */
