@@ -69,7 +69,8 @@ fn in_file(file: &SourceFile) -> Vec<Citation> {
 }
 
 fn is_test_attribute(line: &str) -> bool {
-    line.trim_start().starts_with("#[test]")
+    let line = line.trim_start();
+    line.starts_with("#[test]") || line.starts_with("#[tokio::test")
 }
 
 fn is_comment_or_attribute(line: &str) -> bool {
@@ -113,8 +114,8 @@ fn a_test() {
     // [5 MQTT-6] within
 }
 
-#[test]
-fn another() {}
+#[tokio::test(start_paused = true)]
+async fn another() {}
 ";
 
     #[test]
