@@ -223,6 +223,20 @@ impl Server {
         Ok(())
     }
 
+    /// Starts it and kills it while it recovers: at once, or behind the first line of its log that holds `mark`.
+    pub fn kill_while_starting(&self, mark: Option<&str>) {
+        assert!(self.program.has_ended(), "the server still runs");
+        let mut command = self
+            .launch
+            .command(self.folder.path(), self.mqtt, self.http);
+        let program = Program::start("magpie, killed while starting", &mut command);
+        if let Some(mark) = mark {
+            program.error_line(0, |line| line.contains(mark));
+        }
+        program.signal(Signal::Kill);
+        program.end();
+    }
+
     /// Starts another server on the same data directory, with ports of its own: it has to end, and this is how.
     pub fn start_second(&self) -> (ExitStatus, String, String) {
         let mut command = self

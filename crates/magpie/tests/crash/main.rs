@@ -70,6 +70,12 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         }
         server.kill();
         stage.close();
+        // A recovery may be cut off, too.
+        match random.below(6) {
+            0 => server.kill_while_starting(None),
+            1 => server.kill_while_starting(Some("store open")),
+            _ => {}
+        }
         server.restart();
     }
     stage.open(Round::Last(rounds + 1));

@@ -22,6 +22,8 @@ pub(crate) struct Reader {
     connected: bool,
     random: Random,
     messages: Vec<Message>,
+    /// How many of them were the last of their place.
+    ends: usize,
 }
 
 /// What a reader was handed.
@@ -52,6 +54,7 @@ impl Reader {
             connected: true,
             random,
             messages: Vec::new(),
+            ends: 0,
         }
     }
 
@@ -86,17 +89,18 @@ impl Reader {
             self.connected = true;
         }
         loop {
-            if self
-                .messages
-                .iter()
-                .filter(|message| text(message) == END)
-                .count()
-                >= ends
-            {
+            if self.ends >= ends {
                 return Ok(());
             }
             match self.client.event(Instant::now() + PATIENCE)? {
-                Some(Event::Message) => self.messages.extend(self.client.take_inbox()),
+                Some(Event::Message) => {
+                    let messages = self.client.take_inbox();
+                    self.ends += messages
+                        .iter()
+                        .filter(|message| text(message) == END)
+                        .count();
+                    self.messages.extend(messages);
+                }
                 Some(_) => {}
                 None => panic!(
                     "{}: nothing came for {} in {PATIENCE:?}, after {} messages",
