@@ -63,6 +63,7 @@ impl Shard {
             problem_information: packet.properties.request_problem_information,
             will: will_of(packet, now),
             identity: None,
+            asked_at: now,
             home: self.shard,
             rest: Vec::new(),
         });
@@ -195,8 +196,8 @@ impl Shard {
         let Some(identity) = pending.identity.take() else {
             return;
         };
-        if !is_will_allowed(self, &identity, &pending) {
-            self.refuse_connect(id, ReasonCode::NOT_AUTHORIZED, now);
+        if let Err(reason) = self.check_entry(&identity, &pending) {
+            self.refuse_connect(id, reason, now);
             return;
         }
         let existing = self.find_session(identity.account, &pending.client_id);
@@ -219,6 +220,34 @@ impl Shard {
         let slot = existing.unwrap_or_else(|| self.create_session(&pending, &identity));
         self.attach(id, slot, pending, identity);
         self.store_or_connack(id, slot, present, now);
+    }
+
+    /// Whether the client may come in, with the will it leaves: that is a publish like any other.
+    fn check_entry(&self, identity: &Identity, pending: &PendingConnect) -> Result<(), ReasonCode> {
+        if self.is_closed_since(identity.account, pending.asked_at) {
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        }
+        let Some(will) = &pending.will else {
+            return Ok(());
+        };
+        let topic = &*will.message.topic;
+        if !self.topic_fits(topic) {
+            return Err(ReasonCode::TOPIC_NAME_INVALID);
+        }
+        let client = Client {
+            account: identity.account.map(|_| &*identity.name),
+            client_id: &pending.client_id,
+        };
+        let allowed = if is_chat(topic) {
+            identity.account.is_some() && topic.starts_with(CHAT_WILL_PREFIX)
+        } else {
+            self.may_publish(client, identity.admin, topic)
+        };
+        if allowed {
+            Ok(())
+        } else {
+            Err(ReasonCode::NOT_AUTHORIZED)
+        }
     }
 
     fn create_session(&mut self, pending: &PendingConnect, identity: &Identity) -> u32 {
@@ -281,7 +310,17 @@ impl Shard {
         if self.sessions[slot as usize].expiry_secs == 0
             && !self.sessions[slot as usize].is_stored()
         {
-            self.connected(id, present, now);
+            if !self.is_ending() {
+                self.connected(id, present, now);
+                return;
+            }
+            // The session that this one replaces must not come back after a crash.
+            self.pause(id);
+            let then = Then::Connack {
+                connection: id,
+                present,
+            };
+            self.append(Vec::new(), then, now);
             return;
         }
         let mut writes = Vec::new();
@@ -395,20 +434,4 @@ fn will_of(packet: &Connect<'_>, now: Millis) -> Option<Box<Will>> {
             at: now,
         },
     }))
-}
-
-/// A will is a publish like any other: whoever may not publish it may not leave it either.
-fn is_will_allowed(shard: &Shard, identity: &Identity, pending: &PendingConnect) -> bool {
-    let Some(will) = &pending.will else {
-        return true;
-    };
-    let topic = &*will.message.topic;
-    if is_chat(topic) {
-        return identity.account.is_some() && topic.starts_with(CHAT_WILL_PREFIX);
-    }
-    let client = Client {
-        account: identity.account.map(|_| &*identity.name),
-        client_id: &pending.client_id,
-    };
-    shard.may_publish(client, identity.admin, topic)
 }

@@ -149,21 +149,30 @@ impl Shard {
         open
     }
 
-    /// Whether publishers have to wait because too much is on its way to the disk or the messenger.
-    pub(crate) fn congested(&self) -> bool {
-        self.appends.len() + self.chat_publishes >= self.settings.limits.appends_max
+    /// How much is on its way to the disk or the messenger.
+    pub(crate) fn under_way(&self) -> usize {
+        self.appends.len() + self.chat_publishes
     }
 
-    /// Stops reading a publisher until the disk has caught up.
+    /// Whether clients have to wait because too much is on its way to the disk or the messenger.
+    pub(crate) fn congested(&self) -> bool {
+        self.under_way() >= self.settings.limits.appends_max
+    }
+
+    /// Stops reading a client until the disk has caught up. One that waits for its CONNACK is not read anyway,
+    /// and not before it has it.
     pub(crate) fn stall(&mut self, id: ConnectionId) {
-        self.pause(id);
-        self.stalled.push(id);
+        let open = self
+            .connection(id)
+            .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }));
+        if open {
+            self.pause(id);
+            self.stalled.push(id);
+        }
     }
 
     pub(crate) fn wake_stalled(&mut self, now: Millis) {
-        if self.stalled.is_empty()
-            || self.appends.len() + self.chat_publishes > self.settings.limits.appends_max / 2
-        {
+        if self.stalled.is_empty() || self.under_way() > self.settings.limits.appends_max / 2 {
             return;
         }
         for id in std::mem::take(&mut self.stalled) {
@@ -310,6 +319,12 @@ impl Shard {
             let state = FlightState::AwaitPubcomp;
             session.outbound().recover(packet_id, state, placeholder);
         }
+    }
+
+    /// Whether the end of some session is still on its way to the disk.
+    pub(crate) fn is_ending(&self) -> bool {
+        let oldest = self.appends.front().map(|append| append.ticket);
+        oldest.is_some_and(|oldest| self.last_end.is_some_and(|end| oldest <= end))
     }
 
     /// Has writes stored in order but not atomically, however many they are; `then` follows the last.

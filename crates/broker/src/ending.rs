@@ -15,6 +15,11 @@ use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
 use crate::shard::Shard;
 
+/// How long a closed account is remembered: longer than a CONNECT takes to be checked and handed over.
+const CLOSED_KEPT_MS: u64 = 600_000;
+/// Closed accounts remembered; the oldest is forgotten.
+const CLOSED_MAX: usize = 10_000;
+
 impl Shard {
     // Connections.
 
@@ -75,6 +80,12 @@ impl Shard {
     }
 
     pub(crate) fn close_account(&mut self, account: AccountId, reason: ReasonCode, now: Millis) {
+        let closed = &mut self.closed_accounts;
+        closed.retain(|(known, at)| *known != account && now.since(*at) < CLOSED_KEPT_MS);
+        if closed.len() >= CLOSED_MAX {
+            closed.remove(0);
+        }
+        closed.push((account, now));
         let concerned: Vec<u32> = self
             .sessions
             .iter()
@@ -86,6 +97,15 @@ impl Shard {
         for slot in concerned {
             self.disconnect(self.connection_id(slot), reason, now);
         }
+    }
+
+    /// Whether an account was closed after a client of it had asked to come in: what its credentials were
+    /// checked against is no longer true.
+    pub(crate) fn is_closed_since(&self, account: Option<AccountId>, asked_at: Millis) -> bool {
+        account.is_some_and(|account| {
+            let mut closed = self.closed_accounts.iter();
+            closed.any(|(known, at)| *known == account && *at >= asked_at)
+        })
     }
 
     pub(crate) fn shutdown(&mut self, now: Millis) {
@@ -281,6 +301,7 @@ impl Shard {
         if self.sessions[slot as usize].is_stored() {
             let writes = self.session_deletes(&self.sessions[slot as usize]);
             self.append_in_pieces(writes, Then::Nothing, now);
+            self.last_end = self.appends.back().map(|append| append.ticket);
         }
         self.leave_messenger(slot, now);
         self.drop_subscriptions(slot, now);

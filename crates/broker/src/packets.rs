@@ -45,6 +45,7 @@ impl Shard {
         if bytes.len() < total {
             return None;
         }
+        let under_way = self.under_way();
         match mqtt_codec::decode(version, &bytes[..total], &decode_limits) {
             Ok(packet) => {
                 if let Err(reason) = self.on_packet(id, &packet, now) {
@@ -53,6 +54,9 @@ impl Shard {
                 }
             }
             Err(error) => self.reject(id, &error, now),
+        }
+        if self.under_way() > under_way && self.congested() {
+            self.stall(id);
         }
         Some(total)
     }

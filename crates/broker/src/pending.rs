@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::Version;
+use records::Millis;
 
 use crate::access::Identity;
 use crate::will::Will;
@@ -22,6 +23,8 @@ pub struct PendingConnect {
     pub(crate) problem_information: bool,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) identity: Option<Identity>,
+    /// When the CONNECT came.
+    pub(crate) asked_at: Millis,
     /// The shard that owns the session.
     pub(crate) home: u16,
     /// Bytes that came behind the CONNECT.

@@ -11,7 +11,7 @@ use records::{Incoming, Millis, Retained, Write, key};
 use crate::access::Client;
 use crate::deliver::Publication;
 use crate::door::{ChatPublish, ConnectionId, Output, Service};
-use crate::durable::{StoredPublish, Then, stored_number};
+use crate::durable::{APPEND_BYTES_MAX, StoredPublish, Then, stored_number};
 use crate::message::{Message, MessageView};
 use crate::messenger::is_chat;
 use crate::session::Unsettled;
@@ -58,10 +58,7 @@ impl Shard {
                     .publish(packet_id);
             }
         }
-        let limits = &self.settings.limits;
-        if topic.len() > limits.topic_bytes_max
-            || topic.split('/').count() > limits.topic_levels_max
-        {
+        if !self.topic_fits(topic) {
             let sentence = "topic too long or too deep";
             return self.refuse(
                 id,
@@ -215,6 +212,18 @@ impl Shard {
         admin || self.settings.allow_anonymous || self.settings.access.may_publish(client, topic)
     }
 
+    /// Whether a topic name is neither too long nor too deep.
+    pub(crate) fn topic_fits(&self, topic: &str) -> bool {
+        topic.len() <= self.topic_bytes_max()
+            && topic.split('/').count() <= self.settings.limits.topic_levels_max
+    }
+
+    /// The longest topic name or filter, one that a key can hold whatever the operator allows.
+    pub(crate) fn topic_bytes_max(&self) -> usize {
+        let limit = self.settings.limits.topic_bytes_max;
+        limit.min(key::TEXT_BYTES_MAX)
+    }
+
     /// Refuses a publish: MQTT 5 has a reason code for it, earlier versions get their acknowledgement and
     /// nothing happens. [3.1.1 MQTT-3.3.5-2]
     fn refuse(
@@ -272,6 +281,17 @@ impl Shard {
             && self.sessions[accepted.session as usize].is_stored();
         let promised = accepted.ack.is_some() && ordered_behind_others;
         if durable || view.retain || owned_by_session || promised {
+            let copies = usize::from(durable) + usize::from(view.retain);
+            if copies * record_bytes_max(view) > APPEND_BYTES_MAX {
+                let sentence = "too large to be stored";
+                return self.refuse(
+                    accepted.id,
+                    accepted.session,
+                    packet,
+                    ReasonCode::QUOTA_EXCEEDED,
+                    sentence,
+                );
+            }
             self.publish_stored(accepted, durable, owned_by_session, now);
             return Ok(());
         }
@@ -336,9 +356,6 @@ impl Shard {
         } else {
             self.append(writes, Then::Publish(Box::new(stored)), now);
         }
-        if self.congested() {
-            self.stall(accepted.id);
-        }
     }
 
     /// Whether a persistent session anywhere wants QoS 1 or 2 messages of this topic.
@@ -392,9 +409,6 @@ impl Shard {
             correlation: accepted.correlation.map(Bytes::copy_from_slice),
             attach,
         }))));
-        if self.congested() {
-            self.stall(accepted.id);
-        }
         Ok(())
     }
 
@@ -461,6 +475,12 @@ fn ack_of(packet: &Publish<'_>) -> Option<(AckKind, u16)> {
         QoS::ExactlyOnce => AckKind::Pubrec,
     };
     packet.packet_id.map(|packet_id| (kind, packet_id))
+}
+
+/// Bytes that key and value of a stored message take at most, and what goes into the same append beside it.
+fn record_bytes_max(view: MessageView<'_>) -> usize {
+    const REST: usize = 256;
+    2 * view.topic.len() + view.payload.len() + view.properties.len() + REST
 }
 
 pub(crate) fn retained_write(message: &Message, stamp: records::Stamp) -> Write {

@@ -77,6 +77,10 @@ pub struct Shard {
     pub(crate) deadlines: Deadlines,
     /// Connections that go to another shard once what came behind their CONNECT is kept.
     pub(crate) leaving: Vec<ConnectionId>,
+    /// The append that completes the newest end of a stored session.
+    pub(crate) last_end: Option<Ticket>,
+    /// Accounts that were closed of late, and when.
+    pub(crate) closed_accounts: Vec<(AccountId, Millis)>,
     pub(crate) dirty: Vec<u32>,
     pub(crate) cursors_due: Option<Millis>,
     clock: u64,
@@ -126,6 +130,8 @@ impl Shard {
             wheel: Wheel::new(now),
             deadlines: Deadlines::default(),
             leaving: Vec::new(),
+            last_end: None,
+            closed_accounts: Vec::new(),
             dirty: Vec::new(),
             cursors_due: None,
             clock: 0,

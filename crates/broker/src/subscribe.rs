@@ -16,6 +16,9 @@ use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shares::{is_ordinary_share, member};
 
+/// Longest share name in bytes.
+const SHARE_NAME_BYTES_MAX: usize = 256;
+
 impl Shard {
     /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]
     pub(crate) fn on_subscribe(
@@ -164,7 +167,7 @@ impl Shard {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),
         };
-        self.check_filter(slot, filter, plain)?;
+        self.check_filter(slot, filter, share.unwrap_or_default(), plain)?;
         if is_chat(plain) {
             return self.grant_chat(slot, plain, share, options, identifier, now);
         }
@@ -200,9 +203,16 @@ impl Shard {
         Ok(outcome.replaced.is_some())
     }
 
-    fn check_filter(&self, slot: u32, filter: &str, plain: &str) -> Result<(), ReasonCode> {
+    fn check_filter(
+        &self,
+        slot: u32,
+        filter: &str,
+        share: &str,
+        plain: &str,
+    ) -> Result<(), ReasonCode> {
         let limits = &self.settings.limits;
-        if plain.len() > limits.topic_bytes_max
+        if filter.len() > self.topic_bytes_max()
+            || share.len() > SHARE_NAME_BYTES_MAX
             || plain.split('/').count() > limits.topic_levels_max
         {
             return Err(ReasonCode::TOPIC_FILTER_INVALID);

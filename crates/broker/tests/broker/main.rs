@@ -8,7 +8,9 @@ mod recover;
 mod world;
 
 mod acknowledge;
+mod append_bounds;
 mod bounds;
+mod closing;
 mod connect;
 mod inbox;
 mod lost_and_kept;

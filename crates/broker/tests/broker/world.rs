@@ -19,6 +19,8 @@ use crate::packets::{self, Hello, hello, message, options, subscribe};
 pub(crate) const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
 const START: Millis = Millis::new(1_766_000_000_000);
+/// The longest key the store takes.
+const KEY_BYTES_MAX: usize = 65_535;
 /// Rounds after which the world does not come to rest any more.
 const ROUNDS_MAX: usize = 100_000;
 
@@ -41,7 +43,22 @@ pub(crate) struct Peer {
 pub(crate) struct PendingWrite {
     shard: usize,
     ticket: Ticket,
-    writes: Vec<Write>,
+    pub(crate) writes: Vec<Write>,
+}
+
+impl PendingWrite {
+    pub(crate) fn bytes(&self) -> usize {
+        self.writes.iter().map(Write::bytes).sum()
+    }
+
+    /// The store would refuse it otherwise, and the server would stop.
+    fn check(&self) {
+        assert!(self.bytes() <= broker::APPEND_BYTES_MAX);
+        for write in &self.writes {
+            let (Write::Put { key, .. } | Write::Delete { key }) = write;
+            assert!(key.len() <= KEY_BYTES_MAX, "a key of {} bytes", key.len());
+        }
+    }
 }
 
 /// Everything around the shards.
@@ -60,6 +77,9 @@ pub(crate) struct World {
     /// What was asked of the store waits until the test says so.
     pub(crate) slow_store: bool,
     asked: Vec<(usize, SessionRef, Vec<Stamp>)>,
+    /// Credentials are checked only when the test says so.
+    pub(crate) slow_logins: bool,
+    logins: Vec<(usize, AuthenticationRequest)>,
     settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
@@ -97,6 +117,8 @@ impl World {
             fetch_max: usize::MAX,
             slow_store: false,
             asked: Vec::new(),
+            slow_logins: false,
+            logins: Vec::new(),
             settings,
             peers: Vec::new(),
             next_packet_id: 0,
@@ -341,15 +363,35 @@ impl World {
 
     /// Everything asked for so far is on disk.
     pub(crate) fn commit(&mut self) {
-        while let Some(append) = self.appends.pop_front() {
-            for write in append.writes {
-                match write {
-                    Write::Put { key, value } => self.store.insert(key, value),
-                    Write::Delete { key } => self.store.remove(&key),
-                };
-            }
-            let appended = Input::Appended(append.ticket);
-            self.shards[append.shard].handle(appended, self.now);
+        while self.commit_one() {}
+        self.settle();
+    }
+
+    /// The oldest append is on disk.
+    pub(crate) fn commit_next(&mut self) {
+        self.commit_one();
+        self.settle();
+    }
+
+    fn commit_one(&mut self) -> bool {
+        let Some(append) = self.appends.pop_front() else {
+            return false;
+        };
+        for write in append.writes {
+            match write {
+                Write::Put { key, value } => self.store.insert(key, value),
+                Write::Delete { key } => self.store.remove(&key),
+            };
+        }
+        let appended = Input::Appended(append.ticket);
+        self.shards[append.shard].handle(appended, self.now);
+        true
+    }
+
+    /// The credentials that wait are checked.
+    pub(crate) fn check_logins(&mut self) {
+        for (shard, request) in std::mem::take(&mut self.logins) {
+            self.authenticate(shard, &request);
         }
         self.settle();
     }
@@ -402,6 +444,9 @@ impl World {
                     self.feed(peer);
                 }
             }
+            Output::Authenticate(request) if self.slow_logins => {
+                self.logins.push((shard, *request));
+            }
             Output::Authenticate(request) => self.authenticate(shard, &request),
             Output::HandOver {
                 connection,
@@ -416,11 +461,15 @@ impl World {
                 self.peers[peer].id = id;
                 self.feed(peer);
             }
-            Output::Append { ticket, writes } => self.appends.push_back(PendingWrite {
-                shard,
-                ticket,
-                writes,
-            }),
+            Output::Append { ticket, writes } => {
+                let append = PendingWrite {
+                    shard,
+                    ticket,
+                    writes,
+                };
+                append.check();
+                self.appends.push_back(append);
+            }
             Output::Forward { shards, forwarded } => {
                 for other in 0..self.shards.len() {
                     if shards & (1 << other) != 0 {
