@@ -22,6 +22,17 @@ impl World {
         self.settle();
     }
 
+    /// Stored messages that no shard needs any more are thrown away. Nothing is between the shards here.
+    pub(crate) fn trim(&mut self) {
+        let now = self.now;
+        let shards = self.shards.iter_mut();
+        let needed = shards.map(|shard| shard.queue_low_water(now)).min();
+        self.store.retain(|at, _| match key::parse_queue(at) {
+            Ok(stamp) => needed.is_none_or(|needed| stamp >= needed),
+            Err(_) => true,
+        });
+    }
+
     fn recover(&mut self, shard: usize) {
         let mut recovery = self.shards[shard].begin_recovery();
         for (at, value) in &self.store {

@@ -7,7 +7,7 @@ use mqtt_codec::Version::{self, V5, V311};
 use proptest::prelude::*;
 
 use crate::got::Got;
-use crate::packets::{again, message, puback, pubcomp, pubrec, pubrel};
+use crate::packets::{again, message, options, puback, pubcomp, pubrec, pubrel, subscribe};
 use crate::world::{Client, World, open_settings, resident};
 
 const PUBLISHERS: usize = 2;
@@ -49,6 +49,13 @@ impl Reader {
                 other => panic!("{other:?}"),
             }
         }
+    }
+
+    /// One at QoS 1, the others at QoS 2. Repeated, it changes nothing.
+    fn subscribe(&mut self, world: &mut World, number: usize) {
+        let Some(client) = self.client else { return };
+        let qos = if number == 1 { 1 } else { 2 };
+        world.send(client, &subscribe(self.version, 9, &[("t", options(qos))]));
     }
 
     fn reply(&mut self, world: &mut World) {
@@ -144,10 +151,7 @@ impl Walk {
                 replies: Vec::new(),
             });
             walk.connect(number);
-            let client = walk.readers[number].client.expect("just connected");
-            // One at QoS 1, the others at QoS 2.
-            walk.world
-                .subscribe(client, "t", if number == 1 { 1 } else { 2 });
+            walk.readers[number].subscribe(&mut walk.world, number);
         }
         for number in 0..PUBLISHERS {
             let version = if number == 0 { V311 } else { V5 };
@@ -221,6 +225,8 @@ impl Walk {
             22 => self.world.slow_disk = pick % 2 == 0,
             23..25 => self.world.commit(),
             25 => self.world.advance(u64::from(pick) * 20),
+            27 => self.readers[reader].subscribe(&mut self.world, reader),
+            28 => self.world.trim(),
             _ => {
                 self.world.restart();
                 self.readers
@@ -277,7 +283,7 @@ proptest! {
     #[test]
     fn nothing_acknowledged_is_lost_and_exactly_once_is_once(
         shards in 1u16..4,
-        steps in proptest::collection::vec((0u8..27, any::<u8>()), 1..150),
+        steps in proptest::collection::vec((0u8..30, any::<u8>()), 1..150),
     ) {
         let mut walk = Walk::new(shards);
         for step in steps {
