@@ -149,6 +149,26 @@ impl Program {
         }
     }
 
+    /// From here on it can write to no file behind this many bytes (RLIMIT_FSIZE), as if the disk were full. The program
+    /// must ignore SIGXFSZ, or the attempt kills it.
+    pub fn limit_file_size(&self, bytes: u64) {
+        let limit = libc::rlimit {
+            rlim_cur: bytes,
+            rlim_max: bytes,
+        };
+        // SAFETY: reads `limit`, which lives as long as the call, and writes nowhere.
+        #[allow(unsafe_code, reason = "std knows no limits of processes")]
+        let result = unsafe {
+            libc::prlimit(
+                self.pid,
+                libc::RLIMIT_FSIZE,
+                &raw const limit,
+                std::ptr::null_mut(),
+            )
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+
     /// Awaits its end and everything it wrote before.
     pub fn end(&self) -> ExitStatus {
         let status = self.ended.wait(|ended| *ended);
