@@ -91,6 +91,14 @@ fn mosquitto_version(program: &Path) -> String {
 }
 
 impl Broker {
+    /// The program, if it is a messenger as well.
+    pub(crate) fn messenger(&self) -> Option<&Path> {
+        match self.kind {
+            Kind::Magpie => Some(&self.program),
+            Kind::Mosquitto => None,
+        }
+    }
+
     /// Starts it with nothing in its folder and awaits that it accepts connections.
     pub(crate) fn start(&self, work: &Path, persistent: bool) -> Result<Running> {
         let folder = work.join(self.name);

@@ -1,5 +1,5 @@
-//! mqload, the load generator: found, built outside of its own folder and ours, and run on core 1.
-//! It verifies every message; what it says against a run is kept with the figures.
+//! The load generators, run on core 1: mqload, found and built outside of its own folder and ours, and `durable_load` of
+//! the harness. Both verify every message; what mqload says against a run is kept with the figures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::broker::Running;
-use super::scenario::Scenario;
-use crate::child;
+use super::scenario::{Scenario, Tool};
+use crate::{child, tree};
 
 const CORE: &str = "1";
 const RUN_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -20,8 +20,58 @@ const DISTURBED: &str = "other processes used";
 /// Where its source is, seen from the project's folder, unless `MQLOAD` says otherwise.
 const SOURCE: &str = "../shared/mqload";
 
+/// A generator, ready to run.
 pub(crate) struct Generator {
     program: PathBuf,
+}
+
+/// The generators that a choice of scenarios needs.
+pub(crate) struct Generators {
+    mqload: Option<Generator>,
+    durable: Option<Generator>,
+}
+
+impl Generators {
+    pub(crate) fn prepare(root: &Path, work: &Path, scenarios: &[Scenario]) -> Result<Self> {
+        let wants = |tool| scenarios.iter().any(|scenario| scenario.tool == tool);
+        let durable = wants(Tool::DurableTopic) || wants(Tool::DurableChat);
+        Ok(Self {
+            mqload: wants(Tool::Mqload)
+                .then(|| Generator::mqload(root, work))
+                .transpose()?,
+            durable: durable.then(|| Generator::durable(root)).transpose()?,
+        })
+    }
+
+    /// Loads the server that runs.
+    pub(crate) fn run(&self, scenario: &Scenario, secs: u32, broker: &Running) -> Result<Run> {
+        let port_and_pid = [
+            format!("--port={}", broker.port),
+            format!("--pid={}", broker.pid()),
+        ];
+        match (scenario.tool, &self.mqload, &self.durable) {
+            (Tool::Mqload, Some(mqload), _) => mqload.run_mqload(scenario, secs, broker),
+            (Tool::DurableTopic, _, Some(durable)) => {
+                let mut command = durable.durable_command(scenario, secs);
+                let words = port_and_pid.iter().flat_map(|word| word.split('='));
+                run_durable(scenario, command.args(words))
+            }
+            (tool, _, _) => bail!("{}: {tool:?} cannot load a server that runs", scenario.name),
+        }
+    }
+
+    /// Loads the messenger of a server that the generator starts itself.
+    pub(crate) fn run_messenger(
+        &self,
+        scenario: &Scenario,
+        secs: u32,
+        program: &Path,
+    ) -> Result<Run> {
+        let durable = self.durable.as_ref();
+        let durable = durable.context("durable_load has been prepared")?;
+        let mut command = durable.durable_command(scenario, secs);
+        run_durable(scenario, command.env("MAGPIE_BIN", program))
+    }
 }
 
 /// What one run gave.
@@ -32,8 +82,23 @@ pub(crate) struct Run {
 }
 
 impl Generator {
+    fn durable(root: &Path) -> Result<Self> {
+        println!("bench: building durable_load");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build
+            .args(["build", "--release", "--quiet", "--package", "harness"])
+            .args(["--example", "durable_load"])
+            .current_dir(root);
+        if !child::show(&mut build)? {
+            bail!("durable_load does not build");
+        }
+        let program = tree::target_dir(root).join("release/examples/durable_load");
+        Ok(Self { program })
+    }
+
     /// `MQLOAD` names its source folder or the program itself.
-    pub(crate) fn prepare(root: &Path, work: &Path) -> Result<Self> {
+    fn mqload(root: &Path, work: &Path) -> Result<Self> {
         let named = std::env::var_os("MQLOAD").filter(|named| !named.is_empty());
         let place = named.map_or_else(|| root.join(SOURCE), PathBuf::from);
         if place.is_file() {
@@ -69,7 +134,16 @@ impl Generator {
         })
     }
 
-    pub(crate) fn run(&self, scenario: &Scenario, secs: u32, broker: &Running) -> Result<Run> {
+    fn durable_command(&self, scenario: &Scenario, secs: u32) -> Command {
+        let mut command = Command::new("taskset");
+        command
+            .args(["-c", CORE])
+            .arg(&self.program)
+            .args(scenario.arguments(secs));
+        command
+    }
+
+    fn run_mqload(&self, scenario: &Scenario, secs: u32, broker: &Running) -> Result<Run> {
         let mut command = Command::new(&self.program);
         command
             .args(scenario.arguments(secs))
@@ -101,5 +175,49 @@ impl Generator {
             doubts.push("mqload gave no reason".to_owned());
         }
         Ok(Run { report, doubts })
+    }
+}
+
+/// It fails by itself if a message is lost.
+fn run_durable(scenario: &Scenario, command: &mut Command) -> Result<Run> {
+    let ended = child::capture(command, RUN_LIMIT, |_| {})?;
+    if !ended.success {
+        bail!("durable_load {}: {}", scenario.name, ended.output);
+    }
+    Ok(Run {
+        report: read_durable(&ended.output),
+        doubts: Vec::new(),
+    })
+}
+
+/// The figures of its one line: `…: 1234 messages/s, 5678 messages per server-CPU-second, …, mean time to PUBACK 1.2 ms, …`.
+fn read_durable(output: &str) -> Value {
+    let mut report = serde_json::Map::new();
+    for part in output.split([',', ':']).map(str::trim) {
+        let number = part
+            .split(' ')
+            .find_map(|word| word.parse::<f64>().ok())
+            .map(Value::from);
+        let name = match part {
+            _ if part.ends_with("messages/s") => "messages_per_s",
+            _ if part.ends_with("messages per server-CPU-second") => "messages_per_cpu_s",
+            _ if part.starts_with("mean time to PUBACK") => "ack_ms",
+            _ => continue,
+        };
+        report.insert(name.to_owned(), number.unwrap_or_default());
+    }
+    Value::Object(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_durable_load_is_read() {
+        let line = "Chat: 50 pairs, window 20, 64 B: 12345 messages/s, 23456 messages per server-CPU-second, 0.53 cores, \
+            mean time to PUBACK 1.5 ms, 70000 sent, 70000 received\n";
+        let expected = serde_json::json!({ "messages_per_s": 12345.0, "messages_per_cpu_s": 23456.0, "ack_ms": 1.5 });
+        assert_eq!(read_durable(line), expected);
     }
 }

@@ -13,8 +13,8 @@ use anyhow::Result;
 use crate::arguments::Arguments;
 use crate::{child, tree};
 use broker::Broker;
-use generator::{Generator, Run};
-use scenario::{Reading, Scenario};
+use generator::{Generators, Run};
+use scenario::{Reading, Scenario, Tool};
 
 /// How often each scenario runs; the median is reported.
 const RUNS: u32 = 3;
@@ -35,27 +35,51 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<bool> {
     let scenarios = scenario::read(&root, &names)?;
     let work = tree::target_dir(&root).join("xtask/bench");
     std::fs::create_dir_all(&work)?;
-    let generator = Generator::prepare(&root, &work)?;
+    let generators = Generators::prepare(&root, &work, &scenarios)?;
     let brokers = broker::all(&root)?;
 
     println!("\n{}\n", conditions(&root, &brokers, runs, secs));
     let mut table = Table::new(&brokers);
     for scenario in &scenarios {
+        let program = match scenario.tool {
+            Tool::Mqload => "mqload",
+            Tool::DurableTopic | Tool::DurableChat => "durable_load",
+        };
         let command = scenario.arguments(secs).join(" ");
-        println!("{}: `mqload {command}`", scenario.name);
+        println!("{}: `{program} {command}`", scenario.name);
         // In turn, so that a neighbour's noise falls on all of them.
         let mut reports: Vec<Vec<Run>> = brokers.iter().map(|_| Vec::new()).collect();
         for _ in 0..runs {
             for (broker, reports) in brokers.iter().zip(&mut reports) {
-                let running = broker.start(&work, scenario.persistent)?;
-                reports.push(generator.run(scenario, secs, &running)?);
-                running.stop()?;
+                reports.extend(run_once(scenario, secs, broker, &generators, &work)?);
             }
         }
         table.add(scenario, &reports);
     }
     println!("\n{}", table.text());
     Ok(table.doubts.is_empty())
+}
+
+/// One run against a fresh server; nothing if the server has not what is measured.
+fn run_once(
+    scenario: &Scenario,
+    secs: u32,
+    broker: &Broker,
+    generators: &Generators,
+    work: &Path,
+) -> Result<Option<Run>> {
+    match scenario.tool {
+        Tool::DurableChat => broker
+            .messenger()
+            .map(|program| generators.run_messenger(scenario, secs, program))
+            .transpose(),
+        Tool::Mqload | Tool::DurableTopic => {
+            let running = broker.start(work, scenario.persistent)?;
+            let run = generators.run(scenario, secs, &running)?;
+            running.stop()?;
+            Ok(Some(run))
+        }
+    }
 }
 
 /// What a reader needs to judge the figures.

@@ -22,10 +22,25 @@ pub(crate) struct Scenario {
     pub(crate) name: String,
     pub(crate) about: String,
     arguments: String,
+    /// Which generator makes the load.
+    #[serde(default)]
+    pub(crate) tool: Tool,
     /// Whether mosquitto is to keep its state on disk as well.
     #[serde(default)]
     pub(crate) persistent: bool,
     pub(crate) readings: Vec<Reading>,
+}
+
+/// What makes the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Tool {
+    #[default]
+    Mqload,
+    /// `crates/harness/examples/durable_load.rs` on ordinary topics.
+    DurableTopic,
+    /// The same through the messenger, which starts a server of its own: there is nothing to compare it with.
+    DurableChat,
 }
 
 /// One figure of a report.
