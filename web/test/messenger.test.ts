@@ -344,6 +344,14 @@ describe("history", () => {
     expect(shown(alice, conversation)).toEqual(["alice: first (sent)", "alice: second (sent)"]);
   });
 
+  test("a conversation opens with a message, if there is one, not with comings and goings alone", async () => {
+    server.group("eng", "엔진", ["alice"]);
+    server.say("alice", "eng", "first");
+    server.churn("eng", "bob", 120);
+    const alice = await tab("alice");
+    expect(shown(alice, await open(alice, "eng"))).toEqual(["alice: first (sent)"]);
+  });
+
   test("any number of comings and goings can be walked past", async () => {
     server.group("eng", "엔진", ["alice"]);
     server.say("alice", "eng", "first");
@@ -531,6 +539,28 @@ describe("coming back", () => {
     expect(alice.messenger.list().map(({ id }) => id)).toEqual(["new"]);
   });
 
+  test("a description worked out before one left does not bring the group back", async () => {
+    server.group("eng", "엔진", ["alice", "bob"]);
+    const alice = await tab("alice");
+    server.kick("eng", "alice");
+    server.tell("alice", "im/about/eng", { conv: "eng", kind: "group", title: "엔진", members: 2 });
+    expect(alice.messenger.list()).toEqual([]);
+    server.invite("eng", "alice");
+    expect(alice.messenger.list().map(({ id }) => id)).toEqual(["eng"]);
+  });
+
+  test("a question that waits for a busy server ends with its connection", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    server.busy = 1;
+    const opened = open(alice, "@bob").catch((error: { code: string }) => error.code);
+    await settle();
+    server.cut("alice");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(await opened).toBe("offline");
+    expect(server.heard.filter(({ topic }) => topic === "im/ask/history").length).toBe(1);
+  });
+
   test("markers and members of an open group are those of today", async () => {
     server.group("eng", "엔진", ["alice", "bob"]);
     const alice = await tab("alice");
@@ -597,6 +627,15 @@ describe("coming back", () => {
     alice.messenger.connection.hurry();
     await settle();
     expect(alice.messenger.connection.online).toBe(true);
+  });
+
+  test("pauses begin small again after each connection that was of use", async () => {
+    await tab("alice");
+    for (let times = 1; times <= 8; times += 1) {
+      server.cut("alice");
+      await vi.advanceTimersByTimeAsync(400);
+      expect(server.connections).toBe(times + 1);
+    }
   });
 
   test("a revoked token ends the attempts", async () => {
