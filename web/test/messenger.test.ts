@@ -402,6 +402,8 @@ describe("history", () => {
     server.invite("eng", "carol");
     server.release();
     const conversation = await opened;
+    // It came by itself: nothing had to be asked for.
+    expect(server.heard.filter(({ topic }) => topic === "im/ask/history").length).toBe(1);
     expect(shown(alice, conversation)).toEqual(["bob: 1", "bob: 2"]);
     expect(conversation.entries.map((entry) => entry.entry)).toEqual(["member", "member", "message", "message", "member"]);
   });
