@@ -323,6 +323,7 @@ fn options_go_before_the_file_and_weaker_durability_is_told() {
         .config("[server]\ndurability = \"always\"\n\n[http]\naddress = \"127.0.0.1:1\"\n")
         .argument("--durability=interval")
         .argument("--allow-anonymous")
+        .argument("--mqtt=127.0.0.1:0")
         .start();
     server
         .program()
@@ -335,6 +336,17 @@ fn options_go_before_the_file_and_weaker_durability_is_told() {
         .publish("plant/1", "21.5", QoS::AtLeastOnce)
         .unwrap();
     assert_eq!(anybody.receive().unwrap().text(), "21.5");
+
+    let banner = server.program().output();
+    let addresses: Vec<_> = banner
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("mqtt://"))
+        .collect();
+    assert_eq!(addresses.len(), 2, "{banner}");
+    for address in addresses {
+        let dial = Dial::new(address.parse().unwrap(), Version::V5, "other");
+        dial.connect().unwrap().disconnect();
+    }
 }
 
 #[test]
