@@ -9,10 +9,7 @@ use smallvec::SmallVec;
 
 use crate::address;
 use crate::chat::Chat;
-use crate::delivery::{self, Audience, Delivery};
-use crate::door::Output;
-use crate::query::Query;
-use crate::source::Source;
+use crate::delivery;
 use crate::timers::Timer;
 use crate::topic;
 
@@ -20,8 +17,6 @@ use crate::topic;
 const INTERVAL_MILLIS: u64 = 1_000;
 /// Members among whom listeners are looked for with every change, if there was none before.
 const SEARCHED_MAX: usize = 64;
-/// Conversations in one delivery.
-const ROWS_MAX: usize = 4;
 
 /// Whose view has changed since a conversation was last described.
 #[derive(Debug, Default)]
@@ -40,7 +35,6 @@ impl Chat {
         &mut self,
         id: ConversationId,
         account: Option<AccountId>,
-        source: &dyn Source,
         now: Millis,
     ) {
         if let Some(changed) = self.about.0.get_mut(&id) {
@@ -54,8 +48,8 @@ impl Chat {
             return;
         }
         let told = match account {
-            None => self.tell_about_to_all(id, source),
-            Some(account) => self.tell_about(id, account, source),
+            None => self.tell_about_to_all(id, now),
+            Some(account) => self.tell_about(id, account, now),
         };
         if told {
             self.about.0.insert(id, Changed::default());
@@ -65,16 +59,16 @@ impl Chat {
     }
 
     /// A second has passed since a conversation was described.
-    pub(crate) fn about_due(&mut self, id: ConversationId, source: &dyn Source, now: Millis) {
+    pub(crate) fn about_due(&mut self, id: ConversationId, now: Millis) {
         let Some(changed) = self.about.0.remove(&id) else {
             return;
         };
         let mut told = false;
         if changed.everybody {
-            told = self.tell_about_to_all(id, source);
+            told = self.tell_about_to_all(id, now);
         } else {
             for account in changed.accounts {
-                told |= self.tell_about(id, account, source);
+                told |= self.tell_about(id, account, now);
             }
         }
         if told {
@@ -85,70 +79,90 @@ impl Chat {
     }
 
     /// True if changes are to be gathered from here on.
-    fn tell_about_to_all(&mut self, id: ConversationId, source: &dyn Source) -> bool {
+    fn tell_about_to_all(&mut self, id: ConversationId, now: Millis) -> bool {
         let Some(room) = self.rooms.find_mut(id) else {
             return false;
         };
         // Looking for listeners is work too, and then not done with every message.
         let mut told = room.members().len() > SEARCHED_MAX;
         for account in room.audience().iter() {
-            told |= self.tell_about(id, *account, source);
+            told |= self.tell_about(id, *account, now);
         }
         told
     }
 
-    fn tell_about(&mut self, id: ConversationId, account: AccountId, source: &dyn Source) -> bool {
+    /// Each device that listens is told at once, or when somebody looks at it, or when the newest message has been read.
+    fn tell_about(&mut self, id: ConversationId, account: AccountId, now: Millis) -> bool {
         if !self.live.is_connected(account) {
             return false;
         }
         let topic = format!("im/about/{}", self.conv_name(id, account));
-        if !self.live.listens(account, &topic) {
+        let listeners = self.live.listeners(account, &topic);
+        if listeners.is_empty() {
             return false;
         }
-        self.find_head(id, source);
         let Some(row) = self.row(id, account) else {
             return false;
         };
-        let packet = delivery::packet(topic, row.json());
-        self.log
-            .tell(address::to_accounts(Arc::from([account]), packet));
+        let ready = !row.lacks_head();
+        let at_once = |chat: &Self, (session, inactive): &(SessionRef, bool)| {
+            ready && !inactive && !chat.live.has_pending(*session)
+        };
+        if listeners.iter().all(|known| at_once(self, known)) {
+            let packet = delivery::packet(topic, row.json());
+            self.log
+                .tell(address::to_accounts(Arc::from([account]), packet));
+            return true;
+        }
+        for (session, inactive) in listeners {
+            if inactive {
+                self.live.hold(session, |pending| {
+                    pending.abouts.insert(id);
+                });
+                continue;
+            }
+            // What is being read of it is old by now: it is told again then.
+            if let Some(pending) = self.live.pending(session) {
+                pending.due.insert(id);
+            }
+            self.pump(session, now);
+        }
         true
     }
 
     /// A session has begun to listen: how every conversation is that its filter covers. The newest message of one that has
     /// been silent is read from the store, elsewhere.
-    pub(crate) fn tell_abouts(&mut self, session: SessionRef, account: AccountId, filter: &str) {
-        if !topic::may_match(filter, "im/about/") {
-            return;
-        }
-        let covered: Vec<_> = self
-            .directory
-            .conversations(account)
-            .iter()
-            .filter(|id| {
+    pub(crate) fn tell_abouts(
+        &mut self,
+        session: SessionRef,
+        account: AccountId,
+        filter: &str,
+        now: Millis,
+    ) {
+        let covered: Vec<ConversationId> = if !topic::is_wildcard(filter) {
+            let named = filter.strip_prefix("im/about/");
+            named
+                .and_then(|conv| self.room_of(account, conv).ok())
+                .into_iter()
+                .collect()
+        } else if topic::covers_all(filter, "im/about/") {
+            self.directory.conversations(account).to_vec()
+        } else if topic::may_match(filter, "im/about/") {
+            let matching = |id: &&ConversationId| {
                 let topic = format!("im/about/{}", self.conv_name(**id, account));
                 topic::matches(filter, &topic)
-            })
-            .filter_map(|id| self.row(*id, account))
-            .collect();
-        let (known, unknown): (Vec<_>, Vec<_>) =
-            covered.into_iter().partition(|row| !row.lacks_head());
-        for rows in known.chunks(ROWS_MAX) {
-            let packets = rows
-                .iter()
-                .map(|row| delivery::packet(format!("im/about/{}", row.conv), row.json()))
-                .collect();
-            self.log.tell(Output::Deliver(Delivery {
-                audience: Audience::Session(session),
-                packets,
-                pos: None,
-                receipt: None,
-            }));
+            };
+            let all = self.directory.conversations(account).iter();
+            all.filter(matching).copied().collect()
+        } else {
+            return;
+        };
+        if covered.is_empty() {
+            return;
         }
-        let mut unknown = unknown.into_iter().peekable();
-        while unknown.peek().is_some() {
-            let rows = unknown.by_ref().take(ROWS_MAX).collect();
-            self.log.tell(Output::Read(Query::about(session, rows)));
+        if let Some(pending) = self.live.pending(session) {
+            pending.due.extend(covered);
         }
+        self.pump(session, now);
     }
 }

@@ -7,7 +7,6 @@ use crate::door::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, Output, RequestId,
 };
 use crate::log::Batch;
-use crate::source::Source;
 use crate::text;
 
 /// Bytes of a token's label; a longer one is cut.
@@ -19,7 +18,6 @@ impl Chat {
         &mut self,
         request: RequestId,
         command: AccountCommand,
-        source: &dyn Source,
         now: Millis,
     ) {
         let mut batch = Batch::default();
@@ -50,7 +48,7 @@ impl Chat {
             }
         };
         batch.tell(Output::Answered { request, outcome });
-        self.commit(batch, source, now);
+        self.commit(batch, now);
     }
 
     #[allow(clippy::too_many_arguments, reason = "the fields of the command")]

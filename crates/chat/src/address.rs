@@ -35,23 +35,6 @@ pub(crate) fn to_session(session: SessionRef, packet: Packet) -> Output {
 }
 
 impl Chat {
-    /// Tells something that is held back from devices nobody looks at; false if there was nobody to tell.
-    pub(crate) fn tell_attentive(
-        &mut self,
-        accounts: impl Iterator<Item = AccountId>,
-        packet: &Packet,
-    ) -> bool {
-        let (accounts, sessions) = self.live.attentive(accounts);
-        let told = !accounts.is_empty() || !sessions.is_empty();
-        if !accounts.is_empty() {
-            self.log.tell(to_accounts(accounts.into(), packet.clone()));
-        }
-        for session in sessions {
-            self.log.tell(to_session(session, packet.clone()));
-        }
-        told
-    }
-
     /// What an account calls a conversation; empty for one that does not exist.
     pub(crate) fn conv_name(&self, id: ConversationId, account: AccountId) -> Box<str> {
         let Some(room) = self.rooms.find(id) else {
@@ -59,6 +42,7 @@ impl Chat {
         };
         match &room.record.kind {
             ConversationKind::Group { slug, .. } => slug.as_str().into(),
+            ConversationKind::Ended { .. } => "".into(),
             ConversationKind::Direct { .. } => {
                 let peer = room.peer(account).unwrap_or(account);
                 direct_name(self.directory.name(peer))
@@ -82,7 +66,7 @@ impl Chat {
         let audience = room.audience();
         match &room.record.kind {
             ConversationKind::Group { slug, .. } => smallvec![(audience, slug.as_str().into())],
-            ConversationKind::Direct { .. } => SmallVec::new(),
+            ConversationKind::Direct { .. } | ConversationKind::Ended { .. } => SmallVec::new(),
         }
     }
 

@@ -7,17 +7,20 @@ use serde::Deserialize;
 
 use crate::chat::Chat;
 use crate::door::{Output, Publish};
-use crate::history::{History, Window};
+use crate::history::{History, Place, Window};
 use crate::json;
 use crate::log::Batch;
 use crate::merge::Feed;
-use crate::query::Query;
+use crate::query::{List, Query};
 use crate::refusal::Refusal;
 use crate::reply::{self, ReplyTo};
 use crate::row::Row;
 
 /// Conversations with something new that `sync` still pages; with more the client begins anew from the list.
 const SYNC_CONVERSATIONS_MAX: usize = 1_000;
+
+/// Conversations in one list, if they fit; `before` then leads to the rest.
+const ROWS_MAX: usize = 1_000;
 
 const ANSWERS: &str = "im/answer/";
 
@@ -33,20 +36,43 @@ pub(crate) enum Reply {
     /// Everything after a position.
     Sync(Feed, usize),
     /// The list of conversations.
-    Conversations { rows: Vec<Row>, reset: bool },
+    Conversations(List),
 }
 
 #[derive(Deserialize)]
 struct HistoryAsked {
     conv: String,
     #[serde(default)]
-    before: Option<u64>,
+    before: Option<Named>,
     #[serde(default)]
-    after: Option<u64>,
+    after: Option<Named>,
     #[serde(default)]
     around: Option<u64>,
     #[serde(default)]
     limit: Option<usize>,
+}
+
+/// A place as it is asked for: a `seq`, or a `pos` as a string.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a seq as a number or a pos as a string is expected"
+)]
+enum Named {
+    Seq(u64),
+    Pos(String),
+}
+
+impl Named {
+    fn place(&self, key: &str) -> Result<Place, Refusal> {
+        match self {
+            Self::Seq(seq) => Ok(Place::Message(records::Seq::new(*seq))),
+            Self::Pos(pos) => match pos.parse() {
+                Ok(pos) => Ok(Place::Entry(pos)),
+                Err(error) => Err(Refusal::payload(format!("{key} is {error}"))),
+            },
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -81,8 +107,9 @@ impl Chat {
             }
             None => format!("{ANSWERS}{}", rid.unwrap_or(method)),
         };
+        let session = publish.session;
         let to = ReplyTo {
-            session: publish.session,
+            session,
             topic: topic.into(),
             correlation: publish.correlation.clone(),
         };
@@ -93,15 +120,15 @@ impl Chat {
             Ok(Reply::Row(row)) if !row.lacks_head() => {
                 batch.tell(Output::Deliver(to.delivery(row.json())))
             }
-            Ok(Reply::Row(row)) => batch.tell(Output::Read(Query::row(to, *row))),
-            Ok(Reply::History(history)) => batch.tell(Output::Read(Query::history(to, history))),
-            Ok(Reply::Sync(feed, limit)) => {
-                batch.tell(Output::Read(Query::sync(to, feed, limit)));
+            Ok(Reply::Row(row)) => self.ask_store(session, Query::row(to, *row), batch, now),
+            Ok(Reply::History(history)) => {
+                self.ask_store(session, Query::history(to, history), batch, now);
             }
-            Ok(Reply::Conversations { rows, reset }) => {
-                let pos = self.log.newest();
-                let query = Query::conversations(to, rows, pos, reset);
-                batch.tell(Output::Read(query));
+            Ok(Reply::Sync(feed, limit)) => {
+                self.ask_store(session, Query::sync(to, feed, limit), batch, now);
+            }
+            Ok(Reply::Conversations(list)) => {
+                self.ask_store(session, Query::conversations(to, list), batch, now);
             }
             Err(refusal) => {
                 self.counters.asks_failed += 1;
@@ -119,7 +146,7 @@ impl Chat {
         batch: &mut Batch,
         now: Millis,
     ) -> Result<Reply, Refusal> {
-        self.take_ask_quota(account, now)?;
+        self.take_ask_quota(account, 1, now)?;
         match method {
             "history" => self.history(account, &read(payload)?),
             "sync" => self.sync(account, &read(payload)?),
@@ -139,16 +166,19 @@ impl Chat {
     pub(crate) fn take_ask_quota(
         &mut self,
         account: AccountId,
+        questions: usize,
         now: Millis,
     ) -> Result<(), Refusal> {
         let (rate, burst) = (
             self.settings.messages_per_second_max,
             self.settings.messages_burst_max,
         );
+        // What costs more than there ever is can be asked after a pause.
+        let questions = questions.min(burst as usize).max(1);
         let taken = self
             .directory
             .find_mut(account)
-            .is_some_and(|state| state.asks.take(1, rate, burst, now));
+            .is_some_and(|state| state.asks.take(questions, rate, burst, now));
         if taken {
             return Ok(());
         }
@@ -159,10 +189,10 @@ impl Chat {
     }
 
     fn history(&self, account: AccountId, asked: &HistoryAsked) -> Result<Reply, Refusal> {
-        let window = match (asked.before, asked.after, asked.around) {
+        let window = match (&asked.before, &asked.after, asked.around) {
             (None, None, None) => Window::Latest,
-            (Some(seq), None, None) => Window::Before(records::Seq::new(seq)),
-            (None, Some(seq), None) => Window::After(records::Seq::new(seq)),
+            (Some(named), None, None) => Window::Before(named.place("before")?),
+            (None, Some(named), None) => Window::After(named.place("after")?),
             (None, None, Some(seq)) => Window::Around(records::Seq::new(seq)),
             _ => {
                 let sentence = "name one of before, after and around";
@@ -196,10 +226,7 @@ impl Chat {
             .filter(|feed| feed.conversations() <= SYNC_CONVERSATIONS_MAX);
         match feed {
             Some(feed) => Ok(Reply::Sync(feed, self.limit(asked.limit))),
-            None => Ok(Reply::Conversations {
-                rows: self.rows(account, None),
-                reset: true,
-            }),
+            None => Ok(Reply::Conversations(self.list(account, None, true))),
         }
     }
 
@@ -215,23 +242,31 @@ impl Chat {
                 return Err(Refusal::payload(format!("before is {error}")));
             }
         };
-        Ok(Reply::Conversations {
-            rows: self.rows(account, before),
-            reset: false,
-        })
+        Ok(Reply::Conversations(self.list(account, before, false)))
     }
 
     /// An account's conversations, the one with the newest entry first.
-    fn rows(&self, account: AccountId, before: Option<Pos>) -> Vec<Row> {
-        let mut rows: Vec<_> = self
+    fn list(&self, account: AccountId, before: Option<Pos>, reset: bool) -> List {
+        let mut places: Vec<_> = self
             .directory
             .conversations(account)
             .iter()
-            .filter_map(|id| self.row(*id, account))
-            .filter(|row| before.is_none_or(|before| row.last_pos < before))
+            .filter_map(|id| Some((self.rooms.find(*id)?.last_pos, *id)))
+            .filter(|(last_pos, _)| before.is_none_or(|before| *last_pos < before))
             .collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.last_pos));
-        rows
+        places.sort_by_key(|(last_pos, _)| std::cmp::Reverse(*last_pos));
+        let more = places.len() > ROWS_MAX;
+        let rows = places
+            .iter()
+            .take(ROWS_MAX)
+            .filter_map(|(_, id)| self.row(*id, account))
+            .collect();
+        List {
+            rows,
+            more,
+            pos: self.log.newest(),
+            reset,
+        }
     }
 
     fn limit(&self, asked: Option<usize>) -> usize {

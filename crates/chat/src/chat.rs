@@ -1,17 +1,18 @@
 //! The messenger's state and its one door. Must not hold a rule: those are in the rooms behind it.
 
 use records::{
-    Account, AccountId, Conversation, ConversationId, KeyRange, Member, Millis, Pos, Seq, Token,
+    Account, AccountId, Conversation, ConversationId, ConversationKind, KeyRange, Member, Millis,
+    Pos, Seq, Token,
 };
 
 use crate::counters::Counters;
 use crate::dedup::{self, Mids};
 use crate::directory::Directory;
 use crate::door::{Input, ListedAccount, Output};
+use crate::ended::Ended;
 use crate::live::Live;
 use crate::log::{Batch, Log};
 use crate::markers::Receipts;
-use crate::query::Query;
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::rooms::Rooms;
@@ -38,6 +39,8 @@ pub struct Chat {
     pub(crate) counters: Counters,
     /// The last week whose predecessors' mids were trimmed.
     trimmed: u32,
+    /// Groups that ended in earlier runs; empty once everything is back.
+    ended: Vec<Ended>,
 }
 
 impl Chat {
@@ -58,6 +61,7 @@ impl Chat {
             timers: Timers::default(),
             counters: Counters::default(),
             trimmed: 0,
+            ended: Vec::new(),
         }
     }
 
@@ -87,6 +91,15 @@ impl Chat {
         last_seq: Seq,
         last_pos: Pos,
     ) {
+        if let ConversationKind::Ended { newest } = conversation.kind {
+            self.log.recover(newest);
+            let remains = last_seq > Seq::ZERO || last_pos > Pos::ZERO;
+            self.ended.push(Ended {
+                id,
+                newest,
+                remains,
+            });
+        }
         self.rooms.insert(id, conversation, last_seq, last_pos);
         self.log.recover(last_pos);
     }
@@ -100,8 +113,8 @@ impl Chat {
     ) {
         match self.rooms.find_mut(conversation) {
             Some(room) => {
+                self.directory.join(account, conversation, &member);
                 room.insert(account, member);
-                self.directory.join(account, conversation);
             }
             None => self.counters.strays += 1,
         }
@@ -111,6 +124,8 @@ impl Chat {
     pub fn finish_recovery(&mut self, now: Millis) {
         // The caller trims what is stale at start itself.
         self.trimmed = dedup::week(now);
+        let ended = std::mem::take(&mut self.ended);
+        self.end_leftovers(&ended);
     }
 
     // The door.
@@ -152,18 +167,15 @@ impl Chat {
                 session,
                 account,
                 since,
-            } => {
-                // What is told before is older than what is read then, what is told after is newer.
-                let feed = self.feed(account, since);
-                self.log.tell(Output::Read(Query::catch_up(session, feed)));
-            }
+            } => self.catch_up(session, account, since, now),
+            Input::ReadDone { session } => self.read_done(session, now),
             Input::Appended(ticket) => {
                 for settled in self.log.appended(ticket) {
                     self.mids.settle(&settled);
                 }
             }
             Input::Account { request, command } => {
-                self.account_command(request, command, source, now);
+                self.account_command(request, command, now);
             }
             Input::Reconfigure(settings) => self.settings = settings,
         }
@@ -228,17 +240,21 @@ impl Chat {
     // For the rooms.
 
     /// Appends what a command came to, and what follows from it.
-    pub(crate) fn commit(&mut self, batch: Batch, source: &dyn Source, now: Millis) {
+    pub(crate) fn commit(&mut self, batch: Batch, now: Millis) {
         let Batch {
             writes,
             effects,
             mid,
             about,
             acquainted,
+            message,
         } = batch;
         self.log.commit(writes, effects, mid);
         for (conversation, account) in about {
-            self.about_changed(conversation, account, source, now);
+            self.about_changed(conversation, account, now);
+        }
+        if let Some(conversation) = message {
+            self.release_members(conversation, now);
         }
         if let Some((one, other)) = acquainted {
             self.introduce(one, other);
@@ -259,7 +275,8 @@ impl Chat {
             Timer::Gone(account) => self.presence_gone(account, now),
             Timer::Presence(account) => self.presence_due(account, now),
             Timer::Receipts => self.receipts_due(source, now),
-            Timer::About(conversation) => self.about_due(conversation, source, now),
+            Timer::About(conversation) => self.about_due(conversation, now),
+            Timer::CatchUp(session) => self.catch_up_due(session, now),
         }
     }
 

@@ -53,6 +53,14 @@ counters! {
     typing_dropped,
     /// Filters of a session that were not kept because it had too many.
     filters_dropped,
+    /// Questions refused because too many of one session wait for the store.
+    reads_refused,
+    /// Catch-ups put off because the session asked for what it should have got a moment ago.
+    catch_ups_delayed,
+    /// Receipts dropped because too many were held back for an inactive device.
+    receipts_dropped,
+    /// Groups that ended because everybody had left.
+    groups_ended,
     /// Tokens ended because their account had too many.
     tokens_displaced,
     /// Inputs that named a session, account or conversation that does not exist.

@@ -1,7 +1,7 @@
 //! Who there is: accounts by id and by name, their tokens, and which conversations each takes part in.
 //! Must not know what a command may do; it keeps the tables in step.
 
-use records::{Account, AccountId, ConversationId, Millis, Role, Token};
+use records::{Account, AccountId, ConversationId, Member, Millis, Role, Token};
 
 use crate::quota::Bucket;
 use crate::table::{Table, Tables};
@@ -17,8 +17,14 @@ pub(crate) struct AccountState {
     pub(crate) tokens: Vec<(Millis, [u8; 32])>,
     /// Ascending.
     pub(crate) conversations: Vec<ConversationId>,
+    /// How many of them it began or joined itself.
+    pub(crate) own: usize,
     pub(crate) messages: Bucket,
     pub(crate) asks: Bucket,
+    /// Filters that were answered.
+    pub(crate) listens: Bucket,
+    /// Groups that were made.
+    pub(crate) groups: Bucket,
     /// When its last device went, as far as this run of the server knows.
     pub(crate) last_seen: Option<Millis>,
 }
@@ -29,8 +35,11 @@ impl AccountState {
             record,
             tokens: Vec::new(),
             conversations: Vec::new(),
+            own: 0,
             messages: Bucket::default(),
             asks: Bucket::default(),
+            listens: Bucket::default(),
+            groups: Bucket::default(),
             last_seen: None,
         }
     }
@@ -182,20 +191,22 @@ impl Directory {
     }
 
     /// The account takes part in a conversation.
-    pub(crate) fn join(&mut self, id: AccountId, conversation: ConversationId) {
+    pub(crate) fn join(&mut self, id: AccountId, conversation: ConversationId, member: &Member) {
         if let Some(account) = self.by_id.get_mut(&id)
             && let Err(at) = account.conversations.binary_search(&conversation)
         {
             account.conversations.insert(at, conversation);
+            account.own += usize::from(member.own);
         }
     }
 
     /// The account no longer takes part in a conversation.
-    pub(crate) fn leave(&mut self, id: AccountId, conversation: ConversationId) {
+    pub(crate) fn leave(&mut self, id: AccountId, conversation: ConversationId, member: &Member) {
         if let Some(account) = self.by_id.get_mut(&id)
             && let Ok(at) = account.conversations.binary_search(&conversation)
         {
             account.conversations.remove(at);
+            account.own = account.own.saturating_sub(usize::from(member.own));
         }
     }
 

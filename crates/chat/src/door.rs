@@ -85,6 +85,11 @@ pub enum Input {
         /// The last position it has.
         since: Pos,
     },
+    /// What was read for a session has been read or refused: [`crate::Query::completion`].
+    ReadDone {
+        /// The session.
+        session: SessionRef,
+    },
     /// Every append up to this one is on disk.
     Appended(Ticket),
     /// A change of accounts or tokens; answered with [`Output::Answered`].

@@ -20,6 +20,10 @@ use crate::wire;
 
 /// Accounts named in one question, so that one question cannot cause more than so many events.
 const NAMES_MAX: usize = 100;
+/// Groups an account may make in a minute in the long run.
+const CREATED_PER_MINUTE: u32 = 10;
+/// Groups an account may make at once after a pause.
+const CREATED_BURST: u32 = 20;
 
 #[derive(Deserialize)]
 pub(crate) struct Create {
@@ -84,10 +88,9 @@ impl Chat {
         let mut others = self.named_accounts(&wanted.members)?;
         others.retain(|other| *other != account);
         self.check_members_max(1 + others.len())?;
-        for member in std::iter::once(&account).chain(&others) {
-            self.check_conversations_max(*member)?;
-        }
+        self.check_conversations_max(account)?;
         self.take_message_quota(account, 1 + others.len(), now)?;
+        self.take_group_quota(account, now)?;
 
         let id = self.rooms.next_id();
         let record = Conversation {
@@ -132,9 +135,6 @@ impl Chat {
         }
         invited.retain(|other| room.member(*other).is_none());
         self.check_members_max(room.members().len() + invited.len())?;
-        for other in &invited {
-            self.check_conversations_max(*other)?;
-        }
         self.take_message_quota(account, invited.len(), now)?;
 
         let joining: Vec<_> = invited
@@ -164,8 +164,7 @@ impl Chat {
         let found = self
             .rooms
             .group(&wanted.conv)
-            .and_then(|id| Some((id, self.rooms.find(id)?)))
-            .filter(|(_, room)| !room.members().is_empty());
+            .and_then(|id| Some((id, self.rooms.find(id)?)));
         let Some((id, room)) = found else {
             return Err(Refusal::no_such_conversation(&wanted.conv));
         };
@@ -226,7 +225,7 @@ impl Chat {
         let joined = self.log.newest().next();
         let mut events = Vec::with_capacity(joining.len());
         for (account, role) in joining {
-            self.add_member(id, *account, *role, joined, batch, now);
+            self.add_member(id, *account, *role, (joined, actor), batch, now);
             events.push(self.member_event(id, Action::Join, (*account, actor), batch, now));
         }
         let newcomers: Arc<[AccountId]> = joining.iter().map(|(account, _)| *account).collect();
@@ -238,18 +237,24 @@ impl Chat {
         self.tell_events(id, &events, batch);
     }
 
-    /// A member goes; if nobody owns the group then, whoever has been there longest does.
+    /// A member goes; if nobody owns the group then, whoever has been there longest does, and if nobody is left it ends.
     fn leave(&mut self, id: ConversationId, account: AccountId, batch: &mut Batch, now: Millis) {
         let conv = self.conv_name(id, account);
         let Some(room) = self.rooms.find_mut(id) else {
             return;
         };
-        if room.remove(account).is_none() {
+        let Some(member) = room.remove(account) else {
+            return;
+        };
+        let (heir, empty) = (room.heir(), room.members().is_empty());
+        self.directory.leave(account, id, &member);
+        batch.delete(key::member(id, account));
+        let packet = delivery::packet("im/me/event".to_owned(), wire::own_event("left", &conv));
+        batch.tell(address::to_accounts(Arc::from([account]), packet));
+        if empty {
+            self.end_group(id, batch);
             return;
         }
-        let heir = room.heir();
-        self.directory.leave(account, id);
-        batch.delete(key::member(id, account));
         let mut events = vec![self.member_event(id, Action::Leave, (account, account), batch, now)];
         if let Some(heir) = heir {
             if let Some(member) = self
@@ -262,8 +267,6 @@ impl Chat {
             }
             events.push(self.member_event(id, Action::Own, (heir, account), batch, now));
         }
-        let packet = delivery::packet("im/me/event".to_owned(), wire::own_event("left", &conv));
-        batch.tell(address::to_accounts(Arc::from([account]), packet));
         self.tell_events(id, &events, batch);
     }
 
@@ -323,6 +326,21 @@ impl Chat {
         Ok(accounts)
     }
 
+    fn take_group_quota(&mut self, account: AccountId, now: Millis) -> Result<(), Refusal> {
+        let taken = self.directory.find_mut(account).is_some_and(|state| {
+            state
+                .groups
+                .take_one(CREATED_PER_MINUTE, CREATED_BURST, now)
+        });
+        if taken {
+            return Ok(());
+        }
+        self.counters.quota_refused += 1;
+        Err(Refusal::quota(format!(
+            "at most {CREATED_PER_MINUTE} groups a minute are made, {CREATED_BURST} after a pause"
+        )))
+    }
+
     fn check_members_max(&self, members: usize) -> Result<(), Refusal> {
         let most = self.settings.group_members_max;
         if members <= most {
@@ -344,6 +362,6 @@ impl Chat {
 fn is_open(record: &Conversation) -> bool {
     match record.kind {
         ConversationKind::Group { open, .. } => open,
-        ConversationKind::Direct { .. } => false,
+        ConversationKind::Direct { .. } | ConversationKind::Ended { .. } => false,
     }
 }

@@ -3,14 +3,21 @@
 use records::{ConversationId, Entry, Pos, Seq};
 
 use crate::reply::PAGE_BYTES_MAX;
-use crate::source::{Source, Unreadable};
+use crate::source::{ENTRY_OVERHEAD_MAX, Source, Unreadable};
+
+/// A place in a conversation, as clients name it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    Message(Seq),
+    Entry(Pos),
+}
 
 /// Which page.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Window {
     Latest,
-    Before(Seq),
-    After(Seq),
+    Before(Place),
+    After(Place),
     Around(Seq),
 }
 
@@ -24,11 +31,13 @@ pub(crate) struct History {
     pub(crate) limit: usize,
 }
 
-/// Entries in ascending order, and whether there are more in the direction asked.
+/// Entries in ascending order, whether there are more in the direction asked, and from where on.
 #[derive(Debug, Default)]
 pub(crate) struct Page {
     pub(crate) entries: Vec<Entry>,
     pub(crate) more: bool,
+    /// What to name as `before`, or for a page after something as `after`, to get the next page.
+    pub(crate) next: Option<Pos>,
 }
 
 impl History {
@@ -36,26 +45,41 @@ impl History {
         let Some(id) = self.conversation else {
             return Ok(Page::default());
         };
+        let (limit, bytes_max) = (self.limit, PAGE_BYTES_MAX);
         match self.window {
-            Window::Latest => older(source, id, Pos::MAX, self.limit, PAGE_BYTES_MAX),
-            Window::Before(seq) => {
-                let end = source.pos_of(id, seq)?.unwrap_or(Pos::MAX);
-                older(source, id, end, self.limit, PAGE_BYTES_MAX)
+            Window::Latest => older(source, id, Pos::MAX, limit, bytes_max),
+            Window::Before(place) => {
+                let end = match place {
+                    Place::Message(seq) => source.pos_of(id, seq)?.unwrap_or(Pos::MAX),
+                    Place::Entry(pos) => pos,
+                };
+                older(source, id, end, limit, bytes_max)
             }
-            Window::After(Seq::ZERO) => newer(source, id, Pos::ZERO, self.limit, PAGE_BYTES_MAX),
-            Window::After(seq) => match source.pos_of(id, seq)? {
-                Some(pos) => newer(source, id, pos.next(), self.limit, PAGE_BYTES_MAX),
-                None => Ok(Page::default()),
-            },
+            Window::After(Place::Message(Seq::ZERO)) => {
+                newer(source, id, Pos::ZERO, limit, bytes_max)
+            }
+            Window::After(place) => {
+                let last = match place {
+                    Place::Message(seq) => source.pos_of(id, seq)?,
+                    Place::Entry(pos) => Some(pos),
+                };
+                match last.filter(|last| *last < Pos::MAX) {
+                    Some(last) => newer(source, id, last.next(), limit, bytes_max),
+                    None => Ok(Page::default()),
+                }
+            }
             Window::Around(seq) => {
                 let middle = source.pos_of(id, seq)?.unwrap_or(Pos::MAX);
-                let half = self.limit / 2;
-                let before = older(source, id, middle, half, PAGE_BYTES_MAX / 2)?;
-                let after = newer(source, id, middle, self.limit - half, PAGE_BYTES_MAX / 2)?;
+                let half = limit / 2;
+                let before = older(source, id, middle, half, bytes_max / 2)?;
+                let after = newer(source, id, middle, limit - half, bytes_max / 2)?;
                 let mut entries = before.entries;
                 entries.extend(after.entries);
-                let more = before.more || after.more;
-                Ok(Page { entries, more })
+                Ok(Page {
+                    next: entries.first().map(|entry| entry.pos),
+                    entries,
+                    more: before.more || after.more,
+                })
             }
         }
     }
@@ -69,10 +93,16 @@ fn older(
     limit: usize,
     bytes_max: usize,
 ) -> Result<Page, Unreadable> {
-    let found = source.entries(id, Pos::ZERO, end, true, limit + 1)?;
+    let found = source.entries(id, Pos::ZERO, end, true, limit + 1, bytes_max)?;
     let mut page = cut(found, limit, bytes_max);
+    page.next = page.entries.last().map(|entry| entry.pos);
+    if let (Some(oldest), true) = (page.next, page.open) {
+        page.more = !source
+            .entries(id, Pos::ZERO, oldest, true, 1, 1)?
+            .is_empty();
+    }
     page.entries.reverse();
-    Ok(page)
+    Ok(page.into())
 }
 
 /// The oldest entries from `start` on.
@@ -83,12 +113,36 @@ fn newer(
     limit: usize,
     bytes_max: usize,
 ) -> Result<Page, Unreadable> {
-    let found = source.entries(id, start, Pos::MAX, false, limit + 1)?;
-    Ok(cut(found, limit, bytes_max))
+    let found = source.entries(id, start, Pos::MAX, false, limit + 1, bytes_max)?;
+    let mut page = cut(found, limit, bytes_max);
+    page.next = page.entries.last().map(|entry| entry.pos);
+    if let (Some(newest), true) = (page.next, page.open) {
+        page.more = !source.positions(id, newest.next(), Pos::MAX, 1)?.is_empty();
+    }
+    Ok(page.into())
+}
+
+/// What of a reading goes into a page.
+struct Cut {
+    entries: Vec<Entry>,
+    more: bool,
+    next: Option<Pos>,
+    /// Whether the reading may have ended before the conversation did, so that `more` is not known yet.
+    open: bool,
+}
+
+impl From<Cut> for Page {
+    fn from(cut: Cut) -> Self {
+        Self {
+            entries: cut.entries,
+            more: cut.more,
+            next: cut.next,
+        }
+    }
 }
 
 /// As many from the front as a page holds, one at least if one is wanted.
-fn cut(mut entries: Vec<Entry>, limit: usize, bytes_max: usize) -> Page {
+fn cut(mut entries: Vec<Entry>, limit: usize, bytes_max: usize) -> Cut {
     let mut bytes = 0;
     let fitting = entries
         .iter()
@@ -100,6 +154,15 @@ fn cut(mut entries: Vec<Entry>, limit: usize, bytes_max: usize) -> Page {
         })
         .count();
     let more = entries.len() > fitting;
+    let read: usize = entries
+        .iter()
+        .map(|entry| entry.wire.len() + ENTRY_OVERHEAD_MAX)
+        .sum();
     entries.truncate(fitting);
-    Page { entries, more }
+    Cut {
+        entries,
+        more,
+        next: None,
+        open: !more && read > bytes_max,
+    }
 }

@@ -31,6 +31,19 @@ pub(crate) fn mid_alone(whole: &str) -> Option<Box<str>> {
     found.ok().map(|found| found.mid)
 }
 
+/// Bytes that one byte of a text becomes at most in JSON.
+pub(crate) const ESCAPED_BYTES_MAX: usize = 6;
+
+/// Bytes of a text in JSON, as serde writes it.
+pub(crate) fn escaped(text: &str) -> usize {
+    let cost = |byte| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 2,
+        0x00..0x20 => ESCAPED_BYTES_MAX,
+        _ => 1,
+    };
+    text.bytes().map(cost).sum()
+}
+
 /// How deeply a valid JSON value is nested.
 pub(crate) fn depth(valid: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0_usize);
@@ -70,7 +83,14 @@ fn bounded(mut sentence: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::depth;
+    use super::{depth, escaped};
+
+    #[test]
+    fn a_text_is_as_long_as_serde_makes_it() {
+        let text: String = (0..0x250).filter_map(char::from_u32).collect();
+        let written = serde_json::to_string(&text).unwrap();
+        assert_eq!(escaped(&text) + 2, written.len());
+    }
 
     #[test]
     fn brackets_in_strings_do_not_nest() {

@@ -21,7 +21,9 @@ mod message;
 mod send;
 
 mod ask;
+mod ended;
 mod groups;
+mod head;
 mod history;
 mod merge;
 mod profile;
@@ -30,8 +32,11 @@ mod reply;
 mod row;
 
 mod about;
+mod catch_ups;
+mod held;
 mod live;
 mod markers;
+mod pending;
 mod presence;
 mod typing;
 
@@ -57,4 +62,4 @@ pub use door::{
 pub use query::Query;
 pub use refusal::{Refusal, RefusalKind};
 pub use settings::Settings;
-pub use source::{Source, Unreadable};
+pub use source::{ENTRY_OVERHEAD_MAX, Source, Unreadable};

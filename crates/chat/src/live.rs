@@ -1,16 +1,23 @@
 //! Connected devices: which account each belongs to, whether it is in the foreground, and which filters it holds for what the
 //! messenger tells only to those who listen. Must not decide who is told.
 
+use std::collections::BTreeSet;
+
 use records::{AccountId, Millis, SessionRef};
 use smallvec::SmallVec;
 
+use crate::catch_ups::CatchUps;
 use crate::chat::Chat;
+use crate::pending::Pending;
 use crate::presence::Presence;
+use crate::refusal::Refusal;
 use crate::table::{Table, Tables};
 use crate::topic;
 
 /// Filters kept per session; further ones get what is told to accounts, but nothing on subscribing.
-const FILTERS_MAX: usize = 256;
+pub(crate) const FILTERS_MAX: usize = 256;
+/// Conversations that are looked at for a wildcard at the cost of one question.
+const LOOKED_AT: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct LiveSession {
@@ -18,6 +25,8 @@ pub(crate) struct LiveSession {
     pub(crate) inactive: bool,
     /// Those that may cover `im/about/…` or `im/presence/…`.
     filters: Vec<Box<str>>,
+    /// Most sessions have nothing pending most of the time.
+    pending: Option<Box<Pending>>,
 }
 
 /// An account with a device, or one that had one a moment ago.
@@ -34,6 +43,19 @@ pub(crate) struct Live {
     accounts: Table<AccountId, LiveAccount>,
     /// Sessions that hold `im/presence/<name>` itself.
     named: Table<Box<str>, Vec<SessionRef>>,
+    /// Accounts with a device from which something is held back.
+    held: BTreeSet<AccountId>,
+    pub(crate) catch_ups: CatchUps,
+}
+
+/// Devices of some accounts by whether somebody looks at them.
+#[derive(Debug, Default)]
+pub(crate) struct Split {
+    /// Accounts whose devices are all looked at.
+    pub(crate) whole: Vec<AccountId>,
+    /// Such devices of other accounts.
+    pub(crate) active: Vec<SessionRef>,
+    pub(crate) inactive: Vec<SessionRef>,
 }
 
 const PRESENCE: &str = "im/presence/";
@@ -44,6 +66,8 @@ impl Live {
             sessions: tables.table(),
             accounts: tables.table(),
             named: tables.table(),
+            held: BTreeSet::new(),
+            catch_ups: CatchUps::new(tables),
         }
     }
 
@@ -80,37 +104,109 @@ impl Live {
             && self.sessions_of(account).all(|session| session.inactive)
     }
 
-    /// Where something goes that is held back from devices nobody looks at: accounts none of whose devices is such a one, and the
-    /// other devices of the other accounts.
-    pub(crate) fn attentive(
-        &self,
-        accounts: impl Iterator<Item = AccountId>,
-    ) -> (Vec<AccountId>, Vec<SessionRef>) {
-        let (mut whole, mut single) = (Vec::new(), Vec::new());
+    /// Where something goes that is held back from devices nobody looks at.
+    pub(crate) fn split(&self, accounts: impl Iterator<Item = AccountId>) -> Split {
+        let mut split = Split::default();
         for account in accounts {
             let Some(live) = self.accounts.get(&account) else {
                 continue;
             };
-            let is_active = |session: &&SessionRef| {
-                self.sessions
-                    .get(*session)
-                    .is_some_and(|session| !session.inactive)
+            let is_inactive = |session: &&SessionRef| {
+                let known = self.sessions.get(*session);
+                known.is_some_and(|session| session.inactive)
             };
-            let active = live.sessions.iter().filter(is_active);
-            if active.clone().count() == live.sessions.len() {
-                whole.push(account);
-            } else {
-                single.extend(active);
+            if !live.sessions.iter().any(|session| is_inactive(&session)) {
+                split.whole.push(account);
+                continue;
             }
+            let (inactive, active): (Vec<_>, Vec<_>) = live
+                .sessions
+                .iter()
+                .copied()
+                .partition(|session| is_inactive(&session));
+            split.inactive.extend(inactive);
+            split.active.extend(active);
         }
-        (whole, single)
+        split
     }
 
-    /// The filters a device holds for what is told only to those who listen.
-    pub(crate) fn filters(&self, session: SessionRef) -> &[Box<str>] {
+    /// Whose session it is.
+    pub(crate) fn account_of(&self, session: SessionRef) -> Option<AccountId> {
+        Some(self.sessions.get(&session)?.account)
+    }
+
+    /// What is pending for a session, to be added to.
+    pub(crate) fn pending(&mut self, session: SessionRef) -> Option<&mut Pending> {
+        let session = self.sessions.get_mut(&session)?;
+        Some(session.pending.get_or_insert_default())
+    }
+
+    /// Whether something is pending for a session.
+    pub(crate) fn has_pending(&self, session: SessionRef) -> bool {
         self.sessions
             .get(&session)
-            .map_or(&[], |session| session.filters.as_slice())
+            .is_some_and(|session| session.pending.is_some())
+    }
+
+    /// Gives back the memory of a session for which nothing is pending.
+    pub(crate) fn tidy(&mut self, session: SessionRef) {
+        if let Some(session) = self.sessions.get_mut(&session)
+            && session
+                .pending
+                .as_ref()
+                .is_some_and(|pending| pending.is_empty())
+        {
+            session.pending = None;
+        }
+    }
+
+    /// Holds something back from a session; the change says what.
+    pub(crate) fn hold(&mut self, session: SessionRef, change: impl FnOnce(&mut Pending)) {
+        let Some(account) = self.account_of(session) else {
+            return;
+        };
+        if let Some(pending) = self.pending(session) {
+            change(pending);
+            self.held.insert(account);
+        }
+    }
+
+    /// Accounts with a device from which something is held back.
+    pub(crate) fn held(&self) -> &BTreeSet<AccountId> {
+        &self.held
+    }
+
+    /// An account's devices from which something is held back, which it is no longer.
+    pub(crate) fn take_held(&mut self, account: AccountId) -> Vec<SessionRef> {
+        self.held.remove(&account);
+        let holds = |session: &&SessionRef| {
+            let pending = self.sessions.get(*session).map(|known| &known.pending);
+            pending.is_some_and(|pending| pending.as_ref().is_some_and(|held| held.holds()))
+        };
+        let live = self.accounts.get(&account).into_iter();
+        live.flat_map(|live| &live.sessions)
+            .filter(holds)
+            .copied()
+            .collect()
+    }
+
+    /// The devices of an account that listen to a topic, and for each whether nobody looks at it.
+    pub(crate) fn listeners(
+        &self,
+        account: AccountId,
+        topic: &str,
+    ) -> SmallVec<[(SessionRef, bool); 2]> {
+        let live = self.accounts.get(&account).into_iter();
+        live.flat_map(|live| &live.sessions)
+            .filter_map(|session| Some((*session, self.sessions.get(session)?)))
+            .filter(|(_, known)| {
+                known
+                    .filters
+                    .iter()
+                    .any(|filter| topic::matches(filter, topic))
+            })
+            .map(|(session, known)| (session, known.inactive))
+            .collect()
     }
 
     /// Whether some device of the account listens to a topic.
@@ -139,12 +235,16 @@ impl Live {
     }
 
     fn close(&mut self, session: SessionRef) -> Option<AccountId> {
+        self.catch_ups.forget(session);
         let closed = self.sessions.remove(&session)?;
         for filter in &closed.filters {
             self.unname(session, filter);
         }
         if let Some(live) = self.accounts.get_mut(&closed.account) {
             live.sessions.retain(|known| *known != session);
+            if live.sessions.is_empty() {
+                self.held.remove(&closed.account);
+            }
         }
         Some(closed.account)
     }
@@ -187,6 +287,7 @@ impl Chat {
             account,
             inactive: false,
             filters: Vec::new(),
+            pending: None,
         };
         self.live.sessions.insert(session, opened);
         self.live.open_account(account).sessions.push(session);
@@ -237,11 +338,35 @@ impl Chat {
                     .push(reference);
             }
         }
-        // A wildcard may cover thousands of conversations, and can be subscribed to again and again.
-        if wanted && (!topic::is_wildcard(filter) || self.take_ask_quota(account, now).is_ok()) {
+        if wanted && self.take_listen_quota(account, filter, now).is_ok() {
             self.tell_presences(reference, account, filter);
-            self.tell_abouts(reference, account, filter);
+            self.tell_abouts(reference, account, filter, now);
         }
+    }
+
+    /// Every filter that is answered costs something, the same one again included. A wildcard may cover thousands of conversations
+    /// and costs questions; a name is looked up.
+    fn take_listen_quota(
+        &mut self,
+        account: AccountId,
+        filter: &str,
+        now: Millis,
+    ) -> Result<(), Refusal> {
+        if topic::is_wildcard(filter) {
+            let covered = self.directory.conversations(account).len();
+            return self.take_ask_quota(account, 1 + covered / LOOKED_AT, now);
+        }
+        let rate = self.settings.messages_per_second_max;
+        let burst = self.settings.messages_burst_max.max(FILTERS_MAX as u32);
+        let taken = self
+            .directory
+            .find_mut(account)
+            .is_some_and(|state| state.listens.take(1, rate, burst, now));
+        if taken {
+            return Ok(());
+        }
+        self.counters.quota_refused += 1;
+        Err(Refusal::quota("too many filters at once"))
     }
 
     /// A session gave up a filter.

@@ -23,6 +23,8 @@ pub(crate) struct Batch {
     pub(crate) about: SmallVec<[(ConversationId, Option<AccountId>); 1]>,
     /// Two accounts that have begun to talk.
     pub(crate) acquainted: Option<(AccountId, AccountId)>,
+    /// The conversation that has got a message.
+    pub(crate) message: Option<ConversationId>,
 }
 
 impl Batch {

@@ -2,7 +2,6 @@
 //! they newly cover, gathered for a second.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use records::{AccountId, ConversationId, Millis, Pos, Seq, key};
 use serde::Deserialize;
@@ -29,7 +28,9 @@ const MEMBERS_MAX: usize = 50;
 /// Messages whose authors are looked up in the store for one marker; those of older ones are not told.
 const AUTHORS_READ_MAX: u64 = 200;
 /// Look-ups in the store for all markers of one second; after those, authors who are not remembered are not told.
-const LOOKUPS_MAX: usize = 64;
+const LOOKUPS_MAX: usize = 16;
+/// Bytes read for all look-ups of one second; each reads one message more at most.
+const LOOKUP_BYTES_MAX: usize = 512 * 1024;
 
 /// How a member's markers have moved since they were last told.
 #[derive(Debug, Default, Clone, Copy)]
@@ -54,6 +55,12 @@ struct Told {
     kind: &'static str,
     after: Seq,
     upto: Seq,
+}
+
+/// What may still be looked up in the store this second.
+struct Budget {
+    lookups: usize,
+    bytes: usize,
 }
 
 #[derive(Deserialize)]
@@ -159,19 +166,22 @@ impl Chat {
     pub(crate) fn receipts_due(&mut self, source: &dyn Source, now: Millis) {
         self.receipts.due = None;
         let moved = std::mem::take(&mut self.receipts.moved);
-        let mut lookups = 0;
+        let mut budget = Budget {
+            lookups: LOOKUPS_MAX,
+            bytes: LOOKUP_BYTES_MAX,
+        };
         let mut batch = Batch::default();
         for ((id, account), moved) in moved {
             for told in self.settle_marker(id, account, moved, &mut batch) {
-                let effects = self.receipt_effects(&told, &mut lookups, source);
+                let effects = self.receipt_effects(&told, &mut budget, source);
                 self.counters.receipts_told += effects.len() as u64;
                 batch.effects.extend(effects);
             }
             if batch.writes.len() >= WRITES_MAX {
-                self.commit(std::mem::take(&mut batch), source, now);
+                self.commit(std::mem::take(&mut batch), now);
             }
         }
-        self.commit(batch, source, now);
+        self.commit(batch, now);
     }
 
     /// Moves the received marker, and says what is to be told of both.
@@ -213,46 +223,55 @@ impl Chat {
     fn receipt_effects(
         &mut self,
         told: &Told,
-        lookups: &mut usize,
+        budget: &mut Budget,
         source: &dyn Source,
     ) -> Vec<Output> {
-        let authors = self.authors(told, lookups, source);
+        let authors = self.authors(told, budget, source);
+        let Some(first) = authors.first() else {
+            return Vec::new();
+        };
+        // In a direct chat there is one author, in a group all call it the same.
+        let conv = self.conv_name(told.id, *first);
         let payload = wire::json(&wire::Receipt {
             pos: self.log.newest().to_string(),
             kind: told.kind,
             from: self.directory.name(told.account),
             seq: told.upto.value(),
         });
-        let Some(first) = authors.first() else {
-            return Vec::new();
-        };
-        // In a direct chat there is one author, in a group all call it the same.
-        let conv = self.conv_name(told.id, *first);
         let packet = delivery::packet(format!("im/in/{conv}/event"), payload);
-        vec![address::to_accounts(authors, packet)]
+        let split = self.live.split(authors.iter().copied());
+        let key = (told.id, told.account, told.kind);
+        let mut dropped = 0;
+        for session in split.inactive {
+            self.live.hold(session, |pending| {
+                dropped += u64::from(!pending.hold_receipt(key, told.upto));
+            });
+        }
+        self.counters.receipts_dropped += dropped;
+        let mut effects = Vec::new();
+        if !split.whole.is_empty() {
+            effects.push(address::to_accounts(split.whole.into(), packet.clone()));
+        }
+        let single = split.active.into_iter();
+        effects.extend(single.map(|session| address::to_session(session, packet.clone())));
+        effects
     }
 
     /// Connected members who wrote what a marker newly covers, except whose marker it is.
-    fn authors(
-        &mut self,
-        told: &Told,
-        lookups: &mut usize,
-        source: &dyn Source,
-    ) -> Arc<[AccountId]> {
+    fn authors(&mut self, told: &Told, budget: &mut Budget, source: &dyn Source) -> Vec<AccountId> {
         let Some(room) = self.rooms.find(told.id) else {
-            return Arc::from([]);
+            return Vec::new();
         };
         if room.members().len() > MEMBERS_MAX {
-            return Arc::from([]);
+            return Vec::new();
         }
         // What lies beyond one's own markers in a direct chat is the other's: sending moves them.
         let mut authors = match room.peer(told.account) {
             Some(peer) => vec![peer],
             None => {
                 let (mut authors, unknown) = self.recent.authors(told.id, told.after, told.upto);
-                if told.after < unknown && *lookups < LOOKUPS_MAX {
-                    *lookups += 1;
-                    match stored_authors(told, unknown, source) {
+                if told.after < unknown && budget.lookups > 0 && budget.bytes > 0 {
+                    match stored_authors(told, unknown, budget, source) {
                         Ok(found) => authors.extend(found),
                         Err(Unreadable) => self.counters.unreadable += 1,
                     }
@@ -267,7 +286,7 @@ impl Chat {
         });
         authors.sort_unstable();
         authors.dedup();
-        authors.into()
+        authors
     }
 }
 
@@ -275,6 +294,7 @@ impl Chat {
 fn stored_authors(
     told: &Told,
     upto: Seq,
+    budget: &mut Budget,
     source: &dyn Source,
 ) -> Result<Vec<AccountId>, Unreadable> {
     let first = upto
@@ -286,7 +306,10 @@ fn stored_authors(
         return Ok(Vec::new());
     };
     let limit = usize::try_from(AUTHORS_READ_MAX).unwrap_or(usize::MAX);
-    let entries = source.entries(told.id, from, Pos::MAX, false, limit)?;
+    let entries = source.entries(told.id, from, Pos::MAX, false, limit, budget.bytes)?;
+    let read: usize = entries.iter().map(|entry| entry.wire.len()).sum();
+    budget.lookups -= 1;
+    budget.bytes = budget.bytes.saturating_sub(read);
     Ok(entries
         .into_iter()
         .filter(|entry| entry.seq.is_some_and(|seq| seq <= upto))

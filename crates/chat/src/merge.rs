@@ -1,5 +1,5 @@
 //! Everything of an account's conversations after a position, in the order of positions: what `sync` and a session that was away
-//! get. Runs where a disk may be waited for.
+//! get. Runs where a disk may be waited for. Positions are merged first, so that only entries of this page are read.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -9,12 +9,15 @@ use records::{AccountId, ConversationId, Entry, Pos};
 use crate::chat::Chat;
 use crate::source::{Source, Unreadable};
 
-/// Entries read from one conversation at a time, after the first ones.
+/// Positions read from one conversation at a time, after the first ones.
 const CHUNK: usize = 32;
+/// Bytes of an answer that an entry takes besides its wire and its conversation's name.
+const ENTRY_BYTES: usize = 16;
 
 /// Conversations with something new, and up to where it is read.
 #[derive(Debug)]
 pub(crate) struct Feed {
+    since: Pos,
     upto: Pos,
     streams: Vec<Stream>,
 }
@@ -25,7 +28,7 @@ struct Stream {
     conv: Box<str>,
     /// The first position that has not been read.
     from: Pos,
-    read: VecDeque<Entry>,
+    read: VecDeque<Pos>,
     exhausted: bool,
 }
 
@@ -37,6 +40,15 @@ pub(crate) struct Fed {
     /// Everything up to here is contained.
     pub(crate) upto: Pos,
     pub(crate) more: bool,
+}
+
+/// Entries of one conversation that follow each other in the feed.
+#[derive(Debug)]
+struct Run {
+    stream: usize,
+    first: Pos,
+    last: Pos,
+    count: usize,
 }
 
 impl Chat {
@@ -59,6 +71,7 @@ impl Chat {
             })
             .collect();
         Feed {
+            since,
             upto: self.log.newest(),
             streams,
         }
@@ -71,6 +84,16 @@ impl Feed {
         self.streams.len()
     }
 
+    /// After which position it begins.
+    pub(crate) fn since(&self) -> Pos {
+        self.since
+    }
+
+    /// Whether there is anything to read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.streams.is_empty()
+    }
+
     /// Reads the first page.
     pub(crate) fn read(
         mut self,
@@ -78,6 +101,48 @@ impl Feed {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Fed, Unreadable> {
+        let (runs, beyond) = self.runs(source, entries_max)?;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut done = self.since;
+        let mut full = false;
+        for run in &runs {
+            let stream = &self.streams[run.stream];
+            let left = bytes_max.saturating_sub(bytes);
+            let (from, to) = (run.first, run.last.next());
+            let found = source.entries(stream.id, from, to, false, run.count, left)?;
+            let whole = found.is_empty() || found.len() == run.count;
+            for entry in found {
+                let size = entry.wire.len() + stream.conv.len() + ENTRY_BYTES;
+                if !entries.is_empty() && bytes + size > bytes_max {
+                    full = true;
+                    break;
+                }
+                bytes += size;
+                done = entry.pos;
+                entries.push((stream.conv.clone(), stream.id, entry));
+            }
+            // The source stops where a page would.
+            full |= !whole;
+            if full {
+                break;
+            }
+            done = run.last;
+        }
+        let more = full || beyond;
+        Ok(Fed {
+            entries,
+            upto: if more { done } else { self.upto },
+            more,
+        })
+    }
+
+    /// Where the first entries stand, and whether there are more than those.
+    fn runs(
+        &mut self,
+        source: &dyn Source,
+        entries_max: usize,
+    ) -> Result<(Vec<Run>, bool), Unreadable> {
         let upto = self.upto;
         let first = (2 * entries_max / self.streams.len().max(1)).clamp(1, entries_max);
         let mut next = BinaryHeap::with_capacity(self.streams.len());
@@ -88,45 +153,37 @@ impl Feed {
                     .map(|pos| Reverse((pos, at))),
             );
         }
-        let mut entries = Vec::new();
-        let mut bytes = 0;
-        while let Some(Reverse((_, at))) = next.peek().copied() {
-            let stream = &mut self.streams[at];
-            let Some(entry) = stream.read.front() else {
-                next.pop();
-                continue;
-            };
-            let size = entry.wire.len() + stream.conv.len() + 16;
-            let full = entries.len() == entries_max || bytes + size > bytes_max;
-            if full && !entries.is_empty() {
+        let mut runs: Vec<Run> = Vec::new();
+        for _ in 0..entries_max {
+            let Some(Reverse((pos, at))) = next.pop() else {
                 break;
+            };
+            match runs.last_mut() {
+                Some(run) if run.stream == at => {
+                    run.last = pos;
+                    run.count += 1;
+                }
+                Some(_) | None => runs.push(Run {
+                    stream: at,
+                    first: pos,
+                    last: pos,
+                    count: 1,
+                }),
             }
-            bytes += size;
-            next.pop();
-            if let Some(entry) = stream.read.pop_front() {
-                entries.push((stream.conv.clone(), stream.id, entry));
-            }
+            let stream = &mut self.streams[at];
+            stream.read.pop_front();
             next.extend(
                 stream
                     .fill(source, upto, CHUNK)?
                     .map(|pos| Reverse((pos, at))),
             );
         }
-        let more = !next.is_empty();
-        let upto = match entries.last() {
-            Some((_, _, last)) if more => last.pos,
-            Some(_) | None => upto,
-        };
-        Ok(Fed {
-            entries,
-            upto,
-            more,
-        })
+        Ok((runs, !next.is_empty()))
     }
 }
 
 impl Stream {
-    /// The position of the next entry, read if need be.
+    /// The next position, read if need be.
     fn fill(
         &mut self,
         source: &dyn Source,
@@ -134,13 +191,13 @@ impl Stream {
         chunk: usize,
     ) -> Result<Option<Pos>, Unreadable> {
         if self.read.is_empty() && !self.exhausted {
-            let found = source.entries(self.id, self.from, upto.next(), false, chunk)?;
+            let found = source.positions(self.id, self.from, upto.next(), chunk)?;
             self.exhausted = found.len() < chunk;
             if let Some(last) = found.last() {
-                self.from = last.pos.next();
+                self.from = last.next();
             }
             self.read.extend(found);
         }
-        Ok(self.read.front().map(|entry| entry.pos))
+        Ok(self.read.front().copied())
     }
 }

@@ -103,6 +103,15 @@ pub(crate) fn parse<'a>(payload: &'a [u8], settings: &Settings) -> Result<Draft<
     }
 }
 
+/// The mid of a payload that is refused without being looked at any further.
+pub(crate) fn mid(payload: &[u8]) -> Option<Box<str>> {
+    let whole = std::str::from_utf8(payload).ok()?;
+    if !whole.starts_with('{') {
+        return None;
+    }
+    json::mid_alone(whole).filter(|mid| check_mid(mid).is_ok())
+}
+
 fn check(draft: &Draft<'_>, settings: &Settings) -> Result<(), Refusal> {
     if let Some(mid) = &draft.mid {
         check_mid(mid)?;
@@ -114,6 +123,14 @@ fn check(draft: &Draft<'_>, settings: &Settings) -> Result<(), Refusal> {
             text.len(),
             settings.text_bytes_max,
         ));
+    }
+    // Six bytes is the most that one becomes, and then a page or a packet would be full of it.
+    let most = settings.text_bytes_max.saturating_mul(2);
+    if text.len().saturating_mul(json::ESCAPED_BYTES_MAX) > most {
+        let escaped = json::escaped(text);
+        if escaped > most {
+            return Err(Refusal::too_large("the text as JSON", escaped, most));
+        }
     }
     for (name, extension) in [("att", draft.att), ("x", draft.x)] {
         let Some(extension) = extension else { continue };

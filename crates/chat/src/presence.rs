@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::address;
 use crate::chat::Chat;
-use crate::delivery::{self, Audience, Delivery, Packet};
-use crate::door::{Output, Publish};
+use crate::delivery::{self, Packet};
+use crate::door::Publish;
 use crate::json;
 use crate::refusal::Refusal;
 use crate::text;
@@ -21,9 +21,6 @@ use crate::wire;
 const INTERVAL_MILLIS: u64 = 10_000;
 /// How long a device may be away without anybody being told.
 const GRACE_MILLIS: u64 = 5_000;
-/// Packets in one delivery.
-const PACKETS_MAX: usize = 4;
-
 /// How an account is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -105,13 +102,19 @@ impl Chat {
         let Some(session) = self.live.session_mut(publish.session) else {
             return Ok(());
         };
-        let was_inactive = std::mem::replace(&mut session.inactive, inactive);
+        if session.inactive == inactive {
+            return Ok(());
+        }
+        if !inactive {
+            // What was held back goes out, which is work like an answer.
+            self.take_ask_quota(publish.account, 1, now)?;
+        }
+        if let Some(session) = self.live.session_mut(publish.session) {
+            session.inactive = inactive;
+        }
         self.presence_changed(publish.account, now);
-        if was_inactive && !inactive {
-            // What was held back, in one burst: how everybody is by now.
-            for filter in self.live.filters(publish.session).to_vec() {
-                self.tell_presences(publish.session, publish.account, &filter);
-            }
+        if !inactive && self.live.has_pending(publish.session) {
+            self.release(publish.session, now);
         }
         Ok(())
     }
@@ -196,8 +199,14 @@ impl Chat {
         self.timers.set(until, Timer::Presence(account));
         let watchers = self.watchers(account);
         let packet = self.presence_packet(account);
-        if self.tell_attentive(watchers.into_iter(), &packet) {
+        let (told, inactive) = self.tell_attentive(watchers.into_iter(), &packet);
+        if told {
             self.counters.presence_told += 1;
+        }
+        for session in inactive {
+            self.live.hold(session, |pending| {
+                pending.presences.insert(account);
+            });
         }
     }
 
@@ -247,18 +256,11 @@ impl Chat {
         {
             covered.push(named);
         }
-        for some in covered.chunks(PACKETS_MAX) {
-            let packets = some
-                .iter()
-                .map(|peer| self.presence_packet(*peer))
-                .collect();
-            self.log.tell(Output::Deliver(Delivery {
-                audience: Audience::Session(session),
-                packets,
-                pos: None,
-                receipt: None,
-            }));
-        }
+        let packets = covered
+            .into_iter()
+            .map(|peer| self.presence_packet(peer))
+            .collect();
+        self.tell_session(session, packets);
     }
 
     /// `one` has begun to talk to `other` and may know from here on how it is.
@@ -271,7 +273,7 @@ impl Chat {
         }
     }
 
-    fn presence_packet(&self, account: AccountId) -> Packet {
+    pub(crate) fn presence_packet(&self, account: AccountId) -> Packet {
         let name = self.directory.name(account);
         let known = self.live.account(account).map(|live| &live.presence);
         let last_seen = self

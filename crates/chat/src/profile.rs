@@ -18,6 +18,8 @@ use crate::wire;
 
 /// Bytes of what an account says about itself.
 const TEXT_BYTES_MAX: usize = 1_024;
+/// Conversations whose peers are told of a change at the cost of one message.
+const PEERS_TOLD: usize = 64;
 
 #[derive(Deserialize)]
 pub(crate) struct ProfileAsked {
@@ -108,7 +110,10 @@ impl Chat {
             Some("") => Some(String::new()),
             Some(given) => Some(text::title("the text", given, TEXT_BYTES_MAX)?),
         };
-        self.take_message_quota(account, 1, now)?;
+        // Every peer may see the change.
+        let peers = self.directory.conversations(account).len() / PEERS_TOLD;
+        let most = self.settings.messages_burst_max as usize;
+        self.take_message_quota(account, (1 + peers).min(most.max(1)), now)?;
         let Some(state) = self.directory.find_mut(account) else {
             return Err(Refusal::unavailable());
         };
@@ -117,8 +122,12 @@ impl Chat {
         record.display = display.unwrap_or_else(|| before.0.clone());
         record.profile_text = about.unwrap_or_else(|| before.1.clone());
         if before != (record.display.clone(), record.profile_text.clone()) {
+            let renamed = before.0 != record.display;
             self.put_account(account, batch);
             self.tell_profile(account, batch);
+            if renamed {
+                self.retitle(account, batch);
+            }
         }
         self.profile_json(account, None)
             .map(Reply::Now)
@@ -136,6 +145,18 @@ impl Chat {
             let packet = delivery::packet("im/me/event".to_owned(), payload);
             batch.tell(address::to_accounts(Arc::from(told), packet));
         }
+    }
+
+    /// The title of a direct chat is its peer's display name.
+    fn retitle(&self, account: AccountId, batch: &mut Batch) {
+        let titled = self
+            .directory
+            .conversations(account)
+            .iter()
+            .filter_map(|id| Some((*id, self.rooms.find(*id)?.peer(account)?)))
+            .filter(|(_, peer)| self.live.is_connected(*peer))
+            .map(|(id, peer)| (id, Some(peer)));
+        batch.about.extend(titled);
     }
 
     fn profile_json(&self, account: AccountId, kind: Option<&'static str>) -> Option<bytes::Bytes> {

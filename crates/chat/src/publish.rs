@@ -1,10 +1,11 @@
 //! What a client published, to the room that deals with it, and the word on it. Must not know what the rooms do.
 
-use records::Millis;
+use records::{AccountId, Millis};
 
 use crate::chat::Chat;
 use crate::door::{Output, Publish};
 use crate::log::Batch;
+use crate::message;
 use crate::refusal::Refusal;
 use crate::source::Source;
 use crate::topic::{self, Topic, Verb};
@@ -27,7 +28,7 @@ impl Chat {
                     batch.effects.insert(0, acknowledged);
                 }
                 batch.writes.extend(attach);
-                self.commit(batch, source, now);
+                self.commit(batch, now);
             }
             Err(refusal) => {
                 self.counters.publishes_refused += 1;
@@ -51,20 +52,21 @@ impl Chat {
         source: &dyn Source,
         now: Millis,
     ) -> Result<(), Refusal> {
-        let Some(account) = self.directory.find(publish.account) else {
-            self.counters.strays += 1;
-            return Err(Refusal::not_allowed("this account does not exist"));
+        let topic = topic::parse(&publish.topic);
+        let topic = match self
+            .admit(publish.account)
+            .and(topic.ok_or_else(Refusal::unknown_topic))
+        {
+            Ok(topic) => topic,
+            Err(refusal) => {
+                // Who sent a message waits for a word on it, whatever became of it.
+                if let Some(Topic::Send { .. }) = topic {
+                    let mid = message::mid(&publish.payload);
+                    self.tell_refused(publish, mid.as_deref(), &refusal);
+                }
+                return Err(refusal);
+            }
         };
-        if account.record.removed || account.record.disabled {
-            return Err(Refusal::not_allowed("this account is closed"));
-        }
-        let Some(topic) = topic::parse(&publish.topic) else {
-            return Err(Refusal::unknown_topic());
-        };
-        if self.log.full() {
-            self.counters.appends_refused += 1;
-            return Err(Refusal::unavailable());
-        }
         match topic {
             Topic::Send { conv } => self.send(publish, conv, batch, source, now),
             Topic::Verb { conv, verb } => match verb {
@@ -78,5 +80,21 @@ impl Chat {
             Topic::Active => self.set_active(publish, now),
             Topic::Ask { method, rid } => self.ask(publish, method, rid, batch, now),
         }
+    }
+
+    /// Whether anything can be taken from an account at all.
+    fn admit(&mut self, account: AccountId) -> Result<(), Refusal> {
+        let Some(account) = self.directory.find(account) else {
+            self.counters.strays += 1;
+            return Err(Refusal::not_allowed("this account does not exist"));
+        };
+        if account.record.removed || account.record.disabled {
+            return Err(Refusal::not_allowed("this account is closed"));
+        }
+        if self.log.full() {
+            self.counters.appends_refused += 1;
+            return Err(Refusal::unavailable());
+        }
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use records::{EntryKind, Pos, SessionRef};
 use serde::Deserialize;
 
 use crate::delivery::{self, Answer, Audience, Delivery};
+use crate::door::Input;
 use crate::history::History;
 use crate::merge::Feed;
 use crate::reply::{PAGE_BYTES_MAX, ReplyTo};
@@ -44,9 +45,7 @@ enum Work {
     },
     Conversations {
         to: ReplyTo,
-        rows: Vec<Row>,
-        pos: Pos,
-        reset: bool,
+        list: List,
     },
     Row {
         to: ReplyTo,
@@ -56,6 +55,17 @@ enum Work {
         session: SessionRef,
         rows: Vec<Row>,
     },
+}
+
+/// Conversations to be listed.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) rows: Vec<Row>,
+    /// Whether there are conversations behind those.
+    pub(crate) more: bool,
+    pub(crate) pos: Pos,
+    /// Whether the list is what a client begins anew with.
+    pub(crate) reset: bool,
 }
 
 impl Query {
@@ -71,13 +81,8 @@ impl Query {
         Self(Work::Sync { to, feed, limit })
     }
 
-    pub(crate) fn conversations(to: ReplyTo, rows: Vec<Row>, pos: Pos, reset: bool) -> Self {
-        Self(Work::Conversations {
-            to,
-            rows,
-            pos,
-            reset,
-        })
+    pub(crate) fn conversations(to: ReplyTo, list: List) -> Self {
+        Self(Work::Conversations { to, list })
     }
 
     pub(crate) fn row(to: ReplyTo, row: Row) -> Self {
@@ -89,11 +94,40 @@ impl Query {
         Self(Work::About { session, rows })
     }
 
-    /// Reads what is wanted and builds the answer. If the store cannot be read, a question is answered with `unavailable`; a
-    /// session that catches up is not answered at all: it stays behind and asks again when it reconnects, and loses nothing.
+    /// What the messenger is to be told once this was run or refused, whatever came of it; it may then read the next thing for
+    /// that session. `None` where nothing waits for the end.
+    pub fn completion(&self) -> Option<Input> {
+        let session = match &self.0 {
+            Work::CatchUp { .. } => return None,
+            Work::History { to, .. }
+            | Work::Sync { to, .. }
+            | Work::Conversations { to, .. }
+            | Work::Row { to, .. } => to.session,
+            Work::About { session, .. } => *session,
+        };
+        Some(Input::ReadDone { session })
+    }
+
+    /// The answer when there is no room to run this: `unavailable`. A session that catches up is told to ask again, and the
+    /// messenger sees to it that it does not do so in a circle. A description that cannot be read is left out until the next change.
+    pub fn refuse(self) -> Option<Answer> {
+        match self.0 {
+            Work::CatchUp { session, feed } => Some(ask_again(session, feed.since())),
+            Work::History { to, .. }
+            | Work::Sync { to, .. }
+            | Work::Conversations { to, .. }
+            | Work::Row { to, .. } => Some(to.answer(Err(Unreadable))),
+            Work::About { .. } => None,
+        }
+    }
+
+    /// Reads what is wanted and builds the answer. If the store cannot be read, the answer is that of [`Query::refuse`].
     pub fn run(self, source: &dyn Source) -> Option<Answer> {
         match self.0 {
-            Work::CatchUp { session, feed } => caught_up(session, feed, source).ok(),
+            Work::CatchUp { session, feed } => {
+                let since = feed.since();
+                Some(caught_up(session, feed, source).unwrap_or(ask_again(session, since)))
+            }
             Work::History { to, history } => {
                 let page = history_page(&history, source);
                 Some(to.answer(page))
@@ -102,14 +136,9 @@ impl Query {
                 let page = sync_page(feed, limit, source);
                 Some(to.answer(page))
             }
-            Work::Conversations {
-                to,
-                rows,
-                pos,
-                reset,
-            } => {
-                let list = conversations(rows, pos, reset, source);
-                Some(to.answer(list))
+            Work::Conversations { to, list } => {
+                let listed = conversations(list, source);
+                Some(to.answer(listed))
             }
             Work::Row { to, mut row } => {
                 let found = row.find_head(source);
@@ -134,6 +163,16 @@ fn abouts(session: SessionRef, rows: &[Row]) -> Delivery {
             .collect(),
         pos: None,
         receipt: None,
+    }
+}
+
+/// Nothing, and that there is more.
+fn ask_again(session: SessionRef, since: Pos) -> Answer {
+    Answer::CaughtUp {
+        session,
+        entries: Vec::new(),
+        upto: since,
+        more: true,
     }
 }
 
@@ -185,7 +224,7 @@ fn line(stored: &[u8]) -> Bytes {
 fn history_page(history: &History, source: &dyn Source) -> Result<Bytes, Unreadable> {
     let page = history.read(source)?;
     let bytes: usize = page.entries.iter().map(|entry| entry.wire.len() + 1).sum();
-    let mut out = Vec::with_capacity(bytes + history.conv.len() + 48);
+    let mut out = Vec::with_capacity(bytes + history.conv.len() + 80);
     out.extend_from_slice(br#"{"conv":"#);
     out.extend_from_slice(&wire::json(&history.conv));
     out.extend_from_slice(br#","entries":["#);
@@ -197,6 +236,10 @@ fn history_page(history: &History, source: &dyn Source) -> Result<Bytes, Unreada
     }
     out.extend_from_slice(br#"],"more":"#);
     out.extend_from_slice(truth(page.more));
+    if let Some(next) = page.next {
+        out.extend_from_slice(br#","next":"#);
+        out.extend_from_slice(&wire::json(&next.to_string()));
+    }
     out.push(b'}');
     Ok(out.into())
 }
@@ -224,12 +267,13 @@ fn sync_page(feed: Feed, limit: usize, source: &dyn Source) -> Result<Bytes, Unr
 }
 
 /// The list as far as it fits an answer; `more` and `before` then say how the rest is asked for.
-fn conversations(
-    rows: Vec<Row>,
-    pos: Pos,
-    reset: bool,
-    source: &dyn Source,
-) -> Result<Bytes, Unreadable> {
+fn conversations(list: List, source: &dyn Source) -> Result<Bytes, Unreadable> {
+    let List {
+        rows,
+        mut more,
+        pos,
+        reset,
+    } = list;
     let mut out = Vec::new();
     out.push(b'{');
     if reset {
@@ -237,7 +281,6 @@ fn conversations(
     }
     out.extend_from_slice(br#""conversations":["#);
     let mut last = None;
-    let mut more = false;
     for mut row in rows {
         if out.len() < HEADS_BYTES_MAX {
             row.find_head(source)?;

@@ -8,7 +8,7 @@ const COST: u64 = 1_000;
 /// What an account has used up.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bucket {
-    /// In thousandths of an event; nothing is used up in the beginning.
+    /// In parts of an event; nothing is used up in the beginning.
     used: u64,
     at: Millis,
 }
@@ -17,11 +17,21 @@ impl Bucket {
     /// Takes so many events out; false, and none taken, if there are not so many.
     pub(crate) fn take(&mut self, events: usize, per_second: u32, burst: u32, now: Millis) -> bool {
         let cost = (events as u64).saturating_mul(COST);
+        self.spend(cost, per_second, u64::from(burst.max(1)) * COST, now)
+    }
+
+    /// Takes one event out of a bucket that fills by the minute; not to be mixed with `take`.
+    pub(crate) fn take_one(&mut self, per_minute: u32, burst: u32, now: Millis) -> bool {
+        const COST: u64 = 60_000;
+        self.spend(COST, per_minute, u64::from(burst.max(1)) * COST, now)
+    }
+
+    fn spend(&mut self, cost: u64, per_milli: u32, most: u64, now: Millis) -> bool {
         let filled = now
             .since(self.at)
-            .saturating_mul(u64::from(per_second.max(1)));
+            .saturating_mul(u64::from(per_milli.max(1)));
         let used = self.used.saturating_sub(filled).saturating_add(cost);
-        if used > u64::from(burst.max(1)) * COST {
+        if used > most {
             return false;
         }
         *self = Self { used, at: now };

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use records::{AccountId, ConversationId, Seq};
 
+use crate::head;
 use crate::table::{Table, Tables};
 
 /// Conversations that are remembered; then the one remembered longest is forgotten.
@@ -17,6 +18,7 @@ const HEADS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The newest message as lists show it.
     head: Option<Bytes>,
     /// Ascending, without gaps.
     authors: VecDeque<(Seq, AccountId)>,
@@ -53,20 +55,16 @@ impl Recent {
             known.authors.pop_front();
         }
         known.authors.push_back((seq, author));
-        self.head_found(conversation, wire);
-    }
-
-    /// The newest message was looked up.
-    pub(crate) fn head_found(&mut self, conversation: ConversationId, wire: &Bytes) {
-        let before = self.open(conversation).head.replace(wire.clone());
+        let before = std::mem::replace(&mut known.head, head::of_new(wire));
+        let bytes = known.head.as_ref().map_or(0, Bytes::len);
         self.heads_bytes -= before.map_or(0, |before| before.len());
-        self.heads_bytes += wire.len();
+        self.heads_bytes += bytes;
         while self.heads_bytes > HEADS_BYTES_MAX && self.order.len() > 1 {
             self.forget_oldest();
         }
     }
 
-    /// The newest message, if it is remembered.
+    /// What lists show of the newest message, if it is remembered.
     pub(crate) fn head(&self, conversation: ConversationId) -> Option<&Bytes> {
         self.known.get(&conversation)?.head.as_ref()
     }

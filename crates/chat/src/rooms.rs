@@ -66,7 +66,7 @@ impl Room {
         match self.record.kind {
             ConversationKind::Direct { low, high } if low == account => Some(high),
             ConversationKind::Direct { low, .. } => Some(low),
-            ConversationKind::Group { .. } => None,
+            ConversationKind::Group { .. } | ConversationKind::Ended { .. } => None,
         }
     }
 
@@ -129,6 +129,7 @@ impl Rooms {
             ConversationKind::Group { slug, .. } => {
                 self.by_slug.insert(slug.as_str().into(), id);
             }
+            ConversationKind::Ended { .. } => return,
         }
         let room = Room {
             record,
@@ -148,7 +149,7 @@ impl Rooms {
         self.by_id.get_mut(&id)
     }
 
-    /// The group with this slug, whether or not anybody is left in it.
+    /// The group with this slug.
     pub(crate) fn group(&self, slug: &str) -> Option<ConversationId> {
         self.by_slug.get(slug).copied()
     }
@@ -162,7 +163,29 @@ impl Rooms {
     pub(crate) fn pair(&self, id: ConversationId) -> Option<(AccountId, AccountId)> {
         match self.by_id.get(&id)?.record.kind {
             ConversationKind::Direct { low, high } => Some((low, high)),
-            ConversationKind::Group { .. } => None,
+            ConversationKind::Group { .. } | ConversationKind::Ended { .. } => None,
         }
+    }
+
+    /// Forgets a group; its slug is free again, its id is not.
+    pub(crate) fn end(&mut self, id: ConversationId) -> Option<Conversation> {
+        let room = self.by_id.remove(&id)?;
+        if let ConversationKind::Group { slug, .. } = &room.record.kind {
+            self.by_slug.remove(slug.as_str());
+        }
+        Some(room.record)
+    }
+
+    /// Groups nobody is in, ascending.
+    pub(crate) fn empty(&self) -> Vec<ConversationId> {
+        let mut empty: Vec<_> = self
+            .by_id
+            .iter()
+            .filter(|(_, room)| room.members.is_empty())
+            .filter(|(_, room)| matches!(room.record.kind, ConversationKind::Group { .. }))
+            .map(|(id, _)| *id)
+            .collect();
+        empty.sort_unstable();
+        empty
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use records::{AccountId, ConversationId, ConversationKind, Pos, Seq};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::chat::Chat;
+use crate::head;
 use crate::source::{Source, Unreadable};
 use crate::wire;
 
@@ -32,19 +32,6 @@ struct Peer {
     received: u64,
 }
 
-#[derive(Serialize)]
-struct Object<'a> {
-    conv: &'a str,
-    kind: &'static str,
-    title: &'a str,
-    head: Option<&'a RawValue>,
-    read: u64,
-    unread: u64,
-    members: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<&'a Peer>,
-}
-
 impl Row {
     /// Whether the newest message has to be read from the store.
     pub(crate) fn lacks_head(&self) -> bool {
@@ -54,7 +41,7 @@ impl Row {
     /// Reads the newest message.
     pub(crate) fn find_head(&mut self, source: &dyn Source) -> Result<(), Unreadable> {
         if self.lacks_head() {
-            self.head = head(self.id, self.last_seq, source)?;
+            self.head = read_head(self.id, self.last_seq, source)?;
         }
         Ok(())
     }
@@ -69,32 +56,43 @@ impl Row {
         self.head = None;
     }
 
+    /// The object. What it shows of the newest message is JSON already and is not taken apart for every member.
     pub(crate) fn json(&self) -> Bytes {
-        // Stored by this program; if the disk has turned it into something else it is left out.
-        let head = self
-            .head
-            .as_ref()
-            .and_then(|head| serde_json::from_slice(head).ok());
-        wire::json(&Object {
-            conv: &self.conv,
-            kind: self.kind,
-            title: &self.title,
-            head,
-            read: self.read.value(),
-            unread: self.last_seq.value().saturating_sub(self.read.value()),
-            members: self.members,
-            peer: self.peer.as_ref(),
-        })
+        const KEYS_BYTES: usize = 160;
+        let mut out =
+            Vec::with_capacity(KEYS_BYTES + self.conv.len() + self.title.len() + self.head_bytes());
+        out.extend_from_slice(br#"{"conv":"#);
+        out.extend_from_slice(&wire::json(&self.conv));
+        out.extend_from_slice(br#","kind":""#);
+        out.extend_from_slice(self.kind.as_bytes());
+        out.extend_from_slice(br#"","title":"#);
+        out.extend_from_slice(&wire::json(&self.title));
+        out.extend_from_slice(br#","head":"#);
+        out.extend_from_slice(self.head.as_deref().unwrap_or(b"null"));
+        let unread = self.last_seq.value().saturating_sub(self.read.value());
+        let (read, members) = (self.read.value(), self.members);
+        let numbers = format!(r#","read":{read},"unread":{unread},"members":{members}"#);
+        out.extend_from_slice(numbers.as_bytes());
+        if let Some(peer) = &self.peer {
+            out.extend_from_slice(br#","peer":"#);
+            out.extend_from_slice(&wire::json(peer));
+        }
+        out.push(b'}');
+        out.into()
     }
 }
 
-/// The newest message of a conversation.
-fn head(id: ConversationId, last: Seq, source: &dyn Source) -> Result<Option<Bytes>, Unreadable> {
+/// What lists show of the newest message of a conversation.
+fn read_head(
+    id: ConversationId,
+    last: Seq,
+    source: &dyn Source,
+) -> Result<Option<Bytes>, Unreadable> {
     let Some(pos) = source.pos_of(id, last)? else {
         return Ok(None);
     };
-    let found = source.entries(id, pos, pos.next(), false, 1)?;
-    Ok(found.into_iter().next().map(|entry| entry.wire))
+    let found = source.entries(id, pos, pos.next(), false, 1, 1)?;
+    Ok(found.first().and_then(|entry| head::of(&entry.wire)))
 }
 
 impl Chat {
@@ -103,6 +101,7 @@ impl Chat {
         let room = self.rooms.find(id)?;
         let own = room.member(account)?;
         let (kind, title, peer) = match &room.record.kind {
+            ConversationKind::Ended { .. } => return None,
             ConversationKind::Group { title, .. } => ("group", title.as_str(), None),
             ConversationKind::Direct { .. } => {
                 let peer = room.peer(account)?;
@@ -130,20 +129,5 @@ impl Chat {
             members: room.members().len(),
             peer,
         })
-    }
-
-    /// Remembers the newest message of a conversation, if that takes a look into the store.
-    pub(crate) fn find_head(&mut self, id: ConversationId, source: &dyn Source) {
-        let Some(room) = self.rooms.find(id) else {
-            return;
-        };
-        if room.last_seq == Seq::ZERO || self.recent.head(id).is_some() {
-            return;
-        }
-        match head(id, room.last_seq, source) {
-            Ok(Some(wire)) => self.recent.head_found(id, &wire),
-            Ok(None) => {}
-            Err(Unreadable) => self.counters.unreadable += 1,
-        }
     }
 }

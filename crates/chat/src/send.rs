@@ -139,6 +139,7 @@ impl Chat {
             .effects
             .extend(self.message_deliveries(id, (seq, pos), &wire, &line));
         batch.about.push((id, None));
+        batch.message = Some(id);
         self.counters.messages += 1;
     }
 
@@ -179,9 +180,7 @@ impl Chat {
         if let Some(id) = self.rooms.direct(account, peer) {
             return Ok(Target::Room(id));
         }
-        for side in [account, peer] {
-            self.check_conversations_max(side)?;
-        }
+        self.check_conversations_max(account)?;
         Ok(Target::Begin(peer))
     }
 
@@ -196,25 +195,21 @@ impl Chat {
             .group(slug)
             .and_then(|id| Some((id, self.rooms.find(id)?)));
         match found {
-            // Whoever was last to leave took the group's memory along.
-            Some((_, room)) if room.members().is_empty() => {
-                Err(Refusal::no_such_conversation(slug))
-            }
             Some((id, room)) if room.member(account).is_some() => Ok(id),
             Some(_) => Err(Refusal::not_a_member(slug)),
             None => Err(Refusal::no_such_conversation(slug)),
         }
     }
 
-    /// Whether the account may take part in one more conversation.
+    /// Whether the account may begin or join one more conversation. What others brought it into does not count: they could fill it.
     pub(crate) fn check_conversations_max(&self, account: AccountId) -> Result<(), Refusal> {
         let most = self.settings.conversations_per_account_max;
-        if self.directory.conversations(account).len() < most {
+        let own = self.directory.find(account).map_or(0, |state| state.own);
+        if own < most {
             return Ok(());
         }
-        let name = self.directory.name(account);
         Err(Refusal::quota(format!(
-            "{name} takes part in {most} conversations, which is the most"
+            "you have begun or joined {most} conversations, which is the most"
         )))
     }
 
@@ -277,9 +272,16 @@ impl Chat {
         };
         batch.put(key::conversation(id), record.encode());
         self.rooms.insert(id, record, Seq::ZERO, Pos::ZERO);
-        self.add_member(id, account, MemberRole::Member, joined, batch, now);
+        self.add_member(
+            id,
+            account,
+            MemberRole::Member,
+            (joined, account),
+            batch,
+            now,
+        );
         if peer != account {
-            self.add_member(id, peer, MemberRole::Member, joined, batch, now);
+            self.add_member(id, peer, MemberRole::Member, (joined, account), batch, now);
             batch.acquainted = Some((account, peer));
         }
         for (accounts, conv) in self.addressees(id) {
@@ -290,13 +292,13 @@ impl Chat {
         id
     }
 
-    /// A new member has read everything there is.
+    /// A new member has read everything there is. `actor` is who made it one.
     pub(crate) fn add_member(
         &mut self,
         id: ConversationId,
         account: AccountId,
         role: MemberRole,
-        joined: Pos,
+        (joined, actor): (Pos, AccountId),
         batch: &mut Batch,
         now: Millis,
     ) {
@@ -309,20 +311,25 @@ impl Chat {
             joined_at: now,
             read: room.last_seq,
             received: room.last_seq,
+            own: actor == account,
         };
         batch.put(key::member(id, account), member.encode());
+        self.directory.join(account, id, &member);
         room.insert(account, member);
-        self.directory.join(account, id);
     }
 
     fn tell_stored(&self, publish: &Publish, mid: &str, dedup: Dedup, batch: &mut Batch) {
-        let conv = self.conv_name(dedup.conversation, publish.account);
+        let mut conv = self.conv_name(dedup.conversation, publish.account);
+        if conv.is_empty() {
+            // The group has ended since, and its name is all that is known of it.
+            conv = publish.topic.trim_start_matches("im/to/").into();
+        }
         let payload = wire::stored(&conv, dedup.seq, dedup.pos);
         let packet = delivery::packet(format!("im/ack/{mid}"), payload);
         batch.tell(address::to_session(publish.session, packet));
     }
 
-    fn tell_refused(&mut self, publish: &Publish, mid: Option<&str>, refusal: &Refusal) {
+    pub(crate) fn tell_refused(&mut self, publish: &Publish, mid: Option<&str>, refusal: &Refusal) {
         let Some(mid) = mid else { return };
         let payload = wire::refused(refusal.code, &refusal.sentence);
         let packet = delivery::packet(format!("im/ack/{mid}"), payload);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use records::{AccountId, ConversationId, Millis};
+use records::{AccountId, ConversationId, Millis, SessionRef};
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub(crate) enum Timer {
     Receipts,
     /// A conversation may be described again.
     About(ConversationId),
+    /// A session that asked again may catch up.
+    CatchUp(SessionRef),
 }
 
 /// See the file's header.

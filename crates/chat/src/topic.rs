@@ -97,6 +97,11 @@ pub(crate) fn may_match(filter: &str, prefix: &str) -> bool {
     filters.next().is_some()
 }
 
+/// Whether a filter surely covers every topic of three levels that begins with two given ones.
+pub(crate) fn covers_all(filter: &str, prefix: &str) -> bool {
+    matches(filter, &format!("{prefix}+"))
+}
+
 /// Whether a text can be one level of a topic that a client is sent: no separator, no wildcard, nothing a terminal
 /// or a log would trip over.
 pub(crate) fn is_level(text: &str) -> bool {

@@ -73,7 +73,8 @@ impl Chat {
         for (accounts, name) in self.addressees(id) {
             let packet = delivery::live(format!("im/in/{name}/typing"), payload.clone());
             let others = accounts.iter().copied().filter(|other| *other != account);
-            if self.tell_attentive(others, &packet) {
+            let (told, _) = self.tell_attentive(others, &packet);
+            if told {
                 self.counters.typing_told += 1;
             }
         }

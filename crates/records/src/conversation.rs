@@ -25,6 +25,11 @@ pub enum ConversationKind {
         /// Whether anybody may join it, and any member invite; otherwise owners and moderators invite.
         open: bool,
     },
+    /// A group that everybody has left. What was said in it is gone or going; its id and its positions are not given again.
+    Ended {
+        /// The newest position of the server when it ended.
+        newest: Pos,
+    },
 }
 
 /// A direct chat or a group; the key is its `ConversationId`.
@@ -74,6 +79,8 @@ pub struct Member {
     pub read: Seq,
     /// Received by some device up to here, inclusive.
     pub received: Seq,
+    /// Whether it began the conversation or came of its own accord; otherwise somebody brought it in.
+    pub own: bool,
 }
 
 impl Member {

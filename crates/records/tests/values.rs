@@ -83,6 +83,16 @@ mod sample {
         }
     }
 
+    pub(super) fn ended() -> Conversation {
+        Conversation {
+            kind: ConversationKind::Ended {
+                newest: Pos::new(0x9f2),
+            },
+            created: Millis::new(5),
+            created_by: AccountId::new(300),
+        }
+    }
+
     pub(super) fn member() -> Member {
         Member {
             role: MemberRole::Moderator,
@@ -90,6 +100,7 @@ mod sample {
             joined_at: Millis::new(1_766_000_000_123),
             read: Seq::new(12),
             received: Seq::new(13),
+            own: true,
         }
     }
 
@@ -243,6 +254,7 @@ fn version_1_keeps_its_bytes() {
     check_fixture("token", &sample::token());
     check_fixture("conversation-direct", &sample::direct());
     check_fixture("conversation-group", &sample::group());
+    check_fixture("conversation-ended", &sample::ended());
     check_fixture("member", &sample::member());
     check_fixture("entry-message", &sample::message());
     check_fixture("entry-event", &sample::event());
@@ -378,7 +390,10 @@ fn conversation() -> impl Strategy<Value = Conversation> {
             title,
             open,
         });
-    (prop_oneof![direct, group], millis(), any::<u64>()).prop_map(|(kind, created, by)| {
+    let ended = any::<u64>().prop_map(|newest| ConversationKind::Ended {
+        newest: Pos::new(newest),
+    });
+    (prop_oneof![direct, group, ended], millis(), any::<u64>()).prop_map(|(kind, created, by)| {
         Conversation {
             kind,
             created,
@@ -393,13 +408,16 @@ fn member() -> impl Strategy<Value = Member> {
         Just(MemberRole::Moderator),
         Just(MemberRole::Member)
     ];
-    (role, any::<[u64; 4]>()).prop_map(|(role, [joined, at, read, received])| Member {
-        role,
-        joined: Pos::new(joined),
-        joined_at: Millis::new(at),
-        read: Seq::new(read),
-        received: Seq::new(received),
-    })
+    (role, any::<[u64; 4]>(), any::<bool>()).prop_map(
+        |(role, [joined, at, read, received], own)| Member {
+            role,
+            joined: Pos::new(joined),
+            joined_at: Millis::new(at),
+            read: Seq::new(read),
+            received: Seq::new(received),
+            own,
+        },
+    )
 }
 
 fn entry() -> impl Strategy<Value = Entry> {

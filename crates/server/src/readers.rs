@@ -86,8 +86,13 @@ impl Reader {
             match job {
                 Job::Fetch { session, stamps } => self.fetch(session, stamps),
                 Job::Query(query) => {
+                    let completion = query.completion();
                     if let Some(answer) = query.run(&self.source) {
                         self.answer(answer);
+                    }
+                    // After the answer: what the messenger tells then is newer.
+                    if let Some(done) = completion {
+                        self.post.service.send(ServiceEvent::Chat(done));
                     }
                 }
             }
@@ -182,16 +187,15 @@ impl Source for StoreSource {
         to: Pos,
         reverse: bool,
         limit: usize,
+        bytes_max: usize,
     ) -> Result<Vec<Entry>, Unreadable> {
-        let keys = KeyRange {
-            from: key::entry(conversation, from),
-            to: key::entry(conversation, to),
-        };
+        let keys = entries_between(conversation, from, to);
         let range = if reverse {
             Range::backward(keys, limit)
         } else {
             Range::forward(keys, limit)
         };
+        let range = range.up_to_bytes(bytes_max);
         let found = self.0.range(&range).map_err(|error| {
             tracing::error!(%error, "the store cannot be read");
             Unreadable
@@ -202,6 +206,28 @@ impl Source for StoreSource {
             .collect::<Result<_, _>>()
             .map_err(|error| {
                 tracing::error!(%error, %conversation, "a conversation's entry cannot be read");
+                Unreadable
+            })
+    }
+
+    fn positions(
+        &self,
+        conversation: ConversationId,
+        from: Pos,
+        to: Pos,
+        limit: usize,
+    ) -> Result<Vec<Pos>, Unreadable> {
+        let range = Range::forward(entries_between(conversation, from, to), limit);
+        let found = self.0.keys(&range).map_err(|error| {
+            tracing::error!(%error, "the store cannot be read");
+            Unreadable
+        })?;
+        found
+            .iter()
+            .map(|key| key::parse_entry(key).map(|(_, pos)| pos))
+            .collect::<Result<_, _>>()
+            .map_err(|error| {
+                tracing::error!(%error, %conversation, "an entry's position cannot be read");
                 Unreadable
             })
     }
@@ -229,5 +255,12 @@ impl Source for StoreSource {
             tracing::error!(%error, %account, "a remembered mid cannot be read");
             Unreadable
         })
+    }
+}
+
+fn entries_between(conversation: ConversationId, from: Pos, to: Pos) -> KeyRange {
+    KeyRange {
+        from: key::entry(conversation, from),
+        to: key::entry(conversation, to),
     }
 }

@@ -82,6 +82,8 @@ pub struct Range {
     pub reverse: bool,
     /// At most so many keys.
     pub limit: usize,
+    /// Nothing is read after the key with which the values come to more bytes than this. Counts in `range` only.
+    pub bytes_max: usize,
 }
 
 impl Range {
@@ -92,6 +94,7 @@ impl Range {
             to: keys.to,
             reverse: false,
             limit,
+            bytes_max: usize::MAX,
         }
     }
 
@@ -102,7 +105,14 @@ impl Range {
             to: keys.to,
             reverse: true,
             limit,
+            bytes_max: usize::MAX,
         }
+    }
+
+    /// The same range, bounded in bytes as well.
+    #[must_use]
+    pub fn up_to_bytes(self, bytes_max: usize) -> Self {
+        Self { bytes_max, ..self }
     }
 }
 

@@ -32,13 +32,30 @@ impl MemoryStore {
             Bound::Excluded(range.to.as_slice()),
         );
         let found = map.range::<[u8], _>(bounds);
-        let pick = |(key, value)| pick(key, value);
         if range.reverse {
-            found.rev().take(range.limit).map(pick).collect()
+            take(found.rev(), range, pick)
         } else {
-            found.take(range.limit).map(pick).collect()
+            take(found, range, pick)
         }
     }
+}
+
+/// As many from the front as the range allows.
+fn take<'a, T>(
+    found: impl Iterator<Item = (&'a Bytes, &'a Bytes)>,
+    range: &Range,
+    pick: impl Fn(&Bytes, &Bytes) -> T,
+) -> Vec<T> {
+    let mut bytes = 0;
+    found
+        .take(range.limit)
+        .take_while(|(_, value)| {
+            let wanted = bytes <= range.bytes_max;
+            bytes += value.len();
+            wanted
+        })
+        .map(|(key, value)| pick(key, value))
+        .collect()
 }
 
 impl Store for MemoryStore {
@@ -56,7 +73,8 @@ impl Store for MemoryStore {
     }
 
     fn keys(&self, range: &Range) -> Result<Vec<Bytes>, ReadError> {
-        Ok(self.select(range, |key, _| key.clone()))
+        let unbounded = range.clone().up_to_bytes(usize::MAX);
+        Ok(self.select(&unbounded, |key, _| key.clone()))
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

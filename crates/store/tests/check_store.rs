@@ -183,6 +183,7 @@ fn check_ranges_across_tables(store: &dyn Store) {
             to: to.to_vec(),
             reverse,
             limit,
+            bytes_max: usize::MAX,
         };
         store
             .keys(&range)

@@ -1,6 +1,7 @@
 //! A store that is a map, and the messenger that it gives back after a crash.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chat::{Chat, Settings, Source, Unreadable};
@@ -14,11 +15,18 @@ use records::{
 pub(crate) struct Disk {
     pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) broken: bool,
+    /// Bytes of entries that were read.
+    pub(crate) read: Cell<usize>,
+    /// Positions of entries that were ever written, trimmed or not.
+    pub(crate) ever: BTreeSet<Pos>,
 }
 
 impl Disk {
     pub(crate) fn apply(&mut self, writes: Vec<Write>) {
         for write in writes {
+            if let Ok((_, pos)) = key::parse_entry(write.key()) {
+                self.ever.insert(pos);
+            }
             match write {
                 Write::Put { key, value } => drop(self.keys.insert(key, value)),
                 Write::Delete { key } => drop(self.keys.remove(&key)),
@@ -71,6 +79,7 @@ impl Source for Disk {
         to: Pos,
         reverse: bool,
         limit: usize,
+        bytes_max: usize,
     ) -> Result<Vec<Entry>, Unreadable> {
         if self.broken {
             return Err(Unreadable);
@@ -82,14 +91,46 @@ impl Source for Disk {
         if range.from >= range.to {
             return Ok(Vec::new());
         }
-        let found = self
-            .in_range(range)
-            .map(|(_, value)| Entry::decode(&value).unwrap());
-        Ok(if reverse {
-            found.rev().take(limit).collect()
+        let found = self.in_range(range).map(|(_, value)| value);
+        let found: Box<dyn Iterator<Item = Bytes>> = if reverse {
+            Box::new(found.rev())
         } else {
-            found.take(limit).collect()
-        })
+            Box::new(found)
+        };
+        let mut bytes = 0;
+        let mut entries = Vec::new();
+        for value in found.take(limit) {
+            bytes += value.len();
+            entries.push(Entry::decode(&value).unwrap());
+            if bytes > bytes_max {
+                break;
+            }
+        }
+        self.read.set(self.read.get() + bytes);
+        Ok(entries)
+    }
+
+    fn positions(
+        &self,
+        conversation: ConversationId,
+        from: Pos,
+        to: Pos,
+        limit: usize,
+    ) -> Result<Vec<Pos>, Unreadable> {
+        if self.broken {
+            return Err(Unreadable);
+        }
+        let range = KeyRange {
+            from: key::entry(conversation, from),
+            to: key::entry(conversation, to),
+        };
+        if range.from >= range.to {
+            return Ok(Vec::new());
+        }
+        let found = self.in_range(range).take(limit);
+        Ok(found
+            .map(|(key, _)| key::parse_entry(key).unwrap().1)
+            .collect())
     }
 
     fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {

@@ -1,6 +1,6 @@
 //! Groups: beginning, coming and going, and what everybody hears of it.
 
-use records::Pos;
+use records::{Pos, Table, key};
 use serde_json::{Value, json};
 
 use crate::world::{START, World};
@@ -228,10 +228,26 @@ fn ownership_goes_to_who_has_been_there_longest() {
 }
 
 #[test]
-fn an_empty_group_is_there_for_nobody_and_keeps_its_slug() {
+fn a_group_ends_with_its_last_member_and_its_slug_is_free_again() {
     let mut world = World::of(&["alice", "bob"]);
     world.ask("alice", "group.create", r#"{"slug":"eng","open":true}"#);
+    let (conversation, _) = world
+        .disk
+        .in_range(Table::Conversation.range())
+        .next()
+        .unwrap();
+    let first = key::parse_conversation(conversation).unwrap();
+    world.say("alice", "im/to/eng", r#"{"text":"secret","mid":"m"}"#);
     world.ask("alice", "group.leave", r#"{"conv":"eng"}"#);
+    let left = world.take_json("alice", "im/me/event");
+    assert_eq!(
+        left.last().unwrap().1,
+        json!({"kind": "left", "conv": "eng"})
+    );
+    assert_eq!(world.chat.counters().groups_ended, 1);
+    for range in [key::entries(first), key::seqs(first), key::members(first)] {
+        assert_eq!(world.disk.in_range(range).count(), 0);
+    }
     for name in ["alice", "bob"] {
         assert_eq!(
             world.refused(name, "im/to/eng", "hi").code,
@@ -241,11 +257,123 @@ fn an_empty_group_is_there_for_nobody_and_keeps_its_slug() {
             world.ask(name, "group.join", r#"{"conv":"eng"}"#)["error"],
             "no_such_conversation"
         );
-        assert_eq!(
-            world.ask(name, "group.create", r#"{"slug":"eng"}"#)["error"],
-            "exists"
-        );
     }
+    // The mid is still known.
+    world.say("alice", "im/to/eng", r#"{"text":"secret","mid":"m"}"#);
+    assert_eq!(
+        world.take_json("alice", "im/ack/m").last().unwrap().1["conv"],
+        "eng"
+    );
+    let committed = world.chat.committed_pos();
+    world.restart();
+    assert_eq!(world.chat.committed_pos(), committed);
+    let bob = world.connect("bob");
+    world.subscribe(bob, "im/#");
+    world.ask("bob", "group.create", r#"{"slug":"eng"}"#);
+    world.say("bob", "im/to/eng", "mine");
+    let answer = world.ask("bob", "history", r#"{"conv":"eng"}"#);
+    let entries = answer["entries"].as_array().unwrap();
+    assert_eq!((entries.len(), &entries[1]["seq"]), (2, &json!(1)));
+    assert_eq!(world.disk.in_range(key::entries(first)).count(), 0);
+}
+
+#[test]
+fn what_a_crash_leaves_of_an_ended_group_goes_at_the_next_start() {
+    let mut world = World::of(&["alice"]);
+    for slug in ["a", "b", "c"] {
+        world.ask("alice", "group.create", &json!({"slug": slug}).to_string());
+        world.say("alice", &format!("im/to/{slug}"), "hi");
+    }
+    world.keeping = true;
+    for slug in ["c", "a", "b"] {
+        world.ask("alice", "group.leave", &json!({"conv": slug}).to_string());
+    }
+    let entries = |world: &World| world.disk.in_range(Table::Entry.range()).count();
+    let records = |world: &World| world.disk.in_range(Table::Conversation.range()).count();
+    assert_eq!((entries(&world), records(&world)), (6, 3));
+    let committed = world.chat.committed_pos();
+    world.keeping = false;
+    world.restart();
+    world.pass(1);
+    assert_eq!((entries(&world), records(&world)), (0, 3));
+    // Then what is left says which ids and positions are taken.
+    for _ in 0..3 {
+        world.restart();
+        world.pass(1);
+        assert_eq!(world.chat.committed_pos(), committed);
+    }
+    assert_eq!(records(&world), 1);
+}
+
+#[test]
+fn a_group_nobody_is_in_ends_at_the_next_start() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask("alice", "group.create", r#"{"slug":"eng"}"#);
+    let alice = world.id("alice");
+    // As an earlier release left it.
+    world
+        .disk
+        .keys
+        .retain(|key, _| !key::parse_member(key).is_ok_and(|(_, account)| account == alice));
+    world.restart();
+    world.pass(1);
+    assert_eq!(world.disk.in_range(Table::Entry.range()).count(), 0);
+    let bob = world.connect("bob");
+    world.subscribe(bob, "im/#");
+    assert_eq!(
+        world.ask("bob", "group.create", r#"{"slug":"eng"}"#)["members"],
+        1
+    );
+}
+
+#[test]
+fn groups_are_not_made_without_end() {
+    let mut world = World::of(&["alice"]);
+    let mut made = 0;
+    let mut make = |world: &mut World| {
+        made += 1;
+        let asked = json!({"slug": format!("g{made}")}).to_string();
+        world.ask("alice", "group.create", &asked)["error"] == "quota"
+    };
+    let refused = (0..30).filter(|_| make(&mut world)).count();
+    assert_eq!(refused, 10);
+    world.pass(60_000);
+    let refused = (0..30).filter(|_| make(&mut world)).count();
+    assert_eq!(refused, 20);
+    world.say("alice", "im/to/g1", "messages are counted apart");
+}
+
+#[test]
+fn others_cannot_fill_an_accounts_conversations() {
+    let mut world = World::with(chat::Settings {
+        conversations_per_account_max: 2,
+        ..chat::Settings::default()
+    });
+    for name in ["alice", "bob", "carol"] {
+        world.add(name);
+        let device = world.connect(name);
+        world.subscribe(device, "im/#");
+    }
+    for slug in ["a", "b"] {
+        let asked = json!({"slug": slug, "members": ["bob"]}).to_string();
+        world.ask("alice", "group.create", &asked);
+    }
+    world.say("carol", "im/to/@bob", "hi");
+    world.say("bob", "im/to/@alice", "hi");
+    world.ask("bob", "group.create", r#"{"slug":"c"}"#);
+    let full =
+        |world: &mut World| world.ask("bob", "group.create", r#"{"slug":"d"}"#)["error"] == "quota";
+    assert!(full(&mut world));
+    world.say("bob", "im/to/@carol", "that one carol began");
+    // Still so after a restart.
+    world.restart();
+    let bob = world.connect("bob");
+    world.subscribe(bob, "im/#");
+    assert!(full(&mut world));
+    world.ask("bob", "group.leave", r#"{"conv":"a"}"#);
+    assert!(full(&mut world));
+    world.ask("bob", "group.leave", r#"{"conv":"c"}"#);
+    assert!(!full(&mut world));
 }
 
 #[test]
@@ -299,14 +427,15 @@ fn limits_of_members_and_conversations_hold() {
         world.ask("carol", "group.join", r#"{"conv":"a"}"#)["error"],
         "quota"
     );
-    world.ask("alice", "group.create", r#"{"slug":"b"}"#);
+    world.ask("alice", "group.create", r#"{"slug":"b","open":true}"#);
     assert_eq!(
         world.ask("alice", "group.create", r#"{"slug":"c"}"#)["error"],
         "quota"
     );
-    assert_eq!(world.refused("carol", "im/to/@alice", "hi").code, "quota");
     assert_eq!(world.refused("alice", "im/to/@carol", "hi").code, "quota");
     world.say("carol", "im/to/@bob", "hi");
+    world.ask("carol", "group.join", r#"{"conv":"b"}"#);
+    assert_eq!(world.refused("carol", "im/to/@dave", "hi").code, "quota");
     // Who leaves has room again.
     world.ask("alice", "group.leave", r#"{"conv":"b"}"#);
     world.say("alice", "im/to/@carol", "hi");

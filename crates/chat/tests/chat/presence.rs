@@ -150,9 +150,20 @@ fn a_device_nobody_looks_at_is_left_alone_until_somebody_does() {
     let alice = world.device("alice");
     let all = ["im/presence/bob", "im/in/@bob/typing", "im/in/@bob"];
     assert_eq!(topics(&mut world, alice), all);
-    assert_eq!(topics(&mut world, pocket), ["im/in/@bob"]);
+    // The rest comes along with the message.
+    assert_eq!(
+        topics(&mut world, pocket),
+        ["im/in/@bob", "im/presence/bob"]
+    );
+    world.disconnect(bob);
+    world.pass(30 * SECOND);
+    let receipt = "im/in/@bob/event";
+    assert_eq!(topics(&mut world, alice), [receipt, "im/presence/bob"]);
+    assert_eq!(topics(&mut world, pocket), [] as [&str; 0]);
     world.publish(pocket, "im/me/active", "1").unwrap().unwrap();
-    assert_eq!(topics(&mut world, pocket), ["im/presence/bob"]);
+    assert_eq!(topics(&mut world, pocket), ["im/presence/bob", receipt]);
+    world.reconnect(bob);
+    world.forget_inboxes();
     world.publish(pocket, "im/me/active", "1").unwrap().unwrap();
     assert_eq!(topics(&mut world, pocket), [] as [&str; 0]);
     world.pass(2 * SECOND);

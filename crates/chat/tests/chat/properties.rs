@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use records::{Entry, Table};
+use records::{Entry, Pos, Table};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -164,10 +164,7 @@ fn check_told(
     world: &mut World,
     seen: &mut BTreeMap<(usize, String), u64>,
 ) -> Result<(), TestCaseError> {
-    let stored: BTreeSet<String> = entries(world)
-        .iter()
-        .map(|entry| entry.pos.to_string())
-        .collect();
+    let stored: BTreeSet<String> = world.disk.ever.iter().map(Pos::to_string).collect();
     for device in 0..world.devices.len() {
         for (topic, payload) in world.take_from(device, "im/#") {
             if topic.starts_with("im/text/") {
@@ -256,7 +253,7 @@ proptest! {
             let expected: Vec<String> = {
                 let mut mine: Vec<_> = entries_of(&world, account);
                 mine.sort();
-                mine.into_iter().map(|pos| records::Pos::new(pos).to_string()).collect()
+                mine.into_iter().map(|pos| Pos::new(pos).to_string()).collect()
             };
             prop_assert_eq!(got, expected);
         }
@@ -273,13 +270,15 @@ proptest! {
         }
         world.commit();
         world.pass(60_000);
+        let committed = world.chat.committed_pos();
         let before = NAMES.map(|name| view(&mut world, name));
         world.restart();
         connect_all(&mut world);
         world.holding = false;
         let after = NAMES.map(|name| view(&mut world, name));
         prop_assert_eq!(before, after);
-        prop_assert_eq!(world.chat.committed_pos(), entries(&world).iter().map(|entry| entry.pos).max().unwrap());
+        prop_assert_eq!(world.chat.committed_pos(), committed);
+        prop_assert_eq!(committed, *world.disk.ever.last().unwrap());
     }
 }
 

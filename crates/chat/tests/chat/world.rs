@@ -48,6 +48,8 @@ pub(crate) struct World {
     pub(crate) holding: bool,
     /// Queries are kept back until `read_all`.
     pub(crate) holding_reads: bool,
+    /// Nothing is trimmed: the power fails before it is.
+    pub(crate) keeping: bool,
     held_reads: Vec<Query>,
     held: VecDeque<(Ticket, Vec<Write>)>,
     last_ack: u64,
@@ -76,6 +78,7 @@ impl World {
             devices: Vec::new(),
             holding: false,
             holding_reads: false,
+            keeping: false,
             held_reads: Vec::new(),
             held: VecDeque::new(),
             last_ack: 0,
@@ -152,6 +155,7 @@ impl World {
         self.holding = false;
         self.devices.clear();
         self.chat = self.disk.recover(self.settings.clone(), self.now);
+        self.drain();
     }
 
     fn drain(&mut self) {
@@ -190,12 +194,21 @@ impl World {
                 }
                 Output::Trim(range) => {
                     self.trims.push(range.clone());
+                    if self.keeping {
+                        continue;
+                    }
                     self.disk
                         .keys
                         .retain(|key, _| *key < range.from || *key >= range.to);
                 }
             }
         }
+    }
+
+    /// The readers come to the one that has waited longest.
+    pub(crate) fn read_one(&mut self) {
+        let query = self.held_reads.remove(0);
+        self.read(query);
     }
 
     /// The readers come to what was kept back.
@@ -207,7 +220,32 @@ impl World {
     }
 
     fn read(&mut self, query: Query) {
-        match query.run(&self.disk) {
+        let completion = query.completion();
+        self.answer(query.run(&self.disk));
+        if let Some(done) = completion {
+            self.handle(done);
+        }
+    }
+
+    /// The readers have no room for what was kept back.
+    pub(crate) fn refuse_all(&mut self) {
+        self.holding_reads = false;
+        for query in std::mem::take(&mut self.held_reads) {
+            let completion = query.completion();
+            self.answer(query.refuse());
+            if let Some(done) = completion {
+                self.handle(done);
+            }
+        }
+    }
+
+    /// How many questions the readers have before them.
+    pub(crate) fn reads(&self) -> usize {
+        self.held_reads.len()
+    }
+
+    fn answer(&mut self, answer: Option<Answer>) {
+        match answer {
             Some(Answer::Deliver(delivery)) => self.deliver(&delivery),
             Some(Answer::CaughtUp {
                 session: _,

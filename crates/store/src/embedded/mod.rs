@@ -112,14 +112,15 @@ impl EmbeddedStore {
         &self.keyspaces[family as usize]
     }
 
-    /// Visits the keyspaces that a range touches, in its order, until `limit` keys are taken.
+    /// Visits the keyspaces that a range touches, in its order, until `limit` keys are taken or what was taken has more than
+    /// `bytes_max`; `take` says how many bytes that is.
     fn select<T>(
         &self,
         range: &Range,
-        take: impl Fn(fjall::Guard) -> fjall::Result<T>,
+        take: impl Fn(fjall::Guard) -> fjall::Result<(T, usize)>,
     ) -> Result<Vec<T>, ReadError> {
         let snapshot = self.shared.database.snapshot();
-        let mut taken = Vec::new();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
         let mut segments = family::segments(&range.from, &range.to);
         if range.reverse {
             segments.reverse();
@@ -128,13 +129,17 @@ impl EmbeddedStore {
             let keyspace = self.keyspace(segment.family);
             let found = Snapshot::range(&snapshot, keyspace, segment.from..segment.to);
             let left = range.limit - taken.len();
-            if range.reverse {
-                for guard in found.rev().take(left) {
-                    taken.push(take(guard).map_err(read_error)?);
-                }
+            let guards: &mut dyn Iterator<Item = fjall::Guard> = if range.reverse {
+                &mut found.rev().take(left)
             } else {
-                for guard in found.take(left) {
-                    taken.push(take(guard).map_err(read_error)?);
+                &mut found.take(left)
+            };
+            for guard in guards {
+                let (one, size) = take(guard).map_err(read_error)?;
+                taken.push(one);
+                bytes += size;
+                if bytes > range.bytes_max {
+                    return Ok(taken);
                 }
             }
         }
@@ -153,14 +158,14 @@ impl Store for EmbeddedStore {
 
     fn range(&self, range: &Range) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
         self.select(range, |guard| {
-            guard
-                .into_inner()
-                .map(|(key, value)| (Bytes::from(key), Bytes::from(value)))
+            let (key, value) = guard.into_inner()?;
+            let size = value.len();
+            Ok(((Bytes::from(key), Bytes::from(value)), size))
         })
     }
 
     fn keys(&self, range: &Range) -> Result<Vec<Bytes>, ReadError> {
-        self.select(range, |guard| guard.key().map(Bytes::from))
+        self.select(range, |guard| guard.key().map(|key| (Bytes::from(key), 0)))
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

@@ -1,0 +1,95 @@
+//! What a device still gets: questions that wait for its one reading, descriptions that wait to be made, and what is held back
+//! while nobody looks at it. Must not decide what is told.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use records::{AccountId, ConversationId, Millis, Pos, Seq};
+use smallvec::SmallVec;
+
+use crate::query::Query;
+
+/// Questions of one session that wait for the one that is being read.
+const WAITING_MAX: usize = 8;
+/// A reading nobody has reported the end of is taken for lost after this.
+const LOST_MILLIS: u64 = 30_000;
+/// Receipts held back for one device; further ones are dropped, and `members` tells.
+const RECEIPTS_MAX: usize = 1_024;
+/// A marker that moved: where, whose, and `read` or `received`.
+pub(crate) type ReceiptKey = (ConversationId, AccountId, &'static str);
+
+/// See the file's header.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Since when something is being read for the session.
+    busy_since: Option<Millis>,
+    /// Conversations whose descriptions are being read.
+    pub(crate) reading: SmallVec<[ConversationId; 4]>,
+    waiting: VecDeque<Query>,
+    /// Conversations to be described as soon as that is possible.
+    pub(crate) due: BTreeSet<ConversationId>,
+    /// Conversations to be described when somebody looks or a message comes.
+    pub(crate) abouts: BTreeSet<ConversationId>,
+    /// Accounts whose presence is to be told then.
+    pub(crate) presences: BTreeSet<AccountId>,
+    /// Receipts to be told then.
+    pub(crate) receipts: BTreeMap<ReceiptKey, Seq>,
+    /// A catch-up that waits for its time.
+    pub(crate) again: Option<Pos>,
+}
+
+impl Pending {
+    /// Whether something is being read.
+    pub(crate) fn is_busy(&self, now: Millis) -> bool {
+        self.busy_since
+            .is_some_and(|since| now.since(since) < LOST_MILLIS)
+    }
+
+    /// Something is read from here on.
+    pub(crate) fn begin(&mut self, now: Millis) {
+        self.busy_since = Some(now);
+    }
+
+    /// What was read has been read.
+    pub(crate) fn end(&mut self) {
+        self.busy_since = None;
+        self.reading.clear();
+    }
+
+    /// Whether a further question may wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
+    }
+
+    /// Keeps a question for later.
+    pub(crate) fn wait(&mut self, query: Query) {
+        self.waiting.push_back(query);
+    }
+
+    /// The question that has waited longest.
+    pub(crate) fn next(&mut self) -> Option<Query> {
+        self.waiting.pop_front()
+    }
+
+    /// Holds a receipt back; false if there is no room.
+    pub(crate) fn hold_receipt(&mut self, key: ReceiptKey, upto: Seq) -> bool {
+        if self.receipts.len() >= RECEIPTS_MAX && !self.receipts.contains_key(&key) {
+            return false;
+        }
+        self.receipts.insert(key, upto);
+        true
+    }
+
+    /// Whether something is held back.
+    pub(crate) fn holds(&self) -> bool {
+        !(self.abouts.is_empty() && self.presences.is_empty() && self.receipts.is_empty())
+    }
+
+    /// Whether nothing at all is pending.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.busy_since.is_none()
+            && self.waiting.is_empty()
+            && self.due.is_empty()
+            && self.again.is_none()
+            && !self.holds()
+    }
+}
