@@ -9,12 +9,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use server::config::Config;
+use server::config::{Config, LogConfig};
 use server::handle::control::{self, Answer, Command};
 use server::handle::{AccountInfo, AccountRole};
 use server::{StartError, StartOptions};
 
 use crate::arguments::{AccountAction, AccountArguments, PlaceArguments};
+use crate::logging::Log;
 
 /// How long a server that holds the data directory may take to open its control socket (it recovers) or to leave (it
 /// ends, or another `magpie account` is at work).
@@ -28,6 +29,11 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) fn run(arguments: AccountArguments) -> anyhow::Result<()> {
     let (place, command) = command(arguments.action)?;
     let config = config(&place)?;
+    // What the store has to warn of must not be lost because no server runs.
+    Log::start(&LogConfig {
+        level: "warn".to_owned(),
+        ..config.log.clone()
+    })?;
     let creates = matches!(command, Command::Add { .. });
     if !creates && !config.server.data.exists() {
         bail!(

@@ -79,6 +79,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         .chain([format!("http://{}", doors.http)])
         .collect();
     running.announce(&addresses);
+    if arguments.demo && running.demo_logins.is_empty() {
+        tracing::warn!("there are accounts already: --demo has added nothing");
+    }
     exposure::warn(&running.mqtt, doors.http);
     tell(&running, &doors, &config.server);
     notify::ready();

@@ -259,7 +259,7 @@ fn a_taken_address_is_named_with_the_option_that_changes_it() {
 
 #[test]
 fn the_demonstration_has_people_groups_and_history_in_two_languages() {
-    let server = Launch::new().argument("--demo").start();
+    let mut server = Launch::new().stable_ports().argument("--demo").start();
     let (from, _) = server.program().line(0, |line| line.contains("log in"));
     let (_, login) = server
         .program()
@@ -295,6 +295,13 @@ fn the_demonstration_has_people_groups_and_history_in_two_languages() {
     }
     let hangul = said.chars().any(|letter| ('가'..='힣').contains(&letter));
     assert!(hangul && said.contains(" the "), "{said}");
+
+    server.terminate();
+    server.restart();
+    let mark = |line: &str| line.contains("--demo has added nothing");
+    server.program().error_line(0, mark);
+    let again = Dial::new(server.mqtt(), Version::V311, "again").login(name, password);
+    again.connect().unwrap().disconnect();
 }
 
 #[test]
