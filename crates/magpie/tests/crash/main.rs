@@ -24,7 +24,7 @@ use ledger::{Ledger, Place};
 use random::Random;
 use reader::Reader;
 use stage::{Round, Stage};
-use writer::Writer;
+use writer::{Session, Writer};
 
 const ROUNDS: u64 = 30;
 /// Members of the group `eng`; alice and carol are in `ops` as well.
@@ -135,18 +135,18 @@ fn people(server: &Server) {
 /// Every version, QoS and kind of session that promises something.
 fn writers(server: &Server) -> Vec<Writer> {
     let (eng, ops) = (Place::group("eng"), Place::group("ops"));
-    let chat = |version, name: &str, qos, persistent: bool, places: Vec<Place>| Writer {
+    let chat = |version, name: &str, qos, session, places: Vec<Place>| Writer {
         name: name.to_owned(),
         dial: server.dial(version, name, "writer"),
         qos,
-        persistent,
+        session,
         places,
     };
     let plant = |version, name: &str, qos| Writer {
         name: name.to_owned(),
         dial: server.dial(version, "dave", name),
         qos,
-        persistent: true,
+        session: Session::Persistent,
         places: TOPICS.map(Place::topic).to_vec(),
     };
     let direct = Place::direct;
@@ -155,28 +155,28 @@ fn writers(server: &Server) -> Vec<Writer> {
             Version::V311,
             "alice",
             QoS::AtLeastOnce,
-            false,
+            Session::Clean,
             vec![direct("alice", "bob"), eng.clone(), ops.clone()],
         ),
         chat(
             Version::V5,
             "bob",
             QoS::ExactlyOnce,
-            true,
+            Session::Persistent,
             vec![direct("bob", "alice"), eng.clone()],
         ),
         chat(
             Version::V5,
             "carol",
             QoS::AtLeastOnce,
-            false,
+            Session::Clean,
             vec![direct("carol", "dave"), ops],
         ),
         chat(
             Version::V311,
             "dave",
             QoS::ExactlyOnce,
-            true,
+            Session::Persistent,
             vec![direct("dave", "carol"), eng],
         ),
         plant(Version::V311, "meter-3-1", QoS::AtLeastOnce),

@@ -17,11 +17,20 @@ pub(crate) const ROUND_MAX: usize = 120;
 /// Messages under way at once.
 const WINDOW: usize = 8;
 
+/// What a writer's connection leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// Nothing: it publishes the same `mid` again.
+    Clean,
+    /// A session, in which it resends as the protocol says.
+    Persistent,
+}
+
 pub(crate) struct Writer {
     pub(crate) name: String,
     pub(crate) dial: Dial,
     pub(crate) qos: QoS,
-    pub(crate) persistent: bool,
+    pub(crate) session: Session,
     pub(crate) places: Vec<Place>,
 }
 
@@ -101,7 +110,7 @@ impl Desk {
     }
 
     fn connect(&mut self) -> Result<(), ClientError> {
-        if self.writer.persistent
+        if self.writer.session == Session::Persistent
             && let Some(client) = &mut self.client
         {
             let present = client.reconnect()?;
@@ -114,10 +123,9 @@ impl Desk {
         self.ending.clear();
         self.client = None;
         let dial = self.writer.dial.clone();
-        let mut client = Client::connect(if self.writer.persistent {
-            dial.persistent()
-        } else {
-            dial
+        let mut client = Client::connect(match self.writer.session {
+            Session::Clean => dial,
+            Session::Persistent => dial.persistent(),
         })?;
         if self.writer.places.iter().any(|place| place.is_conversation) {
             client.subscribe(&[("im/ack/+", QoS::AtLeastOnce)])?;
