@@ -7,7 +7,7 @@ use records::key;
 use crate::chat::device;
 use crate::got::Got;
 use crate::packets::{
-    Hello, hello, message, options, pubcomp, pubrec, pubrel, subscribe, unsubscribe,
+    Hello, hello, message, options, ping, pubcomp, pubrec, pubrel, subscribe, unsubscribe,
 };
 use crate::world::{ALL, Client, World, resident};
 
@@ -201,6 +201,30 @@ fn no_packet_that_writes_is_read_while_too_much_is_on_its_way_to_the_disk() {
         }
         assert_eq!(world.take(client).len(), usize::from(PACKETS));
         stays_bounded(&mut world, &pubrel, Got::Pubcomp(1, 0));
+    }
+}
+
+#[test]
+fn what_comes_behind_a_connect_waits_for_its_connack_however_slow_the_disk() {
+    const CLIENTS: usize = 8;
+    let mut world = World::limited(|limits| limits.appends_max = 4);
+    world.slow_disk = true;
+    let clients: Vec<Client> = (0..CLIENTS)
+        .map(|number| {
+            let client = world.open(V5);
+            let mut packets = resident(V5, &number.to_string()).bytes();
+            packets.extend(ping());
+            world.send(client, &packets);
+            client
+        })
+        .collect();
+    while !world.appends.is_empty() {
+        world.commit_next();
+    }
+    for client in clients {
+        let got = world.take(client);
+        assert!(matches!(got[0], Got::Connack { code: 0, .. }));
+        assert_eq!(got[1..], [Got::Pingresp]);
     }
 }
 

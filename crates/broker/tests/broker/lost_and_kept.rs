@@ -84,19 +84,22 @@ fn a_subscription_that_was_given_up_or_not_durable_begins_anew() {
         world.subscribe(other, "t", 1);
         let client = world.join(&resident(V5, "c"));
         world.subscribe(client, "t", 1);
+        // Something older waits all the time, and holds the session's cursor back.
+        world.subscribe(client, "u", 1);
+        let publisher = world.guest(V5, "p");
+        world.publish(publisher, "u", "older", 1);
         if given_up {
             world.send(client, &unsubscribe(V5, 9, &["t"]));
         } else {
             world.subscribe(client, "t", 0);
         }
-        let publisher = world.guest(V5, "p");
         world.publish(publisher, "t", "between", 1);
         world.take(client);
         world.subscribe(client, "t", 1);
         world.publish(publisher, "t", "after", 1);
         world.restart();
         let client = world.join_and_keep(&resident(V5, "c"));
-        assert_eq!(drain(&mut world, client), ["after"]);
+        assert_eq!(drain(&mut world, client), ["older", "after"]);
     }
 }
 
@@ -140,6 +143,26 @@ fn a_delivery_nothing_asks_for_after_a_restart_leaves_nothing_and_holds_nothing_
             assert_eq!(outgoing_records(&world), 0, "after {steps} steps");
         }
     }
+}
+
+#[test]
+fn a_delivery_whose_message_was_thrown_away_leaves_nothing() {
+    let mut world = World::new();
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 2);
+    let publisher = world.guest(V5, "p");
+    world.publish(publisher, "t", "x", 2);
+    let id = world.messages(client)[0].packet_id.expect("QoS 2");
+    world.send(client, &unsubscribe(V5, 9, &["t"]));
+    world.restart();
+    world.trim();
+    world.trim();
+    assert!(!world.store.keys().any(|at| key::parse_queue(at).is_ok()));
+    world.restart();
+    let client = world.join(&resident(V5, "c"));
+    world.advance(1500);
+    assert_eq!(world.take(client), [Got::Pubrel(id, 0)]);
+    assert_eq!(outgoing_records(&world), 0);
 }
 
 #[test]
@@ -205,4 +228,21 @@ fn an_idle_shard_lets_go_of_what_nobody_waits_for() {
         .keys()
         .filter_map(|at| key::parse_queue(at).ok());
     assert!(newest.max().expect("it is in the queue table") > water);
+}
+
+#[test]
+fn what_is_on_its_way_to_the_disk_is_still_needed() {
+    let mut world = World::new();
+    let client = world.join(&resident(V5, "c"));
+    world.subscribe(client, "t", 1);
+    world.cut(client);
+    let publisher = world.guest(V5, "p");
+    world.slow_disk = true;
+    world.publish(publisher, "t", "x", 1);
+    world.trim();
+    world.commit();
+    world.trim();
+    world.slow_disk = false;
+    let client = world.join_and_keep(&resident(V5, "c"));
+    assert_eq!(drain(&mut world, client), ["x"]);
 }

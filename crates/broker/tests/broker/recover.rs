@@ -12,6 +12,7 @@ impl World {
         let count = self.shards.len() as u16;
         self.appends.clear();
         self.services.clear();
+        self.needed = None;
         for peer in &mut self.peers {
             peer.closed = true;
         }
@@ -22,15 +23,16 @@ impl World {
         self.settle();
     }
 
-    /// Stored messages that no shard needs any more are thrown away. Nothing is between the shards here.
+    /// Stored messages that no shard needed the last time are thrown away, and the shards are asked again.
     pub(crate) fn trim(&mut self) {
         let now = self.now;
-        let shards = self.shards.iter_mut();
-        let needed = shards.map(|shard| shard.queue_low_water(now)).min();
+        let needed = self.needed;
         self.store.retain(|at, _| match key::parse_queue(at) {
             Ok(stamp) => needed.is_none_or(|needed| stamp >= needed),
             Err(_) => true,
         });
+        let shards = self.shards.iter_mut();
+        self.needed = shards.map(|shard| shard.queue_low_water(now)).min();
     }
 
     fn recover(&mut self, shard: usize) {

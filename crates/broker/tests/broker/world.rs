@@ -80,6 +80,8 @@ pub(crate) struct World {
     /// Credentials are checked only when the test says so.
     pub(crate) slow_logins: bool,
     logins: Vec<(usize, AuthenticationRequest)>,
+    /// Below which stamp nobody needed a stored message when the shards were last asked.
+    pub(crate) needed: Option<Stamp>,
     settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
@@ -119,6 +121,7 @@ impl World {
             asked: Vec::new(),
             slow_logins: false,
             logins: Vec::new(),
+            needed: None,
             settings,
             peers: Vec::new(),
             next_packet_id: 0,
