@@ -397,6 +397,25 @@ fn what_the_messenger_does_not_take_is_refused_and_the_connection_stays() {
 }
 
 #[test]
+fn a_subscriber_that_does_not_read_costs_little_and_delays_nobody() {
+    const MESSAGES: usize = 2_000;
+    let mut besieged = Besieged::start();
+    let mut sleeper = besieged.client(Version::V311);
+    sleeper.subscribe(&[("plant/#", QoS::AtMostOnce)]).unwrap();
+    let mut awake = besieged.client(Version::V5);
+    awake.subscribe(&[("plant/end", QoS::AtLeastOnce)]).unwrap();
+    // 128 MB for somebody who takes none of them.
+    let payload = vec![b'x'; 64 * 1024];
+    for _ in 0..MESSAGES {
+        awake.publish("plant/1", &payload, QoS::AtMostOnce).unwrap();
+    }
+    awake.publish("plant/end", "end", QoS::AtLeastOnce).unwrap();
+    assert_eq!(awake.receive().unwrap().text(), "end");
+    besieged.await_counter("magpie_dropped_qos0_total", 1);
+    besieged.check_undisturbed();
+}
+
+#[test]
 fn wrong_passwords_are_slowed_down() {
     let mut besieged = Besieged::start();
     let address = besieged.server.mqtt();
