@@ -8,7 +8,7 @@ use std::thread;
 use broker::{Input, Message};
 use bytes::Bytes;
 use chat::{Answer, Query, Source, Unreadable};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use records::{
     ConversationId, Dedup, Entry, KeyRange, Pos, QueuedMessage, Seq, SessionRef, Stamp, key,
 };
@@ -19,7 +19,7 @@ use crate::translate;
 
 /// Threads that read.
 const THREADS: usize = 2;
-/// Readings that may wait. Who asks for one more waits: it never is a reader's mailbox that is full.
+/// Readings that may wait. A shard that asks for one more waits (readers wait for nobody); the messenger's is refused.
 const WAITING_MAX: usize = 4096;
 
 /// Bytes of messages read for a session at once; it goes on when it has sent them.
@@ -60,17 +60,23 @@ impl Readers {
 
     /// Reads stored messages for a session.
     pub(crate) fn fetch(&self, session: SessionRef, stamps: Vec<Stamp>) {
-        self.send(Job::Fetch { session, stamps });
+        // Readers never wait for a shard, so waiting for them ends; without them the server ends.
+        drop(self.jobs.send(Job::Fetch { session, stamps }));
     }
 
-    /// Reads a page for the messenger.
-    pub(crate) fn query(&self, query: Query) {
-        self.send(Job::Query(Box::new(query)));
-    }
-
-    fn send(&self, job: Job) {
-        // Readers never wait for a shard or the service, so waiting for them ends; without them the server ends.
-        drop(self.jobs.send(job));
+    /// Reads a page for the messenger, or says that there is no room for it now: everybody's messages go through the
+    /// thread that asks, so it must not wait.
+    pub(crate) fn query(&self, query: Query, post: &Post) {
+        match self.jobs.try_send(Job::Query(Box::new(query))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => match job {
+                Job::Query(query) => {
+                    let completion = query.completion();
+                    finish(query.refuse(), completion, post);
+                }
+                Job::Fetch { .. } => {}
+            },
+        }
     }
 }
 
@@ -87,13 +93,7 @@ impl Reader {
                 Job::Fetch { session, stamps } => self.fetch(session, stamps),
                 Job::Query(query) => {
                     let completion = query.completion();
-                    if let Some(answer) = query.run(&self.source) {
-                        self.answer(answer);
-                    }
-                    // After the answer: what the messenger tells then is newer.
-                    if let Some(done) = completion {
-                        self.post.service.send(ServiceEvent::Chat(done));
-                    }
+                    finish(query.run(&self.source), completion, &self.post);
                 }
             }
         }
@@ -126,30 +126,38 @@ impl Reader {
             .shard(session.shard)
             .send(ShardEvent::Input(input));
     }
+}
 
-    fn answer(&self, answer: Answer) {
-        match answer {
-            Answer::Deliver(delivery) => translate::deliver(delivery, &self.post),
-            Answer::CaughtUp {
+/// Sends the answer of a query, then tells the messenger that it is over: what it says next is newer.
+fn finish(answer: Option<Answer>, completion: Option<chat::Input>, post: &Post) {
+    if let Some(answer) = answer {
+        send(answer, post);
+    }
+    if let Some(done) = completion {
+        post.service.send(ServiceEvent::Chat(done));
+    }
+}
+
+fn send(answer: Answer, post: &Post) {
+    match answer {
+        Answer::Deliver(delivery) => translate::deliver(delivery, post),
+        Answer::CaughtUp {
+            session,
+            entries,
+            upto,
+            more,
+        } => {
+            let entries = entries
+                .into_iter()
+                .map(|entry| Arc::new(translate::delivery(entry)))
+                .collect();
+            let input = Input::CaughtUp {
                 session,
                 entries,
                 upto,
                 more,
-            } => {
-                let entries = entries
-                    .into_iter()
-                    .map(|entry| Arc::new(translate::delivery(entry)))
-                    .collect();
-                let input = Input::CaughtUp {
-                    session,
-                    entries,
-                    upto,
-                    more,
-                };
-                self.post
-                    .shard(session.shard)
-                    .send(ShardEvent::Input(input));
-            }
+            };
+            post.shard(session.shard).send(ShardEvent::Input(input));
         }
     }
 }

@@ -184,7 +184,7 @@ impl ServiceThread {
                 ack,
                 outcome,
             } => self.acknowledge(session, ack, outcome),
-            Output::Read(query) => self.readers.query(query),
+            Output::Read(query) => self.readers.query(query, &self.post),
             Output::Credentials(change) => self.logins.directory().change(change),
             Output::CloseAccount { account } => self.post.tell_shards(|| {
                 let reason = ReasonCode::ADMINISTRATIVE_ACTION;
