@@ -77,6 +77,10 @@ pub enum Input {
         seq: Seq,
     },
     /// A session wants what is stored after a position: comes back as [`crate::Answer::CaughtUp`] of a [`Output::Read`].
+    ///
+    /// Only entries move a session's cursor, which are what has [`Delivery::pos`]: messages and changes of members. The `pos` in a
+    /// receipt's JSON is the newest of the server and may be ahead of what the session has. A session that asks again from where
+    /// it has just asked, because its answer was that there is more but nothing was in it, is answered after five seconds.
     CatchUp {
         /// The session.
         session: SessionRef,

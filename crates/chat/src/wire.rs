@@ -44,7 +44,8 @@ pub(crate) struct MemberEvent<'a> {
     pub(crate) at: u64,
 }
 
-/// A marker that moved, as its authors are told.
+/// A marker that moved, as its authors are told. Its `pos` is the newest of the server, perhaps of a conversation this client has
+/// not got yet, and moves no cursor: only entries do, which are messages and changes of members.
 #[derive(Debug, Serialize)]
 pub(crate) struct Receipt<'a> {
     pub(crate) pos: String,

@@ -46,6 +46,7 @@ fn check_store(store: &dyn Store) {
     check_order_within_a_batch(store);
     check_ranges(store);
     check_ranges_across_tables(store);
+    check_ranges_in_bytes(store);
     check_preconditions(store);
     check_limits(store);
     check_range_deletion(store);
@@ -165,6 +166,46 @@ fn check_ranges(store: &dyn Store) {
     assert_eq!(found(&Range::forward(between(3, 3), 100)), []);
     assert_eq!(found(&Range::forward(between(5, 3), 100)), []);
     assert_eq!(found(&Range::backward(between(5, 3), 100)), []);
+}
+
+/// A range ends with the value that makes it too long, and has one at least.
+fn check_ranges_in_bytes(store: &dyn Store) {
+    let at = |pos| key::entry(ConversationId::new(91), Pos::new(pos));
+    let writes = (1..=5).map(|pos| put(&at(pos), "four")).collect();
+    commit(store, writes);
+    let keys = KeyRange {
+        from: at(0),
+        to: at(9),
+    };
+    for (bytes_max, expected) in [
+        (0, 1),
+        (3, 1),
+        (4, 2),
+        (8, 3),
+        (11, 3),
+        (19, 5),
+        (usize::MAX, 5),
+    ] {
+        let forward = Range::forward(keys.clone(), 100).up_to_bytes(bytes_max);
+        let found = store.range(&forward).unwrap();
+        assert_eq!(
+            (found.len(), &found[0].0[..]),
+            (expected, &at(1)[..]),
+            "{bytes_max}"
+        );
+        let backward = Range::backward(keys.clone(), 100).up_to_bytes(bytes_max);
+        let found = store.range(&backward).unwrap();
+        assert_eq!(
+            (found.len(), &found[0].0[..]),
+            (expected, &at(5)[..]),
+            "{bytes_max}"
+        );
+        assert_eq!(store.keys(&forward).unwrap().len(), 5, "{bytes_max}");
+    }
+    commit(
+        store,
+        (1..=5).map(|pos| Write::Delete { key: at(pos) }).collect(),
+    );
 }
 
 fn check_ranges_across_tables(store: &dyn Store) {

@@ -200,9 +200,13 @@ fn while_the_disk_does_not_keep_up_publishes_are_refused() {
     for _ in 0..APPENDS_MAX {
         assert_eq!(world.publish(alice, "im/to/@alice", "x"), None);
     }
-    assert_eq!(world.publish(alice, "im/to/@alice", "x"), None);
+    world.subscribe(alice, "im/ack/+");
+    let late = r#"{"mid":"late","text":"x"}"#;
+    assert_eq!(world.publish(alice, "im/to/@alice", late), None);
     assert_eq!(world.waiting(), APPENDS_MAX);
     world.commit();
+    let told = world.take_json("alice", "im/ack/late");
+    assert_eq!(told[0].1["error"], "unavailable");
     let refused = world.devices[alice].acks.values().next_back();
     match refused {
         Some(Err(refusal)) => assert_eq!(refusal.kind, RefusalKind::Unavailable),

@@ -7,9 +7,11 @@ mod world;
 
 mod accounts;
 mod asks;
+mod bounds;
 mod groups;
 mod hostile;
 mod markers;
 mod messages;
+mod pages;
 mod presence;
 mod properties;

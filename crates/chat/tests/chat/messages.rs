@@ -340,6 +340,31 @@ fn a_store_that_cannot_be_read_refuses_what_it_would_have_to_look_up() {
 }
 
 #[test]
+fn every_refused_message_with_a_mid_is_answered() {
+    let mut world = World::of(&["alice", "bob", "root"]);
+    let disable = chat::AccountCommand::SetDisabled {
+        name: "bob".to_owned(),
+        disabled: true,
+    };
+    let bob = world.device("bob");
+    world.command(disable).unwrap();
+    let refused = world.publish(bob, "im/to/@alice", r#"{"mid":"m","text":"hi"}"#);
+    assert_eq!(refused.unwrap().unwrap_err().code, "not_allowed");
+    let told = world.take_from(bob, "im/ack/m");
+    assert_eq!(parse(&told[0].1)["error"], "not_allowed");
+    // A mid that is no topic level is answered nowhere, and so is what is no message.
+    for (topic, payload) in [
+        ("im/to/@alice", r#"{"mid":"a/b","text":"hi"}"#),
+        ("im/to/@alice", r#"{"mid":"#),
+        ("im/to/@alice", "hi"),
+        ("im/to/@alice/read", r#"{"mid":"m","seq":1}"#),
+    ] {
+        world.publish(bob, topic, payload).unwrap().unwrap_err();
+        assert_eq!(world.take_from(bob, "im/ack/#").len(), 0, "{payload}");
+    }
+}
+
+#[test]
 fn a_closed_account_sends_nothing_and_a_removed_one_gets_nothing() {
     let mut world = World::of(&["alice", "bob"]);
     world.say("alice", "im/to/@bob", "hi");

@@ -1,0 +1,397 @@
+//! What one account can make the messenger do: bounded in bytes read, questions at once, and things told.
+
+use records::Pos;
+use serde_json::{Value, json};
+
+use crate::world::{World, parse};
+
+const SECOND: u64 = 1_000;
+/// Bytes of a page, and of what catches a session up.
+const PAGE: usize = 256 * 1024;
+const CAUGHT_UP: usize = 1024 * 1024;
+
+/// Bytes of entries read while something is done.
+fn read(world: &mut World, what: impl FnOnce(&mut World)) -> usize {
+    let before = world.disk.read.get();
+    what(world);
+    world.disk.read.get() - before
+}
+
+/// Two who have sent each other many large messages, in that chat and in groups.
+fn heavy() -> (World, usize) {
+    let mut world = World::of(&["alice", "bob"]);
+    let text = "x".repeat(60_000);
+    for number in 0..5 {
+        let asked = json!({"slug": format!("g{number}"), "members": ["alice"]}).to_string();
+        world.ask("bob", "group.create", &asked);
+        for _ in 0..5 {
+            world.say("bob", &format!("im/to/g{number}"), &text);
+        }
+    }
+    for _ in 0..60 {
+        world.say("bob", "im/to/@alice", &text);
+    }
+    world.pass(60 * SECOND);
+    world.forget_inboxes();
+    (world, text.len() + 500)
+}
+
+#[test]
+fn a_page_reads_little_more_than_it_shows() {
+    let (mut world, message) = heavy();
+    for asked in [
+        r#"{"conv":"@bob"}"#,
+        r#"{"conv":"@bob","after":3}"#,
+        r#"{"conv":"@bob","before":40}"#,
+        r#"{"conv":"@bob","around":20}"#,
+    ] {
+        let bytes = read(&mut world, |world| {
+            let answer = world.ask("alice", "history", asked);
+            let entries = answer["entries"].as_array().unwrap().len();
+            assert_eq!((entries, &answer["more"]), (4, &json!(true)), "{asked}");
+        });
+        assert!(bytes <= PAGE + 4 * message, "{asked}: {bytes}");
+    }
+    let bytes = read(&mut world, |world| {
+        let answer = world.ask("alice", "sync", r#"{"since":"0"}"#);
+        assert_eq!(answer["more"], true);
+    });
+    assert!(bytes <= PAGE + 2 * message, "sync: {bytes}");
+}
+
+#[test]
+fn whoever_was_away_is_caught_up_with_in_bounded_readings() {
+    let (mut world, message) = heavy();
+    let alice = world.device("alice");
+    let (mut since, mut seen, mut pages) = (Pos::ZERO, 0, 0);
+    loop {
+        let mut more = false;
+        let bytes = read(&mut world, |world| {
+            let page = world.catch_up(alice, since);
+            seen += page
+                .packets
+                .iter()
+                .filter(|(topic, _)| !topic.contains("/text/"))
+                .count();
+            assert!(page.upto > since);
+            (since, more) = (page.upto, page.more);
+        });
+        assert!(bytes <= CAUGHT_UP + 2 * message, "{bytes}");
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    // Messages and who joined.
+    assert_eq!((seen, pages), (5 * 5 + 60 + 5 * 2, 5));
+}
+
+#[test]
+fn authors_are_looked_up_in_bounded_readings() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    let text = "x".repeat(60_000);
+    for number in 0..30 {
+        let slug = format!("g{number}");
+        let asked = json!({"slug": slug, "members": ["alice", "carol"]}).to_string();
+        world.pass(6 * SECOND);
+        world.ask("bob", "group.create", &asked);
+        for _ in 0..10 {
+            world.say("bob", &format!("im/to/{slug}"), &text);
+        }
+    }
+    world.restart();
+    for name in ["alice", "bob"] {
+        let device = world.connect(name);
+        world.subscribe(device, "im/in/#");
+    }
+    for number in 0..30 {
+        world.say("alice", &format!("im/to/g{number}/read"), r#"{"seq":10}"#);
+    }
+    let bytes = read(&mut world, |world| world.pass(2 * SECOND));
+    let told = world.take("bob", "im/in/+/event").len();
+    assert!(told > 0 && bytes <= 512 * 1024 + 100_000, "{told} {bytes}");
+}
+
+#[test]
+fn a_text_that_json_makes_much_longer_is_too_large() {
+    let mut world = World::of(&["alice", "bob"]);
+    let controls = "\u{1}".repeat(30_000);
+    let refusal = world.refused("alice", "im/to/@bob", controls.clone());
+    assert_eq!(refusal.code, "too_large");
+    let payload = json!({"text": controls, "mid": "m"}).to_string();
+    assert_eq!(
+        world.refused("alice", "im/to/@bob", payload).code,
+        "too_large"
+    );
+    assert_eq!(
+        world.take_json("alice", "im/ack/m")[0].1["error"],
+        "too_large"
+    );
+    world.say("alice", "im/to/@bob", &"\"\n".repeat(32 * 1024));
+    world.say("alice", "im/to/@bob", &"\u{1}".repeat(20_000));
+}
+
+#[test]
+fn one_question_of_a_session_is_read_at_a_time_and_few_wait() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "hi");
+    world.forget_inboxes();
+    let (alice, bob) = (world.device("alice"), world.device("bob"));
+    world.holding_reads = true;
+    for number in 0..12 {
+        let topic = format!("im/ask/history/{number}");
+        let asked = world.publish(alice, &topic, r#"{"conv":"@bob"}"#);
+        assert_eq!(asked, Some(Ok(())));
+    }
+    world.publish(bob, "im/ask/history/b", r#"{"conv":"@alice"}"#);
+    assert_eq!(world.reads(), 2);
+    let answers = |world: &mut World| -> Vec<(String, bool)> {
+        let took = world.take_json("alice", "im/answer/+").into_iter();
+        took.map(|(topic, answer)| (topic, answer["error"] == "unavailable"))
+            .collect()
+    };
+    let expected = |from: usize, to: usize, refused| -> Vec<(String, bool)> {
+        (from..to)
+            .map(|number| (format!("im/answer/{number}"), refused))
+            .collect()
+    };
+    assert_eq!(answers(&mut world), expected(9, 12, true));
+    assert_eq!(world.chat.counters().reads_refused, 3);
+    world.read_one();
+    assert_eq!(answers(&mut world), expected(0, 1, false));
+    assert_eq!(world.reads(), 2);
+    world.read_all();
+    assert_eq!(answers(&mut world), expected(1, 9, false));
+    // What the readers have no room for is answered too, and the next one gets its turn.
+    world.holding_reads = true;
+    for number in 0..3 {
+        world.publish(
+            alice,
+            &format!("im/ask/history/{number}"),
+            r#"{"conv":"@bob"}"#,
+        );
+    }
+    world.refuse_all();
+    let mut refused = expected(0, 1, true);
+    refused.extend(expected(1, 3, false));
+    assert_eq!(answers(&mut world), refused);
+}
+
+#[test]
+fn a_reading_nobody_reports_does_not_silence_a_session_for_good() {
+    let mut world = World::of(&["alice"]);
+    let alice = world.device("alice");
+    world.holding_reads = true;
+    world.publish(alice, "im/ask/conversations/1", "");
+    world.publish(alice, "im/ask/conversations/2", "");
+    assert_eq!(world.reads(), 1);
+    world.pass(31 * SECOND);
+    world.publish(alice, "im/ask/conversations/3", "");
+    assert_eq!(world.reads(), 2);
+}
+
+#[test]
+fn a_catch_up_the_readers_have_no_room_for_is_asked_again() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("bob", "im/to/@alice", "one");
+    let alice = world.device("alice");
+    let (session, account) = (world.devices[alice].session, world.devices[alice].account);
+    world.holding_reads = true;
+    let since = Pos::ZERO;
+    world.handle(chat::Input::CatchUp {
+        session,
+        account,
+        since,
+    });
+    world.refuse_all();
+    let page = world.caught_up.pop().unwrap();
+    assert_eq!((page.packets.len(), page.upto, page.more), (0, since, true));
+    world.handle(chat::Input::CatchUp {
+        session,
+        account,
+        since,
+    });
+    assert!(world.caught_up.is_empty());
+    world.pass(5 * SECOND);
+    assert_eq!(world.caught_up.pop().unwrap().packets.len(), 2);
+}
+
+#[test]
+fn what_is_shown_of_a_long_message_is_its_beginning() {
+    let mut world = World::of(&["alice", "bob"]);
+    let payload = json!({
+        "text": "가".repeat(20_000), "att": ["y".repeat(2_000)], "x": {"small": 1}, "mid": "m",
+    });
+    world.say("alice", "im/to/@bob", &payload.to_string());
+    let check = |about: &Value| {
+        let head = &about["head"];
+        assert_eq!(head["text"].as_str().unwrap(), "가".repeat(341));
+        assert_eq!((&head["cut"], &head["seq"]), (&json!(true), &json!(1)));
+        assert_eq!((head.get("att"), &head["x"]), (None, &json!({"small": 1})));
+    };
+    check(&world.take_json("bob", "im/about/@alice").pop().unwrap().1);
+    check(&world.ask("bob", "conversations", "")["conversations"][0]);
+    // The same when it comes from the store.
+    world.restart();
+    let bob = world.connect("bob");
+    world.subscribe(bob, "im/#");
+    check(&world.take_json("bob", "im/about/@alice").pop().unwrap().1);
+    check(&world.ask("bob", "conversations", "")["conversations"][0]);
+    // The message itself is whole.
+    let answer = world.ask("bob", "history", r#"{"conv":"@alice"}"#);
+    assert_eq!(answer["entries"][0]["text"].as_str().unwrap().len(), 60_000);
+}
+
+#[test]
+fn a_description_that_is_read_late_is_told_again_if_it_is_old_by_then() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "one");
+    world.restart();
+    let (alice, bob) = (world.connect("alice"), world.connect("bob"));
+    world.holding_reads = true;
+    world.subscribe(bob, "im/about/#");
+    assert_eq!(world.reads(), 1);
+    world.publish(alice, "im/to/@bob", "two").unwrap().unwrap();
+    world.pass(2 * SECOND);
+    world.read_all();
+    let told = world.take_from(bob, "im/about/@alice");
+    assert_eq!(parse(&told.last().unwrap().1)["unread"], 2);
+}
+
+#[test]
+fn one_filter_again_and_again_is_answered_for_a_while() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "hi");
+    world.forget_inboxes();
+    let alice = world.device("alice");
+    for filter in ["im/about/@bob", "im/presence/bob"] {
+        for _ in 0..600 {
+            world.subscribe(alice, filter);
+        }
+        let told = world.take("alice", filter).len();
+        assert_eq!(told, 256, "{filter}");
+        world.pass(60 * SECOND);
+    }
+    assert_eq!(world.chat.counters().quota_refused, 2 * (600 - 256));
+    for filter in [
+        "im/about/eng",
+        "im/about/@carol",
+        "im/presence/carol",
+        "im/about/@bob/x",
+    ] {
+        world.subscribe(alice, filter);
+        assert_eq!(world.take("alice", "im/#").len(), 0, "{filter}");
+    }
+}
+
+#[test]
+fn a_wildcard_over_many_conversations_costs_many_questions() {
+    let mut world = World::of(&["alice"]);
+    for number in 0..520 {
+        let name = format!("n{number}");
+        world.add(&name);
+        world.pass(50);
+        world.say("alice", &format!("im/to/@{name}"), "hi");
+    }
+    world.pass(60 * SECOND);
+    world.forget_inboxes();
+    let alice = world.device("alice");
+    for _ in 0..100 {
+        world.subscribe(alice, "im/about/#");
+    }
+    assert_eq!(world.take("alice", "im/about/+").len(), 66 * 520);
+}
+
+#[test]
+fn looking_and_looking_away_costs_and_tells_nothing_that_has_not_changed() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "hi");
+    let alice = world.device("alice");
+    for number in 0..250 {
+        world.subscribe_with(alice, &format!("im/+/bob/../{number}/#"), false, 2, false);
+        world.subscribe_with(alice, "im/presence/+", false, 2, false);
+    }
+    world.pass(60 * SECOND);
+    world.forget_inboxes();
+    let mut refused = 0;
+    for _ in 0..300 {
+        world.publish(alice, "im/me/active", "0").unwrap().unwrap();
+        if let Some(Err(refusal)) = world.publish(alice, "im/me/active", "1") {
+            assert_eq!(refusal.code, "quota");
+            refused += 1;
+        }
+    }
+    assert_eq!(refused, 100);
+    assert_eq!(world.take("alice", "im/#").len(), 0);
+}
+
+#[test]
+fn an_inactive_device_gets_messages_and_the_rest_along_with_them() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "one");
+    let pocket = world.connect("alice");
+    world.subscribe(pocket, "im/#");
+    world.pass(60 * SECOND);
+    world.publish(pocket, "im/me/active", "0").unwrap().unwrap();
+    world.pass(60 * SECOND);
+    world.forget_inboxes();
+    let topics = |world: &mut World, device| -> Vec<String> {
+        let got = world.take_from(device, "im/#").into_iter();
+        got.map(|(topic, _)| topic).collect()
+    };
+    world.say("bob", "im/to/@alice/read", r#"{"seq":1}"#);
+    world.pass(2 * SECOND);
+    let alice = world.device("alice");
+    assert_eq!(topics(&mut world, alice), ["im/in/@bob/event"]);
+    assert_eq!(topics(&mut world, pocket), [] as [&str; 0]);
+    world.say("bob", "im/to/@alice", "two");
+    assert_eq!(
+        topics(&mut world, pocket),
+        [
+            "im/in/@bob",
+            "im/text/@bob",
+            "im/in/@bob/event",
+            "im/about/@bob"
+        ]
+    );
+    // Nothing is told twice, and what changes later waits for somebody to look.
+    world.say("alice", "im/to/@bob/read", r#"{"seq":2}"#);
+    world.pass(5 * SECOND);
+    assert_eq!(topics(&mut world, pocket), [] as [&str; 0]);
+    world.publish(pocket, "im/me/active", "1").unwrap().unwrap();
+    let told = world.take_from(pocket, "im/#");
+    assert_eq!((told.len(), &*told[0].0), (1, "im/about/@bob"));
+    assert_eq!(parse(&told[0].1)["unread"], 0);
+    // Looked at, it gets everything as it happens.
+    world.forget_inboxes();
+    world.say("bob", "im/to/@alice", "three");
+    world.pass(5 * SECOND);
+    let alice = world.device("alice");
+    let expected = topics(&mut world, alice);
+    assert_eq!(topics(&mut world, pocket), expected);
+}
+
+#[test]
+fn receipts_that_are_held_back_are_told_as_one() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"eng","members":["bob"]}"#,
+    );
+    for text in ["1", "2", "3"] {
+        world.say("alice", "im/to/eng", text);
+    }
+    let alice = world.device("alice");
+    world.publish(alice, "im/me/active", "0").unwrap().unwrap();
+    world.pass(5 * SECOND);
+    world.forget_inboxes();
+    for seq in 1..=3 {
+        world.say("bob", "im/to/eng/read", &json!({"seq": seq}).to_string());
+        world.pass(2 * SECOND);
+    }
+    assert_eq!(world.take("alice", "im/in/eng/event").len(), 0);
+    world.publish(alice, "im/me/active", "1").unwrap().unwrap();
+    let told = world.take_json("alice", "im/in/eng/event");
+    assert_eq!((told.len(), &told[0].1["seq"]), (1, &json!(3)));
+}
