@@ -20,8 +20,8 @@ use crate::shard::Shard;
 /// Where else devices of an account that share a filter under `im/` are connected.
 #[derive(Debug)]
 pub(crate) struct ChatShare {
-    name: Box<str>,
-    filter: Box<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) filter: Box<str>,
     /// Other shards with a connected device; bit `n` is shard `n`.
     shards: u64,
 }

@@ -16,6 +16,11 @@ use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shares::{is_ordinary_share, member};
 
+/// Filters under `im/` of one session; one more is refused (0x97).
+const CHAT_FILTERS_MAX: usize = 256;
+/// Shared filters under `im/` of all devices of one account.
+const CHAT_SHARES_MAX: usize = 16;
+
 /// Longest share name in bytes.
 const SHARE_NAME_BYTES_MAX: usize = 256;
 
@@ -276,6 +281,9 @@ impl Shard {
         if self.sessions[slot as usize].account.is_none() {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
+        if !self.has_chat_room(slot, filter, share) {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
         let known = ChatFilter {
             filter: filter.into(),
             share: share.map(Into::into),
@@ -287,6 +295,28 @@ impl Shard {
             self.announce_chat_share(account, name, filter, now);
         }
         Ok(existed)
+    }
+
+    /// Whether a session may hold one more filter under `im/`. Every delivery of the messenger asks each of them, and the
+    /// whole contract is covered by a dozen.
+    fn has_chat_room(&self, slot: u32, filter: &str, share: Option<&str>) -> bool {
+        let session = &self.sessions[slot as usize];
+        let filters = session.chat.as_ref().map_or(&[][..], |chat| &chat.filters);
+        let existed = filters
+            .iter()
+            .any(|known| &*known.filter == filter && known.share.as_deref() == share);
+        let shares = session
+            .account
+            .and_then(|account| self.chat_shares.get(&account));
+        let share_room = share.is_none_or(|name| {
+            shares.is_none_or(|shares| {
+                shares.len() < CHAT_SHARES_MAX
+                    || shares
+                        .iter()
+                        .any(|known| &*known.name == name && &*known.filter == filter)
+            })
+        });
+        existed || (filters.len() < CHAT_FILTERS_MAX && share_room)
     }
 
     fn subscription_record(

@@ -293,3 +293,47 @@ fn closing_an_account_ends_its_connections_and_no_others() {
     assert!(world.is_closed(phone) && world.is_closed(laptop));
     assert!(!world.is_closed(bob));
 }
+
+/// The SUBACK codes for this many new filters.
+fn codes_for(world: &mut World, client: crate::world::Client, filters: &[String]) -> Vec<u8> {
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|filter| (filter.as_str(), options(1)))
+        .collect();
+    world.send(client, &subscribe(V5, 9, &filters));
+    let got = world.take(client);
+    let [Got::Suback(9, codes)] = &got[..] else {
+        panic!("{got:?}");
+    };
+    codes.clone()
+}
+
+#[test]
+fn filters_under_im_are_few_because_every_delivery_asks_them_all() {
+    let mut world = world();
+    let bob = world.join(&device(V5, "phone", "bob"));
+    let many: Vec<String> = (0..300).map(|number| format!("im/in/x{number}")).collect();
+    let codes = codes_for(&mut world, bob, &many);
+    assert_eq!(codes.iter().filter(|code| **code == 1).count(), 256);
+    assert_eq!(codes[256..], [0x97; 44]);
+    // One that is there already may be renewed.
+    assert_eq!(codes_for(&mut world, bob, &many[..1]), [1]);
+}
+
+#[test]
+fn all_devices_of_an_account_share_few_filters_under_im() {
+    let mut world = world();
+    let phone = world.join(&device(V5, "phone", "bob"));
+    let laptop = world.join(&device(V5, "laptop", "bob"));
+    let shares = |from: u32| -> Vec<String> {
+        let name = |number| format!("$share/s{number}/im/in/#");
+        (from..from + 10).map(name).collect()
+    };
+    assert_eq!(codes_for(&mut world, phone, &shares(0)), [1; 10]);
+    let codes = codes_for(&mut world, laptop, &shares(10));
+    assert_eq!(codes, [[1; 6].as_slice(), &[0x97; 4]].concat());
+    // A second device may join a share that there is.
+    assert_eq!(codes_for(&mut world, laptop, &shares(0)), [1; 10]);
+    let alice = world.join(&device(V5, "phone", "alice"));
+    assert_eq!(codes_for(&mut world, alice, &shares(0)), [1; 10]);
+}
