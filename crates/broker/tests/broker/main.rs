@@ -13,6 +13,7 @@ mod bounds;
 mod closing;
 mod connect;
 mod inbox;
+mod inbox_walk;
 mod lost_and_kept;
 mod malformed;
 mod messenger;

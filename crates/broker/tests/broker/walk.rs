@@ -14,18 +14,29 @@ const PUBLISHERS: usize = 2;
 const SUBSCRIBERS: usize = 3;
 
 /// A subscriber as the specification wants it.
-struct Reader {
+pub(crate) struct Reader {
     name: String,
     version: Version,
-    client: Option<Client>,
+    pub(crate) client: Option<Client>,
     /// Received at QoS 2 and not released.
     unreleased: BTreeSet<u16>,
-    got: Vec<String>,
-    replies: Vec<u8>,
+    pub(crate) got: Vec<String>,
+    pub(crate) replies: Vec<u8>,
 }
 
 impl Reader {
-    fn listen(&mut self, world: &mut World) {
+    pub(crate) fn new(name: &str, version: Version) -> Self {
+        Self {
+            name: name.into(),
+            version,
+            client: None,
+            unreleased: BTreeSet::new(),
+            got: Vec::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    pub(crate) fn listen(&mut self, world: &mut World) {
         let Some(client) = self.client else { return };
         for got in world.take(client) {
             match got {
@@ -58,7 +69,7 @@ impl Reader {
         world.send(client, &subscribe(self.version, 9, &[("t", options(qos))]));
     }
 
-    fn reply(&mut self, world: &mut World) {
+    pub(crate) fn reply(&mut self, world: &mut World) {
         if let Some(client) = self.client {
             let replies = std::mem::take(&mut self.replies);
             world.send(client, &replies);
@@ -142,14 +153,8 @@ impl Walk {
         };
         for number in 0..SUBSCRIBERS {
             let version = if number == 0 { V311 } else { V5 };
-            walk.readers.push(Reader {
-                name: format!("reader-{number}"),
-                version,
-                client: None,
-                unreleased: BTreeSet::new(),
-                got: Vec::new(),
-                replies: Vec::new(),
-            });
+            let name = format!("reader-{number}");
+            walk.readers.push(Reader::new(&name, version));
             walk.connect(number);
             walk.readers[number].subscribe(&mut walk.world, number);
         }
