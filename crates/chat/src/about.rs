@@ -1,11 +1,10 @@
 //! `im/about/<conv>`: how a conversation is for each member, told to those who listen, on subscribing and on change, at most once
 //! a second per conversation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use records::{AccountId, ConversationId, Millis, SessionRef};
-use smallvec::SmallVec;
 
 use crate::address;
 use crate::chat::Chat;
@@ -22,7 +21,7 @@ const SEARCHED_MAX: usize = 64;
 #[derive(Debug, Default)]
 struct Changed {
     everybody: bool,
-    accounts: SmallVec<[AccountId; 4]>,
+    accounts: BTreeSet<AccountId>,
 }
 
 /// Conversations that were described within the last second.
@@ -40,10 +39,9 @@ impl Chat {
         if let Some(changed) = self.about.0.get_mut(&id) {
             match account {
                 None => changed.everybody = true,
-                Some(account) if !changed.accounts.contains(&account) => {
-                    changed.accounts.push(account);
+                Some(account) => {
+                    changed.accounts.insert(account);
                 }
-                Some(_) => {}
             }
             return;
         }

@@ -22,6 +22,9 @@ const SYNC_CONVERSATIONS_MAX: usize = 1_000;
 /// Conversations in one list, if they fit; `before` then leads to the rest.
 const ROWS_MAX: usize = 1_000;
 
+/// Conversations that `sync` and `conversations` look at for the price of one question.
+const LOOKED_AT: usize = 1_024;
+
 const ANSWERS: &str = "im/answer/";
 
 /// What a question comes to.
@@ -114,7 +117,7 @@ impl Chat {
             correlation: publish.correlation.clone(),
         };
         self.counters.asks += 1;
-        let answer = self.answer(publish.account, method, &publish.payload, batch, now);
+        let answer = self.answer(publish, method, batch, now);
         match answer {
             Ok(Reply::Now(payload)) => batch.tell(Output::Deliver(to.delivery(payload))),
             Ok(Reply::Row(row)) if !row.lacks_head() => {
@@ -140,13 +143,20 @@ impl Chat {
 
     fn answer(
         &mut self,
-        account: AccountId,
+        publish: &Publish,
         method: &str,
-        payload: &[u8],
         batch: &mut Batch,
         now: Millis,
     ) -> Result<Reply, Refusal> {
-        self.take_ask_quota(account, 1, now)?;
+        let (account, payload) = (publish.account, &publish.payload[..]);
+        let looked_at = match method {
+            "sync" | "conversations" => self.directory.conversations(account).len(),
+            _ => 0,
+        };
+        self.take_ask_quota(account, 1 + looked_at / LOOKED_AT, now)?;
+        if matches!(method, "history" | "sync" | "conversations") {
+            self.check_turn(publish.session, now)?;
+        }
         match method {
             "history" => self.history(account, &read(payload)?),
             "sync" => self.sync(account, &read(payload)?),

@@ -262,6 +262,15 @@ pub enum Output {
     Trim(KeyRange),
 }
 
+impl Query {
+    /// What the messenger is to be told once this was run or refused, whatever came of it; it may then read the next thing for
+    /// that session. `None` where nothing waits for the end.
+    pub fn completion(&self) -> Option<Input> {
+        let session = self.turn_of()?;
+        Some(Input::ReadDone { session })
+    }
+}
+
 /// What the doors that check logins must know.
 #[derive(Debug, Clone)]
 pub enum CredentialsChange {

@@ -11,6 +11,7 @@ use crate::delivery::{self, Answer, Audience, Delivery, Packet};
 use crate::door::Output;
 use crate::log::Batch;
 use crate::query::Query;
+use crate::refusal::Refusal;
 use crate::timers::Timer;
 use crate::wire;
 
@@ -19,6 +20,20 @@ pub(crate) const PACKETS_MAX: usize = 4;
 
 impl Chat {
     // Questions to the store.
+
+    /// Whether a question of a session that needs the store would be read or kept. Asked before it is prepared, which is work too.
+    pub(crate) fn check_turn(&mut self, session: SessionRef, now: Millis) -> Result<(), Refusal> {
+        if !self.live.has_pending(session) {
+            return Ok(());
+        }
+        match self.live.pending(session) {
+            Some(pending) if pending.is_busy(now) && !pending.has_room() => {
+                self.counters.reads_refused += 1;
+                Err(Refusal::unavailable())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
 
     /// Reads something for a session: now, or after what is being read for it. Refused if too much waits already.
     pub(crate) fn ask_store(

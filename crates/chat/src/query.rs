@@ -8,7 +8,6 @@ use records::{EntryKind, Pos, SessionRef};
 use serde::Deserialize;
 
 use crate::delivery::{self, Answer, Audience, Delivery};
-use crate::door::Input;
 use crate::history::History;
 use crate::merge::Feed;
 use crate::reply::{PAGE_BYTES_MAX, ReplyTo};
@@ -94,18 +93,16 @@ impl Query {
         Self(Work::About { session, rows })
     }
 
-    /// What the messenger is to be told once this was run or refused, whatever came of it; it may then read the next thing for
-    /// that session. `None` where nothing waits for the end.
-    pub fn completion(&self) -> Option<Input> {
-        let session = match &self.0 {
-            Work::CatchUp { .. } => return None,
+    /// The session whose turn this takes; `None` for what takes no turn.
+    pub(crate) fn turn_of(&self) -> Option<SessionRef> {
+        match &self.0 {
+            Work::CatchUp { .. } => None,
             Work::History { to, .. }
             | Work::Sync { to, .. }
             | Work::Conversations { to, .. }
-            | Work::Row { to, .. } => to.session,
-            Work::About { session, .. } => *session,
-        };
-        Some(Input::ReadDone { session })
+            | Work::Row { to, .. } => Some(to.session),
+            Work::About { session, .. } => Some(*session),
+        }
     }
 
     /// The answer when there is no room to run this: `unavailable`. A session that catches up is told to ask again, and the
