@@ -106,7 +106,7 @@ impl Query {
     }
 
     /// The answer when there is no room to run this: `unavailable`. A session that catches up is told to ask again, and the
-    /// messenger sees to it that it does not do so in a circle. A description that cannot be read is left out until the next change.
+    /// messenger sees to it that it does not do so in a circle. A description goes without its newest message.
     pub fn refuse(self) -> Option<Answer> {
         match self.0 {
             Work::CatchUp { session, feed } => Some(ask_again(session, feed.since())),
@@ -114,7 +114,7 @@ impl Query {
             | Work::Sync { to, .. }
             | Work::Conversations { to, .. }
             | Work::Row { to, .. } => Some(to.answer(Err(Unreadable))),
-            Work::About { .. } => None,
+            Work::About { session, rows } => Some(Answer::Deliver(abouts(session, &rows))),
         }
     }
 
@@ -143,7 +143,9 @@ impl Query {
             }
             Work::About { session, mut rows } => {
                 for row in &mut rows {
-                    row.find_head(source).ok()?;
+                    if row.find_head(source).is_err() {
+                        break;
+                    }
                 }
                 Some(Answer::Deliver(abouts(session, &rows)))
             }

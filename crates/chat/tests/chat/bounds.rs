@@ -259,6 +259,30 @@ fn a_description_that_is_read_late_is_told_again_if_it_is_old_by_then() {
 }
 
 #[test]
+fn a_description_goes_without_the_newest_message_while_that_cannot_be_read() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("alice", "im/to/@bob", "one");
+    for broken in [false, true] {
+        world.restart();
+        let bob = world.connect("bob");
+        world.holding_reads = true;
+        world.subscribe(bob, "im/about/#");
+        world.disk.broken = broken;
+        if broken {
+            world.read_all();
+        } else {
+            world.refuse_all();
+        }
+        let told = world.take_from(bob, "im/about/@alice");
+        let about = parse(&told[0].1);
+        assert_eq!(
+            (&about["head"], &about["unread"]),
+            (&json!(null), &json!(1))
+        );
+    }
+}
+
+#[test]
 fn one_filter_again_and_again_is_answered_for_a_while() {
     let mut world = World::of(&["alice", "bob"]);
     world.say("alice", "im/to/@bob", "hi");
