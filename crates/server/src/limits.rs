@@ -74,3 +74,6 @@ fn rule(rule: &AccessRule) -> Rule {
         filter: rule.filter.as_str().into(),
     }
 }
+
+// What a shard appends at once is what the committer takes at once, or a client could end the server with a large packet.
+const _: () = assert!(broker::APPEND_BYTES_MAX <= store::BATCH_BYTES_MAX);
