@@ -1,7 +1,9 @@
 //! One setting of the C library's allocator, made before anything large is allocated.
 
-/// Blocks of this many bytes and more are given back to the system when they are freed.
-const GIVEN_BACK_FROM: libc::c_int = 4 * 1024 * 1024;
+/// Blocks of this many bytes and more come from the system and go back to it when they are freed. Not far above glibc's own
+/// 128 KiB: the tables of connections and sessions grow by moving, and below this they would leave holes of their former
+/// sizes behind (2 MiB with 4 MiB here).
+const GIVEN_BACK_FROM: libc::c_int = 256 * 1024;
 
 /// Keeps glibc from keeping the 19 MiB that each password check takes: left to itself it raises this threshold beyond
 /// them at the first one, and then holds several per thread for ever. Measured: 264 MB resident after fifty logins, and
