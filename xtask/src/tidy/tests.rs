@@ -497,3 +497,11 @@ fn the_projects_own_policy_can_be_read() {
     let policy = Policy::read(&root).expect("xtask/tidy.toml has the right form");
     assert_eq!(policy.files.lines_max, 600);
 }
+
+#[test]
+fn the_house_itself_is_tidy() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let findings = findings(&root).expect("the sources can be read");
+    let told: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+}
