@@ -192,7 +192,7 @@ impl ServiceThread {
             }),
             Output::Answered { request, outcome } => self.answered(request, outcome),
             Output::Trim(range) => {
-                // Refused only while many are under way; the next week's trim covers it.
+                // Refused only while many are under way; the next start, or the next week's trim, covers it.
                 self.committer.trim(range);
             }
         }
