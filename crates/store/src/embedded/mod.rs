@@ -187,7 +187,7 @@ impl Store for EmbeddedStore {
         }
         let poisoning = PoisonOnDrop(&self.shared);
         self.write(batch.writes)
-            .map_err(|error| CommitError::Write(Arc::new(error)))?;
+            .map_err(|error| CommitError::Write(cause(error)))?;
         std::mem::forget(poisoning);
         Ok(())
     }
@@ -266,7 +266,17 @@ impl Drop for PoisonOnDrop<'_> {
 }
 
 fn read_error(error: fjall::Error) -> ReadError {
-    ReadError(Arc::new(error))
+    ReadError(cause(error))
+}
+
+/// What an operator can act on: the operating system's own words where it was the one that failed. Fjall shows its errors as
+/// it would to its developers.
+fn cause(error: fjall::Error) -> Arc<dyn std::error::Error + Send + Sync> {
+    match error {
+        fjall::Error::Io(error) => Arc::new(error),
+        // Foreign and open-ended.
+        error => Arc::new(error),
+    }
 }
 
 #[cfg(test)]
