@@ -26,7 +26,7 @@ use reader::Reader;
 use stage::{Round, Stage};
 use writer::{Session, Writer};
 
-const ROUNDS: u64 = 30;
+const ROUNDS: u64 = 60;
 /// Members of the group `eng`; alice and carol are in `ops` as well.
 const ACCOUNTS: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const TOPICS: [&str; 2] = ["plant/1", "plant/2"];
