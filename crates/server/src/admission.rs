@@ -6,19 +6,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The connections there are, counted by all shards together.
-#[derive(Debug, Default)]
 pub(crate) struct Admission {
     connections: AtomicUsize,
     addresses: Mutex<HashMap<IpAddr, u32>>,
     connections_max: AtomicUsize,
     per_address_max: AtomicUsize,
+    refused: metrics::Counter,
 }
 
 impl Admission {
     pub(crate) fn new(connections_max: usize, per_address_max: usize) -> Self {
-        let admission = Self::default();
-        admission.limit(connections_max, per_address_max);
-        admission
+        metrics::describe_counter!(
+            "magpie_connections_refused_total",
+            "Connections beyond the limit of the server or of one address, closed at once."
+        );
+        Self {
+            connections: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+            connections_max: AtomicUsize::new(connections_max),
+            per_address_max: AtomicUsize::new(per_address_max),
+            refused: metrics::counter!("magpie_connections_refused_total"),
+        }
     }
 
     pub(crate) fn limit(&self, connections_max: usize, per_address_max: usize) {
@@ -28,8 +36,16 @@ impl Admission {
             .store(per_address_max, Ordering::Relaxed);
     }
 
-    /// Counts a connection in, unless it is one too many.
+    /// Counts a connection in, unless it is one too many, which is counted as refused.
     pub(crate) fn admit(&self, address: IpAddr) -> bool {
+        let admitted = self.has_room(address);
+        if !admitted {
+            self.refused.increment(1);
+        }
+        admitted
+    }
+
+    fn has_room(&self, address: IpAddr) -> bool {
         let address = network(address);
         if self.connections.fetch_add(1, Ordering::Relaxed)
             >= self.connections_max.load(Ordering::Relaxed)

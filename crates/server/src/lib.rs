@@ -21,7 +21,6 @@ mod mailbox;
 mod translate;
 
 mod post;
-mod stored;
 
 pub use recovery::RecoveryError;
 pub use start::{Running, StartError, StartOptions, start};

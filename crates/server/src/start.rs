@@ -11,7 +11,7 @@ use chat::Chat;
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use records::Millis;
-use store::{Committer, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
+use store::{Committer, CommitterHandle, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
 use tokio::sync::watch;
 
 use crate::admission::Admission;
@@ -25,7 +25,6 @@ use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
 use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
 use crate::shard::{self, MAILBOX, ShardThread};
-use crate::stored::StoreGauges;
 use crate::{demo, limits};
 
 /// What is not configuration.
@@ -147,8 +146,13 @@ pub fn start(config: Config, options: StartOptions) -> Result<Running, StartErro
         &data_dir,
         store_options(&config, &options),
     )?);
-    let state = State::recover(&*store, &config, shards, now)?;
-    let running = assemble(config, &options, data_dir, &store, state, listeners, now)?;
+    let mut state = State::recover(&*store, &config, shards, now)?;
+    let demo_logins = if options.demo {
+        state.demonstrate(&store, now)?
+    } else {
+        Vec::new()
+    };
+    let running = assemble(config, demo_logins, data_dir, &store, state, listeners)?;
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
 }
@@ -189,48 +193,39 @@ impl State {
             first,
         })
     }
+
+    /// Fills an empty server with the demonstration.
+    fn demonstrate(
+        &mut self,
+        store: &Arc<dyn Store>,
+        now: Millis,
+    ) -> Result<Vec<(String, Secret)>, StartError> {
+        if !self.chat.is_empty() {
+            return Ok(Vec::new());
+        }
+        demo::people(&mut self.chat, &self.directory, store, now).map_err(StartError::Demo)
+    }
 }
 
 /// Makes the threads and lets them run.
 fn assemble(
     config: Config,
-    options: &StartOptions,
+    demo_logins: Vec<(String, Secret)>,
     data_dir: DataDir,
     store: &Arc<dyn Store>,
-    mut state: State,
+    state: State,
     listeners: Vec<Vec<TcpListener>>,
-    now: Millis,
 ) -> Result<Running, StartError> {
     let source = StoreSource(store.clone());
-    let mut demo_logins = Vec::new();
-    if options.demo && state.chat.is_empty() {
-        demo_logins = demo::people(&mut state.chat, &state.directory, store, now)
-            .map_err(StartError::Demo)?;
-    }
     let setup_token = state.chat.is_empty().then(service::new_token).flatten();
     let mqtt = listeners
         .iter()
         .map(|shares| shares[0].local_addr())
         .collect::<Result<_, _>>()?;
-    let mut listeners = by_shard(listeners, state.shards.len())?;
+    let listeners = by_shard(listeners, state.shards.len())?;
 
     let bell = Arc::new(Doorbell::default());
-    let polls: Vec<Poll> = state
-        .shards
-        .iter()
-        .map(|_| Poll::new())
-        .collect::<Result<_, _>>()?;
-    let mut mailboxes = Vec::new();
-    for poll in &polls {
-        mailboxes.push(Mailbox::new(Arc::new(Waker::new(
-            poll.registry(),
-            MAILBOX,
-        )?)));
-    }
-    let post = Post {
-        shards: mailboxes.into(),
-        service: Mailbox::new(bell.clone()),
-    };
+    let (polls, post) = mailboxes(state.shards.len(), &bell)?;
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
     let logins = Logins::start(state.directory, &config.auth, random()?)?;
@@ -243,36 +238,23 @@ fn assemble(
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let (health, draining) = watched(&requests);
 
+    let common = Common {
+        post: post.clone(),
+        committer: committer.handle(),
+        logins: logins.clone(),
+        readers: readers.clone(),
+        admission: admission.clone(),
+        health: health.clone(),
+    };
     let mut shards = Vec::new();
-    for ((number, poll), (core, first)) in polls
-        .into_iter()
-        .enumerate()
-        .zip(state.shards.into_iter().zip(state.first))
+    let cores = state.shards.into_iter().zip(state.first);
+    for (((core, first), poll), (listeners, low_water)) in
+        cores.zip(polls).zip(listeners.into_iter().zip(&low_water))
     {
-        let mailbox = post.shards[number].clone();
-        let sink = ShardSink {
-            shard: mailbox.clone(),
-            service: post.service.clone(),
-        };
-        let parts = shard::Parts {
-            number: number as u16,
-            core,
-            first,
-            poll,
-            mailbox: mailbox.clone(),
-            post: post.clone(),
-            submitter: committer.handle().submitter(Arc::new(sink)),
-            logins: logins.clone(),
-            readers: readers.clone(),
-            admission: admission.clone(),
-            low_water: low_water[number].clone(),
-            listeners: std::mem::take(&mut listeners[number]),
-        };
-        let thread = ShardThread::new(parts)?;
-        let name = format!("shard-{number}");
-        let run = move || thread.run();
-        shards.push(spawn(name, health.clone(), run, move || mailbox.close())?);
+        let number = shards.len() as u16;
+        shards.push(common.start_shard(number, core, first, poll, listeners, low_water.clone())?);
     }
+    drop(common);
     let service = ServiceThread::new(service::Parts {
         chat: state.chat,
         source,
@@ -290,7 +272,6 @@ fn assemble(
         config,
         setup_token: setup_token.clone(),
         low_water,
-        store_gauges: StoreGauges::new(),
     });
     let mailbox = post.service.clone();
     let run = move || service.run();
@@ -308,6 +289,70 @@ fn assemble(
         readers: reader_threads,
         committer,
     })
+}
+
+/// A mailbox for each shard, rung by its poll, and one for the service, rung by `bell`.
+fn mailboxes(shards: usize, bell: &Arc<Doorbell>) -> Result<(Vec<Poll>, Post), std::io::Error> {
+    let polls: Vec<Poll> = (0..shards).map(|_| Poll::new()).collect::<Result<_, _>>()?;
+    let wakers = polls
+        .iter()
+        .map(|poll| Waker::new(poll.registry(), MAILBOX));
+    let post = Post {
+        shards: wakers
+            .map(|waker| Ok(Mailbox::new(Arc::new(waker?))))
+            .collect::<Result<_, std::io::Error>>()?,
+        service: Mailbox::new(bell.clone()),
+    };
+    Ok((polls, post))
+}
+
+/// What every shard's thread gets a share of.
+struct Common {
+    post: Post,
+    committer: CommitterHandle,
+    logins: Arc<Logins>,
+    readers: Readers,
+    admission: Arc<Admission>,
+    health: watch::Sender<Health>,
+}
+
+impl Common {
+    fn start_shard(
+        &self,
+        number: u16,
+        core: Shard,
+        first: Vec<Output>,
+        poll: Poll,
+        listeners: Vec<TcpListener>,
+        low_water: Arc<AtomicU64>,
+    ) -> Result<JoinHandle<()>, std::io::Error> {
+        let mailbox = self.post.shard(number).clone();
+        let sink = ShardSink {
+            shard: mailbox.clone(),
+            service: self.post.service.clone(),
+        };
+        let thread = ShardThread::new(shard::Parts {
+            number,
+            core,
+            first,
+            poll,
+            mailbox: mailbox.clone(),
+            post: self.post.clone(),
+            submitter: self.committer.submitter(Arc::new(sink)),
+            logins: self.logins.clone(),
+            readers: self.readers.clone(),
+            admission: self.admission.clone(),
+            low_water,
+            listeners,
+        })?;
+        let run = move || thread.run();
+        spawn(
+            format!("shard-{number}"),
+            self.health.clone(),
+            run,
+            move || mailbox.close(),
+        )
+    }
 }
 
 /// Ready from here on, and a way to say that it is no longer.

@@ -39,6 +39,8 @@ pub(crate) struct Logins {
     pool: Pool,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
+    refused_for_failures: metrics::Counter,
+    refused_for_waiting: metrics::Counter,
 }
 
 /// What is known without a slow check.
@@ -62,6 +64,10 @@ impl Logins {
             "magpie_failed_logins_total",
             "Logins with a wrong name, password or token."
         );
+        metrics::describe_counter!(
+            "magpie_logins_refused_total",
+            "Logins refused unchecked: too many failures before them, or too many waiting."
+        );
         Ok(Arc::new(Self {
             directory,
             remembered: Remembered::new(config.cache, config.cache_entries_max, key),
@@ -73,6 +79,8 @@ impl Logins {
             pool: Pool::start(config.waiting_max)?,
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
+            refused_for_failures: metrics::counter!("magpie_logins_refused_total", "limit" => "failures"),
+            refused_for_waiting: metrics::counter!("magpie_logins_refused_total", "limit" => "waiting"),
         }))
     }
 
@@ -127,6 +135,7 @@ impl Logins {
             Quick::Wrong | Quick::Ask(_)
                 if let Some(wait) = self.failures.wait(name, address, Instant::now()) =>
             {
+                self.refused_for_failures.increment(1);
                 return answer(Err(RequestError::RateLimited { retry_after: wait }));
             }
             Quick::Wrong => {
@@ -149,6 +158,7 @@ impl Logins {
             .run(move || logins.check_slowly(key, &name, &known, &password));
         if !queued {
             for (_, answer) in self.pending.take(&key) {
+                self.refused_for_waiting.increment(1);
                 answer(Err(RequestError::Busy));
             }
         }
@@ -174,6 +184,7 @@ impl Logins {
     ) -> Result<Known, RequestError> {
         // Guesses that came all at once wait here behind each other: the first wrong ones stop the rest.
         if let Some(retry_after) = self.failures.wait_of_account(name, Instant::now()) {
+            self.refused_for_failures.increment(1);
             return Err(RequestError::RateLimited { retry_after });
         }
         self.password_checks.increment(1);

@@ -1,6 +1,7 @@
 //! The service thread: owns the messenger, carries out what it asks for, and answers the outer doors. The rules are the
 //! messenger's.
 
+mod gauges;
 mod requests;
 
 use std::collections::{HashMap, VecDeque};
@@ -22,8 +23,8 @@ use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::{Readers, StoreSource};
-use crate::stored::StoreGauges;
 use crate::translate;
+use gauges::Gauges;
 use requests::Waiting;
 pub(crate) use requests::new_token;
 
@@ -48,7 +49,6 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) setup_token: Option<Secret>,
     pub(crate) low_water: Vec<Arc<AtomicU64>>,
-    pub(crate) store_gauges: StoreGauges,
 }
 
 /// The thread's state.
@@ -71,7 +71,7 @@ pub(crate) struct ServiceThread {
     next_shard: usize,
     clock: Clock,
     low_water: LowWater,
-    store_gauges: StoreGauges,
+    gauges: Gauges,
     stopping: bool,
 }
 
@@ -96,7 +96,7 @@ impl ServiceThread {
             next_shard: 0,
             clock: Clock::new(),
             low_water: LowWater::new(parts.low_water),
-            store_gauges: parts.store_gauges,
+            gauges: Gauges::new(),
             stopping: false,
         }
     }
@@ -120,7 +120,7 @@ impl ServiceThread {
                 self.carry_out_all();
             }
             self.trim_queue();
-            self.store_gauges
+            self.gauges
                 .tell(&self.committer, &self.chat, self.mailbox.len());
         }
     }

@@ -26,7 +26,6 @@ pub(super) struct Door {
     asking: Option<usize>,
     left: u32,
     rest_until: Option<Instant>,
-    refused: metrics::Counter,
     failed: metrics::Counter,
 }
 
@@ -46,7 +45,6 @@ impl Door {
             asking: Some(0),
             left: ACCEPTS_PER_TURN,
             rest_until: None,
-            refused: metrics::counter!("magpie_connections_refused_total"),
             failed: metrics::counter!("magpie_accept_failures_total"),
         })
     }
@@ -88,7 +86,6 @@ impl Door {
                     if self.admission.admit(peer.ip()) {
                         return Some((Transport::tcp(stream), peer.ip()));
                     }
-                    self.refused.increment(1);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.asking = self.asking.map(|number| number + 1);

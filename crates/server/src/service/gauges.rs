@@ -8,7 +8,7 @@ use store::CommitterHandle;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub(crate) struct StoreGauges {
+pub(super) struct Gauges {
     next: Instant,
     commits: Counter,
     appends: Counter,
@@ -21,8 +21,8 @@ pub(crate) struct StoreGauges {
     chat: Vec<Counter>,
 }
 
-impl StoreGauges {
-    pub(crate) fn new() -> Self {
+impl Gauges {
+    pub(super) fn new() -> Self {
         let counter = |name: &'static str, help: &'static str| {
             metrics::describe_counter!(name, help);
             metrics::counter!(name)
@@ -65,7 +65,7 @@ impl StoreGauges {
         }
     }
 
-    pub(crate) fn tell(&mut self, committer: &CommitterHandle, chat: &Chat, letters: usize) {
+    pub(super) fn tell(&mut self, committer: &CommitterHandle, chat: &Chat, letters: usize) {
         let now = Instant::now();
         if now < self.next {
             return;
