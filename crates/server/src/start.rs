@@ -238,7 +238,7 @@ fn assemble(
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let (health, draining) = watched(&requests);
 
-    let common = Common {
+    let starter = ShardStarter {
         post: post.clone(),
         committer: committer.handle(),
         logins: logins.clone(),
@@ -252,9 +252,9 @@ fn assemble(
         cores.zip(polls).zip(listeners.into_iter().zip(&low_water))
     {
         let number = shards.len() as u16;
-        shards.push(common.start_shard(number, core, first, poll, listeners, low_water.clone())?);
+        shards.push(starter.start(number, core, first, poll, listeners, low_water.clone())?);
     }
-    drop(common);
+    drop(starter);
     let service = ServiceThread::new(service::Parts {
         chat: state.chat,
         source,
@@ -306,8 +306,8 @@ fn mailboxes(shards: usize, bell: &Arc<Doorbell>) -> Result<(Vec<Poll>, Post), s
     Ok((polls, post))
 }
 
-/// What every shard's thread gets a share of.
-struct Common {
+/// Starts shards: what every shard's thread gets a share of.
+struct ShardStarter {
     post: Post,
     committer: CommitterHandle,
     logins: Arc<Logins>,
@@ -316,8 +316,8 @@ struct Common {
     health: watch::Sender<Health>,
 }
 
-impl Common {
-    fn start_shard(
+impl ShardStarter {
+    fn start(
         &self,
         number: u16,
         core: Shard,
