@@ -1,19 +1,18 @@
 //! From the store back to the cores, before anybody is answered: accounts, conversations, sessions, stored messages.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use broker::{Message, Output, RecoveredSession, Recovery, Shard};
 use bytes::Bytes;
 use chat::{Chat, CredentialsChange};
 use records::{
     Account, AccountId, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing, Pos,
-    QueuedParts, RecordError, Retained, Role, Seq, Session, SessionNumber, Stamp, Subscription,
-    Table, Token, key,
+    QueuedParts, RecordError, Retained, Seq, Session, SessionNumber, Stamp, Subscription, Table,
+    Token, key,
 };
 use store::{Range, ReadError, Store};
 
-use crate::logins::Directory;
+use crate::logins::{Directory, Known};
 
 /// Keys read at once.
 const SLICE: usize = 4096;
@@ -88,24 +87,22 @@ pub(crate) fn chat(
 /// Takes back sessions, what they wait for, and what is retained. Returns what each shard asks for beyond that.
 pub(crate) fn shards(
     store: &dyn Store,
+    directory: &Directory,
     shards: &mut [Shard],
     latest_pos: Pos,
     now: Millis,
 ) -> Result<Vec<Vec<Output>>, RecoveryError> {
-    let accounts = accounts(store)?;
     let mut flows = Flows::read(store)?;
     let mut recoveries: Vec<Recovery> = shards.iter().map(Shard::begin_recovery).collect();
     each(store, Table::Session.range(), |key, value| {
         let (account, client_id) = key::parse_session(key)?;
         let record = Session::decode(value)?;
         let account = (account != AccountId::ZERO).then_some(account);
-        let (name, admin) = account
-            .and_then(|id| accounts.get(&id).cloned())
-            .unwrap_or_default();
+        let known = account.and_then(|id| directory.by_id(id));
         let session = RecoveredSession {
             account,
-            name,
-            admin,
+            name: known.as_ref().map(Known::shared_name).unwrap_or_default(),
+            admin: known.is_some_and(|known| known.is_admin()),
             client_id: client_id.into(),
             subscriptions: flows
                 .subscriptions
@@ -164,21 +161,6 @@ fn exchange_announcements(shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>>
         }
     }
     later
-}
-
-type NameAndRole = (Arc<str>, bool);
-
-fn accounts(store: &dyn Store) -> Result<HashMap<AccountId, NameAndRole>, RecoveryError> {
-    let mut accounts = HashMap::new();
-    each(store, Table::Account.range(), |key, value| {
-        let account = Account::decode(value)?;
-        accounts.insert(
-            key::parse_account(key)?,
-            (account.name.as_str().into(), account.role == Role::Admin),
-        );
-        Ok(())
-    })?;
-    Ok(accounts)
 }
 
 /// What is keyed by session numbers.

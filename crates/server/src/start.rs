@@ -185,7 +185,7 @@ impl State {
         let mut cores: Vec<Shard> = (0..shards)
             .map(|number| Shard::new(&place(number), settings.clone(), now))
             .collect();
-        let first = recovery::shards(store, &mut cores, chat.committed_pos(), now)?;
+        let first = recovery::shards(store, &directory, &mut cores, chat.committed_pos(), now)?;
         Ok(Self {
             chat,
             directory,

@@ -100,6 +100,11 @@ impl Directory {
         tables.accounts.get(tables.names.get(name)?).cloned()
     }
 
+    pub(crate) fn by_id(&self, id: AccountId) -> Option<Known> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.accounts.get(&id).cloned()
+    }
+
     pub(crate) fn by_token(&self, sha256: &[u8; 32], now: Millis) -> Option<Known> {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let opens = tables.tokens.get(sha256)?;
