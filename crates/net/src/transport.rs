@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use crate::pipe::{PipeEnd, Watcher};
 use crate::received::Received;
 use crate::tcp;
 use crate::websocket::WebSocketStream;
@@ -17,7 +19,13 @@ pub enum Transport {
     Tcp(TcpStream),
     /// MQTT in binary WebSocket frames. Boxed: most connections are plain and shall not pay for it.
     WebSocket(Box<WebSocketStream>),
+    /// MQTT through memory: somebody else has the socket, as for QUIC, or there is none, as in tests.
+    Pipe(PipeEnd),
 }
+
+// A table of a million connections pays for every word. (mio's debug builds keep more in a socket.)
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Transport>() <= 16);
 
 impl Transport {
     /// A TCP connection that has been accepted.
@@ -45,6 +53,7 @@ impl Transport {
         match self {
             Self::Tcp(stream) => tcp::read(stream, scratch),
             Self::WebSocket(stream) => stream.read(),
+            Self::Pipe(end) => end.read(),
         }
     }
 
@@ -54,13 +63,14 @@ impl Transport {
         match self {
             Self::Tcp(stream) => tcp::write(stream, bytes),
             Self::WebSocket(stream) => stream.write(bytes),
+            Self::Pipe(end) => end.write(bytes),
         }
     }
 
     /// The peer has proved who it is, and may send more at once.
     pub fn trust(&mut self) {
         match self {
-            Self::Tcp(_) => {}
+            Self::Tcp(_) | Self::Pipe(_) => {}
             Self::WebSocket(stream) => stream.trust(),
         }
     }
@@ -70,28 +80,54 @@ impl Transport {
         if let Self::WebSocket(stream) = self {
             stream.close();
         }
-        // A peer that is gone already need not be told.
-        drop(self.stream().shutdown(Shutdown::Write));
-    }
-
-    /// Has the poll tell of this connection under `token`.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(
-            self.stream(),
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )
-    }
-
-    /// Has the poll forget this connection, so that another one can take it.
-    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.deregister(self.stream())
-    }
-
-    fn stream(&mut self) -> &mut TcpStream {
-        match self {
-            Self::Tcp(stream) => stream,
-            Self::WebSocket(stream) => stream.tcp(),
+        match self.carrier() {
+            // A peer that is gone already need not be told.
+            Carrier::Socket(stream) => drop(stream.shutdown(Shutdown::Write)),
+            Carrier::Pipe(end) => end.finish(),
         }
     }
+
+    /// Has the poll tell of this connection under `token`, or, where there is nothing to poll, `watcher` under `tag`.
+    pub fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        watcher: &Arc<dyn Watcher>,
+        tag: u64,
+    ) -> io::Result<()> {
+        match self.carrier() {
+            Carrier::Socket(stream) => {
+                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+            }
+            Carrier::Pipe(end) => {
+                end.watch(watcher.clone(), tag);
+                Ok(())
+            }
+        }
+    }
+
+    /// Has whoever tells of this connection forget it, so that another one can take it.
+    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self.carrier() {
+            Carrier::Socket(stream) => registry.deregister(stream),
+            Carrier::Pipe(end) => {
+                end.unwatch();
+                Ok(())
+            }
+        }
+    }
+
+    fn carrier(&mut self) -> Carrier<'_> {
+        match self {
+            Self::Tcp(stream) => Carrier::Socket(stream),
+            Self::WebSocket(stream) => Carrier::Socket(stream.tcp()),
+            Self::Pipe(end) => Carrier::Pipe(end),
+        }
+    }
+}
+
+/// What readiness comes from, below all that lies over it.
+enum Carrier<'a> {
+    Socket(&'a mut TcpStream),
+    Pipe(&'a PipeEnd),
 }

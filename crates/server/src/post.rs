@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use broker::{ChatDelivery, PendingConnect};
-use net::Transport;
+use broker::{ChatDelivery, ConnectionId, PendingConnect};
+use net::{Readiness, Transport};
 use records::Role;
 
 use crate::handle::{AccountInfo, Login, Reply, RequestError};
@@ -27,6 +27,11 @@ pub(crate) enum ShardEvent {
     Connection {
         transport: Transport,
         address: IpAddr,
+    },
+    /// A connection that no poll watches can be read or written again.
+    Ready {
+        connection: ConnectionId,
+        readiness: Readiness,
     },
     /// The committer has room again.
     Room,

@@ -4,6 +4,7 @@
 mod accept;
 mod gauges;
 mod outputs;
+mod pipes;
 mod sockets;
 
 use std::collections::VecDeque;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use broker::{ConnectionId, Input, Output, Shard};
 use mio::{Events, Poll, Token};
-use net::{Drained, Received};
+use net::{Drained, Readiness, Received};
 use store::{Append, Submitter};
 
 use crate::admission::Admission;
@@ -25,6 +26,7 @@ use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::Readers;
 use accept::Door;
 use gauges::Gauges;
+use pipes::PipeWatcher;
 use sockets::Sockets;
 
 /// The mailbox's place among the poll's tokens; connections count from zero, listeners from below this downwards.
@@ -96,10 +98,13 @@ impl ShardThread {
             number: parts.number,
             core: parts.core,
             poll: parts.poll,
+            sockets: Sockets::new(
+                parts.admission,
+                Arc::new(PipeWatcher(parts.mailbox.clone())),
+            ),
             mailbox: parts.mailbox,
             letters: VecDeque::new(),
             post: parts.post,
-            sockets: Sockets::new(parts.admission),
             door,
             ready: VecDeque::new(),
             flushes: Vec::new(),
@@ -223,6 +228,10 @@ impl ShardThread {
                 self.carry_out_all();
                 self.welcome(transport, address, now);
             }
+            ShardEvent::Ready {
+                connection,
+                readiness,
+            } => self.pipe_ready(connection, readiness),
             ShardEvent::Room => {}
             ShardEvent::ReportLowWater => {
                 let lowest = self.core.queue_low_water(now);
@@ -291,6 +300,16 @@ impl ShardThread {
             socket.half_closed = true;
         }
         if event.is_readable() || ends {
+            self.read_later(id);
+        }
+    }
+
+    /// As [`Self::socket_event`]; letters may be opened while bytes are handled, so writing waits for the end of the turn.
+    fn pipe_ready(&mut self, id: ConnectionId, readiness: Readiness) {
+        if readiness.writable {
+            self.flushes.push(id);
+        }
+        if readiness.readable {
             self.read_later(id);
         }
     }

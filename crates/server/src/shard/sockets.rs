@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use broker::{ConnectionId, Shard};
 use mio::{Registry, Token};
-use net::{Received, Transport};
+use net::{Received, Transport, Watcher};
 
+use super::pipes::tag;
 use crate::admission::Admission;
 
 /// How long a closed connection may take to read its last bytes and close its side.
@@ -77,15 +78,18 @@ pub(super) struct Sockets {
     len: usize,
     overdue: VecDeque<(Instant, ConnectionId)>,
     admission: Arc<Admission>,
+    /// Is told what no poll can tell.
+    watcher: Arc<dyn Watcher>,
 }
 
 impl Sockets {
-    pub(super) fn new(admission: Arc<Admission>) -> Self {
+    pub(super) fn new(admission: Arc<Admission>, watcher: Arc<dyn Watcher>) -> Self {
         Self {
             slots: Vec::new(),
             len: 0,
             overdue: VecDeque::new(),
             admission,
+            watcher,
         }
     }
 
@@ -101,7 +105,7 @@ impl Sockets {
         registry: &Registry,
     ) -> io::Result<()> {
         let slot = id.slot as usize;
-        if let Err(error) = transport.register(registry, Token(slot)) {
+        if let Err(error) = transport.register(registry, Token(slot), &self.watcher, tag(id)) {
             self.admission.release(address);
             return Err(error);
         }
