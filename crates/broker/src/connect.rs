@@ -259,6 +259,7 @@ impl Shard {
             admin: identity.admin,
             protocol_level: pending.version.level(),
             dirty: false,
+            put_off: false,
             expiry_secs: 0,
             name: identity.name.clone(),
             client_id: pending.client_id.clone(),
@@ -275,6 +276,7 @@ impl Shard {
             shares: Vec::new(),
             look_at: Millis::ZERO,
             disconnected_at: None,
+            away: crate::away::Place::default(),
         })
     }
 
@@ -294,6 +296,7 @@ impl Shard {
         session.will = pending.will;
         session.protocol_level = pending.version.level();
         session.disconnected_at = None;
+        self.away.came(&mut self.sessions, slot);
         let Some(connection) = self.connection_mut(id) else {
             return;
         };

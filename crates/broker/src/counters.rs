@@ -53,6 +53,8 @@ counters! {
     packets_too_large,
     /// Times a client was not read because it did not take what it was owed.
     choked,
+    /// Deliveries that had to wait in memory because a window or a socket was full.
+    held,
     /// QoS 0 messages dropped because a consumer was slow.
     dropped_qos0,
     /// QoS 1 and 2 messages dropped because a session's queue was full.
@@ -67,6 +69,8 @@ counters! {
     sessions_expired,
     /// Sessions refused by a limit.
     sessions_refused,
+    /// Sessions ended because too many were without a connection; each had been away longest.
+    sessions_dropped,
     /// Wills published.
     wills_published,
 }

@@ -95,7 +95,7 @@ impl Shard {
         let queued = session
             .waiting
             .as_ref()
-            .is_some_and(|waiting| !waiting.memory.is_empty());
+            .is_some_and(|waiting| waiting.queues(QoS::AtMostOnce));
         let connection = &self.connections[target];
         if queued || connection.backlog() > self.settings.limits.outgoing_bytes_max {
             let held = Held {
@@ -150,6 +150,7 @@ impl Shard {
                     stamp,
                     qos,
                     retain,
+                    weight: publication.view.weight(),
                     identifiers: owned(identifiers),
                 };
                 self.hold_stored(slot, delivery);
@@ -268,7 +269,9 @@ impl Shard {
             return;
         }
         let out = self.connections.buffer(connection);
-        self.turn_bytes += self.frames.write(view, layout, packet_id, now, out);
+        let written = self.frames.write(view, layout, packet_id, now, out);
+        self.turn_bytes += written;
+        self.spend(written);
         self.counters.publishes_sent += 1;
     }
 
@@ -290,20 +293,17 @@ impl Shard {
 
     // Waiting.
 
-    /// Keeps a delivery in memory, within the session's bound: QoS 0 drops its oldest, QoS 1 and 2 drop the
+    /// Keeps a delivery in memory, within the session's bound: beyond it QoS 0 goes first, the oldest of it, then the
     /// oldest of all.
     pub(crate) fn hold(&mut self, slot: u32, held: Held) {
-        let (messages_max, bytes_max) = (
-            self.settings.limits.queued_messages_max,
-            self.settings.limits.queued_bytes_max,
-        );
-        let waiting = self.sessions[slot as usize].waiting();
-        waiting.push_memory(held);
-        while waiting.memory.len() > messages_max || waiting.memory_bytes > bytes_max {
-            let Some(dropped) = waiting
-                .drop_oldest(false)
-                .or_else(|| waiting.drop_oldest(true))
-            else {
+        let limits = &self.settings.limits;
+        let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+        waiting.hold(held);
+        self.counters.held += 1;
+        while waiting.held() > limits.queued_messages_max
+            || waiting.held_bytes() > limits.queued_bytes_max
+        {
+            let Some(dropped) = waiting.drop_oldest() else {
                 break;
             };
             if dropped.qos == QoS::AtMostOnce {
@@ -314,14 +314,16 @@ impl Shard {
         }
     }
 
+    /// Keeps a delivery whose message is on disk; what waits there in total is bounded too.
     pub(crate) fn hold_stored(&mut self, slot: u32, delivery: StoredDelivery) {
-        let limit = self.settings.limits.stored_messages_max;
-        let waiting = self.sessions[slot as usize].waiting();
-        waiting.stored.push_back(delivery);
-        if waiting.stored.len() > limit {
-            waiting.stored.pop_front();
-            if !waiting.fetched.is_empty() {
-                waiting.fetched.pop_front();
+        let limits = &self.settings.limits;
+        let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+        waiting.push_stored(delivery);
+        while waiting.stored().len() > limits.stored_messages_max
+            || waiting.stored_bytes() > limits.stored_bytes_max
+        {
+            if waiting.drop_oldest_stored().is_none() {
+                break;
             }
             self.counters.dropped_queued += 1;
         }
@@ -334,9 +336,12 @@ impl Shard {
             return;
         }
         self.resend(slot, now);
-        while self.next_waiting(slot, now) {}
+        while !self.is_spent() && self.next_waiting(slot, now) {}
         self.pump_chat(slot, now);
         self.pump_retained(slot);
+        if self.is_spent() && self.sessions[slot as usize].wants_room() {
+            self.put_off_pump(slot);
+        }
         self.sessions[slot as usize].shed();
     }
 
@@ -348,28 +353,20 @@ impl Shard {
         let Some(waiting) = session.waiting.as_mut() else {
             return false;
         };
-        if let Some(front) = waiting.memory.front() {
-            let room = open
-                || (front.qos == QoS::AtMostOnce
-                    && self.connections[connection].backlog()
-                        <= self.settings.limits.outgoing_bytes_max);
-            if !room {
-                return false;
-            }
-            let Some(held) = waiting.pop_memory() else {
-                return false;
-            };
+        let limit = self.settings.limits.outgoing_bytes_max;
+        let room = self.connections[connection].backlog() <= limit;
+        if let Some(held) = waiting.next_held(open, room) {
             self.begin_unless_expired(slot, &held, now);
             return true;
         }
-        if !open || waiting.stored.is_empty() {
+        if !open || waiting.stored().is_empty() {
             return false;
         }
         let Some((stamp, message)) = waiting.fetched.pop_front() else {
             self.fetch(slot);
             return false;
         };
-        let Some(delivery) = waiting.stored.pop_front() else {
+        let Some(delivery) = waiting.pop_stored() else {
             return false;
         };
         assert_eq!(
@@ -425,7 +422,7 @@ impl Shard {
             return;
         }
         let stamps = waiting
-            .stored
+            .stored()
             .iter()
             .take(FETCH_MAX)
             .map(|stored| stored.stamp)
@@ -455,7 +452,7 @@ impl Shard {
             return;
         }
         // What was dropped for the bound meanwhile is no longer at the front.
-        let Some(front) = waiting.stored.front().map(|stored| stored.stamp) else {
+        let Some(front) = waiting.stored().front().map(|stored| stored.stamp) else {
             return;
         };
         waiting.fetched = messages

@@ -122,6 +122,8 @@ pub enum Output {
     Announce(Announcement),
     /// For the messenger.
     Service(Service),
+    /// The answer to [`crate::Shard::seek_low_water`]: messages below this stamp wait for nobody here.
+    LowWater(Stamp),
     /// Read these stored messages. Answer with [`Input::Fetched`].
     Fetch {
         /// Who waits for them.

@@ -17,6 +17,8 @@ use crate::shard::Shard;
 
 /// How often changed cursors are written; a crash repeats at most this much of QoS 1.
 const CURSOR_INTERVAL_MS: u64 = 1000;
+/// Sessions whose cursors are written in one call.
+const CURSORS_PER_CALL: usize = 512;
 /// Bytes of keys and values that whoever stores takes in one append, at least.
 pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What need not be written atomically is written in pieces of this many bytes.
@@ -107,7 +109,7 @@ impl Shard {
             };
             self.go_on(append.then, now);
         }
-        self.wake_stalled(now);
+        self.wake_stalled();
     }
 
     pub(crate) fn go_on(&mut self, then: Then, now: Millis) {
@@ -171,13 +173,12 @@ impl Shard {
         }
     }
 
-    pub(crate) fn wake_stalled(&mut self, now: Millis) {
+    pub(crate) fn wake_stalled(&mut self) {
         if self.stalled.is_empty() || self.under_way() > self.settings.limits.appends_max / 2 {
             return;
         }
-        for id in std::mem::take(&mut self.stalled) {
-            self.resume(id, now);
-        }
+        let stalled = std::mem::take(&mut self.stalled);
+        self.put_off_reading(stalled);
     }
 
     // Sessions.
@@ -211,7 +212,7 @@ impl Shard {
         let waiting = session
             .waiting
             .iter()
-            .flat_map(|waiting| waiting.stored.iter().map(|stored| stored.stamp));
+            .flat_map(|waiting| waiting.stored().iter().map(|stored| stored.stamp));
         for stamp in begun.chain(waiting) {
             let origin = usize::from(stamp_shard(stamp));
             if let Some(cursor) = cursors.get_mut(origin) {
@@ -229,18 +230,21 @@ impl Shard {
             return;
         }
         session.dirty = true;
-        self.dirty.push(slot);
+        self.dirty.push_back(slot);
         self.cursors_due
             .get_or_insert(now.saturating_add(CURSOR_INTERVAL_MS));
     }
 
-    /// Writes the cursors of all sessions whose flow has moved; nobody waits for it.
+    /// Writes the cursors of sessions whose flow has moved; nobody waits for it. Those that are too many for one call
+    /// are due at once.
     pub(crate) fn store_cursors(&mut self, now: Millis) {
-        self.cursors_due = None;
-        let mut writes = Vec::with_capacity(self.dirty.len());
+        let count = self.dirty.len().min(CURSORS_PER_CALL);
+        let slots: Vec<u32> = self.dirty.drain(..count).collect();
+        self.cursors_due = (!self.dirty.is_empty()).then_some(now);
+        let mut writes = Vec::with_capacity(count);
         let mut bytes = 0;
         let mut moved = Vec::new();
-        for slot in std::mem::take(&mut self.dirty) {
+        for slot in slots {
             let Some(session) = self.sessions.get_mut(slot as usize) else {
                 continue;
             };

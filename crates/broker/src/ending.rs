@@ -14,11 +14,31 @@ use crate::messenger::is_chat;
 use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
 use crate::shard::Shard;
+use crate::turn::{Job, SESSIONS_PER_PIECE};
 
 /// How long a closed account is remembered: longer than a CONNECT takes to be checked and handed over.
 const CLOSED_KEPT_MS: u64 = 600_000;
 /// Closed accounts remembered; the oldest is forgotten.
 const CLOSED_MAX: usize = 10_000;
+
+/// An account whose connections are closed, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    account: AccountId,
+    reason: ReasonCode,
+    /// The slot looked at next.
+    next: usize,
+}
+
+impl Closing {
+    fn new(account: AccountId, reason: ReasonCode) -> Self {
+        Self {
+            account,
+            reason,
+            next: 0,
+        }
+    }
+}
 
 impl Shard {
     // Connections.
@@ -86,16 +106,26 @@ impl Shard {
             closed.remove(0);
         }
         closed.push((account, now));
-        let concerned: Vec<u32> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| {
-                session.account == Some(account) && session.connection != NO_CONNECTION
-            })
-            .map(|(_, session)| session.connection)
-            .collect();
-        for slot in concerned {
-            self.disconnect(self.connection_id(slot), reason, now);
+        self.jobs
+            .push_back(Job::Close(Closing::new(account, reason)));
+    }
+
+    /// Closes those of an account's connections that are found in one piece of the sessions.
+    pub(crate) fn close_some(&mut self, mut closing: Closing, now: Millis) {
+        let end = self.sessions.capacity();
+        let last = end.min(closing.next + SESSIONS_PER_PIECE);
+        for place in closing.next..last {
+            let session = self.sessions.get(place);
+            let concerned = session.filter(|session| {
+                session.account == Some(closing.account) && session.connection != NO_CONNECTION
+            });
+            if let Some(session) = concerned {
+                self.disconnect(self.connection_id(session.connection), closing.reason, now);
+            }
+        }
+        closing.next = last;
+        if closing.next < end {
+            self.jobs.push_back(Job::Close(closing));
         }
     }
 
@@ -109,6 +139,7 @@ impl Shard {
     }
 
     pub(crate) fn shutdown(&mut self, now: Millis) {
+        self.is_shutting_down = true;
         let everyone: Vec<ConnectionId> = self
             .connections
             .iter()
@@ -120,7 +151,9 @@ impl Shard {
         for id in everyone {
             self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
         }
-        self.store_cursors(now);
+        while !self.dirty.is_empty() {
+            self.store_cursors(now);
+        }
     }
 
     // Sessions.
@@ -173,14 +206,7 @@ impl Shard {
             // It is read again when it is wanted again.
             waiting.fetched = std::collections::VecDeque::new();
             // QoS 0 is for those who are there.
-            while waiting
-                .memory
-                .iter()
-                .any(|held| held.qos == QoS::AtMostOnce)
-                && waiting.drop_oldest(false).is_some()
-            {
-                self.counters.dropped_qos0 += 1;
-            }
+            self.counters.dropped_qos0 += waiting.drop_all_live() as u64;
         }
         let expiry = session.expiry_secs;
         self.chat_disconnected(slot);
@@ -193,6 +219,25 @@ impl Shard {
         self.sessions[slot as usize].shed();
         self.mark_dirty(slot, now);
         self.arrange_look(slot);
+        self.away.went(&mut self.sessions, slot);
+        self.end_longest_away(now);
+    }
+
+    /// Ends the session that has been away longest while there are too many of them: two at most, so that after the
+    /// limit was lowered each that goes makes room for itself and one more.
+    fn end_longest_away(&mut self, now: Millis) {
+        const ENDS_MAX: usize = 2;
+        for _ in 0..ENDS_MAX {
+            let limit = self.settings.limits.offline_sessions_max;
+            if self.away.len() <= limit || self.is_shutting_down {
+                return;
+            }
+            let Some(longest) = self.away.longest() else {
+                return;
+            };
+            self.counters.sessions_dropped += 1;
+            self.end_session(longest, now);
+        }
     }
 
     /// Publishes the will of a connection that has ended, unless it is to wait. [5 MQTT-3.1.2-8]

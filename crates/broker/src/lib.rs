@@ -5,11 +5,13 @@ mod door;
 mod settings;
 
 mod acknowledge;
+mod away;
 mod connect;
 mod connection;
 mod deliver;
 mod durable;
 mod ending;
+mod filters;
 mod frames;
 mod messenger;
 mod packets;
@@ -21,6 +23,8 @@ mod session;
 mod shard;
 mod shares;
 mod subscribe;
+mod turn;
+mod waiting;
 
 mod access;
 mod counters;

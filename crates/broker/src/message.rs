@@ -95,6 +95,12 @@ impl Message {
 }
 
 impl MessageView<'_> {
+    /// Bytes it takes where it waits, roughly.
+    pub(crate) fn weight(&self) -> u32 {
+        let bytes = self.topic.len() + self.payload.len() + self.properties.len();
+        u32::try_from(size_of::<Message>() + bytes).unwrap_or(u32::MAX)
+    }
+
     pub(crate) fn to_message(self, at: Millis) -> Message {
         Message {
             topic: self.topic.into(),

@@ -120,7 +120,7 @@ impl Shard {
         let free = session
             .waiting
             .as_ref()
-            .is_none_or(|waiting| waiting.memory.is_empty());
+            .is_none_or(|waiting| !waiting.queues(held.qos));
         let room = match held.qos {
             QoS::AtMostOnce => backlog <= self.settings.limits.outgoing_bytes_max,
             QoS::AtLeastOnce | QoS::ExactlyOnce => self.window_open(slot),
@@ -177,7 +177,7 @@ impl Shard {
     /// Sends what was read from the store as far as the window allows, and asks for more.
     pub(crate) fn pump_chat(&mut self, slot: u32, now: Millis) {
         loop {
-            if !self.window_open(slot) {
+            if self.is_spent() || !self.window_open(slot) {
                 return;
             }
             let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
@@ -426,13 +426,12 @@ impl Shard {
         reference: SessionRef,
         ack: u64,
         outcome: Result<(), (ReasonCode, Box<str>)>,
-        now: Millis,
     ) {
         self.chat_publishes = self.chat_publishes.saturating_sub(1);
         if let Some(slot) = self.session_slot(reference) {
             self.settle_chat(slot, ack, outcome);
         }
-        self.wake_stalled(now);
+        self.wake_stalled();
     }
 }
 

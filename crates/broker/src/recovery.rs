@@ -14,7 +14,7 @@ use routing::Subscriber;
 use smallvec::SmallVec;
 
 use crate::door::{Announcement, Output};
-use crate::durable::{Then, is_covered, stamp_shard};
+use crate::durable::{is_covered, stamp_shard};
 use crate::message::{Message, Origin};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
@@ -91,6 +91,7 @@ impl Shard {
             admin: recovered.admin,
             protocol_level: record.protocol_level,
             dirty: false,
+            put_off: false,
             expiry_secs: record.expiry_secs,
             name: recovered.name,
             client_id: recovered.client_id,
@@ -107,6 +108,7 @@ impl Shard {
             shares: Vec::new(),
             look_at: Millis::ZERO,
             disconnected_at: Some(since),
+            away: crate::away::Place::default(),
         });
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
@@ -254,33 +256,13 @@ impl Shard {
 
     /// Ends a recovery: the messenger has come this far.
     pub fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
-        drop(recovery);
-        self.latest_pos = self.latest_pos.max(latest_pos);
-    }
-
-    /// Messages below this stamp wait for nobody here, and none will be stamped below it: an idle shard's
-    /// clock follows the time.
-    pub fn queue_low_water(&mut self, now: Millis) -> Stamp {
-        let mut lowest = self.stamp(now);
-        for (_, session) in &self.sessions {
-            let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
-            let begun = flights.filter_map(|flight| match flight.item.origin {
-                Origin::Queue(stamp) => Some(stamp),
-                Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => None,
-            });
-            let waiting = session
-                .waiting
-                .iter()
-                .flat_map(|waiting| &waiting.stored)
-                .map(|stored| stored.stamp);
-            lowest = begun.chain(waiting).fold(lowest, Stamp::min);
+        let mut away: Vec<u32> = recovery.waiting.into_keys().collect();
+        let since = |slot: &u32| self.sessions[*slot as usize].disconnected_at;
+        away.sort_unstable_by_key(|slot| (since(slot), *slot));
+        for slot in away {
+            self.away.went(&mut self.sessions, slot);
         }
-        // What is still on its way to the disk has reached nobody yet, whoever may wait for it.
-        let under_way = self.appends.iter().filter_map(|append| match &append.then {
-            Then::Publish(stored) => stored.stamp,
-            _ => None,
-        });
-        under_way.fold(lowest, Stamp::min)
+        self.latest_pos = self.latest_pos.max(latest_pos);
     }
 }
 
@@ -327,7 +309,14 @@ impl RecoveredInterest {
             stamp,
             qos,
             retain: message.retain && keep_retain,
+            weight: weight(message),
             identifiers: (!identifiers.is_empty()).then(|| identifiers.into()),
         })
     }
+}
+
+/// Bytes a stored message takes where it waits, as [`Message::weight`] has it.
+fn weight(message: &QueuedParts<'_>) -> u32 {
+    let bytes = message.topic.len() + message.payload.len() + message.properties.len();
+    u32::try_from(size_of::<Message>() + bytes).unwrap_or(u32::MAX)
 }

@@ -10,9 +10,12 @@ use routing::RetainedCursor;
 use crate::message::{Message, Origin};
 use crate::session::{Held, RetainedJob};
 use crate::shard::Shard;
+use crate::turn::Job;
 
 /// Retained messages delivered in one slice.
 const SLICE: usize = 256;
+/// What a slice costs that has looked for messages and found few, in the bytes that `turn` counts.
+const SEARCH_WORK: usize = 256 * 1024;
 /// Slices are put off while this much waits in the session already.
 const WAITING_MAX: usize = 1024;
 
@@ -87,30 +90,15 @@ impl Shard {
         let Some(waiting) = &mut session.waiting else {
             return;
         };
-        let room = open && waiting.memory.len() < WAITING_MAX;
+        let room = open && waiting.held() < WAITING_MAX;
         if room && !waiting.retained.is_empty() && !waiting.retained_listed {
             waiting.retained_listed = true;
-            self.retained_jobs.push_back((slot, serial));
+            self.jobs.push_back(Job::Retained(slot, serial));
         }
     }
 
-    /// Delivers one slice to each session that waits for one.
-    pub(crate) fn run_retained_jobs(&mut self, now: Millis) {
-        for _ in 0..self.retained_jobs.len() {
-            let Some((slot, serial)) = self.retained_jobs.pop_front() else {
-                break;
-            };
-            if self
-                .sessions
-                .get(slot as usize)
-                .is_some_and(|session| session.serial == serial)
-            {
-                self.run_retained_slice(slot, now);
-            }
-        }
-    }
-
-    fn run_retained_slice(&mut self, slot: u32, now: Millis) {
+    /// Delivers one slice to a session.
+    pub(crate) fn run_retained_slice(&mut self, slot: u32, now: Millis) {
         let session = &mut self.sessions[slot as usize];
         let Some(waiting) = session.waiting.as_mut() else {
             return;
@@ -123,6 +111,10 @@ impl Shard {
         let more = self
             .retained
             .matching(&job.filter, &mut job.cursor, SLICE, &mut found);
+        if more && found.len() < SLICE {
+            // As many were looked at as may be, nearly for nothing.
+            self.work += SEARCH_WORK;
+        }
         for retained in found {
             let message = retained.message.clone();
             if message.view().expired(now) {
@@ -155,7 +147,7 @@ impl Shard {
         let queued = session
             .waiting
             .as_ref()
-            .is_some_and(|waiting| !waiting.memory.is_empty());
+            .is_some_and(|waiting| waiting.queues(held.qos));
         let open = if held.qos == QoS::AtMostOnce {
             self.open_connection(slot).is_some_and(|connection| {
                 self.connections[connection].backlog() <= self.settings.limits.outgoing_bytes_max

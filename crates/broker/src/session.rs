@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::door::{ChatDelivery, ConnectionId};
 use crate::message::{Message, Origin};
+use crate::waiting::Waiting;
 use crate::will::Will;
 
 /// A session without a connection.
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) protocol_level: u8,
     /// A write of its cursors is due.
     pub(crate) dirty: bool,
+    /// It is listed for what could not be sent in an earlier turn.
+    pub(crate) put_off: bool,
     pub(crate) expiry_secs: u32,
     pub(crate) name: Arc<str>,
     pub(crate) client_id: Arc<str>,
@@ -54,6 +57,8 @@ pub(crate) struct Session {
     pub(crate) look_at: Millis,
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
+    /// Its neighbours among the sessions without a connection.
+    pub(crate) away: crate::away::Place,
 }
 
 /// A QoS 2 publish the messenger has not answered yet. It outlives the connection it came on: when the
@@ -99,6 +104,8 @@ pub(crate) struct StoredDelivery {
     pub(crate) stamp: Stamp,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    /// Bytes of its message.
+    pub(crate) weight: u32,
     pub(crate) identifiers: Identifiers,
 }
 
@@ -109,68 +116,6 @@ pub(crate) struct RetainedJob {
     pub(crate) qos: QoS,
     pub(crate) identifier: u32,
     pub(crate) cursor: RetainedCursor,
-}
-
-/// What waits because the window or the socket is full or the client is away.
-#[derive(Debug, Default)]
-pub(crate) struct Waiting {
-    pub(crate) memory: VecDeque<Held>,
-    pub(crate) memory_bytes: usize,
-    pub(crate) stored: VecDeque<StoredDelivery>,
-    /// The front of `stored`, as far as it has been read.
-    pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
-    /// The store has been asked for the front of `stored`.
-    pub(crate) fetching: bool,
-    pub(crate) retained: VecDeque<RetainedJob>,
-    /// The session is listed for a slice of retained messages.
-    pub(crate) retained_listed: bool,
-    /// What the store remembers of exactly-once deliveries begun before a restart.
-    pub(crate) recovered: Vec<(Stamp, records::Outgoing)>,
-}
-
-impl Waiting {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.memory.is_empty()
-            && self.stored.is_empty()
-            && self.retained.is_empty()
-            && self.recovered.is_empty()
-    }
-
-    /// Whether a new message has to queue behind others. What is merely remembered holds nothing back.
-    pub(crate) fn holds_back(&self) -> bool {
-        !(self.memory.is_empty() && self.stored.is_empty() && self.retained.is_empty())
-    }
-
-    pub(crate) fn push_memory(&mut self, held: Held) {
-        self.memory_bytes += held.message.weight();
-        self.memory.push_back(held);
-    }
-
-    pub(crate) fn pop_memory(&mut self) -> Option<Held> {
-        let held = self.memory.pop_front()?;
-        self.memory_bytes -= held.message.weight();
-        Some(held)
-    }
-
-    /// Removes the oldest QoS 0 message, or the oldest of all when `any`.
-    pub(crate) fn drop_oldest(&mut self, any: bool) -> Option<Held> {
-        let place = self
-            .memory
-            .iter()
-            .position(|held| any || held.qos == QoS::AtMostOnce)?;
-        let held = self.memory.remove(place)?;
-        self.memory_bytes -= held.message.weight();
-        Some(held)
-    }
-
-    /// Begins to remember an exactly-once delivery the store knows of.
-    pub(crate) fn take_recovered(&mut self, stamp: Stamp) -> Option<records::Outgoing> {
-        let place = self
-            .recovered
-            .iter()
-            .position(|(known, _)| *known == stamp)?;
-        Some(self.recovered.swap_remove(place).1)
-    }
 }
 
 /// A session's part in the messenger.

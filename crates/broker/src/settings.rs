@@ -28,6 +28,8 @@ pub struct Limits {
     pub queued_bytes_max: usize,
     /// Stored messages a persistent session may have waiting; the oldest is dropped.
     pub stored_messages_max: usize,
+    /// Bytes of stored messages a persistent session may have waiting; the oldest is dropped.
+    pub stored_bytes_max: u64,
     /// Encoded bytes waiting for one socket before messages wait unencoded.
     pub outgoing_bytes_max: usize,
     /// Subscriptions per session.
@@ -42,6 +44,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Sessions of this shard, connected or not.
     pub sessions_max: usize,
+    /// Sessions of this shard without a connection; the one that has been away longest ends.
+    pub offline_sessions_max: usize,
     /// Retained messages.
     pub retained_messages_max: usize,
     /// Bytes of retained messages.
@@ -64,6 +68,7 @@ impl Default for Limits {
             queued_messages_max: 100_000,
             queued_bytes_max: 16 * 1024 * 1024,
             stored_messages_max: 100_000,
+            stored_bytes_max: 1024 * 1024 * 1024,
             outgoing_bytes_max: 256 * 1024,
             subscriptions_max: 10_000,
             topic_bytes_max: 4096,
@@ -71,6 +76,7 @@ impl Default for Limits {
             user_properties_max: 256,
             connections_max: 1_000_000,
             sessions_max: 2_000_000,
+            offline_sessions_max: 1_000_000,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1024 * 1024 * 1024,
             appends_max: 16_384,

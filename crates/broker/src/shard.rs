@@ -13,6 +13,7 @@ use routing::{Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex}
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::away::Away;
 use crate::connection::{Connection, Connections, Stage};
 use crate::counters::Counters;
 use crate::door::{ConnectionId, Input, Output, Ticket};
@@ -23,6 +24,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::shares::ChatShare;
 use crate::timers::{Deadlines, Wheel};
+use crate::turn::{Job, Waits};
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
@@ -32,6 +34,12 @@ const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A client that lets this many times the outgoing limit wait in answers to itself is not read until it has
 /// taken some of them.
 const CHOKE_FACTOR: usize = 4;
+/// Connections looked at in one call.
+const LOOKS_PER_CALL: usize = 1024;
+/// Sessions that end, or wills that are published, in one call.
+const ENDS_PER_CALL: usize = 128;
+/// Bytes in and out, as `turn` counts them, after which what a client has sent waits for the next turn.
+const READ_WORK_MAX: usize = 8 * 1024 * 1024;
 
 /// What a shard is, among how many.
 #[derive(Debug, Clone)]
@@ -61,7 +69,6 @@ pub struct Shard {
     pub(crate) remote: RemoteIndex,
     pub(crate) retained: RetainedIndex<Arc<Retained>>,
     pub(crate) retained_bytes: usize,
-    pub(crate) retained_jobs: VecDeque<(u32, u32)>,
     pub(crate) frames: FrameCache,
     pub(crate) matches: Vec<Match>,
     pub(crate) appends: VecDeque<PendingAppend>,
@@ -69,7 +76,16 @@ pub struct Shard {
     pub(crate) chat_publishes: usize,
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
-    deferred: VecDeque<ConnectionId>,
+    pub(crate) deferred: VecDeque<ConnectionId>,
+    /// Whatever else was put off.
+    pub(crate) jobs: VecDeque<Job>,
+    /// What this turn has done, see `turn`.
+    pub(crate) work: usize,
+    pub(crate) waits: Waits,
+    /// Everybody is being disconnected, which says nothing about how many are away.
+    pub(crate) is_shutting_down: bool,
+    /// Sessions without a connection.
+    pub(crate) away: Away,
     /// Connections that are not read until the disk has caught up.
     pub(crate) stalled: Vec<ConnectionId>,
     pub(crate) turn_bytes: usize,
@@ -81,7 +97,8 @@ pub struct Shard {
     pub(crate) last_end: Option<Ticket>,
     /// Accounts that were closed of late, and when.
     pub(crate) closed_accounts: Vec<(AccountId, Millis)>,
-    pub(crate) dirty: Vec<u32>,
+    /// Sessions whose cursors are to be written, the one that has waited longest first.
+    pub(crate) dirty: VecDeque<u32>,
     pub(crate) cursors_due: Option<Millis>,
     clock: u64,
     next_serial: u32,
@@ -116,7 +133,6 @@ impl Shard {
             remote: RemoteIndex::new(place.seeds),
             retained: RetainedIndex::new(),
             retained_bytes: 0,
-            retained_jobs: VecDeque::new(),
             hasher,
             frames: FrameCache::default(),
             matches: Vec::new(),
@@ -125,6 +141,11 @@ impl Shard {
             chat_publishes: 0,
             outputs: VecDeque::new(),
             deferred: VecDeque::new(),
+            jobs: VecDeque::new(),
+            work: 0,
+            waits: Waits::default(),
+            is_shutting_down: false,
+            away: Away::default(),
             stalled: Vec::new(),
             turn_bytes: 0,
             wheel: Wheel::new(now),
@@ -132,7 +153,7 @@ impl Shard {
             leaving: Vec::new(),
             last_end: None,
             closed_accounts: Vec::new(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             cursors_due: None,
             clock: 0,
             next_serial: 0,
@@ -246,7 +267,7 @@ impl Shard {
                 session,
                 ack,
                 outcome,
-            } => self.chat_acknowledged(session, ack, outcome, now),
+            } => self.chat_acknowledged(session, ack, outcome),
             Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
             Input::Reconfigure(settings) => self.settings = settings,
             Input::Shutdown => self.shutdown(now),
@@ -262,24 +283,6 @@ impl Shard {
         self.connections.next_touched().map(Output::Flush)
     }
 
-    /// Whether work was put off so that what waits can be written first.
-    pub fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty() || !self.retained_jobs.is_empty()
-    }
-
-    /// Goes on with what was put off.
-    pub fn resume_deferred(&mut self, now: Millis) {
-        self.turn_bytes = 0;
-        for _ in 0..self.deferred.len() {
-            let Some(id) = self.deferred.pop_front() else {
-                break;
-            };
-            self.resume(id, now);
-        }
-        self.run_retained_jobs(now);
-        self.hand_over();
-    }
-
     /// When [`Shard::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Millis> {
         [
@@ -292,14 +295,18 @@ impl Shard {
         .min()
     }
 
-    /// Time has passed.
+    /// Time has passed. What is left over is due at once.
     pub fn handle_timeout(&mut self, now: Millis) {
-        while let Some(due) = self.wheel.take_due(now) {
-            for id in due {
-                self.look_at_connection(id, now);
-            }
+        for _ in 0..LOOKS_PER_CALL {
+            let Some(id) = self.wheel.take_due(now) else {
+                break;
+            };
+            self.look_at_connection(id, now);
         }
-        while let Some((slot, serial)) = self.deadlines.take_due(now) {
+        for _ in 0..ENDS_PER_CALL {
+            let Some((slot, serial)) = self.deadlines.take_due(now) else {
+                break;
+            };
             self.look_at_session(slot, serial, now);
         }
         if self.cursors_due.is_some_and(|due| due <= now) {
@@ -321,6 +328,10 @@ impl Shard {
             retained: self.retained.len(),
             retained_bytes: self.retained_bytes,
             appends_pending: self.appends.len(),
+            away: self.away.len(),
+            shared_subscriptions: self.shared.len(),
+            waiting_messages: self.waits.messages,
+            waiting_bytes: self.waits.bytes,
         }
     }
 
@@ -391,6 +402,7 @@ impl Shard {
         if let Ok(entry) = self.session_table.find_entry(hash, |other| *other == slot) {
             entry.remove();
         }
+        self.away.came(&mut self.sessions, slot);
         self.sessions.remove(slot as usize)
     }
 
@@ -472,13 +484,16 @@ impl Shard {
                 self.choke(id);
                 break;
             }
-            if self.turn_bytes > TURN_BYTES_MAX {
+            if self.turn_bytes > TURN_BYTES_MAX || self.work > READ_WORK_MAX {
                 self.pause(id);
                 self.deferred.push_back(id);
                 break;
             }
             match self.process_packet(id, &bytes[used..], now) {
-                Some(length) => used += length,
+                Some(length) => {
+                    used += length;
+                    self.spend(length);
+                }
                 None => break,
             }
         }
@@ -559,6 +574,14 @@ pub struct Population {
     pub retained_bytes: usize,
     /// Appends that wait for the disk.
     pub appends_pending: usize,
+    /// Sessions without a connection.
+    pub away: usize,
+    /// Of the subscriptions, those that are shared.
+    pub shared_subscriptions: usize,
+    /// Deliveries that wait for sessions or are under way, when [`Shard::seek_low_water`] was last answered.
+    pub waiting_messages: u64,
+    /// What their messages weigh.
+    pub waiting_bytes: u64,
 }
 
 fn session_hash(hasher: &RandomState, account: Option<AccountId>, client_id: &str) -> u64 {

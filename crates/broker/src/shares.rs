@@ -53,7 +53,9 @@ impl Shard {
             return false;
         }
         let shares = &mut self.sessions[slot as usize].shares;
-        shares.retain(|known| &**known != filter);
+        if let Some(place) = shares.iter().position(|known| &**known == filter) {
+            shares.swap_remove(place);
+        }
         self.announce_share(filter, now);
         true
     }

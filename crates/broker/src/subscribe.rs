@@ -1,15 +1,14 @@
 //! SUBSCRIBE and UNSUBSCRIBE: what is granted, what is stored before it is said, what is told to the other
 //! shards, and which retained messages follow.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, suback, topic};
-use records::{AccountId, Millis, Subscription, Write, key};
+use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions, topic};
+use records::{AccountId, Millis, Subscription, Write};
 use routing::{FilterId, Interest, Subscriber};
 
 use crate::access::Client;
-use crate::door::{Announcement, ConnectionId, Output, Service};
+use crate::door::{Announcement, Output, Service};
 use crate::durable::{Granted, PendingSuback, Then};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Session};
@@ -25,72 +24,9 @@ const CHAT_SHARES_MAX: usize = 16;
 const SHARE_NAME_BYTES_MAX: usize = 256;
 
 impl Shard {
-    /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]
-    pub(crate) fn on_subscribe(
-        &mut self,
-        id: ConnectionId,
-        slot: u32,
-        packet: &Subscribe<'_>,
-        now: Millis,
-    ) {
-        let identifier = packet.properties.subscription_identifier.unwrap_or(0);
-        let mut codes = Vec::new();
-        // A filter that is repeated in the packet is written once, as it stands in the end.
-        let mut records = BTreeMap::new();
-        let mut granted = Vec::new();
-        for (filter, options) in packet.filters() {
-            // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
-            match self.grant(slot, filter, options, identifier, now) {
-                Ok(existed) => {
-                    codes.push(ReasonCode::granted(options.qos));
-                    if self.sessions[slot as usize].is_stored() {
-                        let record =
-                            self.subscription_record(slot, filter, options, identifier, now);
-                        records.insert(filter, record);
-                    }
-                    let handling = options.retain_handling;
-                    granted.push(Granted {
-                        filter: filter.into(),
-                        qos: options.qos,
-                        existed,
-                        handling,
-                    });
-                }
-                Err(reason) => {
-                    self.counters.subscriptions_refused += 1;
-                    codes.push(reason);
-                }
-            }
-        }
-        let mut answer = Vec::new();
-        suback::encode(self.version(id.slot), packet.packet_id, &codes, &mut answer);
-        let number = self.sessions[slot as usize].number;
-        let mut writes: Vec<Write> = records
-            .into_iter()
-            .map(|(filter, record)| Write::Put {
-                key: key::subscription(number, filter),
-                value: record.encode(),
-            })
-            .collect();
-        if !writes.is_empty() {
-            self.announce_moment(&granted, now);
-            // Messages before this moment are none of the new subscriptions' business, after a restart too.
-            writes.push(self.session_write(slot));
-        }
-        let pending = PendingSuback {
-            connection: id,
-            session: self.sessions[slot as usize].reference(self.shard, slot),
-            packet: answer,
-            granted,
-            identifier,
-            revoked: Vec::new(),
-        };
-        self.answer_when_stored(pending, writes, now);
-    }
-
     /// Brings the clocks of the other shards past the moment of a stored subscription: whatever they stamp
     /// once they have heard of it counts as later, after a restart too.
-    fn announce_moment(&mut self, granted: &[Granted], now: Millis) {
+    pub(crate) fn announce_moment(&mut self, granted: &[Granted], now: Millis) {
         let ordinary = granted
             .iter()
             .rev()
@@ -101,7 +37,12 @@ impl Shard {
         }
     }
 
-    fn answer_when_stored(&mut self, pending: PendingSuback, writes: Vec<Write>, now: Millis) {
+    pub(crate) fn answer_when_stored(
+        &mut self,
+        pending: PendingSuback,
+        writes: Vec<Write>,
+        now: Millis,
+    ) {
         if writes.is_empty() {
             self.subscribed(pending);
         } else {
@@ -160,7 +101,7 @@ impl Shard {
     }
 
     /// Enters one subscription; true when it replaced one.
-    fn grant(
+    pub(crate) fn grant(
         &mut self,
         slot: u32,
         filter: &str,
@@ -319,7 +260,7 @@ impl Shard {
         existed || (filters.len() < CHAT_FILTERS_MAX && share_room)
     }
 
-    fn subscription_record(
+    pub(crate) fn subscription_record(
         &mut self,
         slot: u32,
         filter: &str,
@@ -368,50 +309,8 @@ impl Shard {
         self.begin_retained(slot, &grant.filter, grant.qos, identifier);
     }
 
-    /// UNSUBSCRIBE. [3.1.1 MQTT-3.10.4-4] [5 MQTT-3.10.4-4]
-    pub(crate) fn on_unsubscribe(
-        &mut self,
-        id: ConnectionId,
-        slot: u32,
-        packet: &Unsubscribe<'_>,
-        now: Millis,
-    ) {
-        let number = self.sessions[slot as usize].number;
-        let stored = self.sessions[slot as usize].is_stored();
-        let mut codes = Vec::new();
-        let mut writes = Vec::new();
-        let mut revoked = Vec::new();
-        for filter in packet.filters() {
-            let removed = self.revoke(slot, filter, now);
-            if removed && is_chat(filter) {
-                revoked.push(filter.into());
-            }
-            codes.push(if removed {
-                ReasonCode::SUCCESS
-            } else {
-                ReasonCode::NO_SUBSCRIPTION_EXISTED
-            });
-            if removed && stored {
-                writes.push(Write::Delete {
-                    key: key::subscription(number, filter),
-                });
-            }
-        }
-        let mut answer = Vec::new();
-        suback::encode_unsuback(self.version(id.slot), packet.packet_id, &codes, &mut answer);
-        let pending = PendingSuback {
-            connection: id,
-            session: self.sessions[slot as usize].reference(self.shard, slot),
-            packet: answer,
-            granted: Vec::new(),
-            identifier: 0,
-            revoked,
-        };
-        self.answer_when_stored(pending, writes, now);
-    }
-
     /// Removes one subscription, compared literally. [3.1.1 MQTT-3.10.4-1] [5 MQTT-3.10.4-1]
-    fn revoke(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
+    pub(crate) fn revoke(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
         let (share, plain) = match topic::shared(filter) {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),
@@ -446,7 +345,7 @@ impl Shard {
         for filter_id in subscriptions {
             self.drop_subscription(slot, filter_id, now);
         }
-        for filter in self.sessions[slot as usize].shares.clone() {
+        for filter in std::mem::take(&mut self.sessions[slot as usize].shares) {
             self.leave_share(slot, &filter, now);
         }
     }

@@ -17,6 +17,8 @@ const SECOND: u64 = 1000;
 #[derive(Debug)]
 pub(crate) struct Wheel {
     buckets: Vec<Vec<ConnectionId>>,
+    /// What is left of the bucket that was taken last.
+    due: Vec<ConnectionId>,
     /// The second whose bucket is taken next.
     second: u64,
     len: usize,
@@ -27,6 +29,7 @@ impl Wheel {
         let buckets = (0..WHEEL_SECS).map(|_| Vec::new()).collect();
         Self {
             buckets,
+            due: Vec::new(),
             second: now.value() / SECOND,
             len: 0,
         }
@@ -39,27 +42,32 @@ impl Wheel {
         self.len += 1;
     }
 
-    /// Takes a bucket whose second has passed.
-    pub(crate) fn take_due(&mut self, now: Millis) -> Option<Vec<ConnectionId>> {
+    /// Takes a connection whose second has passed.
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<ConnectionId> {
         let current = now.value() / SECOND;
         if self.len == 0 {
             self.second = self.second.max(current);
             return None;
         }
-        while self.second < current {
+        while self.due.is_empty() && self.second < current {
             self.second += 1;
-            let bucket = std::mem::take(&mut self.buckets[(self.second % WHEEL_SECS) as usize]);
-            if !bucket.is_empty() {
-                self.len -= bucket.len();
-                return Some(bucket);
-            }
+            // Keeps the allocation where it will be needed again.
+            std::mem::swap(
+                &mut self.due,
+                &mut self.buckets[(self.second % WHEEL_SECS) as usize],
+            );
         }
-        None
+        let taken = self.due.pop()?;
+        self.len -= 1;
+        Some(taken)
     }
 
     pub(crate) fn next_due(&self) -> Option<Millis> {
         if self.len == 0 {
             return None;
+        }
+        if !self.due.is_empty() {
+            return Some(Millis::new(self.second * SECOND));
         }
         (1..=WHEEL_SECS)
             .map(|ahead| self.second + ahead)
@@ -106,7 +114,7 @@ mod tests {
         wheel.schedule(connection, Millis::new(15_300));
         assert_eq!(wheel.take_due(Millis::new(15_300)), None);
         assert_eq!(wheel.next_due(), Some(Millis::new(16_000)));
-        assert_eq!(wheel.take_due(Millis::new(16_000)), Some(vec![connection]));
+        assert_eq!(wheel.take_due(Millis::new(16_000)), Some(connection));
         assert_eq!(wheel.next_due(), None);
     }
 

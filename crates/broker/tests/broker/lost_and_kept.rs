@@ -211,14 +211,13 @@ fn an_idle_shard_lets_go_of_what_nobody_waits_for() {
     world.publish(publisher, "t", "x", 1);
     let stored = world.store.keys().find_map(|at| key::parse_queue(at).ok());
     let stored = stored.expect("it is in the queue table");
-    let now = world.now;
-    assert!(world.shards[0].queue_low_water(now) <= stored);
+    assert!(world.low_water(0) <= stored);
     assert_eq!(drain(&mut world, client), ["x"]);
-    assert!(world.shards[0].queue_low_water(now) > stored);
+    assert!(world.low_water(0) > stored);
     // Nothing happens here any more; what other shards stamp meanwhile is let go all the same.
     world.advance(60_000);
     let now = world.now;
-    let water = world.shards[0].queue_low_water(now);
+    let water = world.low_water(0);
     assert!(water.value() >> 8 >= now.value() * 1000);
     // What this shard stores from here on stands above what it has said.
     world.subscribe_with(client, "u", options(1));

@@ -25,14 +25,14 @@ impl World {
 
     /// Stored messages that no shard needed the last time are thrown away, and the shards are asked again.
     pub(crate) fn trim(&mut self) {
-        let now = self.now;
         let needed = self.needed;
         self.store.retain(|at, _| match key::parse_queue(at) {
             Ok(stamp) => needed.is_none_or(|needed| stamp >= needed),
             Err(_) => true,
         });
-        let shards = self.shards.iter_mut();
-        self.needed = shards.map(|shard| shard.queue_low_water(now)).min();
+        self.needed = (0..self.shards.len())
+            .map(|shard| self.low_water(shard))
+            .min();
     }
 
     fn recover(&mut self, shard: usize) {

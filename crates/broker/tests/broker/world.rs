@@ -82,6 +82,8 @@ pub(crate) struct World {
     logins: Vec<(usize, AuthenticationRequest)>,
     /// Below which stamp nobody needed a stored message when the shards were last asked.
     pub(crate) needed: Option<Stamp>,
+    /// What a shard has answered last.
+    low_water: Option<Stamp>,
     settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
@@ -122,6 +124,7 @@ impl World {
             slow_logins: false,
             logins: Vec::new(),
             needed: None,
+            low_water: None,
             settings,
             peers: Vec::new(),
             next_packet_id: 0,
@@ -487,12 +490,20 @@ impl World {
                     self.shards[other].handle(input, self.now);
                 }
             }
+            Output::LowWater(stamp) => self.low_water = Some(stamp),
             Output::Service(service) => self.services.push(service),
             Output::Fetch { session, stamps } if self.slow_store => {
                 self.asked.push((shard, session, stamps));
             }
             Output::Fetch { session, stamps } => self.fetch(shard, session, stamps),
         }
+    }
+
+    /// Below which stamp a shard needs no stored message.
+    pub(crate) fn low_water(&mut self, shard: usize) -> Stamp {
+        self.shards[shard].seek_low_water(self.now);
+        self.settle();
+        self.low_water.take().expect("an answer")
     }
 
     fn authenticate(&mut self, shard: usize, request: &AuthenticationRequest) {

@@ -10,7 +10,7 @@ mod sockets;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use broker::{ConnectionId, Input, Output, Shard};
@@ -147,6 +147,7 @@ impl ShardThread {
     }
 
     fn turn(&mut self, events: &Events) {
+        self.core.begin_turn();
         self.open_letters();
         if self.core.has_deferred() {
             let now = self.clock.now();
@@ -234,8 +235,7 @@ impl ShardThread {
             } => self.pipe_ready(connection, readiness),
             ShardEvent::Room => {}
             ShardEvent::ReportLowWater => {
-                let lowest = self.core.queue_low_water(now);
-                self.low_water.store(lowest.value(), Ordering::Release);
+                self.core.seek_low_water(now);
             }
             ShardEvent::Stop => {
                 self.stop_at = Some(Instant::now() + STOP_TIME);

@@ -1,6 +1,7 @@
 //! Carries out what a shard's core asks for.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use broker::{AuthenticationRequest, ConnectionId, Output, Service};
 use store::{Append, SubmitError, Ticket};
@@ -84,6 +85,7 @@ impl ShardThread {
                     }
                 }
             }
+            Output::LowWater(lowest) => self.low_water.store(lowest.value(), Ordering::Release),
             Output::Service(service) => self.ask_service(service),
             Output::Fetch { session, stamps } => self.readers.fetch(session, stamps),
         }

@@ -1,0 +1,92 @@
+//! The sessions without a connection, in the order in which they went, so that the one that has been away
+//! longest can be ended when there are too many. It owns the order only; who comes and goes is told to it.
+
+use slab::Slab;
+
+use crate::session::Session;
+
+const NOBODY: u32 = u32::MAX;
+
+/// A session's neighbours in the order; they cost eight bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    before: u32,
+    after: u32,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            before: NOBODY,
+            after: NOBODY,
+        }
+    }
+}
+
+/// The order.
+#[derive(Debug)]
+pub(crate) struct Away {
+    longest: u32,
+    newest: u32,
+    len: usize,
+}
+
+impl Default for Away {
+    fn default() -> Self {
+        Self {
+            longest: NOBODY,
+            newest: NOBODY,
+            len: 0,
+        }
+    }
+}
+
+impl Away {
+    /// Sessions that are away.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The session that has been away longest.
+    pub(crate) fn longest(&self) -> Option<u32> {
+        (self.longest != NOBODY).then_some(self.longest)
+    }
+
+    /// A session has gone.
+    pub(crate) fn went(&mut self, sessions: &mut Slab<Session>, slot: u32) {
+        if self.holds(sessions, slot) {
+            return;
+        }
+        sessions[slot as usize].away = Place {
+            before: self.newest,
+            after: NOBODY,
+        };
+        match self.newest {
+            NOBODY => self.longest = slot,
+            newest => sessions[newest as usize].away.after = slot,
+        }
+        self.newest = slot;
+        self.len += 1;
+    }
+
+    /// A session is back, or over.
+    pub(crate) fn came(&mut self, sessions: &mut Slab<Session>, slot: u32) {
+        if !self.holds(sessions, slot) {
+            return;
+        }
+        let Place { before, after } = std::mem::take(&mut sessions[slot as usize].away);
+        match before {
+            NOBODY => self.longest = after,
+            before => sessions[before as usize].away.after = after,
+        }
+        match after {
+            NOBODY => self.newest = before,
+            after => sessions[after as usize].away.before = before,
+        }
+        self.len -= 1;
+    }
+
+    fn holds(&self, sessions: &Slab<Session>, slot: u32) -> bool {
+        self.longest == slot || sessions[slot as usize].away.before != NOBODY
+    }
+}

@@ -1,0 +1,253 @@
+//! A SUBSCRIBE or UNSUBSCRIBE at work: filter by filter, a long packet in pieces while its connection is not read.
+//! It owns the answer that grows meanwhile; what one filter means is `subscribe`'s business.
+
+use std::collections::BTreeMap;
+use std::vec::IntoIter;
+
+use mqtt_codec::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, suback};
+use records::{Millis, SessionRef, Subscription, Write, key};
+
+use crate::door::ConnectionId;
+use crate::durable::{Granted, PendingSuback};
+use crate::messenger::is_chat;
+use crate::shard::Shard;
+use crate::turn::Job;
+
+/// Filters acted on in one piece.
+const FILTERS_PER_PIECE: usize = 256;
+
+/// What is left of a packet, and what its beginning has come to.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    connection: ConnectionId,
+    session: SessionRef,
+    packet_id: u16,
+    codes: Vec<ReasonCode>,
+    work: Work,
+}
+
+#[derive(Debug)]
+enum Work {
+    Subscribe {
+        left: IntoIter<(Box<str>, SubscriptionOptions)>,
+        identifier: u32,
+        granted: Vec<Granted>,
+        /// A filter that is repeated in the packet is written once, as it stands in the end.
+        records: BTreeMap<Box<str>, Subscription>,
+    },
+    Unsubscribe {
+        left: IntoIter<Box<str>>,
+        revoked: Vec<Box<str>>,
+        writes: Vec<Write>,
+    },
+}
+
+impl Filters {
+    fn is_done(&self) -> bool {
+        match &self.work {
+            Work::Subscribe { left, .. } => left.len() == 0,
+            Work::Unsubscribe { left, .. } => left.len() == 0,
+        }
+    }
+}
+
+impl Shard {
+    /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]
+    pub(crate) fn on_subscribe(
+        &mut self,
+        id: ConnectionId,
+        slot: u32,
+        packet: &Subscribe<'_>,
+        now: Millis,
+    ) {
+        let filters: Vec<_> = packet
+            .filters()
+            .map(|(filter, options)| (Box::from(filter), options))
+            .collect();
+        let work = Work::Subscribe {
+            granted: Vec::with_capacity(filters.len()),
+            left: filters.into_iter(),
+            identifier: packet.properties.subscription_identifier.unwrap_or(0),
+            records: BTreeMap::new(),
+        };
+        self.begin_filters(id, slot, packet.packet_id, work, now);
+    }
+
+    /// UNSUBSCRIBE. [3.1.1 MQTT-3.10.4-4] [5 MQTT-3.10.4-4]
+    pub(crate) fn on_unsubscribe(
+        &mut self,
+        id: ConnectionId,
+        slot: u32,
+        packet: &Unsubscribe<'_>,
+        now: Millis,
+    ) {
+        let filters: Vec<_> = packet.filters().map(Box::from).collect();
+        let work = Work::Unsubscribe {
+            left: filters.into_iter(),
+            revoked: Vec::new(),
+            writes: Vec::new(),
+        };
+        self.begin_filters(id, slot, packet.packet_id, work, now);
+    }
+
+    fn begin_filters(
+        &mut self,
+        connection: ConnectionId,
+        slot: u32,
+        packet_id: u16,
+        work: Work,
+        now: Millis,
+    ) {
+        let mut filters = Filters {
+            connection,
+            session: self.sessions[slot as usize].reference(self.shard, slot),
+            packet_id,
+            codes: Vec::new(),
+            work,
+        };
+        self.do_some(slot, &mut filters, now);
+        if filters.is_done() {
+            self.finish_filters(slot, filters, now);
+        } else {
+            self.pause(connection);
+            self.jobs.push_back(Job::Filters(Box::new(filters)));
+        }
+    }
+
+    /// The next piece. It goes on to the end when the connection is lost: a session that is kept has the same
+    /// subscriptions in memory and on disk.
+    pub(crate) fn go_on_with_filters(&mut self, mut filters: Filters, now: Millis) {
+        let Some(slot) = self.session_slot(filters.session) else {
+            return;
+        };
+        self.do_some(slot, &mut filters, now);
+        if !filters.is_done() {
+            self.jobs.push_back(Job::Filters(Box::new(filters)));
+            return;
+        }
+        let connection = filters.connection;
+        self.finish_filters(slot, filters, now);
+        self.resume(connection, now);
+    }
+
+    fn do_some(&mut self, slot: u32, filters: &mut Filters, now: Millis) {
+        match &mut filters.work {
+            Work::Subscribe {
+                left,
+                identifier,
+                granted,
+                records,
+            } => {
+                for (filter, options) in left.take(FILTERS_PER_PIECE) {
+                    self.spend(filter.len());
+                    // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
+                    let existed = match self.grant(slot, &filter, options, *identifier, now) {
+                        Ok(existed) => existed,
+                        Err(reason) => {
+                            self.counters.subscriptions_refused += 1;
+                            filters.codes.push(reason);
+                            continue;
+                        }
+                    };
+                    filters.codes.push(ReasonCode::granted(options.qos));
+                    if self.sessions[slot as usize].is_stored() {
+                        let record =
+                            self.subscription_record(slot, &filter, options, *identifier, now);
+                        records.insert(filter.clone(), record);
+                    }
+                    granted.push(Granted {
+                        filter,
+                        qos: options.qos,
+                        existed,
+                        handling: options.retain_handling,
+                    });
+                }
+            }
+            Work::Unsubscribe {
+                left,
+                revoked,
+                writes,
+            } => {
+                let number = self.sessions[slot as usize].number;
+                let stored = self.sessions[slot as usize].is_stored();
+                for filter in left.take(FILTERS_PER_PIECE) {
+                    self.spend(filter.len());
+                    if !self.revoke(slot, &filter, now) {
+                        filters.codes.push(ReasonCode::NO_SUBSCRIPTION_EXISTED);
+                        continue;
+                    }
+                    filters.codes.push(ReasonCode::SUCCESS);
+                    if stored {
+                        writes.push(Write::Delete {
+                            key: key::subscription(number, &filter),
+                        });
+                    }
+                    if is_chat(&filter) {
+                        revoked.push(filter);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish_filters(&mut self, slot: u32, filters: Filters, now: Millis) {
+        let (connection, packet_id) = (filters.connection, filters.packet_id);
+        let mut pending = PendingSuback {
+            connection,
+            session: filters.session,
+            packet: Vec::new(),
+            granted: Vec::new(),
+            identifier: 0,
+            revoked: Vec::new(),
+        };
+        let version = self.connection(connection).map(|found| found.version);
+        let (codes, answer) = (&filters.codes, &mut pending.packet);
+        let writes = match filters.work {
+            Work::Subscribe {
+                identifier,
+                granted,
+                records,
+                ..
+            } => {
+                if let Some(version) = version {
+                    suback::encode(version, packet_id, codes, answer);
+                }
+                (pending.granted, pending.identifier) = (granted, identifier);
+                self.subscription_writes(slot, &pending.granted, records, now)
+            }
+            Work::Unsubscribe {
+                revoked, writes, ..
+            } => {
+                if let Some(version) = version {
+                    suback::encode_unsuback(version, packet_id, codes, answer);
+                }
+                pending.revoked = revoked;
+                writes
+            }
+        };
+        self.answer_when_stored(pending, writes, now);
+    }
+
+    fn subscription_writes(
+        &mut self,
+        slot: u32,
+        granted: &[Granted],
+        records: BTreeMap<Box<str>, Subscription>,
+        now: Millis,
+    ) -> Vec<Write> {
+        let number = self.sessions[slot as usize].number;
+        let mut writes: Vec<Write> = records
+            .into_iter()
+            .map(|(filter, record)| Write::Put {
+                key: key::subscription(number, &filter),
+                value: record.encode(),
+            })
+            .collect();
+        if !writes.is_empty() {
+            self.announce_moment(granted, now);
+            // Messages before this moment are none of the new subscriptions' business, after a restart too.
+            writes.push(self.session_write(slot));
+        }
+        writes
+    }
+}

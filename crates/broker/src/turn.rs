@@ -1,0 +1,203 @@
+//! How much one turn of the event loop does at most, and the work that was put off to later ones: whatever a
+//! client can make long is done in pieces, so that nobody else waits for more than one. What a piece does is in the
+//! rooms beside it.
+
+use records::{Millis, Stamp};
+
+use crate::door::{ConnectionId, Output};
+use crate::durable::Then;
+use crate::ending::Closing;
+use crate::filters::Filters;
+use crate::message::Origin;
+use crate::shard::Shard;
+
+/// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
+/// message: about a millisecond.
+const TURN_WORK_MAX: usize = 1024 * 1024;
+/// What a message costs beside its bytes, in bytes.
+const MESSAGE_WORK: usize = 128;
+/// What a piece of work costs at least, so that pieces without any result come to an end too.
+const PIECE_WORK: usize = 4096;
+/// Sessions that are looked through in one piece; most are only passed by.
+pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
+/// Waiting messages looked through in one piece.
+const WAITING_PER_PIECE: usize = 65_536;
+
+/// Something that goes on in a later turn.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// What waits for a session: slot and serial.
+    Pump(u32, u32),
+    /// A slice of the retained messages for a new subscription of a session: slot and serial.
+    Retained(u32, u32),
+    /// The rest of a long SUBSCRIBE or UNSUBSCRIBE.
+    Filters(Box<Filters>),
+    /// The rest of an account's connections.
+    Close(Closing),
+    /// The rest of the sessions whose waiting messages are counted.
+    Census(Box<Census>),
+}
+
+/// What waits for all sessions, counted in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// The slot looked at next.
+    next: usize,
+    lowest: Stamp,
+    waiting: Waits,
+}
+
+/// Deliveries that wait or are under way, as they were counted last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Shard {
+    /// A turn begins: what the last one did is no longer held against it.
+    pub fn begin_turn(&mut self) {
+        self.work = 0;
+    }
+
+    /// Whether work was put off so that what waits can be written first.
+    pub fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() || !self.jobs.is_empty()
+    }
+
+    /// Goes on with what was put off, for a while.
+    pub fn resume_deferred(&mut self, now: Millis) {
+        self.turn_bytes = 0;
+        self.work = 0;
+        for _ in 0..self.deferred.len() {
+            if self.is_spent() {
+                break;
+            }
+            let Some(id) = self.deferred.pop_front() else {
+                break;
+            };
+            self.resume(id, now);
+        }
+        // Neither holds up the other.
+        self.work = 0;
+        while !self.is_spent() {
+            let Some(job) = self.jobs.pop_front() else {
+                break;
+            };
+            self.work += PIECE_WORK;
+            self.run(job, now);
+        }
+        self.hand_over();
+    }
+
+    fn run(&mut self, job: Job, now: Millis) {
+        match job {
+            Job::Pump(slot, serial) => {
+                let session = self.sessions.get_mut(slot as usize);
+                if let Some(session) = session.filter(|session| session.serial == serial) {
+                    session.put_off = false;
+                    self.pump(slot, now);
+                }
+            }
+            Job::Retained(slot, serial) => {
+                let session = self.sessions.get(slot as usize);
+                if session.is_some_and(|session| session.serial == serial) {
+                    self.run_retained_slice(slot, now);
+                }
+            }
+            Job::Filters(filters) => self.go_on_with_filters(*filters, now),
+            Job::Close(closing) => self.close_some(closing, now),
+            Job::Census(census) => self.count_some(*census),
+        }
+    }
+
+    /// Whether this turn has sent as much of what waits as it should.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.work >= TURN_WORK_MAX
+    }
+
+    /// A message of so many bytes was put into a buffer, or taken in.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.work += bytes + MESSAGE_WORK;
+    }
+
+    /// Lists a session for the next turn.
+    pub(crate) fn put_off_pump(&mut self, slot: u32) {
+        let session = &mut self.sessions[slot as usize];
+        if !std::mem::replace(&mut session.put_off, true) {
+            let serial = session.serial;
+            self.jobs.push_back(Job::Pump(slot, serial));
+        }
+    }
+
+    /// Puts connections that were not read on the list of those that are read again.
+    pub(crate) fn put_off_reading(&mut self, connections: Vec<ConnectionId>) {
+        self.deferred.extend(connections);
+    }
+
+    /// Finds the stamp below which messages wait for nobody here, and below which none will be stamped: an idle
+    /// shard's clock follows the time. The answer is [`Output::LowWater`].
+    ///
+    /// Sessions are looked through in pieces. A message that moves from where it has not been seen yet to where it has
+    /// been looked already is missed in this round; whoever asks takes two rounds together.
+    pub fn seek_low_water(&mut self, now: Millis) {
+        let lowest = self.stamp(now).min(self.lowest_under_way());
+        self.jobs.push_back(Job::Census(Box::new(Census {
+            lowest,
+            ..Census::default()
+        })));
+    }
+
+    fn count_some(&mut self, mut census: Census) {
+        let end = self.sessions.capacity();
+        let last = end.min(census.next + SESSIONS_PER_PIECE);
+        let mut seen = 0;
+        while census.next < last && seen < WAITING_PER_PIECE {
+            seen += self.count_session(&mut census);
+            census.next += 1;
+        }
+        // About what looking costs, in the turn's currency.
+        self.work += TURN_WORK_MAX / 2;
+        if census.next < end {
+            self.jobs.push_back(Job::Census(Box::new(census)));
+            return;
+        }
+        let lowest = census.lowest.min(self.lowest_under_way());
+        self.waits = census.waiting;
+        self.output(Output::LowWater(lowest));
+    }
+
+    /// Counts what waits for one session, and says how much that was to look at.
+    fn count_session(&self, census: &mut Census) -> usize {
+        let Some(session) = self.sessions.get(census.next) else {
+            return 0;
+        };
+        let mut seen = 0;
+        for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
+            seen += 1;
+            census.waiting.bytes += flight.item.message.weight() as u64;
+            match flight.item.origin {
+                Origin::Queue(stamp) => census.lowest = census.lowest.min(stamp),
+                Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => {}
+            }
+        }
+        if let Some(waiting) = &session.waiting {
+            let stored = waiting.stored();
+            let stamps = stored.iter().map(|stored| stored.stamp);
+            census.lowest = stamps.fold(census.lowest, Stamp::min);
+            census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
+            seen += stored.len() + waiting.held();
+        }
+        census.waiting.messages += seen as u64;
+        seen
+    }
+
+    /// What is still on its way to the disk has reached nobody yet, whoever may wait for it.
+    fn lowest_under_way(&self) -> Stamp {
+        let under_way = self.appends.iter().filter_map(|append| match &append.then {
+            Then::Publish(stored) => stored.stamp,
+            _ => None,
+        });
+        under_way.fold(Stamp::new(u64::MAX), Stamp::min)
+    }
+}
