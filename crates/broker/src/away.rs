@@ -3,25 +3,7 @@
 
 use slab::Slab;
 
-use crate::session::Session;
-
-const NOBODY: u32 = u32::MAX;
-
-/// A session's neighbours in the order; they cost eight bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    before: u32,
-    after: u32,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self {
-            before: NOBODY,
-            after: NOBODY,
-        }
-    }
-}
+use crate::session::{AwayNeighbours, NO_SESSION, Session};
 
 /// The order.
 #[derive(Debug)]
@@ -34,8 +16,8 @@ pub(crate) struct Away {
 impl Default for Away {
     fn default() -> Self {
         Self {
-            longest: NOBODY,
-            newest: NOBODY,
+            longest: NO_SESSION,
+            newest: NO_SESSION,
             len: 0,
         }
     }
@@ -49,7 +31,7 @@ impl Away {
 
     /// The session that has been away longest.
     pub(crate) fn longest(&self) -> Option<u32> {
-        (self.longest != NOBODY).then_some(self.longest)
+        (self.longest != NO_SESSION).then_some(self.longest)
     }
 
     /// A session has gone.
@@ -57,12 +39,12 @@ impl Away {
         if self.holds(sessions, slot) {
             return;
         }
-        sessions[slot as usize].away = Place {
+        sessions[slot as usize].away = AwayNeighbours {
             before: self.newest,
-            after: NOBODY,
+            after: NO_SESSION,
         };
         match self.newest {
-            NOBODY => self.longest = slot,
+            NO_SESSION => self.longest = slot,
             newest => sessions[newest as usize].away.after = slot,
         }
         self.newest = slot;
@@ -74,19 +56,19 @@ impl Away {
         if !self.holds(sessions, slot) {
             return;
         }
-        let Place { before, after } = std::mem::take(&mut sessions[slot as usize].away);
+        let AwayNeighbours { before, after } = std::mem::take(&mut sessions[slot as usize].away);
         match before {
-            NOBODY => self.longest = after,
+            NO_SESSION => self.longest = after,
             before => sessions[before as usize].away.after = after,
         }
         match after {
-            NOBODY => self.newest = before,
+            NO_SESSION => self.newest = before,
             after => sessions[after as usize].away.before = before,
         }
         self.len -= 1;
     }
 
     fn holds(&self, sessions: &Slab<Session>, slot: u32) -> bool {
-        self.longest == slot || sessions[slot as usize].away.before != NOBODY
+        self.longest == slot || sessions[slot as usize].away.before != NO_SESSION
     }
 }

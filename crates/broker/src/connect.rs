@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::messenger::is_chat;
 use crate::pending::PendingConnect;
 use crate::publish::Fault;
-use crate::session::{NEVER, NO_CONNECTION, Session};
+use crate::session::{AwayNeighbours, NEVER, NO_CONNECTION, Session};
 use crate::shard::Shard;
 use crate::will::Will;
 
@@ -276,7 +276,7 @@ impl Shard {
             shares: Vec::new(),
             look_at: Millis::ZERO,
             disconnected_at: None,
-            away: crate::away::Place::default(),
+            away: AwayNeighbours::default(),
         })
     }
 

@@ -9,36 +9,18 @@ use records::{AccountId, Millis, Write, key};
 use crate::connection::Stage;
 use crate::door::{ConnectionId, Output, Service};
 use crate::durable::{StoredPublish, Then};
+use crate::jobs::{Closing, Job};
 use crate::message::Message;
 use crate::messenger::is_chat;
 use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
 use crate::shard::Shard;
-use crate::turn::{Job, SESSIONS_PER_PIECE};
+use crate::turn::SESSIONS_PER_PIECE;
 
 /// How long a closed account is remembered: longer than a CONNECT takes to be checked and handed over.
 const CLOSED_KEPT_MS: u64 = 600_000;
 /// Closed accounts remembered; the oldest is forgotten.
 const CLOSED_MAX: usize = 10_000;
-
-/// An account whose connections are closed, piece by piece.
-#[derive(Debug)]
-pub(crate) struct Closing {
-    account: AccountId,
-    reason: ReasonCode,
-    /// The slot looked at next.
-    next: usize,
-}
-
-impl Closing {
-    fn new(account: AccountId, reason: ReasonCode) -> Self {
-        Self {
-            account,
-            reason,
-            next: 0,
-        }
-    }
-}
 
 impl Shard {
     // Connections.

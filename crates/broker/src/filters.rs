@@ -2,54 +2,18 @@
 //! It owns the answer that grows meanwhile; what one filter means is `subscribe`'s business.
 
 use std::collections::BTreeMap;
-use std::vec::IntoIter;
 
-use mqtt_codec::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, suback};
-use records::{Millis, SessionRef, Subscription, Write, key};
+use mqtt_codec::{ReasonCode, Subscribe, Unsubscribe, suback};
+use records::{Millis, Subscription, Write, key};
 
 use crate::door::ConnectionId;
 use crate::durable::{Granted, PendingSuback};
+use crate::jobs::{FilterWork, Filters, Job};
 use crate::messenger::is_chat;
 use crate::shard::Shard;
-use crate::turn::Job;
 
 /// Filters acted on in one piece.
 const FILTERS_PER_PIECE: usize = 256;
-
-/// What is left of a packet, and what its beginning has come to.
-#[derive(Debug)]
-pub(crate) struct Filters {
-    connection: ConnectionId,
-    session: SessionRef,
-    packet_id: u16,
-    codes: Vec<ReasonCode>,
-    work: Work,
-}
-
-#[derive(Debug)]
-enum Work {
-    Subscribe {
-        left: IntoIter<(Box<str>, SubscriptionOptions)>,
-        identifier: u32,
-        granted: Vec<Granted>,
-        /// A filter that is repeated in the packet is written once, as it stands in the end.
-        records: BTreeMap<Box<str>, Subscription>,
-    },
-    Unsubscribe {
-        left: IntoIter<Box<str>>,
-        revoked: Vec<Box<str>>,
-        writes: Vec<Write>,
-    },
-}
-
-impl Filters {
-    fn is_done(&self) -> bool {
-        match &self.work {
-            Work::Subscribe { left, .. } => left.len() == 0,
-            Work::Unsubscribe { left, .. } => left.len() == 0,
-        }
-    }
-}
 
 impl Shard {
     /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]
@@ -64,7 +28,7 @@ impl Shard {
             .filters()
             .map(|(filter, options)| (Box::from(filter), options))
             .collect();
-        let work = Work::Subscribe {
+        let work = FilterWork::Subscribe {
             granted: Vec::with_capacity(filters.len()),
             left: filters.into_iter(),
             identifier: packet.properties.subscription_identifier.unwrap_or(0),
@@ -82,7 +46,7 @@ impl Shard {
         now: Millis,
     ) {
         let filters: Vec<_> = packet.filters().map(Box::from).collect();
-        let work = Work::Unsubscribe {
+        let work = FilterWork::Unsubscribe {
             left: filters.into_iter(),
             revoked: Vec::new(),
             writes: Vec::new(),
@@ -95,7 +59,7 @@ impl Shard {
         connection: ConnectionId,
         slot: u32,
         packet_id: u16,
-        work: Work,
+        work: FilterWork,
         now: Millis,
     ) {
         let mut filters = Filters {
@@ -132,7 +96,7 @@ impl Shard {
 
     fn do_some(&mut self, slot: u32, filters: &mut Filters, now: Millis) {
         match &mut filters.work {
-            Work::Subscribe {
+            FilterWork::Subscribe {
                 left,
                 identifier,
                 granted,
@@ -163,7 +127,7 @@ impl Shard {
                     });
                 }
             }
-            Work::Unsubscribe {
+            FilterWork::Unsubscribe {
                 left,
                 revoked,
                 writes,
@@ -203,7 +167,7 @@ impl Shard {
         let version = self.connection(connection).map(|found| found.version);
         let (codes, answer) = (&filters.codes, &mut pending.packet);
         let writes = match filters.work {
-            Work::Subscribe {
+            FilterWork::Subscribe {
                 identifier,
                 granted,
                 records,
@@ -215,7 +179,7 @@ impl Shard {
                 (pending.granted, pending.identifier) = (granted, identifier);
                 self.subscription_writes(slot, &pending.granted, records, now)
             }
-            Work::Unsubscribe {
+            FilterWork::Unsubscribe {
                 revoked, writes, ..
             } => {
                 if let Some(version) = version {

@@ -13,6 +13,7 @@ mod durable;
 mod ending;
 mod filters;
 mod frames;
+mod jobs;
 mod messenger;
 mod packets;
 mod pending;

@@ -17,7 +17,7 @@ use crate::door::{Announcement, Output};
 use crate::durable::{is_covered, stamp_shard};
 use crate::message::{Message, Origin};
 use crate::messenger::is_chat;
-use crate::session::{ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
+use crate::session::{AwayNeighbours, ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shares::member;
 
@@ -108,7 +108,7 @@ impl Shard {
             shares: Vec::new(),
             look_at: Millis::ZERO,
             disconnected_at: Some(since),
-            away: crate::away::Place::default(),
+            away: AwayNeighbours::default(),
         });
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);

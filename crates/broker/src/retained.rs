@@ -7,10 +7,10 @@ use mqtt_codec::QoS;
 use records::{Millis, Stamp};
 use routing::RetainedCursor;
 
+use crate::jobs::Job;
 use crate::message::{Message, Origin};
 use crate::session::{Held, RetainedJob};
 use crate::shard::Shard;
-use crate::turn::Job;
 
 /// Retained messages delivered in one slice.
 const SLICE: usize = 256;

@@ -4,17 +4,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt_codec::QoS;
 use mqtt_session::{AckOrdinal, Inbound, Outbound};
 use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
-use routing::{FilterId, RetainedCursor};
+use routing::FilterId;
 use smallvec::SmallVec;
 
 use crate::door::{ChatDelivery, ConnectionId};
-use crate::message::{Message, Origin};
-use crate::waiting::Waiting;
+use crate::message::Origin;
+pub(crate) use crate::waiting::{Held, Identifiers, RetainedJob, StoredDelivery, Waiting};
 use crate::will::Will;
 
+/// No session.
+pub(crate) const NO_SESSION: u32 = u32::MAX;
 /// A session without a connection.
 pub(crate) const NO_CONNECTION: u32 = u32::MAX;
 /// Expiry interval of a session that is kept until the server's own limit.
@@ -58,7 +59,23 @@ pub(crate) struct Session {
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
     /// Its neighbours among the sessions without a connection.
-    pub(crate) away: crate::away::Place,
+    pub(crate) away: AwayNeighbours,
+}
+
+/// A session's neighbours in the order in which sessions went away; [`NO_SESSION`] is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AwayNeighbours {
+    pub(crate) before: u32,
+    pub(crate) after: u32,
+}
+
+impl Default for AwayNeighbours {
+    fn default() -> Self {
+        Self {
+            before: NO_SESSION,
+            after: NO_SESSION,
+        }
+    }
 }
 
 /// A QoS 2 publish the messenger has not answered yet. It outlives the connection it came on: when the
@@ -70,52 +87,6 @@ pub(crate) struct Unsettled {
     pub(crate) packet_id: u16,
     pub(crate) connection: ConnectionId,
     pub(crate) ordinal: AckOrdinal,
-}
-
-/// A delivery that waits or is under way.
-#[derive(Debug, Clone)]
-pub(crate) struct Held {
-    pub(crate) message: Arc<Message>,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    pub(crate) origin: Origin,
-    pub(crate) identifiers: Identifiers,
-}
-
-impl Held {
-    /// Stands for an exactly-once delivery of which only PUBREL is left to send.
-    pub(crate) fn released(origin: Origin) -> Self {
-        Self {
-            message: Arc::new(Message::released()),
-            qos: QoS::ExactlyOnce,
-            retain: false,
-            origin,
-            identifiers: None,
-        }
-    }
-}
-
-/// Subscription identifiers of a delivery; nearly always none.
-pub(crate) type Identifiers = Option<Box<[u32]>>;
-
-/// A delivery whose message is in the queue table.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredDelivery {
-    pub(crate) stamp: Stamp,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    /// Bytes of its message.
-    pub(crate) weight: u32,
-    pub(crate) identifiers: Identifiers,
-}
-
-/// A new subscription that is still getting retained messages.
-#[derive(Debug)]
-pub(crate) struct RetainedJob {
-    pub(crate) filter: Box<str>,
-    pub(crate) qos: QoS,
-    pub(crate) identifier: u32,
-    pub(crate) cursor: RetainedCursor,
 }
 
 /// A session's part in the messenger.

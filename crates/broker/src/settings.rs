@@ -20,6 +20,8 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Topic aliases a client may set; announced as Topic Alias Maximum.
     pub topic_alias_maximum: u16,
+    /// Topic aliases the server sets on one connection, whatever more the client allows.
+    pub topic_aliases_sent_max: u16,
     /// Deliveries under way per session, whatever the client's Receive Maximum.
     pub inflight_max: u16,
     /// Messages waiting in memory per session.
@@ -32,6 +34,8 @@ pub struct Limits {
     pub stored_bytes_max: u64,
     /// Encoded bytes waiting for one socket before messages wait unencoded.
     pub outgoing_bytes_max: usize,
+    /// Publishes of one account to ordinary topics in a second; 0 = no limit.
+    pub publishes_per_second_max: u32,
     /// Subscriptions per session.
     pub subscriptions_max: usize,
     /// Bytes of a topic name or filter.
@@ -64,12 +68,14 @@ impl Default for Limits {
             session_expiry_max_secs: 7 * 24 * 3600,
             receive_maximum: 1024,
             topic_alias_maximum: 32,
+            topic_aliases_sent_max: 16,
             inflight_max: 1024,
             queued_messages_max: 100_000,
             queued_bytes_max: 16 * 1024 * 1024,
             stored_messages_max: 100_000,
             stored_bytes_max: 1024 * 1024 * 1024,
             outgoing_bytes_max: 256 * 1024,
+            publishes_per_second_max: 0,
             subscriptions_max: 10_000,
             topic_bytes_max: 4096,
             topic_levels_max: 64,

@@ -19,12 +19,12 @@ use crate::counters::Counters;
 use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::frames::FrameCache;
+use crate::jobs::{Job, Waits};
 use crate::retained::Retained;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shares::ChatShare;
 use crate::timers::{Deadlines, Wheel};
-use crate::turn::{Job, Waits};
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;

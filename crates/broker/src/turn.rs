@@ -6,8 +6,7 @@ use records::{Millis, Stamp};
 
 use crate::door::{ConnectionId, Output};
 use crate::durable::Then;
-use crate::ending::Closing;
-use crate::filters::Filters;
+use crate::jobs::{Census, Job};
 use crate::message::Origin;
 use crate::shard::Shard;
 
@@ -22,37 +21,6 @@ const PIECE_WORK: usize = 4096;
 pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
 /// Waiting messages looked through in one piece.
 const WAITING_PER_PIECE: usize = 65_536;
-
-/// Something that goes on in a later turn.
-#[derive(Debug)]
-pub(crate) enum Job {
-    /// What waits for a session: slot and serial.
-    Pump(u32, u32),
-    /// A slice of the retained messages for a new subscription of a session: slot and serial.
-    Retained(u32, u32),
-    /// The rest of a long SUBSCRIBE or UNSUBSCRIBE.
-    Filters(Box<Filters>),
-    /// The rest of an account's connections.
-    Close(Closing),
-    /// The rest of the sessions whose waiting messages are counted.
-    Census(Box<Census>),
-}
-
-/// What waits for all sessions, counted in pieces.
-#[derive(Debug, Default)]
-pub(crate) struct Census {
-    /// The slot looked at next.
-    next: usize,
-    lowest: Stamp,
-    waiting: Waits,
-}
-
-/// Deliveries that wait or are under way, as they were counted last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Waits {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
-}
 
 impl Shard {
     /// A turn begins: what the last one did is no longer held against it.

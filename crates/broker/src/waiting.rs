@@ -6,9 +6,55 @@ use std::sync::Arc;
 
 use mqtt_codec::QoS;
 use records::Stamp;
+use routing::RetainedCursor;
 
-use crate::message::Message;
-use crate::session::{Held, RetainedJob, StoredDelivery};
+use crate::message::{Message, Origin};
+
+/// A delivery that waits or is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) origin: Origin,
+    pub(crate) identifiers: Identifiers,
+}
+
+impl Held {
+    /// Stands for an exactly-once delivery of which only PUBREL is left to send.
+    pub(crate) fn released(origin: Origin) -> Self {
+        Self {
+            message: Arc::new(Message::released()),
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            origin,
+            identifiers: None,
+        }
+    }
+}
+
+/// Subscription identifiers of a delivery; nearly always none.
+pub(crate) type Identifiers = Option<Box<[u32]>>;
+
+/// A delivery whose message is in the queue table.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredDelivery {
+    pub(crate) stamp: Stamp,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// Bytes of its message.
+    pub(crate) weight: u32,
+    pub(crate) identifiers: Identifiers,
+}
+
+/// A new subscription that is still getting retained messages.
+#[derive(Debug)]
+pub(crate) struct RetainedJob {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) identifier: u32,
+    pub(crate) cursor: RetainedCursor,
+}
 
 /// A session's queues.
 #[derive(Debug, Default)]

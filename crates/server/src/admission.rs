@@ -1,84 +1,180 @@
-//! How many connections there may be: of the whole server and from one address. What is too much is closed at once.
+//! How many connections there may be: of the whole server, from one address, and from it in a second. What is too much is
+//! closed at once.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-/// The connections there are, counted by all shards together.
-pub(crate) struct Admission {
-    connections: AtomicUsize,
-    addresses: Mutex<HashMap<IpAddr, u32>>,
-    connections_max: AtomicUsize,
-    per_address_max: AtomicUsize,
-    refused: metrics::Counter,
+use crate::buckets::{Bucket, Rate};
+use crate::config::MqttConfig;
+
+/// Seconds of the rate that an address may use up at once.
+const BURST_SECS: u32 = 5;
+/// Addresses remembered though they have no connection, for how often they came.
+const ABSENT_MAX: usize = 100_000;
+
+/// How much there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AdmissionLimits {
+    pub(crate) connections_max: usize,
+    pub(crate) per_address_max: usize,
+    /// From one address in a second; 0 is without limit.
+    pub(crate) per_second_per_address: u32,
 }
 
-impl Admission {
-    pub(crate) fn new(connections_max: usize, per_address_max: usize) -> Self {
-        metrics::describe_counter!(
-            "magpie_connections_refused_total",
-            "Connections beyond the limit of the server or of one address, closed at once."
-        );
+impl AdmissionLimits {
+    pub(crate) fn of(config: &MqttConfig) -> Self {
         Self {
-            connections: AtomicUsize::new(0),
-            addresses: Mutex::default(),
-            connections_max: AtomicUsize::new(connections_max),
-            per_address_max: AtomicUsize::new(per_address_max),
-            refused: metrics::counter!("magpie_connections_refused_total"),
+            connections_max: config.connections_max,
+            per_address_max: config.connections_per_address_max,
+            per_second_per_address: config.connections_per_second_per_address,
         }
     }
 
-    pub(crate) fn limit(&self, connections_max: usize, per_address_max: usize) {
-        self.connections_max
-            .store(connections_max, Ordering::Relaxed);
-        self.per_address_max
-            .store(per_address_max, Ordering::Relaxed);
+    fn rate(&self) -> Rate {
+        Rate {
+            per_second: self.per_second_per_address,
+            burst_secs: BURST_SECS,
+        }
+    }
+}
+
+/// The connections there are, counted by all shards together.
+pub(crate) struct Admission {
+    state: Mutex<State>,
+    refused_by_server: metrics::Counter,
+    refused_by_address: metrics::Counter,
+    refused_by_rate: metrics::Counter,
+}
+
+struct State {
+    limits: AdmissionLimits,
+    connections: usize,
+    /// Addresses without a connection.
+    absent: usize,
+    addresses: HashMap<IpAddr, Address>,
+}
+
+struct Address {
+    connections: u32,
+    bucket: Bucket,
+}
+
+/// Which limit is in the way.
+enum Full {
+    Server,
+    Address,
+    Rate,
+}
+
+impl Admission {
+    pub(crate) fn new(limits: AdmissionLimits) -> Self {
+        metrics::describe_counter!(
+            "magpie_connections_refused_total",
+            "Connections beyond the limit of the server, of one address, or of its connections in a second; closed at once."
+        );
+        let refused = |limit: &'static str| metrics::counter!("magpie_connections_refused_total", "limit" => limit);
+        Self {
+            state: Mutex::new(State {
+                limits,
+                connections: 0,
+                absent: 0,
+                addresses: HashMap::new(),
+            }),
+            refused_by_server: refused("server"),
+            refused_by_address: refused("address"),
+            refused_by_rate: refused("rate"),
+        }
+    }
+
+    pub(crate) fn limit(&self, limits: AdmissionLimits) {
+        self.lock().limits = limits;
     }
 
     /// Counts a connection in, unless it is one too many, which is counted as refused.
     pub(crate) fn admit(&self, address: IpAddr) -> bool {
-        let admitted = self.has_room(address);
-        if !admitted {
-            self.refused.increment(1);
+        let outcome = self.lock().enter(network(address), Instant::now());
+        match outcome {
+            Ok(()) => return true,
+            Err(Full::Server) => self.refused_by_server.increment(1),
+            Err(Full::Address) => self.refused_by_address.increment(1),
+            Err(Full::Rate) => self.refused_by_rate.increment(1),
         }
-        admitted
-    }
-
-    fn has_room(&self, address: IpAddr) -> bool {
-        let address = network(address);
-        if self.connections.fetch_add(1, Ordering::Relaxed)
-            >= self.connections_max.load(Ordering::Relaxed)
-        {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return false;
-        }
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(address).or_insert(0);
-        if *count as usize >= self.per_address_max.load(Ordering::Relaxed) {
-            self.connections.fetch_sub(1, Ordering::Relaxed);
-            return false;
-        }
-        *count += 1;
-        true
+        false
     }
 
     /// Counts a connection out.
     pub(crate) fn release(&self, address: IpAddr) {
-        let address = network(address);
-        self.connections.fetch_sub(1, Ordering::Relaxed);
-        let mut addresses = self
-            .addresses
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&address);
+        self.lock().leave(network(address), Instant::now());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self, address: IpAddr, now: Instant) -> Result<(), Full> {
+        if self.connections >= self.limits.connections_max {
+            return Err(Full::Server);
+        }
+        let rate = self.limits.rate();
+        let absent = &mut self.absent;
+        let known = self.addresses.entry(address).or_insert_with(|| {
+            *absent += 1;
+            Address {
+                connections: 0,
+                bucket: Bucket::full(rate, now),
             }
+        });
+        if known.connections as usize >= self.limits.per_address_max {
+            return Err(Full::Address);
+        }
+        if !known.bucket.take(rate, now) {
+            return Err(Full::Rate);
+        }
+        if known.connections == 0 {
+            self.absent -= 1;
+        }
+        known.connections += 1;
+        self.connections += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self, address: IpAddr, now: Instant) {
+        self.connections = self.connections.saturating_sub(1);
+        let rate = self.limits.rate();
+        let Some(known) = self.addresses.get_mut(&address) else {
+            return;
+        };
+        known.connections = known.connections.saturating_sub(1);
+        if known.connections > 0 {
+            return;
+        }
+        if rate.per_second == 0 || known.bucket.is_full(rate, now) {
+            self.addresses.remove(&address);
+            return;
+        }
+        self.absent += 1;
+        if self.absent >= ABSENT_MAX {
+            self.forget_absent(rate, now);
+        }
+    }
+
+    /// Forgets who has no connection: those with nothing against them, or all, if that is not enough.
+    fn forget_absent(&mut self, rate: Rate, now: Instant) {
+        self.addresses
+            .retain(|_, known| known.connections > 0 || !known.bucket.is_full(rate, now));
+        self.absent = self
+            .addresses
+            .values()
+            .filter(|known| known.connections == 0)
+            .count();
+        // Not worth a search for each connection that goes.
+        if self.absent > ABSENT_MAX / 2 {
+            self.addresses.retain(|_, known| known.connections > 0);
+            self.absent = 0;
         }
     }
 }
@@ -100,7 +196,11 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_all_places() {
-        let admission = Admission::new(3, 2);
+        let admission = Admission::new(AdmissionLimits {
+            connections_max: 3,
+            per_address_max: 2,
+            per_second_per_address: 0,
+        });
         let [greedy, other]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
         assert!(admission.admit(greedy) && admission.admit(greedy));
         assert!(!admission.admit(greedy));
@@ -108,6 +208,36 @@ mod tests {
         assert!(!admission.admit(other), "the server as a whole is full");
         admission.release(greedy);
         assert!(admission.admit(other));
+    }
+
+    #[test]
+    fn one_address_cannot_come_and_go_without_end() {
+        let mut state = State {
+            limits: AdmissionLimits {
+                connections_max: 100,
+                per_address_max: 100,
+                per_second_per_address: 2,
+            },
+            connections: 0,
+            absent: 0,
+            addresses: HashMap::new(),
+        };
+        let [greedy, other]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        let begin = Instant::now();
+        let mut come_and_go = |address, now| {
+            let came = state.enter(address, now).is_ok();
+            if came {
+                state.leave(address, now);
+            }
+            came
+        };
+        let came = (0..100).filter(|_| come_and_go(greedy, begin)).count();
+        assert_eq!(came, 2 * BURST_SECS as usize);
+        assert!(come_and_go(other, begin));
+        let later = begin + std::time::Duration::from_secs(1);
+        let came = (0..100).filter(|_| come_and_go(greedy, later)).count();
+        assert_eq!(came, 2);
+        assert_eq!((state.connections, state.absent), (0, 2));
     }
 
     #[test]

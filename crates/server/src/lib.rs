@@ -15,6 +15,7 @@ mod service;
 mod shard;
 
 mod admission;
+mod buckets;
 mod clock;
 mod limits;
 mod mailbox;

@@ -12,16 +12,20 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
     Settings {
         limits: Limits {
             connect_timeout_secs: u16::try_from(mqtt.connect_timeout.as_secs()).unwrap_or(u16::MAX),
+            connect_bytes_max: mqtt.connect_bytes_max,
             packet_bytes_max: mqtt.max_packet_size,
             keepalive_max_secs: mqtt.keepalive_max_secs,
             session_expiry_max_secs: mqtt.session_expiry_max_secs,
             receive_maximum: mqtt.receive_maximum,
             topic_alias_maximum: mqtt.topic_alias_maximum,
+            topic_aliases_sent_max: mqtt.topic_aliases_sent_max,
             inflight_max: mqtt.inflight_max,
             queued_messages_max: mqtt.queued_messages_max,
             queued_bytes_max: mqtt.queued_bytes_max,
             stored_messages_max: mqtt.queued_messages_max,
+            stored_bytes_max: mqtt.queued_disk_bytes_max as u64,
             outgoing_bytes_max: mqtt.outgoing_bytes_max,
+            publishes_per_second_max: mqtt.publishes_per_second_max,
             subscriptions_max: mqtt.subscriptions_max,
             topic_bytes_max: mqtt.topic_length_max,
             topic_levels_max: mqtt.topic_levels_max,
@@ -29,6 +33,7 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             // Counted for the whole server where connections are accepted.
             connections_max: mqtt.connections_max,
             sessions_max: share(mqtt.sessions_max),
+            offline_sessions_max: share(mqtt.offline_sessions_max),
             // Every shard keeps every retained message.
             retained_messages_max: mqtt.retained_messages_max,
             retained_bytes_max: mqtt.retained_bytes_max,

@@ -14,7 +14,7 @@ use records::Millis;
 use store::{Committer, CommitterHandle, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
 use tokio::sync::watch;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, AdmissionLimits};
 use crate::clock::Clock;
 use crate::config::{Config, Durability};
 use crate::handle::{Handle, Health, Requests, Secret};
@@ -229,10 +229,7 @@ fn assemble(
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
     let logins = Logins::start(state.directory, &config.auth, random()?)?;
-    let admission = Arc::new(Admission::new(
-        config.mqtt.connections_max,
-        config.mqtt.connections_per_address_max,
-    ));
+    let admission = Arc::new(Admission::new(AdmissionLimits::of(&config.mqtt)));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));

@@ -1,6 +1,8 @@
 //! The one table of configuration keys: name, allowed values, when a change applies, meaning. The parser, the
 //! reload and `docs/configuration.md` all read it; defaults come from `values`.
 
+// tidy: long because it is one table, and a key is looked for in one place.
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -229,6 +231,11 @@ static MQTT: &[Key<Config>] = &[
         "Largest packet, both ways; announced to MQTT 5 clients. A larger one closes the connection (0x95).",
     ),
     live(
+        "connect_bytes_max",
+        number32(|c| &mut c.mqtt.connect_bytes_max, 1024, 1_048_576, "bytes"),
+        "Largest CONNECT: what may be sent before the client is known. A larger one closes the connection.",
+    ),
+    live(
         "connect_timeout_secs",
         seconds(|c| &mut c.mqtt.connect_timeout, 1, 600),
         "How long a connection may take to send its CONNECT before it is closed.",
@@ -259,6 +266,11 @@ static MQTT: &[Key<Config>] = &[
         "Topic aliases a client may set; announced to MQTT 5 clients.",
     ),
     live(
+        "topic_aliases_sent_max",
+        number16(|c| &mut c.mqtt.topic_aliases_sent_max, 0, 1024, "aliases"),
+        "Topic aliases the server sets on one connection, up to what an MQTT 5 client allows (Topic Alias Maximum). A topic gets one when it comes again; the one used least recently is replaced.",
+    ),
+    live(
         "inflight_max",
         number16(|c| &mut c.mqtt.inflight_max, 1, 65_535, "messages"),
         "Unacknowledged deliveries to one session, whatever its own Receive Maximum says.",
@@ -279,9 +291,29 @@ static MQTT: &[Key<Config>] = &[
         "Bytes of messages that may wait in memory for one session; beyond it QoS 1 and 2 are read from the disk again.",
     ),
     live(
+        "queued_disk_bytes_max",
+        size(
+            |c| &mut c.mqtt.queued_disk_bytes_max,
+            1024,
+            BYTES_MAX,
+            "bytes",
+        ),
+        "Bytes of messages that may wait for one session on disk; beyond it the oldest is dropped and counted.",
+    ),
+    live(
         "outgoing_bytes_max",
         size(|c| &mut c.mqtt.outgoing_bytes_max, 4096, BYTES_MAX, "bytes"),
         "Encoded bytes that may wait for one connection; beyond it messages wait in the session's queue.",
+    ),
+    live(
+        "publishes_per_second_max",
+        number32(
+            |c| &mut c.mqtt.publishes_per_second_max,
+            0,
+            1_000_000,
+            "messages",
+        ),
+        "Messages an account may publish to ordinary topics per second in the long run, and twice as many at once after a pause; anonymous clients each have their own count. Beyond it the connection is not read until the next is due: nothing is lost. Counted by each thread of `shards`. 0 is without limit.",
     ),
     live(
         "subscriptions_max",
@@ -324,9 +356,29 @@ static MQTT: &[Key<Config>] = &[
         "Connections from one address; one more is closed.",
     ),
     live(
+        "connections_per_second_per_address",
+        number32(
+            |c| &mut c.mqtt.connections_per_second_per_address,
+            0,
+            1_000_000,
+            "connections",
+        ),
+        "Connections from one address in a second in the long run, and five times as many at once after a pause; one more is closed. 0 is without limit.",
+    ),
+    live(
         "sessions_max",
         size(|c| &mut c.mqtt.sessions_max, 1, COUNT_MAX, "sessions"),
         "Sessions of the whole server, connected or not.",
+    ),
+    live(
+        "offline_sessions_max",
+        size(
+            |c| &mut c.mqtt.offline_sessions_max,
+            0,
+            COUNT_MAX,
+            "sessions",
+        ),
+        "Sessions of the whole server without a connection; one more ends the one that has been away longest, which is counted.",
     ),
     live(
         "retained_messages_max",
@@ -342,6 +394,11 @@ static MQTT: &[Key<Config>] = &[
         "retained_bytes_max",
         size(|c| &mut c.mqtt.retained_bytes_max, 0, BYTES_MAX, "bytes"),
         "Bytes of all retained messages.",
+    ),
+    live(
+        "sys_interval_secs",
+        seconds(|c| &mut c.mqtt.sys_interval, 0, 3600),
+        "How often the server's own figures are published under `$SYS/broker/`. 0 is never.",
     ),
     fixed(
         "shards",
@@ -403,6 +460,16 @@ static AUTH: &[Key<Config>] = &[
         "cache_entries_max",
         size(|c| &mut c.auth.cache_entries_max, 0, COUNT_MAX, "logins"),
         "Verified passwords remembered at once; beyond it the oldest is forgotten.",
+    ),
+    live(
+        "checks_per_second_per_address",
+        number32(
+            |c| &mut c.auth.checks_per_second_per_address,
+            0,
+            1_000_000,
+            "logins",
+        ),
+        "Logins of one address in a second, in the long run, whose password is not remembered and has to be checked, and ten times as many at once after a pause; more are refused (0x9F). 0 is without limit.",
     ),
     fixed(
         "waiting_max",

@@ -56,6 +56,8 @@ pub struct MqttConfig {
     pub allow_anonymous: bool,
     /// Largest packet in bytes, both ways.
     pub max_packet_size: u32,
+    /// Largest CONNECT in bytes.
+    pub connect_bytes_max: u32,
     /// How long a connection may take to send its CONNECT.
     pub connect_timeout: Duration,
     /// Longest keep-alive in seconds; 0 leaves it to the client.
@@ -66,14 +68,20 @@ pub struct MqttConfig {
     pub receive_maximum: u16,
     /// Topic aliases a client may set.
     pub topic_alias_maximum: u16,
+    /// Topic aliases the server sets on one connection.
+    pub topic_aliases_sent_max: u16,
     /// Deliveries under way per session.
     pub inflight_max: u16,
     /// Messages waiting per session.
     pub queued_messages_max: usize,
     /// Bytes of messages waiting in memory per session.
     pub queued_bytes_max: usize,
+    /// Bytes of messages waiting on disk per session.
+    pub queued_disk_bytes_max: usize,
     /// Encoded bytes waiting for one socket.
     pub outgoing_bytes_max: usize,
+    /// Publishes of one account in a second, to ordinary topics; 0 is without limit.
+    pub publishes_per_second_max: u32,
     /// Subscriptions per session.
     pub subscriptions_max: usize,
     /// Bytes of a topic name or filter.
@@ -86,12 +94,18 @@ pub struct MqttConfig {
     pub connections_max: usize,
     /// Connections from one address.
     pub connections_per_address_max: usize,
+    /// Connections from one address in a second; 0 is without limit.
+    pub connections_per_second_per_address: u32,
     /// Sessions of the whole server, connected or not.
     pub sessions_max: usize,
+    /// Sessions of the whole server without a connection.
+    pub offline_sessions_max: usize,
     /// Retained messages.
     pub retained_messages_max: usize,
     /// Bytes of retained messages.
     pub retained_bytes_max: usize,
+    /// How often `$SYS` is published; zero is never.
+    pub sys_interval: Duration,
     /// Threads that carry connections; 0 is one per core.
     pub shards: u16,
 }
@@ -127,6 +141,8 @@ pub struct AuthConfig {
     pub cache: Duration,
     /// Verified passwords remembered at once.
     pub cache_entries_max: usize,
+    /// Logins of one address in a second whose password has to be checked; 0 is without limit.
+    pub checks_per_second_per_address: u32,
     /// Logins that may wait for a password check; more are told that the server is busy.
     pub waiting_max: usize,
 }
@@ -232,24 +248,31 @@ impl Default for MqttConfig {
             listeners: vec![ListenerConfig::default()],
             allow_anonymous: false,
             max_packet_size: 1024 * 1024,
+            connect_bytes_max: 64 * 1024,
             connect_timeout: Duration::from_secs(10),
             keepalive_max_secs: 0,
             session_expiry_max_secs: 30 * 24 * 3600,
             receive_maximum: 1024,
             topic_alias_maximum: 32,
+            topic_aliases_sent_max: 16,
             inflight_max: 1024,
             queued_messages_max: 100_000,
             queued_bytes_max: 16 * MIB,
+            queued_disk_bytes_max: 1024 * MIB,
             outgoing_bytes_max: 256 * KIB,
+            publishes_per_second_max: 0,
             subscriptions_max: 10_000,
             topic_length_max: 4096,
             topic_levels_max: 64,
             user_properties_max: 256,
             connections_max: 1_000_000,
             connections_per_address_max: 50_000,
+            connections_per_second_per_address: 10_000,
             sessions_max: 2_000_000,
+            offline_sessions_max: 1_000_000,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1024 * MIB,
+            sys_interval: Duration::from_secs(10),
             shards: 0,
         }
     }
@@ -281,6 +304,7 @@ impl Default for AuthConfig {
             failures_per_minute_per_account: 10,
             cache: Duration::from_secs(300),
             cache_entries_max: 100_000,
+            checks_per_second_per_address: 100,
             waiting_max: 10_000,
         }
     }

@@ -1,6 +1,7 @@
 //! Who a client is: passwords, tokens, and the slowing down of those who guess. The slow part, argon2, runs on threads of
 //! its own; what is remembered or is a token is answered at once on the thread that asks.
 
+mod checks;
 mod directory;
 mod failures;
 mod pending;
@@ -18,6 +19,7 @@ use records::{AccountId, Millis, NAME_BYTES_MAX};
 use crate::clock::Clock;
 use crate::config::AuthConfig;
 use crate::handle::{RequestError, Secret};
+use checks::Checks;
 pub(crate) use directory::{Directory, Known};
 use failures::Failures;
 use pending::Pending;
@@ -36,10 +38,12 @@ pub(crate) struct Logins {
     remembered: Remembered,
     pending: Pending,
     failures: Failures,
+    checks: Checks,
     pool: Pool,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
     refused_for_failures: metrics::Counter,
+    refused_for_rate: metrics::Counter,
     refused_for_waiting: metrics::Counter,
 }
 
@@ -66,7 +70,7 @@ impl Logins {
         );
         metrics::describe_counter!(
             "magpie_logins_refused_total",
-            "Logins refused unchecked: too many failures before them, or too many waiting."
+            "Logins refused unchecked: too many failures before them, too many in a second, or too many waiting."
         );
         Ok(Arc::new(Self {
             directory,
@@ -76,10 +80,12 @@ impl Logins {
                 config.failures_per_minute_per_address,
                 config.failures_per_minute_per_account,
             ),
+            checks: Checks::new(config.checks_per_second_per_address),
             pool: Pool::start(config.waiting_max)?,
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
             refused_for_failures: metrics::counter!("magpie_logins_refused_total", "limit" => "failures"),
+            refused_for_rate: metrics::counter!("magpie_logins_refused_total", "limit" => "rate"),
             refused_for_waiting: metrics::counter!("magpie_logins_refused_total", "limit" => "waiting"),
         }))
     }
@@ -92,6 +98,7 @@ impl Logins {
             config.failures_per_minute_per_address,
             config.failures_per_minute_per_account,
         );
+        self.checks.limit(config.checks_per_second_per_address);
     }
 
     pub(crate) fn directory(&self) -> &Directory {
@@ -144,6 +151,11 @@ impl Logins {
             }
             Quick::Ask(known) => known,
         };
+        if !self.checks.admit(address, Instant::now()) {
+            self.refused_for_rate.increment(1);
+            let retry_after = Duration::from_secs(1);
+            return answer(Err(RequestError::RateLimited { retry_after }));
+        }
         let digest = self.remembered.digest(&password);
         let key = (known.id(), digest);
         if !self.pending.join(key, address, Box::new(answer)) {

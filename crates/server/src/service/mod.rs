@@ -15,7 +15,7 @@ use mqtt_codec::ReasonCode;
 use records::{KeyRange, SessionRef, Stamp, key};
 use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, AdmissionLimits};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::handle::{Health, Requests, Secret};
@@ -218,10 +218,7 @@ impl ServiceThread {
         self.post
             .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
         self.logins.reconfigure(&config.auth);
-        self.admission.limit(
-            config.mqtt.connections_max,
-            config.mqtt.connections_per_address_max,
-        );
+        self.admission.limit(AdmissionLimits::of(&config.mqtt));
         let now = self.clock.now();
         self.chat.handle(
             chat::Input::Reconfigure(crate::limits::chat(&config)),

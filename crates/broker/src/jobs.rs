@@ -1,0 +1,96 @@
+//! What can be put off to a later turn, as far as it has come. Data only: what a piece does is in the rooms that begin it.
+
+use std::collections::BTreeMap;
+use std::vec::IntoIter;
+
+use mqtt_codec::{ReasonCode, SubscriptionOptions};
+use records::{AccountId, SessionRef, Stamp, Subscription, Write};
+
+use crate::door::ConnectionId;
+use crate::durable::Granted;
+
+/// Something that goes on in a later turn.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// What waits for a session: slot and serial.
+    Pump(u32, u32),
+    /// A slice of the retained messages for a new subscription of a session: slot and serial.
+    Retained(u32, u32),
+    /// The rest of a long SUBSCRIBE or UNSUBSCRIBE.
+    Filters(Box<Filters>),
+    /// The rest of an account's connections.
+    Close(Closing),
+    /// The rest of the sessions whose waiting messages are counted.
+    Census(Box<Census>),
+}
+
+/// What waits for all sessions, counted in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// The slot looked at next.
+    pub(crate) next: usize,
+    pub(crate) lowest: Stamp,
+    pub(crate) waiting: Waits,
+}
+
+/// Deliveries that wait or are under way, as they were counted last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What is left of a packet, and what its beginning has come to.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(crate) connection: ConnectionId,
+    pub(crate) session: SessionRef,
+    pub(crate) packet_id: u16,
+    pub(crate) codes: Vec<ReasonCode>,
+    pub(crate) work: FilterWork,
+}
+
+#[derive(Debug)]
+pub(crate) enum FilterWork {
+    Subscribe {
+        left: IntoIter<(Box<str>, SubscriptionOptions)>,
+        identifier: u32,
+        granted: Vec<Granted>,
+        /// A filter that is repeated in the packet is written once, as it stands in the end.
+        records: BTreeMap<Box<str>, Subscription>,
+    },
+    Unsubscribe {
+        left: IntoIter<Box<str>>,
+        revoked: Vec<Box<str>>,
+        writes: Vec<Write>,
+    },
+}
+
+impl Filters {
+    /// Whether every filter has been acted on.
+    pub(crate) fn is_done(&self) -> bool {
+        match &self.work {
+            FilterWork::Subscribe { left, .. } => left.len() == 0,
+            FilterWork::Unsubscribe { left, .. } => left.len() == 0,
+        }
+    }
+}
+
+/// An account whose connections are closed, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) account: AccountId,
+    pub(crate) reason: ReasonCode,
+    /// The slot looked at next.
+    pub(crate) next: usize,
+}
+
+impl Closing {
+    pub(crate) fn new(account: AccountId, reason: ReasonCode) -> Self {
+        Self {
+            account,
+            reason,
+            next: 0,
+        }
+    }
+}
