@@ -24,8 +24,9 @@ usage: cargo xtask <chore>
   test [--strict] [--only rust|web|e2e|clients|crash]... [--rounds N]
                             sets up what the tests need and runs them; --strict makes a skip a failure
   crash [--rounds N]        only the crash tests
-  bench [NAME]... [--runs N] [--quick]
-                            measures the server, and mosquitto where it is installed, with mqload";
+  bench [--only NAME,...] [--peers NAME,...|none] [--runs N] [--secs N] [--quick] [--write docs/benchmarks.md]
+                            measures the server, and whatever of mosquitto, rabbitmq, ejabberd and nats is installed, and
+                            holds the figures against the goals";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_command_line();
