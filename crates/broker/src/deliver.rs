@@ -13,6 +13,7 @@ use crate::door::{Forwarded, Output};
 use crate::durable::{StoredPublish, Then, stamp_shard};
 use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
+use crate::retained_message::RetainedMessage;
 use crate::session::{Held, Identifiers, StoredDelivery};
 use crate::shard::Shard;
 
@@ -421,12 +422,7 @@ impl Shard {
         if std::mem::replace(&mut waiting.fetching, true) {
             return;
         }
-        let stamps = waiting
-            .stored()
-            .iter()
-            .take(FETCH_MAX)
-            .map(|stored| stored.stamp)
-            .collect();
+        let stamps = waiting.stored().stamps().take(FETCH_MAX).collect();
         self.output(Output::Fetch {
             session: reference,
             stamps,
@@ -452,7 +448,7 @@ impl Shard {
             return;
         }
         // What was dropped for the bound meanwhile is no longer at the front.
-        let Some(front) = waiting.stored().front().map(|stored| stored.stamp) else {
+        let Some(front) = waiting.stored().front() else {
             return;
         };
         waiting.fetched = messages
@@ -474,17 +470,20 @@ impl Shard {
             publisher: stored.publisher,
             now,
         };
-        if let Some(stamp) = stored.retained {
-            self.retain(&stored.message, stamp);
+        let retained = stored
+            .retained
+            .map(|stamp| RetainedMessage::new(stamp, &stored.message));
+        if let Some(retained) = &retained {
+            self.retain(&stored.message.topic, retained.clone());
         }
-        self.deliver_everywhere(&mut publication, stored.retained);
+        self.deliver_everywhere(&mut publication, retained);
     }
 
     /// Delivers here and to other shards.
     pub(crate) fn deliver_everywhere(
         &mut self,
         publication: &mut Publication<'_>,
-        retained: Option<Stamp>,
+        retained: Option<RetainedMessage>,
     ) {
         self.deliver_here(publication);
         let shared = self.deliver_shared(publication);
@@ -495,7 +494,7 @@ impl Shard {
     fn deliver_elsewhere(
         &mut self,
         publication: &mut Publication<'_>,
-        retained: Option<Stamp>,
+        retained: Option<RetainedMessage>,
         shared: Vec<(u16, Box<str>)>,
     ) {
         if self.shards == 1 {
@@ -525,8 +524,8 @@ impl Shard {
     /// Another shard published.
     pub(crate) fn forwarded(&mut self, forwarded: &Forwarded, now: Millis) {
         self.observe(forwarded.clock);
-        if let Some(stamp) = forwarded.retained {
-            self.retain(&forwarded.message, stamp);
+        if let Some(retained) = &forwarded.retained {
+            self.retain(&forwarded.message.topic, retained.clone());
         }
         let mut publication = Publication {
             view: forwarded.message.view(),

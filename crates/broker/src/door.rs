@@ -10,6 +10,7 @@ use records::{AccountId, ConversationId, Pos, Seq, SessionRef, Stamp, Write};
 use crate::access::Identity;
 use crate::message::Message;
 use crate::pending::PendingConnect;
+use crate::retained_message::RetainedMessage;
 use crate::settings::Settings;
 
 /// A network connection of this shard. The serial tells a reused slot from its predecessor.
@@ -159,8 +160,8 @@ pub struct Forwarded {
     pub message: Arc<Message>,
     /// Its key in the queue table when it is stored.
     pub stamp: Option<Stamp>,
-    /// Orders retained messages of one topic; set when the message is to be retained.
-    pub retained: Option<Stamp>,
+    /// Set when the message is to be retained; all shards keep this one copy.
+    pub retained: Option<RetainedMessage>,
     /// The clock of the shard that sends.
     pub clock: Stamp,
     /// Who published.

@@ -212,7 +212,7 @@ impl Shard {
         let waiting = session
             .waiting
             .iter()
-            .flat_map(|waiting| waiting.stored().iter().map(|stored| stored.stamp));
+            .flat_map(|waiting| waiting.stored().stamps());
         for stamp in begun.chain(waiting) {
             let origin = usize::from(stamp_shard(stamp));
             if let Some(cursor) = cursors.get_mut(origin) {

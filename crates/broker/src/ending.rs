@@ -280,7 +280,7 @@ impl Shard {
                 value: message.to_record(None).encode(),
             });
         }
-        let retained = message.retain && self.may_retain(&message.topic, message.weight());
+        let retained = message.retain && self.may_retain(message.view());
         if retained {
             writes.push(crate::publish::retained_write(&message, stamp));
         }

@@ -257,19 +257,16 @@ impl Shard {
         now: Millis,
     ) -> Result<(), Fault> {
         let view = accepted.view;
-        if view.retain && !view.payload.is_empty() {
-            let weight = view.topic.len() + view.payload.len() + view.properties.len();
-            if !self.may_retain(view.topic, weight + size_of::<Message>()) {
-                self.counters.retained_refused += 1;
-                let sentence = "too many or too large retained messages";
-                return self.refuse(
-                    accepted.id,
-                    accepted.session,
-                    packet,
-                    ReasonCode::QUOTA_EXCEEDED,
-                    sentence,
-                );
-            }
+        if view.retain && !view.payload.is_empty() && !self.may_retain(view) {
+            self.counters.retained_refused += 1;
+            let sentence = "too many or too large retained messages";
+            return self.refuse(
+                accepted.id,
+                accepted.session,
+                packet,
+                ReasonCode::QUOTA_EXCEEDED,
+                sentence,
+            );
         }
         let publisher =
             self.sessions[accepted.session as usize].reference(self.shard, accepted.session);

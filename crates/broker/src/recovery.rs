@@ -17,6 +17,7 @@ use crate::door::{Announcement, Output};
 use crate::durable::{is_covered, stamp_shard};
 use crate::message::{Message, Origin};
 use crate::messenger::is_chat;
+use crate::retained_message::RetainedMessage;
 use crate::session::{AwayNeighbours, ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shares::member;
@@ -250,8 +251,8 @@ impl Shard {
     }
 
     /// Takes back a retained message.
-    pub fn recover_retained(&mut self, stamp: Stamp, message: Message) {
-        self.retain(&Arc::new(message), stamp);
+    pub fn recover_retained(&mut self, topic: &str, message: RetainedMessage) {
+        self.retain(topic, message);
     }
 
     /// Ends a recovery: the messenger has come this far.

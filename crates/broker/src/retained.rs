@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use mqtt_codec::QoS;
-use records::{Millis, Stamp};
+use records::Millis;
 use routing::RetainedCursor;
 
 use crate::jobs::Job;
-use crate::message::{Message, Origin};
+use crate::message::{MessageView, Origin};
+use crate::retained_message::{self, RetainedMessage};
 use crate::session::{Held, RetainedJob};
 use crate::shard::Shard;
 
@@ -19,19 +20,13 @@ const SEARCH_WORK: usize = 256 * 1024;
 /// Slices are put off while this much waits in the session already.
 const WAITING_MAX: usize = 1024;
 
-/// The retained message of a topic.
-#[derive(Debug)]
-pub(crate) struct Retained {
-    pub(crate) stamp: Stamp,
-    pub(crate) message: Arc<Message>,
-}
-
 impl Shard {
     /// Whether a retained message fits the limits; the topic's present one counts as gone.
-    pub(crate) fn may_retain(&self, topic: &str, weight: usize) -> bool {
+    pub(crate) fn may_retain(&self, view: MessageView<'_>) -> bool {
         let limits = &self.settings.limits;
-        let (known, known_bytes) = match self.retained.get(topic) {
-            Some(retained) => (1, retained.message.weight()),
+        let weight = retained_message::weight(view);
+        let (known, known_bytes) = match self.retained.get(view.topic) {
+            Some(retained) => (1, retained.weight(view.topic)),
             None => (0, 0),
         };
         self.retained.len() - known < limits.retained_messages_max
@@ -40,27 +35,23 @@ impl Shard {
 
     /// Makes the message the topic's retained one unless a later one is known; an empty one clears.
     /// [3.1.1 MQTT-3.3.1-5] [3.1.1 MQTT-3.3.1-10] [3.1.1 MQTT-3.3.1-11] [5 MQTT-3.3.1-5]
-    pub(crate) fn retain(&mut self, message: &Arc<Message>, stamp: Stamp) {
-        self.observe(stamp);
+    pub(crate) fn retain(&mut self, topic: &str, message: RetainedMessage) {
+        self.observe(message.stamp());
         if self
             .retained
-            .get(&message.topic)
-            .is_some_and(|known| known.stamp > stamp)
+            .get(topic)
+            .is_some_and(|known| known.stamp() > message.stamp())
         {
             return;
         }
-        let previous = if message.payload.is_empty() {
-            self.retained.remove(&message.topic)
+        let previous = if message.clears() {
+            self.retained.remove(topic)
         } else {
-            self.retained_bytes += message.weight();
-            let retained = Arc::new(Retained {
-                stamp,
-                message: message.clone(),
-            });
-            self.retained.insert(&message.topic, retained)
+            self.retained_bytes += message.weight(topic);
+            self.retained.insert(topic, message)
         };
         if let Some(previous) = previous {
-            self.retained_bytes -= previous.message.weight();
+            self.retained_bytes -= previous.weight(topic);
         }
     }
 
@@ -108,21 +99,27 @@ impl Shard {
             return;
         };
         let mut found = Vec::with_capacity(SLICE);
-        let more = self
-            .retained
-            .matching(&job.filter, &mut job.cursor, SLICE, &mut found);
-        if more && found.len() < SLICE {
+        let mut expired: Vec<Box<str>> = Vec::new();
+        let more =
+            self.retained
+                .matching(&job.filter, &mut job.cursor, SLICE, |topic, retained| {
+                    if retained.expired(now) {
+                        expired.push(topic.into());
+                    } else {
+                        found.push(Arc::new(retained.unpack(topic)));
+                    }
+                });
+        if more && found.len() + expired.len() < SLICE {
             // As many were looked at as may be, nearly for nothing.
             self.work += SEARCH_WORK;
         }
-        for retained in found {
-            let message = retained.message.clone();
-            if message.view().expired(now) {
-                // Its record stays until a later message replaces it or recovery passes it over.
-                self.retained_bytes -= message.weight();
-                self.retained.remove(&message.topic);
-                continue;
+        for topic in expired {
+            // Its record stays until a later message replaces it or recovery passes it over.
+            if let Some(retained) = self.retained.remove(&topic) {
+                self.retained_bytes -= retained.weight(&topic);
             }
+        }
+        for message in found {
             let held = Held {
                 qos: message.qos.min(job.qos),
                 message,

@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 
 use crate::door::{ChatDelivery, ConnectionId};
 use crate::message::Origin;
-pub(crate) use crate::waiting::{Held, Identifiers, RetainedJob, StoredDelivery, Waiting};
+pub(crate) use crate::stored::{Identifiers, StoredDelivery};
+pub(crate) use crate::waiting::{Held, RetainedJob, Waiting};
 use crate::will::Will;
 
 /// No session.

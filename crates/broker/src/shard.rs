@@ -20,7 +20,7 @@ use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::frames::FrameCache;
 use crate::jobs::{Job, Waits};
-use crate::retained::Retained;
+use crate::retained_message::RetainedMessage;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shares::ChatShare;
@@ -67,7 +67,7 @@ pub struct Shard {
     pub(crate) shared: SharedIndex,
     pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
     pub(crate) remote: RemoteIndex,
-    pub(crate) retained: RetainedIndex<Arc<Retained>>,
+    pub(crate) retained: RetainedIndex<RetainedMessage>,
     pub(crate) retained_bytes: usize,
     pub(crate) frames: FrameCache,
     pub(crate) matches: Vec<Match>,

@@ -151,8 +151,7 @@ impl Shard {
         }
         if let Some(waiting) = &session.waiting {
             let stored = waiting.stored();
-            let stamps = stored.iter().map(|stored| stored.stamp);
-            census.lowest = stamps.fold(census.lowest, Stamp::min);
+            census.lowest = stored.stamps().fold(census.lowest, Stamp::min);
             census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
             seen += stored.len() + waiting.held();
         }

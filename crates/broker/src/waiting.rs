@@ -9,6 +9,7 @@ use records::Stamp;
 use routing::RetainedCursor;
 
 use crate::message::{Message, Origin};
+use crate::stored::{Identifiers, StoredDelivery, StoredQueue};
 
 /// A delivery that waits or is under way.
 #[derive(Debug, Clone)]
@@ -33,20 +34,6 @@ impl Held {
     }
 }
 
-/// Subscription identifiers of a delivery; nearly always none.
-pub(crate) type Identifiers = Option<Box<[u32]>>;
-
-/// A delivery whose message is in the queue table.
-#[derive(Debug, Clone)]
-pub(crate) struct StoredDelivery {
-    pub(crate) stamp: Stamp,
-    pub(crate) qos: QoS,
-    pub(crate) retain: bool,
-    /// Bytes of its message.
-    pub(crate) weight: u32,
-    pub(crate) identifiers: Identifiers,
-}
-
 /// A new subscription that is still getting retained messages.
 #[derive(Debug)]
 pub(crate) struct RetainedJob {
@@ -65,7 +52,7 @@ pub(crate) struct Waiting {
     live: VecDeque<(u64, Held)>,
     arrivals: u64,
     held_bytes: usize,
-    stored: VecDeque<StoredDelivery>,
+    stored: StoredQueue,
     stored_bytes: u64,
     /// The front of `stored`, as far as it has been read.
     pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
@@ -169,7 +156,7 @@ impl Waiting {
     // In the queue table.
 
     /// Deliveries whose messages are on disk, in their order.
-    pub(crate) fn stored(&self) -> &VecDeque<StoredDelivery> {
+    pub(crate) fn stored(&self) -> &StoredQueue {
         &self.stored
     }
 

@@ -65,7 +65,7 @@ impl<T> Default for RetainedIndex<T> {
     }
 }
 
-impl<T: Clone> RetainedIndex<T> {
+impl<T> RetainedIndex<T> {
     /// An empty index.
     pub fn new() -> Self {
         Self::default()
@@ -107,7 +107,7 @@ impl<T: Clone> RetainedIndex<T> {
         Some(removed)
     }
 
-    /// Appends the values of the next topics that match the filter, at most `limit`, in the order of the topics'
+    /// Gives the next topics that match the filter and their values, at most `limit`, in the order of the topics'
     /// bytes, and moves the cursor on; whether there may be more. A slice may end early, even empty, when
     /// [`LOOKED_AT_MAX`] topics have been looked at.
     pub fn matching(
@@ -115,11 +115,13 @@ impl<T: Clone> RetainedIndex<T> {
         filter: &str,
         cursor: &mut RetainedCursor,
         limit: usize,
-        found: &mut Vec<T>,
+        mut found: impl FnMut(&str, &T),
     ) -> bool {
         if !has_wildcard(filter) {
-            if cursor.position == Position::Start {
-                found.extend(self.topics.get(filter).cloned());
+            if cursor.position == Position::Start
+                && let Some(value) = self.topics.get(filter)
+            {
+                found(filter, value);
             }
             cursor.position = Position::End;
             return false;
@@ -127,8 +129,13 @@ impl<T: Clone> RetainedIndex<T> {
         let mut wanted = limit;
         let mut looked_at = 0;
         while cursor.position != Position::End && wanted > 0 && looked_at < LOOKED_AT_MAX {
-            cursor.position =
-                self.run(filter, &cursor.position, &mut wanted, &mut looked_at, found);
+            cursor.position = self.run(
+                filter,
+                &cursor.position,
+                &mut wanted,
+                &mut looked_at,
+                &mut found,
+            );
         }
         cursor.position != Position::End
     }
@@ -140,7 +147,7 @@ impl<T: Clone> RetainedIndex<T> {
         from: &Position,
         wanted: &mut usize,
         looked_at: &mut usize,
-        found: &mut Vec<T>,
+        found: &mut impl FnMut(&str, &T),
     ) -> Position {
         let begin = match from {
             Position::Start => Bound::Unbounded,
@@ -152,7 +159,7 @@ impl<T: Clone> RetainedIndex<T> {
             *looked_at += 1;
             match step(filter, topic) {
                 Step::Match => {
-                    found.push(value.clone());
+                    found(topic, value);
                     *wanted -= 1;
                 }
                 Step::Next => {}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use broker::{Message, Output, RecoveredSession, Recovery, Shard};
+use broker::{Message, Output, RecoveredSession, Recovery, RetainedMessage, Shard};
 use bytes::Bytes;
 use chat::{Chat, CredentialsChange};
 use records::{
@@ -130,11 +130,11 @@ pub(crate) fn shards(
     })?;
     each(store, Table::Retained.range(), |_, value| {
         let retained = Retained::decode(value)?;
+        let message = Message::from_record(retained.message);
+        // One copy for all shards.
+        let packed = RetainedMessage::new(retained.stamp, &message);
         for shard in shards.iter_mut() {
-            shard.recover_retained(
-                retained.stamp,
-                Message::from_record(retained.message.clone()),
-            );
+            shard.recover_retained(&message.topic, packed.clone());
         }
         Ok(())
     })?;

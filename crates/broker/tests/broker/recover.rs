@@ -1,6 +1,6 @@
 //! A process that dies and starts again: new shards from what is in the world's store.
 
-use broker::{Message as Carried, RecoveredSession};
+use broker::{Message as Carried, RecoveredSession, RetainedMessage};
 use bytes::Bytes;
 use records::{AccountId, Outgoing, Pos, QueuedParts, Subscription, key};
 
@@ -58,7 +58,8 @@ impl World {
                 let retained = records::Retained::decode(&Bytes::from(value.clone()));
                 let retained = retained.expect("a retained message");
                 let message = Carried::from_record(retained.message);
-                self.shards[shard].recover_retained(retained.stamp, message);
+                let packed = RetainedMessage::new(retained.stamp, &message);
+                self.shards[shard].recover_retained(&message.topic, packed);
             }
         }
         self.shards[shard].finish_recovery(recovery, Pos::ZERO);

@@ -248,10 +248,11 @@ fn a_retained_message_that_comes_late_from_another_shard_does_not_replace_a_late
         expires_at: None,
         at: world.now,
     };
+    let retained = broker::RetainedMessage::new(records::Stamp::new(256), &earlier);
     let forwarded = broker::Forwarded {
         message: earlier.into(),
         stamp: None,
-        retained: Some(records::Stamp::new(256)),
+        retained: Some(retained),
         clock: records::Stamp::new(256),
         publisher: records::SessionRef {
             shard: 1,

@@ -46,7 +46,7 @@ fn all_matching(index: &RetainedIndex<u32>, filter: &str, limit: usize) -> Vec<u
     let mut found = Vec::new();
     loop {
         let before = found.len();
-        let more = index.matching(filter, &mut cursor, limit, &mut found);
+        let more = index.matching(filter, &mut cursor, limit, |_, value| found.push(*value));
         assert!(
             found.len() - before <= limit,
             "{} topics in a slice of {limit}",
@@ -114,7 +114,7 @@ proptest! {
                         seen = model.keys().cloned().collect();
                     }
                     let mut found = Vec::new();
-                    index.matching(&filter, &mut cursor, limit, &mut found);
+                    index.matching(&filter, &mut cursor, limit, |_, value| found.push(value.clone()));
                     for (topic, value) in found {
                         prop_assert_eq!(model.get(&topic), Some(&value), "present now");
                         delivered.push(topic);
@@ -125,7 +125,7 @@ proptest! {
             prop_assert_eq!(index.topic_bytes(), model.keys().map(String::len).sum::<usize>());
         }
         let mut rest = Vec::new();
-        while index.matching(&filter, &mut cursor, 3, &mut rest) {}
+        while index.matching(&filter, &mut cursor, 3, |_, value| rest.push(value.clone())) {}
         delivered.extend(rest.into_iter().map(|(topic, _)| topic));
         prop_assert!(delivered.windows(2).all(|pair| pair[0] < pair[1]), "each once and in order: {:?}", delivered);
         for topic in &delivered {
@@ -172,7 +172,9 @@ fn a_slice_ends_where_nothing_matches_for_long() {
     let mut cursor = RetainedCursor::default();
     let mut found = Vec::new();
     let mut slices = 0;
-    while index.matching("+/temperature", &mut cursor, 100, &mut found) {
+    while index.matching("+/temperature", &mut cursor, 100, |_, value| {
+        found.push(*value)
+    }) {
         slices += 1;
         assert!(slices <= 2 * topics / LOOKED_AT_MAX, "the cursor moves on");
     }
