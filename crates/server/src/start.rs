@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::admission::{Admission, AdmissionLimits};
 use crate::clock::Clock;
-use crate::config::{Config, Durability};
+use crate::config::{Config, Durability, ListenAddress};
 use crate::handle::{Handle, Health, Requests, Secret};
 use crate::logins::{Directory, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
@@ -139,7 +139,10 @@ pub fn start(config: Config, options: StartOptions) -> Result<Running, StartErro
     let mut listeners = Vec::new();
     if options.listen {
         for listener in &config.mqtt.listeners {
-            listeners.push(net::listen(listener.address, shards)?);
+            match listener.address {
+                ListenAddress::Ip(address) => listeners.push(net::listen(address, shards)?),
+                ListenAddress::Path(_) => {}
+            }
         }
     }
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(

@@ -68,3 +68,56 @@ pub(super) fn who(text: &str) -> Result<(), String> {
         "`{text}` is not an account name ([a-z0-9][a-z0-9._-]{{0,63}})"
     ))
 }
+
+/// The path of a Unix socket. The kernel has 108 bytes for it, one of them the NUL at its end.
+pub(super) fn socket_path(text: &str) -> Result<(), String> {
+    const BYTES_MAX: usize = 107;
+    if text.len() > BYTES_MAX || text.contains('\0') {
+        return Err(format!(
+            "the path of a Unix socket has 1 to {BYTES_MAX} bytes and no NUL"
+        ));
+    }
+    if !text.contains('/') {
+        return Err(format!(
+            "`{text}` is not a path; expected one such as \"/run/magpie/mqtt.sock\" or \"./mqtt.sock\""
+        ));
+    }
+    Ok(())
+}
+
+/// The path of a URL, without a query.
+pub(super) fn url_path(text: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#\"\\<>".contains(&byte);
+    if text.starts_with('/') && text.len() <= 256 && text.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(format!("`{text}` is not a path"))
+}
+
+/// An origin as browsers send it: scheme and host, with a port if it is not the scheme's own.
+pub(super) fn origin(text: &str) -> Result<(), String> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let host = |host: &str| {
+        !host.is_empty()
+            && host.len() <= 300
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b".-:[]_".contains(&byte))
+    };
+    if text == "*" || rest.is_some_and(host) {
+        return Ok(());
+    }
+    Err(format!("`{text}` is not an origin"))
+}
+
+/// Permissions in octal digits.
+pub(super) fn file_mode(text: &str) -> Result<(), String> {
+    let digits =
+        (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    if digits && u32::from_str_radix(text, 8).is_ok_and(|mode| mode <= 0o777) {
+        return Ok(());
+    }
+    Err(format!("`{text}` are not permissions"))
+}

@@ -2,7 +2,10 @@
 //! Pure but for `load`, which reads the file; it must not open sockets or know what the values are used for.
 
 mod check;
+mod listen_values;
+mod listener;
 mod mistake;
+mod network;
 mod overrides;
 mod parse;
 mod reference;
@@ -16,13 +19,16 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 pub use mistake::Mistake;
+pub use network::Network;
 pub use overrides::Overrides;
 pub use parse::parse;
 pub use reference::reference;
 pub use reload::Changes;
 pub use values::{
-    AccessActions, AccessRule, AccessVerdict, AccessWho, AuthConfig, ChatConfig, Config,
-    Durability, HttpConfig, ListenerConfig, LogConfig, LogFormat, MqttConfig, ServerConfig,
+    AccessActions, AccessRule, AccessVerdict, AccessWho, AccountFrom, AuthConfig, ChatConfig,
+    ClientCertificate, Config, Durability, HttpConfig, ListenAddress, ListenerConfig, ListenerKind,
+    ListenerLimits, LogConfig, LogFormat, MqttConfig, ServerConfig, TlsConfig, TlsMin,
+    WebSocketConfig,
 };
 
 /// The file that is read from the current directory when none is named.

@@ -32,7 +32,7 @@ impl Overrides {
             config.mqtt.listeners = self
                 .mqtt
                 .iter()
-                .map(|address| ListenerConfig { address: *address })
+                .map(|address| ListenerConfig::tcp(*address))
                 .collect();
         }
         if let Some(http) = self.http {

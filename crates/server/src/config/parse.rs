@@ -8,6 +8,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::listener::{LISTENER, ListenerDraft};
 use super::mistake::{Mistake, Mistakes, nearest};
 use super::table::{self, Key, RuleDraft, SECTIONS, Slot, TimeUnit};
 use super::values::{AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerConfig};
@@ -81,6 +82,10 @@ impl Walk<'_, '_> {
                 }
                 self.key(written, section.keys, name, value, config);
             }
+            if written == "http" && config.http.certificate.is_some() != config.http.key.is_some() {
+                let problem = "`certificate` and `key` belong together: one of them is missing";
+                self.mistakes.add(&value.span(), "http", problem);
+            }
         }
     }
 
@@ -121,20 +126,29 @@ impl Walk<'_, '_> {
     fn listeners(&mut self, value: &Value<'_>) -> Vec<ListenerConfig> {
         let mut listeners: Vec<ListenerConfig> = Vec::new();
         for (entry, table) in self.entries(value, "mqtt.listener", LISTENERS_MAX) {
-            let mut listener = ListenerConfig::default();
+            let mut draft = ListenerDraft::default();
             let mut right = true;
             for (name, value) in table {
-                right &= self.key("mqtt.listener", table::LISTENER, name, value, &mut listener);
+                right &= self.key("mqtt.listener", LISTENER, name, value, &mut draft);
             }
-            let ListenerConfig { address } = listener;
-            if table.get("address").is_none() {
-                let problem = "has no `address`, such as \"127.0.0.1:1883\"";
-                self.mistakes.add(&entry.span(), "mqtt.listener", problem);
-            } else if right && address.port() != 0 && listeners.contains(&listener) {
-                let problem = format!("{address} is listened on twice");
-                self.mistakes.add(&entry.span(), "mqtt.listener", problem);
-            } else if right {
-                listeners.push(listener);
+            if !right {
+                continue;
+            }
+            match draft.finish(|key| table.get(key).is_some()) {
+                Ok(listener) if listeners.iter().any(|other| other.clashes_with(&listener)) => {
+                    let problem = format!("{} is listened on twice", listener.address);
+                    self.mistakes.add(&entry.span(), "mqtt.listener", problem);
+                }
+                Ok(listener) => listeners.push(listener),
+                Err((key, problem)) => {
+                    let span = table.get(key).map_or_else(|| entry.span(), Spanned::span);
+                    let path = if key.is_empty() {
+                        "mqtt.listener".to_owned()
+                    } else {
+                        format!("mqtt.listener.{key}")
+                    };
+                    self.mistakes.add(&span, path, problem);
+                }
             }
         }
         listeners
@@ -311,6 +325,33 @@ fn fill<T>(slot: &Slot<T>, value: &Value<'_>, into: &mut T) -> Result<(), String
             }
             path => *at(into) = path.into(),
         },
+        Slot::OptionalPath(at) => match text(value, "a path in quotation marks")? {
+            "" => return Err("an empty path; expected a file".to_owned()),
+            path => *at(into) = Some(path.into()),
+        },
+        Slot::Texts {
+            at,
+            max,
+            check,
+            expected,
+        } => {
+            let list = value
+                .get_ref()
+                .as_array()
+                .ok_or_else(|| format!("expected a list of texts, found {}", found(value)))?;
+            if list.len() > *max {
+                return Err(format!(
+                    "there are {}, at most {max} are allowed",
+                    list.len()
+                ));
+            }
+            at(into).clear();
+            for value in list.iter() {
+                let text = text(value, &format!("{expected}, in quotation marks"))?;
+                check(text).map_err(|problem| format!("{problem}; expected {expected}"))?;
+                at(into).push(text.to_owned());
+            }
+        }
         Slot::Text {
             at,
             check,

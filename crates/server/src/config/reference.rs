@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::listener::{INHERITED, LISTENER, ListenerDraft};
 use super::table::{self, Applies, Key, RuleDraft, SECTIONS, Slot, TimeUnit};
-use super::values::{Config, ListenerConfig};
+use super::values::Config;
 
 const OPENING: &str = "# Configuration
 
@@ -23,13 +24,17 @@ restart.
 ";
 
 const LISTENERS: &str =
-    "Any number of them, one for each address. Without any, MQTT listens on `127.0.0.1:1883`.
+    "Any number of them, one for each address. Without any, MQTT listens on `127.0.0.1:1883`. Examples of every kind stand
+in [listeners.md](listeners.md).
 
     [[mqtt.listener]]
     address = \"127.0.0.1:1883\"
 
     [[mqtt.listener]]
-    address = \"[::1]:1883\"
+    kind = \"tls\"
+    address = \"[::]:8883\"
+    certificate = \"/etc/magpie/chain.pem\"
+    key = \"/etc/magpie/key.pem\"
 ";
 
 const RULES: &str = "The access list of ordinary topics, everything outside `im/`. Rules are asked in their order and the first that
@@ -50,10 +55,15 @@ pub fn reference() -> String {
     let mut page = OPENING.to_owned();
     for section in SECTIONS {
         heading(&mut page, &format!("[{}]", section.name), section.about);
-        rows(&mut page, section.keys, &mut Config::default());
+        rows(&mut page, section.keys, &mut Config::default(), &[]);
         if section.name == "mqtt" {
             heading(&mut page, "[[mqtt.listener]]", LISTENERS);
-            rows(&mut page, table::LISTENER, &mut ListenerConfig::default());
+            rows(
+                &mut page,
+                LISTENER,
+                &mut ListenerDraft::default(),
+                INHERITED,
+            );
         }
         if section.name == "auth" {
             heading(&mut page, "[[acl]]", RULES);
@@ -61,7 +71,7 @@ pub fn reference() -> String {
                 who: "*".to_owned(),
                 ..RuleDraft::default()
             };
-            rows(&mut page, table::RULE, &mut example);
+            rows(&mut page, table::RULE, &mut example, &[]);
         }
     }
     page
@@ -71,12 +81,14 @@ fn heading(page: &mut String, name: &str, about: &str) {
     let _ = write!(page, "\n## `{name}`\n\n{}\n\n", about.trim_end());
 }
 
-fn rows<T>(page: &mut String, keys: &[Key<T>], defaults: &mut T) {
+/// One row for each key; the default of those `inherited` is the value in `[mqtt]`.
+fn rows<T>(page: &mut String, keys: &[Key<T>], defaults: &mut T, inherited: &[&str]) {
     page.push_str("| key | default | allowed | applies on | meaning |\n|---|---|---|---|---|\n");
     for key in keys {
         let default = match key.slot.show(defaults).as_str() {
             "\"\"" => "–".to_owned(),
             _ if matches!(key.name, "allow" | "deny") => "–".to_owned(),
+            _ if inherited.contains(&key.name) => "as in `[mqtt]`".to_owned(),
             shown => format!("`{shown}`"),
         };
         let applies = match key.applies {
@@ -122,7 +134,8 @@ fn allowed<T>(slot: &Slot<T>) -> String {
             ..
         } => format!("{min} to {max} milliseconds"),
         Slot::Address(_) => "IP address and port".to_owned(),
-        Slot::Path(_) => "a path".to_owned(),
+        Slot::Path(_) | Slot::OptionalPath(_) => "a path".to_owned(),
+        Slot::Texts { expected, .. } => format!("a list, each {expected}"),
         Slot::Text { expected, .. } => (*expected).to_owned(),
         Slot::Choice { words, .. } => words
             .iter()

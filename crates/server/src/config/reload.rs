@@ -59,6 +59,11 @@ impl<T> Slot<T> {
             } => at(of).as_millis().to_string(),
             Self::Address(at) => format!("\"{}\"", at(of)),
             Self::Path(at) => format!("\"{}\"", at(of).display()),
+            Self::OptionalPath(at) => at(of).as_ref().map_or_else(
+                || "\"\"".to_owned(),
+                |path| format!("\"{}\"", path.display()),
+            ),
+            Self::Texts { at, .. } => format!("{:?}", at(of)),
             Self::Text { at, .. } => format!("\"{}\"", at(of)),
             Self::Choice { words, index, .. } => {
                 format!("\"{}\"", words.get(index(of)).unwrap_or(&""))

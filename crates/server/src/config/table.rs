@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check;
-use super::values::{Config, Durability, ListenerConfig, LogFormat};
+use super::values::{Config, Durability, LogFormat};
 
 /// One `[section]` of the file.
 pub(super) struct Section {
@@ -59,13 +59,22 @@ pub(super) enum Slot<T: 'static> {
     },
     Address(fn(&mut T) -> &mut SocketAddr),
     Path(fn(&mut T) -> &mut PathBuf),
+    /// A path, or nothing where none is written.
+    OptionalPath(fn(&mut T) -> &mut Option<PathBuf>),
     /// A text for which `check` says what is wrong with it.
     Text {
         at: fn(&mut T) -> &mut String,
         check: fn(&str) -> Result<(), String>,
         expected: &'static str,
     },
-    /// One of `words`, addressed by its index.
+    /// A list of texts, each of which `check` looks at.
+    Texts {
+        at: fn(&mut T) -> &mut Vec<String>,
+        max: usize,
+        check: fn(&str) -> Result<(), String>,
+        expected: &'static str,
+    },
+    /// One of `words`, addressed by its index; an index beyond them is none.
     Choice {
         words: &'static [&'static str],
         index: fn(&T) -> usize,
@@ -82,7 +91,7 @@ pub(super) enum TimeUnit {
 
 const MEGABYTE: usize = 1024 * 1024;
 /// Of everything that is counted; keeps a slip of the finger from being taken for a number.
-const COUNT_MAX: usize = 1_000_000_000;
+pub(super) const COUNT_MAX: usize = 1_000_000_000;
 const BYTES_MAX: usize = 1 << 40;
 
 const fn size(
@@ -414,6 +423,16 @@ static HTTP: &[Key<Config>] = &[
         "Where HTTP is served.",
     ),
     fixed(
+        "certificate",
+        Slot::OptionalPath(|c| &mut c.http.certificate),
+        "With a certificate and its key, HTTPS is served instead, and MQTT over secure WebSocket at `/mqtt`. PEM; read again when it changes and on SIGHUP.",
+    ),
+    fixed(
+        "key",
+        Slot::OptionalPath(|c| &mut c.http.key),
+        "The certificate's private key, PEM, not encrypted. Read again like the certificate.",
+    ),
+    fixed(
         "connections_max",
         size(|c| &mut c.http.connections_max, 1, 1_000_000, "connections"),
         "Connections at once, not counting WebSockets; one more waits to be accepted.",
@@ -565,14 +584,6 @@ static LOG: &[Key<Config>] = &[
         "`text` for people, `json` for one object per line.",
     ),
 ];
-
-/// The keys of one `[[mqtt.listener]]`.
-pub(super) static LISTENER: &[Key<ListenerConfig>] = &[Key {
-    name: "address",
-    slot: Slot::Address(|listener| &mut listener.address),
-    applies: Applies::OnRestart,
-    about: "Where MQTT is spoken over TCP. Outside loopback, passwords cross the network in the clear.",
-}];
 
 /// One `[[acl]]` as written; the parser makes an `AccessRule` of it.
 #[derive(Clone, Default)]

@@ -5,6 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::listen_values::{
+    AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, ListenerLimits,
+    TlsConfig, TlsMin, WebSocketConfig,
+};
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -110,18 +115,15 @@ pub struct MqttConfig {
     pub shards: u16,
 }
 
-/// `[[mqtt.listener]]`: one address on which MQTT is spoken over TCP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// Where it listens.
-    pub address: SocketAddr,
-}
-
 /// `[http]`: web client, REST, WebSocket hand-over, metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpConfig {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The certificate in PEM form; with it comes `key`, and HTTPS in place of HTTP.
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key in PEM form.
+    pub key: Option<PathBuf>,
     /// Connections at once, not counting WebSockets that have been handed over.
     pub connections_max: usize,
     /// How long a request's header may take to arrive.
@@ -278,18 +280,12 @@ impl Default for MqttConfig {
     }
 }
 
-impl Default for ListenerConfig {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 1883)),
-        }
-    }
-}
-
 impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            certificate: None,
+            key: None,
             connections_max: 4096,
             header_timeout: Duration::from_secs(10),
             body_bytes_max: 64 * KIB,
