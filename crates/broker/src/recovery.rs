@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use mqtt_codec::{QoS, SubscriptionOptions, topic};
 use mqtt_session::FlightState;
 use records::{
@@ -46,11 +45,14 @@ pub struct RecoveredSession {
 /// What recovery has to remember until the stored messages are matched.
 #[derive(Debug)]
 pub struct Recovery {
-    waiting: HashMap<u32, RecoveredInterest, ahash::RandomState>,
+    /// By the slots of the sessions, which are given one after the other: every stored message looks here for each of
+    /// its recipients.
+    waiting: Vec<RecoveredInterest>,
 }
 
 #[derive(Debug)]
 struct RecoveredInterest {
+    number: SessionNumber,
     cursors: Vec<Stamp>,
     subscriptions: Vec<(String, Subscription)>,
 }
@@ -62,9 +64,13 @@ impl Shard {
     }
 
     /// Begins a recovery.
+    ///
+    /// # Panics
+    /// When the shard has sessions already.
     pub fn begin_recovery(&self) -> Recovery {
+        assert!(self.sessions.is_empty(), "recovery comes first");
         Recovery {
-            waiting: HashMap::with_hasher(self.hasher.clone()),
+            waiting: Vec::new(),
         }
     }
 
@@ -122,10 +128,16 @@ impl Shard {
         self.arrange_look(slot);
         let cursors = recovered.record.queue_cursors;
         let interest = RecoveredInterest {
+            number: recovered.record.number,
             cursors,
             subscriptions: recovered.subscriptions,
         };
-        recovery.waiting.insert(slot, interest);
+        assert_eq!(
+            recovery.waiting.len(),
+            slot as usize,
+            "an empty table gives its slots in order"
+        );
+        recovery.waiting.push(interest);
     }
 
     fn recover_subscription(
@@ -239,11 +251,10 @@ impl Shard {
         matches.clear();
         self.index.collect(message.topic, &mut matches);
         for found in &matches {
-            let Some(interest) = recovery.waiting.get(&found.session) else {
+            let Some(interest) = recovery.waiting.get(found.session as usize) else {
                 continue;
             };
-            let number = self.sessions[found.session as usize].number;
-            if let Some(delivery) = interest.delivery(stamp, message, number) {
+            if let Some(delivery) = interest.delivery(stamp, message) {
                 self.hold_stored(found.session, delivery);
             }
         }
@@ -257,7 +268,8 @@ impl Shard {
 
     /// Ends a recovery: the messenger has come this far.
     pub fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
-        let mut away: Vec<u32> = recovery.waiting.into_keys().collect();
+        let mut away: Vec<u32> = (0..recovery.waiting.len() as u32).collect();
+        drop(recovery);
         let since = |slot: &u32| self.sessions[*slot as usize].disconnected_at;
         away.sort_unstable_by_key(|slot| (since(slot), *slot));
         for slot in away {
@@ -278,12 +290,7 @@ fn is_passed(origin: Origin, record: &records::Session) -> bool {
 
 impl RecoveredInterest {
     /// How the session waits for a message: those of its subscriptions count that are older than it.
-    fn delivery(
-        &self,
-        stamp: Stamp,
-        message: &QueuedParts<'_>,
-        session: SessionNumber,
-    ) -> Option<StoredDelivery> {
+    fn delivery(&self, stamp: Stamp, message: &QueuedParts<'_>) -> Option<StoredDelivery> {
         if is_covered(&self.cursors, stamp) {
             return None;
         }
@@ -291,14 +298,15 @@ impl RecoveredInterest {
         let mut keep_retain = false;
         let mut identifiers = Vec::new();
         for (filter, record) in &self.subscriptions {
+            // The index has found the session by one of its ordinary filters: an only one need not be compared again.
             if record.since >= stamp
                 || topic::shared(filter).is_some()
-                || !topic::matches(filter, message.topic)
+                || (self.subscriptions.len() > 1 && !topic::matches(filter, message.topic))
             {
                 continue;
             }
             let options = SubscriptionOptions::from_bits(record.options);
-            if options.no_local && message.publisher == Some(session) {
+            if options.no_local && message.publisher == Some(self.number) {
                 continue;
             }
             qos = qos.max(options.qos);
