@@ -60,6 +60,7 @@ impl Shard {
             expiry_secs: requested_expiry(packet),
             receive_maximum: packet.properties.receive_maximum.unwrap_or(u16::MAX),
             packet_bytes_max: packet.properties.maximum_packet_size.unwrap_or(u32::MAX),
+            aliases_max: packet.properties.topic_alias_maximum,
             problem_information: packet.properties.request_problem_information,
             will: will_of(packet, now),
             identity: None,
@@ -283,6 +284,7 @@ impl Shard {
     fn attach(&mut self, id: ConnectionId, slot: u32, pending: PendingConnect, identity: Identity) {
         let limits = &self.settings.limits;
         let expiry_secs = pending.expiry_secs.min(limits.session_expiry_max_secs);
+        let aliases_max = limits.topic_aliases_sent_max;
         let keepalive_secs = match (limits.keepalive_max_secs, pending.keepalive_secs) {
             (0, wanted) => wanted,
             (maximum, 0) => maximum,
@@ -302,6 +304,8 @@ impl Shard {
         };
         connection.keepalive_secs = keepalive_secs;
         connection.receive_maximum = pending.receive_maximum;
+        // The limit holds for the whole connection as it was at its beginning.
+        connection.aliases_max = pending.aliases_max.min(aliases_max);
         connection.overrules_keepalive = keepalive_secs != pending.keepalive_secs;
         connection.assigned_client_id = pending.assigned;
         connection.overrules_expiry = expiry_secs != pending.expiry_secs;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::{Index, IndexMut};
 
 use mqtt_codec::{ReasonCode, Version};
-use mqtt_session::{AckQueue, TopicAliases};
+use mqtt_session::{AckQueue, SentAliases, TopicAliases};
 use slab::Slab;
 
 use crate::door::ConnectionId;
@@ -61,6 +61,8 @@ pub(crate) struct Connection {
     pub(crate) keepalive_secs: u16,
     /// The client's Receive Maximum.
     pub(crate) receive_maximum: u16,
+    /// Topic aliases that may be set for the client.
+    pub(crate) aliases_max: u16,
     /// The client's Maximum Packet Size.
     pub(crate) packet_bytes_max: u32,
     /// Second of the shard's clock at which the client was last heard.
@@ -77,6 +79,8 @@ pub(crate) struct Connection {
     )]
     pub(crate) partial: Option<Box<Vec<u8>>>,
     pub(crate) publishing: Option<Box<Publishing>>,
+    /// Topic aliases that were set for the client.
+    pub(crate) aliases: Option<Box<SentAliases>>,
 }
 
 impl Connection {
@@ -94,6 +98,7 @@ impl Connection {
             overrules_expiry: false,
             keepalive_secs: 0,
             receive_maximum: u16::MAX,
+            aliases_max: 0,
             packet_bytes_max: u32::MAX,
             heard_secs,
             look_secs: 0,
@@ -101,6 +106,7 @@ impl Connection {
             outgoing: Vec::new(),
             partial: None,
             publishing: None,
+            aliases: None,
         }
     }
 

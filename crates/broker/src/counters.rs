@@ -63,6 +63,8 @@ counters! {
     expired,
     /// Messages not sent because they exceed the client's maximum packet size.
     dropped_too_large,
+    /// Bytes of topics that were not sent because an alias stood for them.
+    alias_bytes_saved,
     /// Retained messages refused by a limit.
     retained_refused,
     /// Sessions whose expiry interval passed.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, Version};
-use mqtt_session::FlightState;
+use mqtt_session::{Alias, FlightState};
 use records::{Millis, SessionRef, Stamp};
 use routing::Match;
 
@@ -22,6 +22,13 @@ pub const FETCH_MAX: usize = 256;
 
 /// Finished exactly-once deliveries that may wait for a session's cursors to pass them.
 const DONE_MAX: usize = 65_536;
+
+/// Bytes of the property that stands for a topic.
+const ALIAS_BYTES: u64 = 3;
+/// What a packet may grow by with it: the property, and a byte more for each of two lengths.
+const ALIAS_ROOM: usize = 5;
+/// Topics shorter than this are not worth an alias.
+const ALIASED_TOPIC_MIN: usize = 8;
 
 /// A message on its way to its recipients.
 pub(crate) struct Publication<'a> {
@@ -114,6 +121,7 @@ impl Shard {
             qos: QoS::AtMostOnce,
             retain,
             dup: false,
+            alias: Alias::None,
             identifiers,
         };
         self.write_frame(target, publication.view, layout, None, publication.now);
@@ -250,6 +258,7 @@ impl Shard {
             qos: held.qos,
             retain: held.retain,
             dup,
+            alias: Alias::None,
             identifiers: held.identifiers.as_deref().unwrap_or(&[]),
         };
         self.write_frame(connection, held.message.view(), layout, packet_id, now);
@@ -264,16 +273,48 @@ impl Shard {
         now: Millis,
     ) {
         let limit = self.connections[connection].packet_bytes_max as usize;
-        // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
-        if limit != u32::MAX as usize && self.frames.length(view, layout, now) > limit {
-            self.counters.dropped_too_large += 1;
-            return;
+        let mut room = usize::MAX;
+        if limit != u32::MAX as usize {
+            let length = self.frames.length(view, layout, now);
+            // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
+            let Some(left) = limit.checked_sub(length) else {
+                self.counters.dropped_too_large += 1;
+                return;
+            };
+            room = left;
         }
+        // Setting an alias makes a packet larger.
+        let layout = if room >= ALIAS_ROOM {
+            self.aliased(connection, view.topic, layout)
+        } else {
+            layout
+        };
         let out = self.connections.buffer(connection);
         let written = self.frames.write(view, layout, packet_id, now, out);
         self.turn_bytes += written;
         self.spend(written);
+        if let Alias::Use(_) = layout.alias {
+            // A property of three bytes stands for the topic.
+            self.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
+        }
         self.counters.publishes_sent += 1;
+    }
+
+    /// Writes the topic by an alias, if the client allows them and it is worth one. Whoever has not been told of an
+    /// alias on this very connection is not sent it. [5 MQTT-3.3.2-7] [5 MQTT-3.1.2-26] [5 MQTT-3.1.2-27]
+    fn aliased<'a>(&mut self, connection: u32, topic: &str, layout: Layout<'a>) -> Layout<'a> {
+        let connection = &mut self.connections[connection];
+        let maximum = connection.aliases_max;
+        if maximum == 0 || topic.len() < ALIASED_TOPIC_MIN {
+            return layout;
+        }
+        let hasher = &self.hasher;
+        let (hash, kept) = self.frames.topic(topic, || hasher.hash_one(topic) as u32);
+        let aliases = connection.aliases.get_or_insert_default();
+        Layout {
+            alias: aliases.next(topic, hash, maximum, kept),
+            ..layout
+        }
     }
 
     fn too_large(&mut self, slot: u32, held: &Held, now: Millis) -> bool {
@@ -287,6 +328,7 @@ impl Shard {
             qos: held.qos,
             retain: held.retain,
             dup: false,
+            alias: Alias::None,
             identifiers: held.identifiers.as_deref().unwrap_or(&[]),
         };
         self.frames.length(held.message.view(), layout, now) > limit

@@ -49,6 +49,7 @@ impl Shard {
         let stage = std::mem::replace(&mut connection.stage, Stage::Closing);
         connection.partial = None;
         connection.publishing = None;
+        connection.aliases = None;
         self.output(Output::Close(id));
         let grace = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
         self.watch(id, now.saturating_add(grace), now);

@@ -1,28 +1,35 @@
 //! Encodes a message once for all recipients that get the same bytes: one frame per (protocol family, QoS,
-//! RETAIN); recipients differ in the packet identifier only, which is patched into each copy.
+//! RETAIN, use of an alias); recipients differ in the packet identifier and the topic alias only, which are patched
+//! into each copy.
 
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, Version, publish};
+use mqtt_session::Alias;
 use records::Millis;
 
 use crate::message::{Message, MessageView};
 
-const LAYOUTS: usize = 16;
+/// Version, QoS and RETAIN in the lower four bits, the kind of alias above them.
+const LAYOUTS: usize = 48;
 
 /// Frames of the message at hand; the buffers are kept from message to message.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct FrameCache {
     frames: [Frame; LAYOUTS],
-    built: u16,
+    built: u64,
     /// The message the frames are of, when it is a shared one.
     message: Option<Arc<Message>>,
+    /// The message's topic, once somebody keeps it under an alias, and its hash, once somebody asks.
+    topic: Option<Arc<str>>,
+    topic_hash: Option<u32>,
 }
 
 #[derive(Debug, Default)]
 struct Frame {
     bytes: Vec<u8>,
     packet_id_at: Option<usize>,
+    alias_at: Option<usize>,
 }
 
 /// How one recipient gets a message.
@@ -32,7 +39,20 @@ pub(crate) struct Layout<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) dup: bool,
+    pub(crate) alias: Alias,
     pub(crate) identifiers: &'a [u32],
+}
+
+impl Default for FrameCache {
+    fn default() -> Self {
+        Self {
+            frames: std::array::from_fn(|_| Frame::default()),
+            built: 0,
+            message: None,
+            topic: None,
+            topic_hash: None,
+        }
+    }
 }
 
 impl FrameCache {
@@ -40,6 +60,22 @@ impl FrameCache {
     pub(crate) fn clear(&mut self) {
         self.built = 0;
         self.message = None;
+        self.topic = None;
+        self.topic_hash = None;
+    }
+
+    /// The topic's hash, and the topic to be kept: found out once for all recipients.
+    pub(crate) fn topic(
+        &mut self,
+        topic: &str,
+        hash: impl FnOnce() -> u32,
+    ) -> (u32, impl FnOnce() -> Arc<str>) {
+        let hash = *self.topic_hash.get_or_insert_with(hash);
+        let kept = &mut self.topic;
+        (hash, move || match kept {
+            Some(known) if **known == *topic => known.clone(),
+            _ => kept.insert(topic.into()).clone(),
+        })
     }
 
     /// Turns to a message; its frames are kept if it is the last one's, unless they tell a time that is left.
@@ -49,7 +85,7 @@ impl FrameCache {
             .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, message));
         if !same || message.expires_at.is_some() {
-            self.built = 0;
+            self.clear();
             self.message = Some(message.clone());
         }
     }
@@ -73,6 +109,9 @@ impl FrameCache {
         if let (Some(at), Some(id)) = (frame.packet_id_at, packet_id) {
             out[start + at..start + at + 2].copy_from_slice(&id.to_be_bytes());
         }
+        if let (Some(at), Some(alias)) = (frame.alias_at, number(layout.alias)) {
+            out[start + at..start + at + 2].copy_from_slice(&alias.to_be_bytes());
+        }
         out.len() - start
     }
 
@@ -93,7 +132,13 @@ impl FrameCache {
     }
 
     fn frame(&mut self, message: MessageView<'_>, layout: Layout<'_>, now: Millis) -> &Frame {
-        let index = (usize::from(layout.version == Version::V5) << 3)
+        let kind = match layout.alias {
+            Alias::None => 0,
+            Alias::Set(_) => 1,
+            Alias::Use(_) => 2,
+        };
+        let index = (kind << 4)
+            | (usize::from(layout.version == Version::V5) << 3)
             | ((layout.qos as usize) << 1)
             | usize::from(layout.retain);
         let frame = &mut self.frames[index];
@@ -106,7 +151,8 @@ impl FrameCache {
                 ..layout
             };
             let placeholder = (layout.qos != QoS::AtMostOnce).then_some(1);
-            frame.packet_id_at = encode(message, plain, placeholder, now, &mut frame.bytes);
+            let places = encode(message, plain, placeholder, now, &mut frame.bytes);
+            (frame.packet_id_at, frame.alias_at) = (places.packet_id_at, places.alias_at);
         }
         frame
     }
@@ -118,7 +164,7 @@ fn encode(
     packet_id: Option<u16>,
     now: Millis,
     out: &mut Vec<u8>,
-) -> Option<usize> {
+) -> publish::PublishLayout {
     // [5 MQTT-3.3.2-6]: what is left of the interval, rounded up so that a live message never shows zero.
     let expiry = message.expires_at.map(|at| {
         let left = at.value().saturating_sub(now.value()).div_ceil(1000).max(1);
@@ -128,12 +174,23 @@ fn encode(
         dup: layout.dup,
         qos: layout.qos,
         retain: layout.retain,
-        topic: message.topic,
+        // [5 MQTT-3.3.2-12]
+        topic: match layout.alias {
+            Alias::None | Alias::Set(_) => message.topic,
+            Alias::Use(_) => "",
+        },
         packet_id,
         expiry,
-        alias: None,
+        alias: number(layout.alias),
         subscription_identifiers: layout.identifiers,
         forwarded: message.properties,
     };
-    publish::encode(layout.version, head, message.payload, out).packet_id_at
+    publish::encode(layout.version, head, message.payload, out)
+}
+
+fn number(alias: Alias) -> Option<u16> {
+    match alias {
+        Alias::None => None,
+        Alias::Set(alias) | Alias::Use(alias) => Some(alias),
+    }
 }

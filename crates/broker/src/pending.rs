@@ -20,6 +20,8 @@ pub struct PendingConnect {
     pub(crate) expiry_secs: u32,
     pub(crate) receive_maximum: u16,
     pub(crate) packet_bytes_max: u32,
+    /// The client's Topic Alias Maximum.
+    pub(crate) aliases_max: u16,
     pub(crate) problem_information: bool,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) identity: Option<Identity>,

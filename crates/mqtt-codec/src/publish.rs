@@ -69,6 +69,8 @@ pub struct PublishHead<'a> {
 pub struct PublishLayout {
     /// Offset of the packet identifier in what was appended.
     pub packet_id_at: Option<usize>,
+    /// Offset of the topic alias in what was appended.
+    pub alias_at: Option<usize>,
 }
 
 const PUBLISH_PROPERTIES: &[u8] = &[
@@ -219,7 +221,7 @@ pub fn write_correlation(out: &mut Vec<u8>, data: &[u8]) {
     property::write_correlation(out, data);
 }
 
-/// Appends a PUBLISH and tells where its packet identifier stands.
+/// Appends a PUBLISH and tells where its packet identifier and its topic alias stand.
 pub fn encode(
     version: Version,
     head: PublishHead<'_>,
@@ -239,11 +241,15 @@ pub fn encode(
         write::u16(out, packet_id);
         at
     });
+    let mut alias_at = None;
     if version == Version::V5 {
-        write_properties(&head, out);
+        alias_at = write_properties(&head, out).map(|at| at - start);
     }
     out.extend_from_slice(payload);
-    PublishLayout { packet_id_at }
+    PublishLayout {
+        packet_id_at,
+        alias_at,
+    }
 }
 
 fn inner_properties_len(head: &PublishHead<'_>) -> usize {
@@ -265,17 +271,20 @@ fn properties_len(version: Version, head: &PublishHead<'_>) -> usize {
     }
 }
 
-fn write_properties(head: &PublishHead<'_>, out: &mut Vec<u8>) {
+/// Where the topic alias stands, in all of `out`.
+fn write_properties(head: &PublishHead<'_>, out: &mut Vec<u8>) -> Option<usize> {
     write::variable(out, inner_properties_len(head) as u32);
     if let Some(secs) = head.expiry {
         property::write_four(out, id::MESSAGE_EXPIRY, secs);
     }
-    if let Some(alias) = head.alias {
+    let alias_at = head.alias.map(|alias| {
         property::write_two(out, id::TOPIC_ALIAS, alias);
-    }
+        out.len() - size_of::<u16>()
+    });
     out.extend_from_slice(head.forwarded);
     for identifier in head.subscription_identifiers {
         out.push(id::SUBSCRIPTION_IDENTIFIER);
         write::variable(out, *identifier);
     }
+    alias_at
 }

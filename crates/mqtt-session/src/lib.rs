@@ -8,6 +8,6 @@ mod inbound;
 mod outbound;
 
 pub use acks::{Ack, AckKind, AckOrdinal, AckQueue};
-pub use aliases::{AliasError, TopicAliases};
+pub use aliases::{Alias, AliasError, SentAliases, TopicAliases};
 pub use inbound::{Inbound, Received};
 pub use outbound::{Flight, FlightState, Outbound, PubrecOutcome, UnknownPacketId};

@@ -8,6 +8,7 @@ mod recover;
 mod world;
 
 mod acknowledge;
+mod aliases;
 mod append_bounds;
 mod bounds;
 mod closing;
