@@ -1,4 +1,4 @@
-//! What a shard has done, as plain numbers the server turns into metrics.
+//! What a shard has done and holds, as plain numbers the server turns into metrics.
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
@@ -57,6 +57,8 @@ counters! {
     held,
     /// QoS 0 messages dropped because a consumer was slow.
     dropped_qos0,
+    /// Times a client was not read for a while because its account published too fast.
+    publishers_slowed,
     /// QoS 1 and 2 messages dropped because a session's queue was full.
     dropped_queued,
     /// Messages whose expiry interval passed before delivery.
@@ -75,4 +77,29 @@ counters! {
     sessions_dropped,
     /// Wills published.
     wills_published,
+}
+
+/// How much a shard holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Population {
+    /// Connections.
+    pub connections: usize,
+    /// Sessions, connected or not.
+    pub sessions: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// Bytes of retained messages.
+    pub retained_bytes: usize,
+    /// Appends that wait for the disk.
+    pub appends_pending: usize,
+    /// Sessions without a connection.
+    pub away: usize,
+    /// Of the subscriptions, those that are shared.
+    pub shared_subscriptions: usize,
+    /// Deliveries that wait for sessions or are under way, when [`Shard::seek_low_water`] was last answered.
+    pub waiting_messages: u64,
+    /// What their messages weigh.
+    pub waiting_bytes: u64,
 }

@@ -18,6 +18,7 @@ mod messenger;
 mod packets;
 mod pending;
 mod publish;
+mod rates;
 mod recovery;
 mod retained;
 mod retained_message;
@@ -37,7 +38,7 @@ mod watch;
 mod will;
 
 pub use access::{AccessList, Action, Client, Identity, Rule, Verdict, Who};
-pub use counters::Counters;
+pub use counters::{Counters, Population};
 pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
@@ -49,4 +50,4 @@ pub use pending::PendingConnect;
 pub use recovery::{RecoveredSession, Recovery};
 pub use retained_message::RetainedMessage;
 pub use settings::{Limits, Settings};
-pub use shard::{Place, Population, SHARDS_MAX, Shard};
+pub use shard::{Place, SHARDS_MAX, Shard};

@@ -101,6 +101,7 @@ impl Shard {
                 "not allowed by the access list",
             );
         }
+        self.charge_publish(id, session, now);
         self.publish_ordinary(&accepted, packet, now)
     }
 

@@ -15,11 +15,12 @@ use smallvec::SmallVec;
 
 use crate::away::Away;
 use crate::connection::{Connection, Connections, Stage};
-use crate::counters::Counters;
+use crate::counters::{Counters, Population};
 use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::frames::FrameCache;
 use crate::jobs::{Job, Waits};
+use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -82,6 +83,7 @@ pub struct Shard {
     /// What this turn has done, see `turn`.
     pub(crate) work: usize,
     pub(crate) waits: Waits,
+    pub(crate) rates: Rates,
     /// Everybody is being disconnected, which says nothing about how many are away.
     pub(crate) is_shutting_down: bool,
     /// Sessions without a connection.
@@ -133,6 +135,7 @@ impl Shard {
             remote: RemoteIndex::new(place.seeds),
             retained: RetainedIndex::new(),
             retained_bytes: 0,
+            rates: Rates::new(hasher.clone()),
             hasher,
             frames: FrameCache::default(),
             matches: Vec::new(),
@@ -289,6 +292,7 @@ impl Shard {
             self.wheel.next_due(),
             self.deadlines.next_due(),
             self.cursors_due,
+            self.rates.next_due(),
         ]
         .into_iter()
         .flatten()
@@ -312,6 +316,7 @@ impl Shard {
         if self.cursors_due.is_some_and(|due| due <= now) {
             self.store_cursors(now);
         }
+        self.read_slowed(now);
     }
 
     /// Totals since the start.
@@ -557,31 +562,6 @@ impl Shard {
             self.output(Output::Resume(id));
         }
     }
-}
-
-/// How much a shard holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Population {
-    /// Connections.
-    pub connections: usize,
-    /// Sessions, connected or not.
-    pub sessions: usize,
-    /// Subscriptions.
-    pub subscriptions: usize,
-    /// Retained messages.
-    pub retained: usize,
-    /// Bytes of retained messages.
-    pub retained_bytes: usize,
-    /// Appends that wait for the disk.
-    pub appends_pending: usize,
-    /// Sessions without a connection.
-    pub away: usize,
-    /// Of the subscriptions, those that are shared.
-    pub shared_subscriptions: usize,
-    /// Deliveries that wait for sessions or are under way, when [`Shard::seek_low_water`] was last answered.
-    pub waiting_messages: u64,
-    /// What their messages weigh.
-    pub waiting_bytes: u64,
 }
 
 fn session_hash(hasher: &RandomState, account: Option<AccountId>, client_id: &str) -> u64 {

@@ -54,7 +54,11 @@ impl Shard {
             Stage::Open { .. } => {
                 // [3.1.1 MQTT-3.1.2-24] [5 MQTT-3.1.2-22]: one and a half times the keep-alive.
                 let due = heard.saturating_add(u64::from(connection.keepalive_secs) * 1500);
-                if due <= now {
+                // Whoever we do not read by our own choice may have said something.
+                let unheard = connection.paused && !connection.choked;
+                if due <= now && unheard {
+                    self.watch(id, now.saturating_add(timeout), now);
+                } else if due <= now {
                     self.counters.keepalive_timeouts += 1;
                     self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now);
                 } else {

@@ -20,6 +20,7 @@ mod malformed;
 mod messenger;
 mod properties;
 mod publish;
+mod rates;
 mod restart;
 mod retained;
 mod session;
