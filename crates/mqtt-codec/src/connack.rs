@@ -25,6 +25,14 @@ pub struct Connack<'a> {
     pub topic_alias_maximum: u16,
     /// Why.
     pub reason_string: Option<&'a str>,
+    /// Where answers may be sent, if the client asked.
+    pub response_information: Option<&'a str>,
+    /// Another server.
+    pub server_reference: Option<&'a str>,
+    /// Method of enhanced authentication.
+    pub authentication_method: Option<&'a str>,
+    /// The last data of enhanced authentication.
+    pub authentication_data: Option<&'a [u8]>,
 }
 
 /// What an accepting CONNACK says.
@@ -44,6 +52,12 @@ pub struct Accepted<'a> {
     pub topic_alias_maximum: u16,
     /// Set when the server overrules the client.
     pub server_keep_alive: Option<u16>,
+    /// Set when the client asked and there is something to say.
+    pub response_information: Option<&'a str>,
+    /// The client's method of enhanced authentication. [5 MQTT-4.12.0-5]
+    pub authentication_method: Option<&'a str>,
+    /// The last data of enhanced authentication.
+    pub authentication_data: Option<&'a [u8]>,
 }
 
 const FIRST: u8 = 0x20;
@@ -101,6 +115,15 @@ fn write_accepted(accepted: &Accepted<'_>, out: &mut Vec<u8>) {
     if let Some(secs) = accepted.server_keep_alive {
         property::write_two(out, id::SERVER_KEEP_ALIVE, secs);
     }
+    if let Some(text) = accepted.response_information {
+        property::write_bytes(out, id::RESPONSE_INFORMATION, text.as_bytes());
+    }
+    if let Some(method) = accepted.authentication_method {
+        property::write_bytes(out, id::AUTHENTICATION_METHOD, method.as_bytes());
+    }
+    if let Some(data) = accepted.authentication_data {
+        property::write_bytes(out, id::AUTHENTICATION_DATA, data);
+    }
 }
 
 /// Appends a refusing CONNACK. [3.1.1 MQTT-3.2.2-4] [5 MQTT-3.2.2-6]: never with session present.
@@ -111,6 +134,27 @@ pub fn encode_refused(version: Version, reason: ReasonCode, out: &mut Vec<u8>) {
         }
         Version::V5 => write::packet(out, FIRST, &[0, reason.0, 0]),
     }
+}
+
+/// Appends the refusing CONNACK of a server that sends its clients elsewhere; MQTT 3 knows no such reference, and it
+/// is left out when the packet would exceed `maximum`. [5 MQTT-3.1.2-24]
+pub fn encode_referred(
+    version: Version,
+    reason: ReasonCode,
+    reference: &str,
+    maximum: u32,
+    out: &mut Vec<u8>,
+) {
+    let mut properties = Vec::new();
+    property::write_bytes(&mut properties, id::SERVER_REFERENCE, reference.as_bytes());
+    let mut body = vec![0, reason.0];
+    write::variable(&mut body, properties.len() as u32);
+    body.extend_from_slice(&properties);
+    let too_large = 1 + write::variable_len(body.len()) + body.len() > maximum as usize;
+    if version != Version::V5 || too_large {
+        return encode_refused(version, reason, out);
+    }
+    write::packet(out, FIRST, &body);
 }
 
 impl<'a> Connack<'a> {
@@ -133,6 +177,10 @@ impl<'a> Connack<'a> {
             maximum_packet_size: None,
             topic_alias_maximum: 0,
             reason_string: None,
+            response_information: None,
+            server_reference: None,
+            authentication_method: None,
+            authentication_data: None,
         };
         if version == Version::V5 {
             for (id, value) in Properties::read(&mut reader, CONNACK_PROPERTIES, limits)?.iter() {
@@ -154,6 +202,18 @@ impl<'a> Connack<'a> {
                         connack.topic_alias_maximum = count
                     }
                     (id::REASON_STRING, Value::Text(text)) => connack.reason_string = Some(text),
+                    (id::RESPONSE_INFORMATION, Value::Text(text)) => {
+                        connack.response_information = Some(text)
+                    }
+                    (id::SERVER_REFERENCE, Value::Text(text)) => {
+                        connack.server_reference = Some(text)
+                    }
+                    (id::AUTHENTICATION_METHOD, Value::Text(text)) => {
+                        connack.authentication_method = Some(text)
+                    }
+                    (id::AUTHENTICATION_DATA, Value::Data(data)) => {
+                        connack.authentication_data = Some(data)
+                    }
                     _ => {}
                 }
             }

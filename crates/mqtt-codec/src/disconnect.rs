@@ -1,4 +1,4 @@
-//! DISCONNECT and AUTH.
+//! DISCONNECT.
 
 use crate::property::{self, DecodeLimits, Properties, Value, id};
 use crate::read::Reader;
@@ -24,30 +24,12 @@ pub struct DisconnectProperties<'a> {
     pub server_reference: Option<&'a str>,
 }
 
-/// A step of enhanced authentication.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Auth<'a> {
-    /// Success, continue, or re-authenticate.
-    pub reason: ReasonCode,
-    /// Method.
-    pub method: Option<&'a str>,
-    /// Data.
-    pub data: Option<&'a [u8]>,
-}
-
 const DISCONNECT_PROPERTIES: &[u8] = &[
     id::SESSION_EXPIRY,
     id::REASON_STRING,
     id::USER_PROPERTY,
     id::SERVER_REFERENCE,
 ];
-const AUTH_PROPERTIES: &[u8] = &[
-    id::AUTHENTICATION_METHOD,
-    id::AUTHENTICATION_DATA,
-    id::REASON_STRING,
-    id::USER_PROPERTY,
-];
-
 impl<'a> Disconnect<'a> {
     pub(crate) fn read(
         version: Version,
@@ -94,50 +76,23 @@ pub fn encode(version: Version, reason: ReasonCode, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the DISCONNECT of a server that sends its clients elsewhere; the reference is left out when the packet
+/// would exceed `maximum`. [5 MQTT-3.1.2-24]
+pub fn encode_reference(reason: ReasonCode, reference: &str, maximum: u32, out: &mut Vec<u8>) {
+    let mut properties = Vec::new();
+    property::write_bytes(&mut properties, id::SERVER_REFERENCE, reference.as_bytes());
+    let mut body = vec![reason.0];
+    write::variable(&mut body, properties.len() as u32);
+    body.extend_from_slice(&properties);
+    if 1 + write::variable_len(body.len()) + body.len() > maximum as usize {
+        body.truncate(1);
+    }
+    write::packet(out, 0xE0, &body);
+}
+
 /// Appends a DISCONNECT that changes the session's expiry.
 pub fn encode_with_expiry(reason: ReasonCode, session_expiry: u32, out: &mut Vec<u8>) {
     let mut body = vec![reason.0, 5];
     property::write_four(&mut body, id::SESSION_EXPIRY, session_expiry);
     write::packet(out, 0xE0, &body);
-}
-
-impl<'a> Auth<'a> {
-    pub(crate) fn read(mut reader: Reader<'a>, limits: &DecodeLimits) -> Result<Self, DecodeError> {
-        let mut auth = Self {
-            reason: ReasonCode::SUCCESS,
-            method: None,
-            data: None,
-        };
-        if !reader.is_empty() {
-            auth.reason = ReasonCode(reader.u8()?);
-            for (id, value) in Properties::read(&mut reader, AUTH_PROPERTIES, limits)?.iter() {
-                match (id, value) {
-                    (id::AUTHENTICATION_METHOD, Value::Text(method)) => auth.method = Some(method),
-                    (id::AUTHENTICATION_DATA, Value::Data(data)) => auth.data = Some(data),
-                    _ => {}
-                }
-            }
-        }
-        reader.end()?;
-        Ok(auth)
-    }
-
-    /// Appends an AUTH.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut properties = Vec::new();
-        if let Some(method) = self.method {
-            property::write_bytes(
-                &mut properties,
-                id::AUTHENTICATION_METHOD,
-                method.as_bytes(),
-            );
-        }
-        if let Some(data) = self.data {
-            property::write_bytes(&mut properties, id::AUTHENTICATION_DATA, data);
-        }
-        let mut body = vec![self.reason.0];
-        write::variable(&mut body, properties.len() as u32);
-        body.extend_from_slice(&properties);
-        write::packet(out, 0xF0, &body);
-    }
 }

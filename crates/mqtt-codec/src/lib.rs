@@ -11,6 +11,7 @@ mod property;
 mod read;
 
 pub mod ack;
+mod auth;
 pub mod connack;
 mod connect;
 pub mod disconnect;
@@ -21,9 +22,10 @@ pub mod topic;
 mod write;
 
 pub use ack::Ack;
+pub use auth::Auth;
 pub use connack::Connack;
 pub use connect::{Connect, ConnectProperties, Will, WillProperties};
-pub use disconnect::{Auth, Disconnect, DisconnectProperties};
+pub use disconnect::{Disconnect, DisconnectProperties};
 pub use error::DecodeError;
 pub use packet::{Packet, decode};
 pub use property::{DecodeLimits, UserProperties};

@@ -121,8 +121,8 @@ impl<'a> Properties<'a> {
     }
 }
 
-/// The user properties among a packet's properties, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The user properties among a packet's properties, in their order. Equal when they are, whatever stands between them.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct UserProperties<'a> {
     raw: &'a [u8],
 }
@@ -142,6 +142,14 @@ impl<'a> UserProperties<'a> {
             })
     }
 }
+
+impl PartialEq for UserProperties<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for UserProperties<'_> {}
 
 fn read_one<'a>(reader: &mut Reader<'a>) -> Result<(u8, Value<'a>), DecodeError> {
     let id =

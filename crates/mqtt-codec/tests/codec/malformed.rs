@@ -131,6 +131,18 @@ fn every_wrong_packet_earns_its_reason() {
         (V5, b"\xE0\x04\0\x02\x21\0", MALFORMED),
         (V5, b"\xE0\x05\0\x03\x21\0\x01", PROTOCOL),
         (V5, b"\xF0\x04\0\x02\x26\0", MALFORMED),
+        // AUTH without a property length, with a reason it does not have [5 MQTT-3.15.2-1], with a property of another
+        // packet, with a method twice, with two bytes behind it, and before MQTT 5.
+        (V5, b"\xF0\x01\x18", MALFORMED),
+        (V5, b"\xF0\x02\x1A\0", PROTOCOL),
+        (V5, b"\xF0\x02\x87\0", PROTOCOL),
+        (V5, b"\xF0\x05\x18\x03\x21\0\x01", PROTOCOL),
+        (V5, b"\xF0\x0A\x18\x08\x15\0\x01M\x15\0\x01M", PROTOCOL),
+        (V5, b"\xF0\x08\x18\x04\x15\0\x01M\0\0", MALFORMED),
+        (V5, b"\xF0\x06\x18\x04\x15\0\x02M", MALFORMED),
+        (V5, b"\xF8\x06\x18\x04\x15\0\x01M", MALFORMED),
+        (V311, b"\xF0\x06\x18\x04\x15\0\x01M", MALFORMED),
+        (V31, b"\xF0\x06\x18\x04\x15\0\x01M", MALFORMED),
         (V311, b"\xD0\x01\0", MALFORMED),
     ];
     for (version, bytes, reason) in cases {

@@ -2,7 +2,7 @@
 
 use mqtt_codec::Version::{self, V5, V31, V311};
 use mqtt_codec::{
-    DecodeLimits, Packet, QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, ack,
+    Auth, DecodeLimits, Packet, QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, ack,
     decode, frame, publish, suback, topic,
 };
 use proptest::collection::vec;
@@ -183,6 +183,22 @@ proptest! {
         prop_assert_eq!(told.codes.len(), 2);
     }
 
+    #[test]
+    fn auths_come_back(
+        reason in prop_oneof![Just(0u8), Just(0x18), Just(0x19)],
+        method in "[A-Z0-9-]{0,20}",
+        data in prop::option::of(vec(any::<u8>(), 0..300)),
+        sentence in prop::option::of("[a-z가-힣 ]{0,60}"),
+    ) {
+        let auth = Auth {
+            reason_string: sentence.as_deref(),
+            ..Auth::new(ReasonCode(reason), &method, data.as_deref())
+        };
+        let mut bytes = Vec::new();
+        auth.encode(u32::MAX, &mut bytes);
+        prop_assert_eq!(read(V5, &bytes), Packet::Auth(auth));
+    }
+
     /// The matcher agrees with one that is written level by level, without shortcuts.
     #[test]
     fn filters_match_by_levels(filter in filter(), name in "[a-c$]?(/?[a-c]{0,2}){0,4}") {
@@ -215,6 +231,7 @@ fn exercise(packet: &Packet<'_>) {
         }
         Packet::Subscribe(subscribe) => subscribe.filters().for_each(drop),
         Packet::Unsubscribe(unsubscribe) => unsubscribe.filters().for_each(drop),
+        Packet::Auth(auth) => auth.user.iter().for_each(drop),
         Packet::Connect(connect) => {
             connect.properties.user.iter().for_each(drop);
             if let Some(will) = &connect.will {

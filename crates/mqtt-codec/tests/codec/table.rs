@@ -83,9 +83,12 @@ fn connacks_of_all_versions() {
         assigned_client_id: Some("x"),
         topic_alias_maximum: 3,
         server_keep_alive: Some(30),
+        response_information: Some("r"),
+        authentication_method: Some("M"),
+        authentication_data: Some(&[7]),
     };
-    let v5: &[u8] =
-        b"\x20\x1A\x01\0\x17\x11\0\0\0\x09\x21\0\x0A\x27\0\0\x01\0\x12\0\x01x\x22\0\x03\x13\0\x1E";
+    let v5: &[u8] = b"\x20\x26\x01\0\x23\x11\0\0\0\x09\x21\0\x0A\x27\0\0\x01\0\x12\0\x01x\
+        \x22\0\x03\x13\0\x1E\x1A\0\x01r\x15\0\x01M\x16\0\x01\x07";
     for (version, bytes) in [
         (V31, &b"\x20\x02\0\0"[..]),
         (V311, b"\x20\x02\x01\0"),
@@ -106,6 +109,9 @@ fn connacks_of_all_versions() {
             assert_eq!(connack.receive_maximum, Some(10));
             assert_eq!(connack.maximum_packet_size, Some(256));
             assert_eq!(connack.topic_alias_maximum, 3);
+            assert_eq!(connack.response_information, Some("r"));
+            assert_eq!(connack.authentication_method, Some("M"));
+            assert_eq!(connack.authentication_data, Some(&[7][..]));
         }
     }
     let cases = [
@@ -354,7 +360,7 @@ fn subacks_and_unsubacks() {
 }
 
 #[test]
-fn disconnects_and_auths() {
+fn disconnects() {
     let cases: [(Version, &[u8], u8, Option<u32>); 5] = [
         (V311, &[0xE0, 0], 0, None),
         (V5, &[0xE0, 0], 0, None),
@@ -387,15 +393,93 @@ fn disconnects_and_auths() {
         &[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 9],
     ];
     assert_eq!(out, expected.concat());
-    let auth = Auth {
-        reason: ReasonCode::CONTINUE_AUTHENTICATION,
-        method: Some("M"),
-        data: Some(&[1, 2]),
+}
+
+#[test]
+fn a_server_that_sends_its_clients_elsewhere_says_where_if_there_is_room() {
+    let reason = ReasonCode::USE_ANOTHER_SERVER;
+    let told: &[u8] = b"\x20\x09\0\x9C\x06\x1C\0\x03b:1";
+    let cases: [(Version, u32, &[u8]); 5] = [
+        (V5, u32::MAX, told),
+        (V5, 11, told),
+        (V5, 10, &[0x20, 3, 0, 0x9C, 0]),
+        (V311, u32::MAX, &[0x20, 2, 0, 3]),
+        (V31, u32::MAX, &[0x20, 2, 0, 3]),
+    ];
+    for (version, maximum, bytes) in cases {
+        let mut out = Vec::new();
+        connack::encode_referred(version, reason, "b:1", maximum, &mut out);
+        assert_eq!(out, bytes);
+        if let (V5, Packet::Connack(connack)) = (version, read(version, &out)) {
+            assert_eq!(connack.server_reference, (maximum > 10).then_some("b:1"));
+        }
+    }
+    for (maximum, bytes) in [
+        (10, &b"\xE0\x08\x9D\x06\x1C\0\x03b:1"[..]),
+        (9, b"\xE0\x01\x9D"),
+    ] {
+        let mut out = Vec::new();
+        disconnect::encode_reference(ReasonCode::SERVER_MOVED, "b:1", maximum, &mut out);
+        assert_eq!(out, bytes);
+        let Packet::Disconnect(disconnect) = read(V5, &out) else {
+            panic!("not a DISCONNECT");
+        };
+        assert_eq!(disconnect.reason, ReasonCode::SERVER_MOVED);
+        assert_eq!(
+            disconnect.properties.server_reference,
+            (maximum == 10).then_some("b:1")
+        );
+    }
+}
+
+// [5 MQTT-3.15.2-2] [5 MQTT-3.15.2-3]
+#[test]
+fn auths_and_what_is_left_out_of_them() {
+    let cases: [&[u8]; 4] = [
+        b"\xF0\x0B\x18\x09\x15\0\x01M\x16\0\x02\x01\x02",
+        b"\xF0\x06\x19\x04\x15\0\x01M",
+        b"\xF0\x0A\0\x08\x15\0\x01M\x1F\0\x01w",
+        b"\xF0\x16\x18\x14\x15\0\x01M\x16\0\0\x1F\0\x01w\x26\0\x01a\0\x03bcd",
+    ];
+    for bytes in cases {
+        let Packet::Auth(auth) = read(V5, bytes) else {
+            panic!("not an AUTH");
+        };
+        assert_eq!(auth.reason.0, bytes[2]);
+        assert_eq!(auth.method, Some("M"));
+        let mut out = Vec::new();
+        auth.encode(bytes.len() as u32, &mut out);
+        assert_eq!(out, bytes);
+    }
+    // An AUTH of no bytes says success, and names no method.
+    assert_eq!(
+        read(V5, b"\xF0\0"),
+        Packet::Auth(Auth {
+            method: None,
+            ..Auth::new(ReasonCode::SUCCESS, "", None)
+        })
+    );
+    let Packet::Auth(full) = read(V5, cases[3]) else {
+        panic!("not an AUTH");
     };
-    let mut out = Vec::new();
-    auth.encode(&mut out);
-    assert_eq!(out, b"\xF0\x0B\x18\x09\x15\0\x01M\x16\0\x02\x01\x02");
-    assert_eq!(read(V5, &out), Packet::Auth(auth));
+    let pairs: Vec<_> = full.user.iter().collect();
+    assert_eq!(pairs, [("a", "bcd")]);
+    // One byte too few, and the user properties go; then the reason string; never the method or the data.
+    for (maximum, length, words) in [
+        (23, 15, Some("w")),
+        (15, 15, Some("w")),
+        (14, 11, None),
+        (3, 11, None),
+    ] {
+        let mut out = Vec::new();
+        full.encode(maximum, &mut out);
+        assert_eq!(out.len(), length, "at most {maximum}");
+        let Packet::Auth(auth) = read(V5, &out) else {
+            panic!("not an AUTH");
+        };
+        assert_eq!((auth.reason_string, auth.user.iter().count()), (words, 0));
+        assert_eq!((auth.method, auth.data), (Some("M"), Some(&[][..])));
+    }
 }
 
 #[test]
