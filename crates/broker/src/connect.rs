@@ -23,6 +23,8 @@ use crate::will::Will;
 const CLIENT_ID_BYTES_MAX: usize = 256;
 /// What a will may name in the messenger's tree: a message to a conversation.
 const CHAT_WILL_PREFIX: &str = "im/to/";
+/// Where the answers to a client's questions come, for those who ask at CONNECT.
+const RESPONSE_INFORMATION: &str = "im/answer/";
 
 impl Shard {
     /// The first packet of a connection. [3.1.1 MQTT-3.1.0-1] [5 MQTT-3.1.0-1]
@@ -42,9 +44,8 @@ impl Shard {
             self.refuse_connect(id, ReasonCode::SERVER_BUSY, now);
             return Ok(());
         }
-        if packet.properties.authentication_method.is_some() {
-            // [5 MQTT-4.12.0-1]
-            self.refuse_connect(id, ReasonCode::BAD_AUTHENTICATION_METHOD, now);
+        if let Some(reason) = self.settings.redirect.reason() {
+            self.refuse_connect(id, reason, now);
             return Ok(());
         }
         let Some((client_id, assigned)) = self.client_id(packet, now) else {
@@ -62,12 +63,18 @@ impl Shard {
             packet_bytes_max: packet.properties.maximum_packet_size.unwrap_or(u32::MAX),
             aliases_max: packet.properties.topic_alias_maximum,
             problem_information: packet.properties.request_problem_information,
+            response_information: packet.properties.request_response_information,
             will: will_of(packet, now),
             identity: None,
             asked_at: now,
             home: self.shard,
+            exchange: None,
             rest: Vec::new(),
         });
+        if let Some(method) = packet.properties.authentication_method {
+            self.begin_exchange(id, pending, packet, method, now);
+            return Ok(());
+        }
         match packet.username {
             Some(username) => {
                 self.pause(id);
@@ -166,6 +173,7 @@ impl Shard {
             let Stage::Leaving(mut pending) = connection.stage else {
                 continue;
             };
+            pending.exchange = connection.exchange;
             pending.rest = connection.partial.map_or_else(Vec::new, |rest| *rest);
             self.output(Output::HandOver {
                 connection: id,
@@ -183,6 +191,7 @@ impl Shard {
             connection.version = pending.version;
             connection.problem_information = pending.problem_information;
             connection.packet_bytes_max = pending.packet_bytes_max;
+            connection.exchange = pending.exchange.take();
             let rest = std::mem::take(&mut pending.rest);
             connection.partial = (!rest.is_empty()).then(|| Box::new(rest));
             connection.paused = true;
@@ -225,6 +234,9 @@ impl Shard {
 
     /// Whether the client may come in, with the will it leaves: that is a publish like any other.
     fn check_entry(&self, identity: &Identity, pending: &PendingConnect) -> Result<(), ReasonCode> {
+        if let Some(reason) = self.settings.redirect.reason() {
+            return Err(reason);
+        }
         if self.is_closed_since(identity.account, pending.asked_at) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
@@ -308,6 +320,7 @@ impl Shard {
         connection.aliases_max = pending.aliases_max.min(aliases_max);
         connection.overrules_keepalive = keepalive_secs != pending.keepalive_secs;
         connection.assigned_client_id = pending.assigned;
+        connection.response_information = pending.response_information;
         connection.overrules_expiry = expiry_secs != pending.expiry_secs;
         connection.stage = Stage::Storing { session: slot };
     }
@@ -352,9 +365,19 @@ impl Shard {
         let Stage::Storing { session: slot } = connection.stage else {
             return;
         };
+        let connack = self.connack(id, slot, present);
+        let connection = &mut self.connections[id.slot];
+        if connack.len() > connection.packet_bytes_max as usize {
+            // [5 MQTT-3.1.2-24]: it has to hear what CONNACK says, and can't.
+            self.refuse_connect(id, ReasonCode::PACKET_TOO_LARGE, now);
+            return;
+        }
         connection.stage = Stage::Open { session: slot };
+        if let Some(exchange) = &mut connection.exchange {
+            exchange.settle();
+        }
         self.counters.connects_accepted += 1;
-        self.send_connack(id, slot, present);
+        self.connections.buffer(id.slot).extend_from_slice(&connack);
         let keepalive = u64::from(self.connections[id.slot].keepalive_secs) * 1500;
         if keepalive > 0 {
             self.watch(id, now.saturating_add(keepalive), now);
@@ -385,12 +408,15 @@ impl Shard {
         }
     }
 
-    fn send_connack(&mut self, id: ConnectionId, slot: u32, present: bool) {
+    fn connack(&self, id: ConnectionId, slot: u32, present: bool) -> Vec<u8> {
         let limits = &self.settings.limits;
         let session = &self.sessions[slot as usize];
         let connection = &self.connections[id.slot];
-        let version = connection.version;
-        let properties = connack::Accepted {
+        let exchange = connection.exchange.as_ref();
+        // [5 MQTT-3.1.2-28]; only the messenger answers anywhere.
+        let response_information = (connection.response_information && session.account.is_some())
+            .then_some(RESPONSE_INFORMATION);
+        let mut properties = connack::Accepted {
             session_present: present,
             session_expiry: connection.overrules_expiry.then_some(session.expiry_secs),
             receive_maximum: limits.receive_maximum,
@@ -400,17 +426,35 @@ impl Shard {
             server_keep_alive: connection
                 .overrules_keepalive
                 .then_some(connection.keepalive_secs),
+            response_information,
+            authentication_method: exchange.map(|exchange| exchange.told().0),
+            authentication_data: exchange.and_then(|exchange| exchange.told().1),
         };
         let mut packet = Vec::new();
-        connack::encode_accepted(version, &properties, &mut packet);
-        self.connections.buffer(id.slot).extend_from_slice(&packet);
+        connack::encode_accepted(connection.version, &properties, &mut packet);
+        if packet.len() > connection.packet_bytes_max as usize && response_information.is_some() {
+            // Nobody has to be told this.
+            properties.response_information = None;
+            packet.clear();
+            connack::encode_accepted(connection.version, &properties, &mut packet);
+        }
+        packet
     }
 
     /// CONNACK with an error, then the end. [3.1.1 MQTT-3.2.2-5] [5 MQTT-3.2.2-7]
     pub(crate) fn refuse_connect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
         self.counters.connects_refused += 1;
         let version = self.version(id.slot);
-        connack::encode_refused(version, reason, self.connections.buffer(id.slot));
+        let maximum = self.connections[id.slot].packet_bytes_max;
+        let settings = self.settings.clone();
+        let out = self.connections.buffer(id.slot);
+        match settings.redirect.reference() {
+            Some(reference) if settings.redirect.reason() == Some(reason) => {
+                self.counters.redirected += 1;
+                connack::encode_referred(version, reason, reference, maximum, out);
+            }
+            Some(_) | None => connack::encode_refused(version, reason, out),
+        }
         self.lose_connection(id, now);
     }
 }

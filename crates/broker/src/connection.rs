@@ -9,6 +9,7 @@ use mqtt_session::{AckQueue, SentAliases, TopicAliases};
 use slab::Slab;
 
 use crate::door::ConnectionId;
+use crate::exchange::Exchange;
 use crate::pending::PendingConnect;
 
 /// Output buffers kept for the next connection that has something to send.
@@ -21,7 +22,7 @@ const BUFFER_KEPT_BYTES: usize = 64 * 1024;
 pub(crate) enum Stage {
     /// No CONNECT yet.
     AwaitConnect,
-    /// CONNECT came; its credentials are being checked.
+    /// CONNECT came; its credentials are being checked, or an exchange of enhanced authentication is under way.
     Authenticating(Box<PendingConnect>),
     /// Its session lives on another shard; it goes there at the end of the turn.
     Leaving(Box<PendingConnect>),
@@ -57,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) assigned_client_id: bool,
     pub(crate) overrules_keepalive: bool,
     pub(crate) overrules_expiry: bool,
+    /// The client asked for response information.
+    pub(crate) response_information: bool,
     /// Keep-alive in seconds; 0 = none.
     pub(crate) keepalive_secs: u16,
     /// The client's Receive Maximum.
@@ -81,6 +84,8 @@ pub(crate) struct Connection {
     pub(crate) publishing: Option<Box<Publishing>>,
     /// Topic aliases that were set for the client.
     pub(crate) aliases: Option<Box<SentAliases>>,
+    /// Only with an authentication method.
+    pub(crate) exchange: Option<Box<Exchange>>,
 }
 
 impl Connection {
@@ -96,6 +101,7 @@ impl Connection {
             assigned_client_id: false,
             overrules_keepalive: false,
             overrules_expiry: false,
+            response_information: false,
             keepalive_secs: 0,
             receive_maximum: u16::MAX,
             aliases_max: 0,
@@ -107,7 +113,15 @@ impl Connection {
             partial: None,
             publishing: None,
             aliases: None,
+            exchange: None,
         }
+    }
+
+    /// Whether the client's next AUTH is awaited.
+    pub(crate) fn awaits_client(&self) -> bool {
+        self.exchange
+            .as_ref()
+            .is_some_and(|exchange| exchange.awaits_client())
     }
 
     /// Bytes that wait for the socket.
@@ -131,6 +145,11 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// No slot is beyond this.
+    pub(crate) fn capacity(&self) -> u32 {
+        self.slots.capacity() as u32
     }
 
     pub(crate) fn insert(&mut self, connection: Connection) -> u32 {

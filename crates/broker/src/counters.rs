@@ -29,6 +29,12 @@ counters! {
     connects_accepted,
     /// CONNECTs refused.
     connects_refused,
+    /// Connections sent to another server.
+    redirected,
+    /// Clients that have authenticated anew.
+    reauthentications,
+    /// Clients that failed to authenticate anew; each was disconnected.
+    reauthentications_refused,
     /// Connections closed because no CONNECT came in time.
     connect_timeouts,
     /// Connections closed because the client fell silent.

@@ -36,6 +36,13 @@ pub enum Input {
         /// Its identity, or the reason code of the refusal.
         verdict: Result<Identity, ReasonCode>,
     },
+    /// The answer to [`Output::Exchange`].
+    Exchanged {
+        /// The connection that asked.
+        connection: ConnectionId,
+        /// What became of its step.
+        outcome: Exchanged,
+    },
     /// Every append up to this one is on disk.
     Appended(Ticket),
     /// Another shard published.
@@ -96,6 +103,8 @@ pub enum Output {
     Resume(ConnectionId),
     /// Is this who it says it is? Answer with [`Input::Authenticated`].
     Authenticate(Box<AuthenticationRequest>),
+    /// A step of enhanced authentication. Answer with [`Input::Exchanged`].
+    Exchange(Box<ExchangeRequest>),
     /// The session of this connection lives on another shard: move the socket there.
     HandOver {
         /// The connection, which is forgotten here.
@@ -150,6 +159,59 @@ impl std::fmt::Debug for AuthenticationRequest {
             .debug_struct("AuthenticationRequest")
             .field("username", &self.username)
             .finish_non_exhaustive()
+    }
+}
+
+/// A client's step of enhanced authentication.
+pub struct ExchangeRequest {
+    /// The connection that waits.
+    pub connection: ConnectionId,
+    /// The method of its CONNECT.
+    pub method: Arc<str>,
+    /// What the client sent.
+    pub data: Option<Box<[u8]>>,
+    /// What the method gave with its last [`Exchanged::Continue`]; empty at an exchange's first step.
+    pub state: Box<[u8]>,
+}
+
+impl std::fmt::Debug for ExchangeRequest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ExchangeRequest")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of a step of enhanced authentication.
+pub enum Exchanged {
+    /// The client has to say more.
+    Continue {
+        /// For the client.
+        data: Box<[u8]>,
+        /// For the next [`ExchangeRequest::state`].
+        state: Box<[u8]>,
+    },
+    /// The client is who it says it is.
+    Proved {
+        /// Who that is.
+        identity: Identity,
+        /// For the client.
+        data: Box<[u8]>,
+    },
+    /// It is not, or the method is unknown; as CONNACK would say it.
+    Refused(ReasonCode),
+}
+
+impl std::fmt::Debug for Exchanged {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Continue { .. } => formatter.write_str("Continue"),
+            Self::Proved { identity, .. } => {
+                formatter.debug_tuple("Proved").field(identity).finish()
+            }
+            Self::Refused(reason) => formatter.debug_tuple("Refused").field(reason).finish(),
+        }
     }
 }
 

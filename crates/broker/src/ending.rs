@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, ReasonCode, Version};
+use mqtt_codec::{QoS, ReasonCode, Version, disconnect};
 use records::{AccountId, Millis, Write, key};
 
 use crate::connection::Stage;
@@ -14,6 +14,7 @@ use crate::message::Message;
 use crate::messenger::is_chat;
 use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
+use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::turn::SESSIONS_PER_PIECE;
 
@@ -21,6 +22,8 @@ use crate::turn::SESSIONS_PER_PIECE;
 const CLOSED_KEPT_MS: u64 = 600_000;
 /// Closed accounts remembered; the oldest is forgotten.
 const CLOSED_MAX: usize = 10_000;
+/// Connections that are sent to another server in one piece.
+const CONNECTIONS_PER_PIECE: u32 = 256;
 
 impl Shard {
     // Connections.
@@ -50,6 +53,7 @@ impl Shard {
         connection.partial = None;
         connection.publishing = None;
         connection.aliases = None;
+        connection.exchange = None;
         self.output(Output::Close(id));
         let grace = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
         self.watch(id, now.saturating_add(grace), now);
@@ -136,6 +140,51 @@ impl Shard {
         }
         while !self.dirty.is_empty() {
             self.store_cursors(now);
+        }
+    }
+
+    /// Another configuration. If it sends clients elsewhere, those who are here already go too.
+    pub(crate) fn reconfigure(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+        if self.settings.redirect.reason().is_some() {
+            self.jobs.push_back(Job::SendAway { next: 0 });
+        }
+    }
+
+    /// Sends away those who are found in one piece of the connections.
+    pub(crate) fn send_some_away(&mut self, next: u32, now: Millis) {
+        let redirect = self.settings.redirect.clone();
+        let (Some(reason), Some(reference)) = (redirect.reason(), redirect.reference()) else {
+            return;
+        };
+        let end = self.connections.capacity();
+        let last = end.min(next.saturating_add(CONNECTIONS_PER_PIECE));
+        for slot in next..last {
+            if self.connections.get(slot).is_some() {
+                self.send_away(self.connection_id(slot), reason, reference, now);
+            }
+        }
+        if last < end {
+            self.jobs.push_back(Job::SendAway { next: last });
+        }
+    }
+
+    fn send_away(&mut self, id: ConnectionId, reason: ReasonCode, reference: &str, now: Millis) {
+        let connection = &self.connections[id.slot];
+        let maximum = connection.packet_bytes_max;
+        match connection.stage {
+            Stage::Open { .. } => {
+                self.counters.redirected += 1;
+                if connection.version == Version::V5 {
+                    let out = self.connections.buffer(id.slot);
+                    disconnect::encode_reference(reason, reference, maximum, out);
+                }
+                self.lose_connection(id, now);
+            }
+            Stage::Storing { .. } => self.refuse_connect(id, reason, now),
+            // They are told when they come as far as a CONNACK.
+            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
+            }
         }
     }
 

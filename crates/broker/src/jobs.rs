@@ -20,6 +20,11 @@ pub(crate) enum Job {
     Filters(Box<Filters>),
     /// The rest of an account's connections.
     Close(Closing),
+    /// The rest of the connections that are sent to another server.
+    SendAway {
+        /// The slot looked at next.
+        next: u32,
+    },
     /// The rest of the sessions whose waiting messages are counted.
     Census(Box<Census>),
 }

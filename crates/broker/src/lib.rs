@@ -11,6 +11,7 @@ mod connection;
 mod deliver;
 mod durable;
 mod ending;
+mod exchange;
 mod filters;
 mod frames;
 mod jobs;
@@ -42,12 +43,13 @@ pub use counters::{Counters, Population};
 pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
-    Forwarded, Input, Output, Service, Ticket,
+    ExchangeRequest, Exchanged, Forwarded, Input, Output, Service, Ticket,
 };
 pub use durable::APPEND_BYTES_MAX;
+pub use exchange::{AUTHENTICATION_BYTES_MAX, AUTHENTICATION_STEPS_MAX};
 pub use message::Message;
 pub use pending::PendingConnect;
 pub use recovery::{RecoveredSession, Recovery};
 pub use retained_message::RetainedMessage;
-pub use settings::{Limits, Settings};
+pub use settings::{Limits, Redirect, Settings};
 pub use shard::{Place, SHARDS_MAX, Shard};

@@ -23,12 +23,12 @@ impl Shard {
         let connection = self.connection(id)?;
         let limits = &self.settings.limits;
         let maximum = match connection.stage {
-            Stage::AwaitConnect => limits.connect_bytes_max.min(limits.packet_bytes_max),
-            Stage::Authenticating(_)
-            | Stage::Leaving(_)
-            | Stage::Storing { .. }
-            | Stage::Open { .. }
-            | Stage::Closing => limits.packet_bytes_max,
+            Stage::AwaitConnect | Stage::Authenticating(_) => {
+                limits.connect_bytes_max.min(limits.packet_bytes_max)
+            }
+            Stage::Leaving(_) | Stage::Storing { .. } | Stage::Open { .. } | Stage::Closing => {
+                limits.packet_bytes_max
+            }
         };
         let decode_limits = DecodeLimits {
             user_properties_max: limits.user_properties_max,
@@ -79,10 +79,11 @@ impl Shard {
                     _ => Err(ReasonCode::PROTOCOL_ERROR),
                 };
             }
-            Stage::Authenticating(_)
-            | Stage::Leaving(_)
-            | Stage::Storing { .. }
-            | Stage::Closing => return Ok(()),
+            Stage::Authenticating(_) => {
+                self.on_packet_in_exchange(id, packet, now);
+                return Ok(());
+            }
+            Stage::Leaving(_) | Stage::Storing { .. } | Stage::Closing => return Ok(()),
         };
         match packet {
             Packet::Publish(publish) => self.on_publish(id, session, publish, now),
@@ -110,14 +111,13 @@ impl Shard {
                 let expiry = disconnect.properties.session_expiry;
                 self.on_disconnect(id, session, disconnect.reason, expiry, now)
             }
-            // A second CONNECT [3.1.1 MQTT-3.1.0-2] [5 MQTT-3.1.0-2], packets only a server sends, and AUTH
-            // without an authentication method [5 MQTT-4.12.0-6].
+            Packet::Auth(auth) => self.on_auth(id, auth, now),
+            // A second CONNECT [3.1.1 MQTT-3.1.0-2] [5 MQTT-3.1.0-2], and packets only a server sends.
             Packet::Connect(_)
             | Packet::Connack(_)
             | Packet::Suback(_)
             | Packet::Unsuback(_)
-            | Packet::Pingresp
-            | Packet::Auth(_) => Err(ReasonCode::PROTOCOL_ERROR),
+            | Packet::Pingresp => Err(ReasonCode::PROTOCOL_ERROR),
         }
     }
 

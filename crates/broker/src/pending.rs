@@ -7,6 +7,7 @@ use mqtt_codec::Version;
 use records::Millis;
 
 use crate::access::Identity;
+use crate::exchange::Exchange;
 use crate::will::Will;
 
 /// A CONNECT on its way to its session, possibly on another shard.
@@ -23,12 +24,15 @@ pub struct PendingConnect {
     /// The client's Topic Alias Maximum.
     pub(crate) aliases_max: u16,
     pub(crate) problem_information: bool,
+    pub(crate) response_information: bool,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) identity: Option<Identity>,
     /// When the CONNECT came.
     pub(crate) asked_at: Millis,
     /// The shard that owns the session.
     pub(crate) home: u16,
+    /// Its enhanced authentication, for the shard it goes to.
+    pub(crate) exchange: Option<Box<Exchange>>,
     /// Bytes that came behind the CONNECT.
     pub(crate) rest: Vec<u8>,
 }

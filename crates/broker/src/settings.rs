@@ -1,6 +1,10 @@
 //! What the operator may decide about one shard: limits with their defaults, who may be anonymous, and
 //! the access list. Values only; the shard applies them.
 
+use std::sync::Arc;
+
+use mqtt_codec::ReasonCode;
+
 use crate::access::AccessList;
 
 /// Every limit of the broker core. The defaults are the product's.
@@ -99,4 +103,37 @@ pub struct Settings {
     pub allow_anonymous: bool,
     /// Who may use which ordinary topics.
     pub access: AccessList,
+    /// Whether clients are sent to another server.
+    pub redirect: Redirect,
+}
+
+/// Whether clients are sent to another server, for now or for good, and where that is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Redirect {
+    /// They are served here.
+    #[default]
+    Off,
+    /// 0x9C: this once.
+    Temporary(Arc<str>),
+    /// 0x9D: from this time on.
+    Permanent(Arc<str>),
+}
+
+impl Redirect {
+    /// What clients are told.
+    pub(crate) fn reason(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Off => None,
+            Self::Temporary(_) => Some(ReasonCode::USE_ANOTHER_SERVER),
+            Self::Permanent(_) => Some(ReasonCode::SERVER_MOVED),
+        }
+    }
+
+    /// Where they shall go.
+    pub(crate) fn reference(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Off => None,
+            Self::Temporary(reference) | Self::Permanent(reference) => Some(reference),
+        }
+    }
 }

@@ -253,6 +253,10 @@ impl Shard {
                 connection,
                 verdict,
             } => self.authenticated(connection, verdict, now),
+            Input::Exchanged {
+                connection,
+                outcome,
+            } => self.exchanged(connection, outcome, now),
             Input::Appended(ticket) => self.appended(ticket, now),
             Input::Forwarded(forwarded) => self.forwarded(&forwarded, now),
             Input::Announced(announcement) => self.announced(&announcement),
@@ -272,7 +276,7 @@ impl Shard {
                 outcome,
             } => self.chat_acknowledged(session, ack, outcome),
             Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
-            Input::Reconfigure(settings) => self.settings = settings,
+            Input::Reconfigure(settings) => self.reconfigure(settings),
             Input::Shutdown => self.shutdown(now),
         }
         self.hand_over();

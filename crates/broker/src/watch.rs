@@ -43,10 +43,9 @@ impl Shard {
                 self.connections.recycle(id.slot);
                 self.output(Output::Close(id));
             }
-            Stage::AwaitConnect => {
-                self.counters.connect_timeouts += 1;
-                self.lose_connection(id, now);
-            }
+            Stage::AwaitConnect => self.give_up_on(id, now),
+            // An exchange in which the client has the next word is a CONNECT that has not come.
+            Stage::Authenticating(_) if connection.awaits_client() => self.give_up_on(id, now),
             Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Storing { .. } => {
                 self.watch(id, now.saturating_add(timeout), now);
             }
@@ -66,5 +65,10 @@ impl Shard {
                 }
             }
         }
+    }
+    /// It has not come as far as a CONNACK in time.
+    fn give_up_on(&mut self, id: ConnectionId, now: Millis) {
+        self.counters.connect_timeouts += 1;
+        self.lose_connection(id, now);
     }
 }

@@ -1,8 +1,8 @@
 //! The configuration in the words of the cores. No default stands here: those are the configuration's.
 
-use broker::{AccessList, Action, Limits, Rule, Settings, Verdict, Who};
+use broker::{AccessList, Action, Limits, Redirect, Rule, Settings, Verdict, Who};
 
-use crate::config::{AccessActions, AccessRule, AccessVerdict, AccessWho, Config};
+use crate::config::{AccessActions, AccessRule, AccessVerdict, AccessWho, Config, RedirectMode};
 
 /// For one of `shards` shards.
 pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
@@ -41,6 +41,11 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
         },
         allow_anonymous: mqtt.allow_anonymous,
         access: AccessList::new(config.acl.iter().map(rule).collect()),
+        redirect: match mqtt.redirect {
+            RedirectMode::Off => Redirect::Off,
+            RedirectMode::Temporary => Redirect::Temporary(mqtt.server_reference.as_str().into()),
+            RedirectMode::Permanent => Redirect::Permanent(mqtt.server_reference.as_str().into()),
+        },
     }
 }
 

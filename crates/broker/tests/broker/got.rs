@@ -42,6 +42,11 @@ pub(crate) enum Got {
     Unsuback(u16, Vec<u8>),
     Pingresp,
     Disconnect(u8),
+    Auth {
+        reason: u8,
+        method: String,
+        data: Option<String>,
+    },
 }
 
 /// Cuts a stream into packets; every byte must belong to one.
@@ -105,10 +110,17 @@ pub(crate) fn read(version: Version, bytes: &[u8]) -> Got {
             );
             Got::Disconnect(disconnect.reason.0)
         }
+        Packet::Auth(auth) => {
+            assert_eq!((auth.reason_string, auth.user.iter().count()), (None, 0));
+            Got::Auth {
+                reason: auth.reason.0,
+                method: auth.method.expect("AUTH always names its method").into(),
+                data: auth.data.map(|data| String::from_utf8_lossy(data).into()),
+            }
+        }
         other @ (Packet::Connect(_)
         | Packet::Subscribe(_)
         | Packet::Unsubscribe(_)
-        | Packet::Pingreq
-        | Packet::Auth(_)) => panic!("not a packet for a client: {other:?}"),
+        | Packet::Pingreq) => panic!("not a packet for a client: {other:?}"),
     }
 }

@@ -3,6 +3,7 @@
 
 mod chat;
 mod got;
+mod logins;
 mod packets;
 mod recover;
 mod world;
@@ -13,6 +14,7 @@ mod append_bounds;
 mod bounds;
 mod closing;
 mod connect;
+mod exchange;
 mod inbox;
 mod inbox_walk;
 mod lost_and_kept;
@@ -21,6 +23,7 @@ mod messenger;
 mod properties;
 mod publish;
 mod rates;
+mod redirect;
 mod restart;
 mod retained;
 mod session;

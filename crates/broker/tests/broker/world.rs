@@ -1,19 +1,20 @@
-//! Shards in a small world: sockets, a store and a clock that do what the test says, and the accounts
-//! `alice`, `bob` (password `secret`) and the administrator `root`.
+//! Shards in a small world: sockets, a store and a clock that do what the test says, and the accounts of `logins`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use broker::{
-    AuthenticationRequest, ConnectionId, Identity, Input, Limits, Message as Carried, Output,
-    Place, Service, Settings, Shard, Ticket,
+    AuthenticationRequest, ConnectionId, ExchangeRequest, Input, Limits, Message as Carried,
+    Output, Place, Service, Settings, Shard, Ticket,
 };
 use bytes::Bytes;
-use mqtt_codec::{ReasonCode, SubscriptionOptions, Version};
+use mqtt_codec::{SubscriptionOptions, Version};
 use records::key;
-use records::{AccountId, Millis, QueuedMessage, SessionRef, Stamp, Write};
+use records::{Millis, QueuedMessage, SessionRef, Stamp, Write};
 
 use crate::got::{Got, Message, read, split};
+use crate::logins;
+pub(crate) use crate::logins::account;
 use crate::packets::{self, Hello, hello, message, options, subscribe};
 
 pub(crate) const ALL: [Version; 3] = [Version::V31, Version::V311, Version::V5];
@@ -80,6 +81,7 @@ pub(crate) struct World {
     /// Credentials are checked only when the test says so.
     pub(crate) slow_logins: bool,
     logins: Vec<(usize, AuthenticationRequest)>,
+    exchanges: Vec<(usize, ExchangeRequest)>,
     /// Below which stamp nobody needed a stored message when the shards were last asked.
     pub(crate) needed: Option<Stamp>,
     /// What a shard has answered last.
@@ -123,6 +125,7 @@ impl World {
             asked: Vec::new(),
             slow_logins: false,
             logins: Vec::new(),
+            exchanges: Vec::new(),
             needed: None,
             low_water: None,
             settings,
@@ -399,6 +402,9 @@ impl World {
         for (shard, request) in std::mem::take(&mut self.logins) {
             self.authenticate(shard, &request);
         }
+        for (shard, request) in std::mem::take(&mut self.exchanges) {
+            self.exchange(shard, &request);
+        }
         self.settle();
     }
 
@@ -454,6 +460,10 @@ impl World {
                 self.logins.push((shard, *request));
             }
             Output::Authenticate(request) => self.authenticate(shard, &request),
+            Output::Exchange(request) if self.slow_logins => {
+                self.exchanges.push((shard, *request));
+            }
+            Output::Exchange(request) => self.exchange(shard, &request),
             Output::HandOver {
                 connection,
                 shard: home,
@@ -507,18 +517,17 @@ impl World {
     }
 
     fn authenticate(&mut self, shard: usize, request: &AuthenticationRequest) {
-        let verdict = match account(&request.username) {
-            Some(account) if request.password.as_deref() == Some(b"secret") => Ok(Identity {
-                account: Some(account),
-                name: (&*request.username).into(),
-                admin: &*request.username == "root",
-            }),
-            _ => Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
-        };
-        let connection = request.connection;
         let input = Input::Authenticated {
-            connection,
-            verdict,
+            connection: request.connection,
+            verdict: logins::verdict(request),
+        };
+        self.shards[shard].handle(input, self.now);
+    }
+
+    fn exchange(&mut self, shard: usize, request: &ExchangeRequest) {
+        let input = Input::Exchanged {
+            connection: request.connection,
+            outcome: logins::judge(request),
         };
         self.shards[shard].handle(input, self.now);
     }
@@ -581,16 +590,6 @@ impl World {
             let bytes = std::mem::take(&mut self.peers[peer].unsent);
             self.shards[shard].receive(id, &bytes, self.now);
         }
-    }
-}
-
-/// The accounts of this world.
-pub(crate) fn account(name: &str) -> Option<AccountId> {
-    match name {
-        "alice" => Some(AccountId::new(1)),
-        "bob" => Some(AccountId::new(2)),
-        "root" => Some(AccountId::new(3)),
-        _ => None,
     }
 }
 

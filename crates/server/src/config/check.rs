@@ -16,6 +16,33 @@ pub(super) fn log_level(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Servers that clients may be sent to, as MQTT 5 writes them in Server Reference; possibly none.
+pub(super) fn server_reference(text: &str) -> Result<(), String> {
+    const BYTES_MAX: usize = 1024;
+    if text.len() > BYTES_MAX {
+        return Err(format!("it has more than {BYTES_MAX} bytes"));
+    }
+    if text.is_empty() {
+        return Ok(());
+    }
+    for server in text.split(' ') {
+        // `[::1]:1883` has its port behind the bracket; a host alone has none.
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            Some(_) | None => (server, None),
+        };
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        let named = !host.is_empty() && !host.contains(|c: char| c.is_control() || c == ':');
+        if !named && !bracketed {
+            return Err(format!("`{server}` has no host"));
+        }
+        if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+            return Err(format!("`{server}` has no port behind its colon"));
+        }
+    }
+    Ok(())
+}
+
 /// A topic filter of the access list, with `%u` and `%c` as whole levels.
 pub(super) fn topic_filter(text: &str) -> Result<(), String> {
     if text.is_empty() || text.len() > 65_535 || text.contains('\0') {

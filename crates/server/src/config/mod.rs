@@ -27,8 +27,8 @@ pub use reload::Changes;
 pub use values::{
     AccessActions, AccessRule, AccessVerdict, AccessWho, AccountFrom, AuthConfig, ChatConfig,
     ClientCertificate, Config, Durability, HttpConfig, ListenAddress, ListenerConfig, ListenerKind,
-    ListenerLimits, LogConfig, LogFormat, MqttConfig, ServerConfig, TlsConfig, TlsMin,
-    WebSocketConfig,
+    ListenerLimits, LogConfig, LogFormat, MqttConfig, RedirectMode, ServerConfig, TlsConfig,
+    TlsMin, WebSocketConfig,
 };
 
 /// The file that is read from the current directory when none is named.

@@ -11,7 +11,9 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::listener::{LISTENER, ListenerDraft};
 use super::mistake::{Mistake, Mistakes, nearest};
 use super::table::{self, Key, RuleDraft, SECTIONS, Slot, TimeUnit};
-use super::values::{AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerConfig};
+use super::values::{
+    AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerConfig, RedirectMode,
+};
 
 /// Listeners in one configuration.
 const LISTENERS_MAX: usize = 64;
@@ -86,6 +88,22 @@ impl Walk<'_, '_> {
                 let problem = "`certificate` and `key` belong together: one of them is missing";
                 self.mistakes.add(&value.span(), "http", problem);
             }
+        }
+        self.redirect_has_an_aim(root, config);
+    }
+
+    /// Whoever is sent away has to be told where.
+    fn redirect_has_an_aim(&mut self, root: &Table<'_>, config: &Config) {
+        let aimless =
+            config.mqtt.redirect != RedirectMode::Off && config.mqtt.server_reference.is_empty();
+        let mqtt = root.get("mqtt").and_then(|mqtt| mqtt.get_ref().as_table());
+        if let Some(redirect) = mqtt
+            .and_then(|mqtt| mqtt.get("redirect"))
+            .filter(|_| aimless)
+        {
+            let problem = "needs `server_reference`, such as \"other.example:1883\"";
+            self.mistakes
+                .add(&redirect.span(), "mqtt.redirect", problem);
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check;
-use super::values::{Config, Durability, LogFormat};
+use super::values::{Config, Durability, LogFormat, RedirectMode};
 
 /// One `[section]` of the file.
 pub(super) struct Section {
@@ -408,6 +408,34 @@ static MQTT: &[Key<Config>] = &[
         "sys_interval_secs",
         seconds(|c| &mut c.mqtt.sys_interval, 0, 3600),
         "How often the server's own figures are published under `$SYS/broker/`. 0 is never.",
+    ),
+    live(
+        "redirect",
+        Slot::Choice {
+            words: &["off", "temporary", "permanent"],
+            index: |c| match c.mqtt.redirect {
+                RedirectMode::Off => 0,
+                RedirectMode::Temporary => 1,
+                RedirectMode::Permanent => 2,
+            },
+            choose: |c, index| {
+                c.mqtt.redirect = match index {
+                    0 => RedirectMode::Off,
+                    1 => RedirectMode::Temporary,
+                    _ => RedirectMode::Permanent,
+                }
+            },
+        },
+        "Sends clients to the server named in `server_reference`: MQTT 5 clients are told so (0x9C `temporary`, 0x9D `permanent`), at CONNECT and, when the configuration is reloaded, on their open connections. MQTT 3 has no word for it: those clients are refused (3), and disconnected.",
+    ),
+    live(
+        "server_reference",
+        Slot::Text {
+            at: |c| &mut c.mqtt.server_reference,
+            check: check::server_reference,
+            expected: "`host` or `host:port`, several separated by single spaces",
+        },
+        "Where `redirect` sends clients.",
     ),
     fixed(
         "shards",

@@ -176,6 +176,19 @@ fn numbers_out_of_range_name_the_range() {
 }
 
 #[test]
+fn who_is_sent_away_is_told_where() {
+    let reference = "other.example:1883 third.example [::1]:1884 [::1]";
+    let text = format!("[mqtt]\nredirect = \"permanent\"\nserver_reference = \"{reference}\"\n");
+    let config = check(&text);
+    assert_eq!(config.mqtt.redirect, RedirectMode::Permanent);
+    assert_eq!(config.mqtt.server_reference, reference);
+    insta::assert_snapshot!(mistakes("[mqtt]\nredirect = \"temporary\"\n"), @r#"magpie.toml:2: mqtt.redirect: needs `server_reference`, such as "other.example:1883""#);
+    insta::assert_snapshot!(mistakes("[mqtt]\nserver_reference = \"other:99999\"\n"), @r"magpie.toml:2: mqtt.server_reference: `other:99999` has no port behind its colon; expected `host` or `host:port`, several separated by single spaces");
+    insta::assert_snapshot!(mistakes("[mqtt]\nserver_reference = \"a  b\"\n"), @r"magpie.toml:2: mqtt.server_reference: `` has no host; expected `host` or `host:port`, several separated by single spaces");
+    insta::assert_snapshot!(mistakes("[mqtt]\nserver_reference = \":1883\"\n"), @r"magpie.toml:2: mqtt.server_reference: `:1883` has no host; expected `host` or `host:port`, several separated by single spaces");
+}
+
+#[test]
 fn bad_addresses_propose_a_right_one() {
     insta::assert_snapshot!(mistakes(
         "[http]\naddress = \"localhost:8080\"\n[[mqtt.listener]]\naddress = \":1883\"\n[[mqtt.listener]]\naddress = \"10.0.0.1\"\n[[mqtt.listener]]\naddress = \"1883\"\n[[mqtt.listener]]\naddress = \"mqtt.example:1883\"\n[[mqtt.listener]]\n[[mqtt.listener]]\naddress = 1883\n"

@@ -111,8 +111,23 @@ pub struct MqttConfig {
     pub retained_bytes_max: usize,
     /// How often `$SYS` is published; zero is never.
     pub sys_interval: Duration,
+    /// Whether clients are sent to another server.
+    pub redirect: RedirectMode,
+    /// Where they are sent: `host` or `host:port`, several separated by spaces.
+    pub server_reference: String,
     /// Threads that carry connections; 0 is one per core.
     pub shards: u16,
+}
+
+/// Whether clients are sent to another server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RedirectMode {
+    /// They are served here.
+    Off,
+    /// To another server, this once.
+    Temporary,
+    /// To another server, from this time on.
+    Permanent,
 }
 
 /// `[http]`: web client, REST, WebSocket hand-over, metrics.
@@ -275,6 +290,8 @@ impl Default for MqttConfig {
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1024 * MIB,
             sys_interval: Duration::from_secs(10),
+            redirect: RedirectMode::Off,
+            server_reference: String::new(),
             shards: 0,
         }
     }

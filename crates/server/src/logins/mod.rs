@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::Identity;
+use broker::{ExchangeRequest, Exchanged, Identity};
 use mqtt_codec::ReasonCode;
 use records::{AccountId, Millis, NAME_BYTES_MAX};
 
@@ -127,6 +127,11 @@ impl Logins {
                     .map_err(|error| reason(&error)),
             );
         });
+    }
+
+    /// Decides about a step of enhanced authentication. [5 MQTT-4.12.0-1]
+    pub(crate) fn exchange(&self, _request: &ExchangeRequest, _address: IpAddr) -> Exchanged {
+        Exchanged::Refused(ReasonCode::BAD_AUTHENTICATION_METHOD)
     }
 
     /// Decides about a name and a password or token, at once or later on another thread.

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 
-use broker::{AuthenticationRequest, ConnectionId, Output, Service};
+use broker::{AuthenticationRequest, ConnectionId, ExchangeRequest, Output, Service};
 use store::{Append, SubmitError, Ticket};
 
 use super::ShardThread;
@@ -43,6 +43,7 @@ impl ShardThread {
                 }
             }
             Output::Authenticate(request) => self.authenticate(*request),
+            Output::Exchange(request) => self.exchange(*request),
             Output::HandOver {
                 connection,
                 shard,
@@ -109,6 +110,20 @@ impl ShardThread {
                 };
                 mailbox.send(ShardEvent::Input(input));
             });
+    }
+
+    fn exchange(&mut self, request: ExchangeRequest) {
+        let connection = request.connection;
+        let Some(address) = self.sockets.address(connection) else {
+            return;
+        };
+        let outcome = self.logins.exchange(&request, address);
+        // Through the mailbox, as every verdict comes: the core is not entered while it is being asked.
+        self.mailbox
+            .send(ShardEvent::Input(broker::Input::Exchanged {
+                connection,
+                outcome,
+            }));
     }
 
     fn ask_service(&mut self, service: Service) {
