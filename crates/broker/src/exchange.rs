@@ -1,20 +1,8 @@
-//! Enhanced authentication: whose turn it is, for how long, and what its end means for the connection. What the data
-//! mean is decided outside; the shard knows no method. [5 MQTT-4.12.0-1]
+//! One exchange of enhanced authentication: whose turn it is, and what is remembered between two steps. It acts on
+//! nothing; that is `authenticate`.
 
 use std::sync::Arc;
 
-use mqtt_codec::{Auth, Packet, ReasonCode};
-use records::Millis;
-
-use crate::access::Identity;
-use crate::connection::Stage;
-use crate::door::{ConnectionId, ExchangeRequest, Exchanged, Output};
-use crate::pending::PendingConnect;
-use crate::publish::Fault;
-use crate::shard::Shard;
-
-/// Longest name of a method in bytes; a longer one is nobody's.
-const METHOD_BYTES_MAX: usize = 64;
 /// Most data in one step; more is refused (0x97).
 pub const AUTHENTICATION_BYTES_MAX: usize = 4096;
 /// Steps of a client in one exchange; one more is refused (0x97).
@@ -24,19 +12,20 @@ pub const AUTHENTICATION_STEPS_MAX: u8 = 8;
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// The method of its CONNECT.
-    method: Arc<str>,
+    pub(crate) method: Arc<str>,
     /// The user name of its CONNECT, which has to be the one that is proved.
-    claimed: Option<Box<str>>,
+    pub(crate) claimed: Option<Box<str>>,
     /// What the method wants to know again at its next step.
-    state: Box<[u8]>,
+    pub(crate) state: Box<[u8]>,
     /// The last data, for CONNACK.
-    last: Option<Box<[u8]>>,
-    turn: Turn,
+    pub(crate) last: Option<Box<[u8]>>,
+    pub(crate) turn: Turn,
     steps: u8,
 }
 
+/// Who has the next word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+pub(crate) enum Turn {
     /// A verdict is being made.
     Ours,
     /// The client's AUTH is awaited.
@@ -61,8 +50,20 @@ impl Exchange {
         (self.last, self.claimed) = (None, None);
     }
 
+    /// The exchange of a CONNECT, before its first step.
+    pub(crate) fn new(method: &str, claimed: Option<&str>) -> Self {
+        Self {
+            method: method.into(),
+            claimed: claimed.map(Into::into),
+            state: Box::default(),
+            last: None,
+            turn: Turn::Nobodys,
+            steps: 0,
+        }
+    }
+
     /// A client's step; false if it is one too many or too large.
-    fn take(&mut self, data: Option<&[u8]>) -> bool {
+    pub(crate) fn take(&mut self, data: Option<&[u8]>) -> bool {
         self.steps = self.steps.saturating_add(1);
         self.turn = Turn::Ours;
         self.steps <= AUTHENTICATION_STEPS_MAX
@@ -70,218 +71,9 @@ impl Exchange {
     }
 
     /// The exchange is over; another may begin.
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.state = Box::default();
         self.turn = Turn::Nobodys;
         self.steps = 0;
-    }
-}
-
-impl Shard {
-    /// A CONNECT with an authentication method.
-    pub(crate) fn begin_exchange(
-        &mut self,
-        id: ConnectionId,
-        pending: Box<PendingConnect>,
-        packet: &mqtt_codec::Connect<'_>,
-        method: &str,
-        now: Millis,
-    ) {
-        if method.len() > METHOD_BYTES_MAX {
-            self.refuse_connect(id, ReasonCode::BAD_AUTHENTICATION_METHOD, now);
-            return;
-        }
-        let exchange = Exchange {
-            method: method.into(),
-            claimed: packet.username.map(Into::into),
-            state: Box::default(),
-            last: None,
-            turn: Turn::Nobodys,
-            steps: 0,
-        };
-        if let Some(connection) = self.connection_mut(id) {
-            connection.stage = Stage::Authenticating(pending);
-            connection.exchange = Some(Box::new(exchange));
-        }
-        self.step(id, packet.properties.authentication_data, now);
-    }
-
-    /// A packet between a CONNECT with an authentication method and its CONNACK. [5 MQTT-4.12.0-4]
-    pub(crate) fn on_packet_in_exchange(
-        &mut self,
-        id: ConnectionId,
-        packet: &Packet<'_>,
-        now: Millis,
-    ) {
-        match packet {
-            Packet::Auth(auth) if self.is_next_step(id, auth) => self.step(id, auth.data, now),
-            Packet::Disconnect(_) => self.lose_connection(id, now),
-            _ => {
-                self.counters.protocol_errors += 1;
-                self.refuse_connect(id, ReasonCode::PROTOCOL_ERROR, now);
-            }
-        }
-    }
-
-    /// AUTH on an open connection: it authenticates anew, and everything else goes on meanwhile.
-    pub(crate) fn on_auth(
-        &mut self,
-        id: ConnectionId,
-        auth: &Auth<'_>,
-        now: Millis,
-    ) -> Result<(), Fault> {
-        if self.is_next_step(id, auth) {
-            self.step(id, auth.data, now);
-            return Ok(());
-        }
-        // [5 MQTT-4.12.0-6]: none without a method in CONNECT.
-        let exchange = self
-            .connection(id)
-            .and_then(|connection| connection.exchange.as_ref())
-            .ok_or(ReasonCode::PROTOCOL_ERROR)?;
-        let begins = auth.reason == ReasonCode::RE_AUTHENTICATE
-            && exchange.turn == Turn::Nobodys
-            && auth.method == Some(&*exchange.method);
-        if !begins {
-            return Err(ReasonCode::PROTOCOL_ERROR);
-        }
-        self.step(id, auth.data, now);
-        Ok(())
-    }
-
-    /// Whether this AUTH is the one that is awaited. [5 MQTT-4.12.0-5]
-    fn is_next_step(&self, id: ConnectionId, auth: &Auth<'_>) -> bool {
-        let exchange = self
-            .connection(id)
-            .and_then(|connection| connection.exchange.as_ref());
-        exchange.is_some_and(|exchange| {
-            exchange.awaits_client()
-                && auth.reason == ReasonCode::CONTINUE_AUTHENTICATION
-                && auth.method == Some(&*exchange.method)
-        })
-    }
-
-    /// Has the client's data judged outside.
-    fn step(&mut self, id: ConnectionId, data: Option<&[u8]>, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        let before_connack = matches!(connection.stage, Stage::Authenticating(_));
-        let Some(exchange) = connection.exchange.as_mut() else {
-            return;
-        };
-        if !exchange.take(data) {
-            self.exchange_failed(id, ReasonCode::QUOTA_EXCEEDED, now);
-            return;
-        }
-        let request = ExchangeRequest {
-            connection: id,
-            method: exchange.method.clone(),
-            data: data.map(Into::into),
-            state: std::mem::take(&mut exchange.state),
-        };
-        if before_connack {
-            self.pause(id);
-        }
-        self.output(Output::Exchange(Box::new(request)));
-    }
-
-    /// The word from outside on a step.
-    pub(crate) fn exchanged(&mut self, id: ConnectionId, outcome: Exchanged, now: Millis) {
-        let ours = self
-            .connection_mut(id)
-            .and_then(|connection| connection.exchange.as_mut())
-            .filter(|exchange| exchange.turn == Turn::Ours);
-        let Some(exchange) = ours else {
-            return;
-        };
-        match outcome {
-            Exchanged::Continue { data, state } => {
-                exchange.turn = Turn::Theirs;
-                exchange.state = state;
-                // [5 MQTT-4.12.0-2]
-                self.send_auth(id, ReasonCode::CONTINUE_AUTHENTICATION, &data, now);
-                // An open connection was not paused for this, but may be for something else.
-                let before_connack = self
-                    .connection(id)
-                    .is_some_and(|connection| matches!(connection.stage, Stage::Authenticating(_)));
-                if before_connack {
-                    self.resume(id, now);
-                }
-            }
-            Exchanged::Proved { identity, data } => {
-                exchange.end();
-                self.proved(id, identity, data, now);
-            }
-            Exchanged::Refused(reason) => self.exchange_failed(id, reason, now),
-        }
-    }
-
-    fn proved(&mut self, id: ConnectionId, identity: Identity, data: Box<[u8]>, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        if let Stage::Open { session } = connection.stage {
-            let session = &mut self.sessions[session as usize];
-            if session.account != identity.account {
-                // It stays who it is: sessions and subscriptions are its account's.
-                self.exchange_failed(id, ReasonCode::NOT_AUTHORIZED, now);
-                return;
-            }
-            session.admin = identity.admin;
-            self.counters.reauthentications += 1;
-            self.send_auth(id, ReasonCode::SUCCESS, &data, now);
-            return;
-        }
-        let Some(exchange) = connection.exchange.as_mut() else {
-            return;
-        };
-        let claimed = exchange.claimed.take();
-        exchange.last = (!data.is_empty()).then_some(data);
-        let verdict = match claimed {
-            Some(claimed) if *claimed != *identity.name => Err(ReasonCode::NOT_AUTHORIZED),
-            Some(_) | None => Ok(identity),
-        };
-        self.authenticated(id, verdict, now);
-    }
-
-    /// [5 MQTT-4.12.0-4] [5 MQTT-4.12.1-2]
-    fn exchange_failed(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        if matches!(connection.stage, Stage::Authenticating(_)) {
-            self.refuse_connect(id, reason, now);
-            return;
-        }
-        self.counters.reauthentications_refused += 1;
-        // DISCONNECT has no word for a wrong password. [5 MQTT-3.14.2-1]
-        let reason = match reason {
-            ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::BAD_AUTHENTICATION_METHOD => {
-                ReasonCode::NOT_AUTHORIZED
-            }
-            other => other,
-        };
-        self.disconnect(id, reason, now);
-    }
-
-    /// Every AUTH repeats the method of CONNECT. [5 MQTT-4.12.0-5]
-    fn send_auth(&mut self, id: ConnectionId, reason: ReasonCode, data: &[u8], now: Millis) {
-        let Some(connection) = self.connection(id) else {
-            return;
-        };
-        let (maximum, exchange) = (connection.packet_bytes_max, connection.exchange.as_ref());
-        let Some(exchange) = exchange else {
-            return;
-        };
-        let data = (!data.is_empty()).then_some(data);
-        let mut packet = Vec::new();
-        Auth::new(reason, &exchange.method, data).encode(maximum, &mut packet);
-        if packet.len() > maximum as usize {
-            // [5 MQTT-3.1.2-24]: it can't be said to this client, and without it there is no going on.
-            self.exchange_failed(id, ReasonCode::PACKET_TOO_LARGE, now);
-            return;
-        }
-        self.connections.buffer(id.slot).extend_from_slice(&packet);
     }
 }

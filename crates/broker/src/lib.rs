@@ -5,6 +5,7 @@ mod door;
 mod settings;
 
 mod acknowledge;
+mod authenticate;
 mod away;
 mod connect;
 mod connection;

@@ -13,6 +13,7 @@ mod aliases;
 mod append_bounds;
 mod bounds;
 mod closing;
+mod connack;
 mod connect;
 mod exchange;
 mod inbox;
