@@ -43,7 +43,7 @@ impl ShardThread {
                 }
             }
             Output::Authenticate(request) => self.authenticate(*request),
-            Output::Exchange(request) => self.exchange(*request),
+            Output::Exchange(request) => self.exchange(&request),
             Output::HandOver {
                 connection,
                 shard,
@@ -112,12 +112,12 @@ impl ShardThread {
             });
     }
 
-    fn exchange(&mut self, request: ExchangeRequest) {
+    fn exchange(&mut self, request: &ExchangeRequest) {
         let connection = request.connection;
         let Some(address) = self.sockets.address(connection) else {
             return;
         };
-        let outcome = self.logins.exchange(&request, address);
+        let outcome = self.logins.exchange(request, address);
         // Through the mailbox, as every verdict comes: the core is not entered while it is being asked.
         self.mailbox
             .send(ShardEvent::Input(broker::Input::Exchanged {
