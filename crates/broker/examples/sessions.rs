@@ -144,6 +144,7 @@ impl World {
 
     /// Hands the buffer in as if it had come from a socket and takes everything that goes out; how many bytes that was.
     fn send(&mut self, id: ConnectionId) -> usize {
+        self.shard.begin_turn();
         self.shard.receive(id, &self.buffer, NOW);
         let mut sent = 0;
         while let Some(output) = self.shard.poll_output() {

@@ -7,9 +7,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashMap;
 use records::{AccountId, Millis, Pos, SessionRef, Stamp, Write};
-use routing::{Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
+use routing::{IdTable, Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
 use slab::Slab;
 use smallvec::SmallVec;
 
@@ -61,7 +61,7 @@ pub struct Shard {
     pub(crate) hasher: RandomState,
     pub(crate) connections: Connections,
     pub(crate) sessions: Slab<Session>,
-    session_table: HashTable<u32>,
+    session_table: IdTable,
     /// Sessions with a part in the messenger, by account.
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
     pub(crate) index: SubscriptionIndex,
@@ -127,7 +127,7 @@ impl Shard {
             settings,
             connections: Connections::default(),
             sessions: Slab::new(),
-            session_table: HashTable::new(),
+            session_table: IdTable::default(),
             accounts: HashMap::with_hasher(hasher.clone()),
             index: SubscriptionIndex::new(place.seeds),
             shared: SharedIndex::new(place.seeds),
@@ -386,31 +386,23 @@ impl Shard {
 
     pub(crate) fn find_session(&self, account: Option<AccountId>, client_id: &str) -> Option<u32> {
         let hash = session_hash(&self.hasher, account, client_id);
-        self.session_table
-            .find(hash, |slot| {
-                let session = &self.sessions[*slot as usize];
-                session.account == account && &*session.client_id == client_id
-            })
-            .copied()
+        self.session_table.find(hash as u32, |slot| {
+            let session = &self.sessions[slot as usize];
+            session.account == account && &*session.client_id == client_id
+        })
     }
 
     pub(crate) fn insert_session(&mut self, session: Session) -> u32 {
         let hash = session_hash(&self.hasher, session.account, &session.client_id);
         let slot = self.sessions.insert(session) as u32;
-        let (hasher, sessions) = (&self.hasher, &self.sessions);
-        self.session_table.insert_unique(hash, slot, |slot| {
-            let session = &sessions[*slot as usize];
-            session_hash(hasher, session.account, &session.client_id)
-        });
+        self.session_table.insert(hash as u32, slot);
         slot
     }
 
     pub(crate) fn remove_session(&mut self, slot: u32) -> Session {
         let session = &self.sessions[slot as usize];
         let hash = session_hash(&self.hasher, session.account, &session.client_id);
-        if let Ok(entry) = self.session_table.find_entry(hash, |other| *other == slot) {
-            entry.remove();
-        }
+        self.session_table.remove(hash as u32, slot);
         self.away.came(&mut self.sessions, slot);
         self.sessions.remove(slot as usize)
     }
@@ -418,7 +410,7 @@ impl Shard {
     /// The shard that owns the session of this client.
     pub(crate) fn home_of(&self, account: Option<AccountId>, client_id: &str) -> u16 {
         let hash = session_hash(&self.hasher, account, client_id);
-        // The upper bits: the lower ones choose the bucket inside the shard's own table.
+        // The upper bits: the lower ones choose the place in the shard's own table.
         ((hash >> 32) % u64::from(self.shards)) as u16
     }
 

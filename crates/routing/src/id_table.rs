@@ -15,7 +15,7 @@ const EMPTY: u64 = 0;
 
 /// Ids by fingerprint; several ids may have the same one.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct IdTable {
+pub struct IdTable {
     /// `fingerprint << 32 | id + 1`, or [`EMPTY`].
     slots: Vec<u64>,
     used: usize,
@@ -23,11 +23,7 @@ pub(crate) struct IdTable {
 
 impl IdTable {
     /// The id under the fingerprint for which `is_sought` holds.
-    pub(crate) fn find(
-        &self,
-        fingerprint: u32,
-        mut is_sought: impl FnMut(u32) -> bool,
-    ) -> Option<u32> {
+    pub fn find(&self, fingerprint: u32, mut is_sought: impl FnMut(u32) -> bool) -> Option<u32> {
         if self.slots.is_empty() {
             return None;
         }
@@ -46,7 +42,10 @@ impl IdTable {
     }
 
     /// Adds an id that is not in the table.
-    pub(crate) fn insert(&mut self, fingerprint: u32, id: u32) {
+    ///
+    /// # Panics
+    /// When the id is `u32::MAX`.
+    pub fn insert(&mut self, fingerprint: u32, id: u32) {
         if (self.used + 1) * LOAD_MAX.1 > self.slots.len() * LOAD_MAX.0 {
             self.resize((self.slots.len() + self.slots.len() / 2).max(SLOTS_MIN));
         }
@@ -55,7 +54,7 @@ impl IdTable {
     }
 
     /// Takes an id out; false when it is not there.
-    pub(crate) fn remove(&mut self, fingerprint: u32, id: u32) -> bool {
+    pub fn remove(&mut self, fingerprint: u32, id: u32) -> bool {
         let Some(at) = self.position(slot_of(fingerprint, id)) else {
             return false;
         };

@@ -20,6 +20,7 @@ mod trie;
 
 pub use collect::Match;
 pub use filter_map::FilterId;
+pub use id_table::IdTable;
 pub use remote::{RemoteIndex, RemoteMatch, SHARDS_MAX};
 pub use retained::{LOOKED_AT_MAX, RetainedCursor, RetainedIndex};
 pub use shared::{Chosen, SharedIndex};
