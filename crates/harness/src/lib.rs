@@ -14,6 +14,8 @@ mod wire;
 
 mod skip;
 
+pub mod proof;
+
 pub use binary::magpie;
 pub use client::{Acknowledgement, Client, ClientError, Dial, Event, Message};
 pub use folder::repository;

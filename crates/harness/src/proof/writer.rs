@@ -4,34 +4,43 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness::{Client, ClientError, Dial, Event, PATIENCE, QoS};
+use crate::{Client, ClientError, Dial, Event, PATIENCE, QoS};
 use serde_json::json;
 
-use crate::ledger::{Ledger, Place, conversation};
-use crate::stage::{Round, Stage};
+use super::ledger::{Ledger, Place, conversation};
+use super::stage::{Round, Stage};
 
 /// Messages of one writer in one round; below what an account may send in a burst.
-pub(crate) const ROUND_MAX: usize = 120;
+pub const ROUND_MAX: usize = 120;
 /// Messages under way at once.
 const WINDOW: usize = 8;
+/// How often a writer that nothing comes for looks whether the round still goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What a writer's connection leaves behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Session {
+pub enum Session {
     /// Nothing: it publishes the same `mid` again.
     Clean,
     /// A session, in which it resends as the protocol says.
     Persistent,
 }
 
-pub(crate) struct Writer {
-    pub(crate) name: String,
-    pub(crate) dial: Dial,
-    pub(crate) qos: QoS,
-    pub(crate) session: Session,
-    pub(crate) places: Vec<Place>,
+/// One that writes.
+#[derive(Debug)]
+pub struct Writer {
+    /// Its account or, on ordinary topics, its device: the beginning of every message's id.
+    pub name: String,
+    /// How it connects.
+    pub dial: Dial,
+    /// What it writes at.
+    pub qos: QoS,
+    /// What it leaves behind when its connection ends.
+    pub session: Session,
+    /// Where it writes to, in turn.
+    pub places: Vec<Place>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +63,8 @@ struct Desk {
 }
 
 impl Writer {
-    pub(crate) fn spawn(self, stage: &Arc<Stage>, ledger: &Arc<Ledger>) -> JoinHandle<()> {
+    /// Writes round after round, on a thread of its own, until everything is acknowledged in the last.
+    pub fn spawn(self, stage: &Arc<Stage>, ledger: &Arc<Ledger>) -> JoinHandle<()> {
         let mut desk = Desk {
             writer: self,
             ledger: Arc::clone(ledger),
@@ -71,9 +81,8 @@ impl Writer {
                 let round = desk.stage.next_round(&mut seen);
                 match (desk.work(round), round) {
                     (Ok(()), Round::Last(_)) => return,
-                    (Err(error), Round::Last(_)) => panic!("{}: {error}", desk.writer.name),
-                    (Err(ClientError::Lost(_)), Round::Busy(_)) => {}
-                    (end, Round::Busy(_)) => panic!("{}: {end:?}", desk.writer.name),
+                    (Err(end), _) if round.explains(&end) => {}
+                    (end, _) => panic!("{}: {end:?} in {round:?}", desk.writer.name),
                 }
             }
         })
@@ -105,7 +114,7 @@ impl Desk {
             if done && matches!(round, Round::Last(_)) {
                 return Ok(());
             }
-            self.take()?;
+            self.take(round)?;
         }
     }
 
@@ -165,14 +174,8 @@ impl Desk {
         sent.map(drop)
     }
 
-    fn take(&mut self) -> Result<(), ClientError> {
-        let event = self.client().event(Instant::now() + PATIENCE)?;
-        let event = event.unwrap_or_else(|| {
-            panic!(
-                "{}: nothing came in {PATIENCE:?}; not acknowledged {:?}; not completed {:?}",
-                self.writer.name, self.under_way, self.ending
-            )
-        });
+    fn take(&mut self, round: Round) -> Result<(), ClientError> {
+        let event = self.await_event(round)?;
         match event {
             Event::Acknowledged(ack) => {
                 assert!(ack.reason < 0x80, "{}: {ack:?}", self.writer.name);
@@ -190,6 +193,27 @@ impl Desk {
             Event::Subscribed(..) | Event::Pong | Event::Flow => {}
         }
         Ok(())
+    }
+
+    fn await_event(&mut self, round: Round) -> Result<Event, ClientError> {
+        let since = Instant::now();
+        loop {
+            if let Some(event) = self.client().event(Instant::now() + LOOK_EVERY)? {
+                return Ok(event);
+            }
+            if !self.stage.goes_on(round) {
+                self.client().drop_connection();
+                return Err(ClientError::Lost("the stage closed".to_owned()));
+            }
+            let is_owed = !self.under_way.is_empty() || !self.ending.is_empty();
+            assert!(
+                !is_owed || since.elapsed() < PATIENCE,
+                "{}: nothing came in {PATIENCE:?}; not acknowledged {:?}; not completed {:?}",
+                self.writer.name,
+                self.under_way,
+                self.ending
+            );
+        }
     }
 
     /// `im/ack/<mid>`: the message's place in its conversation.

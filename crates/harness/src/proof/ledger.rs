@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use harness::Watched;
+use crate::Watched;
 
 /// Where a message goes, seen from its writer, and the conversation or topic that it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// What is published to.
-    pub(crate) topic: String,
+    pub topic: String,
     /// One name for both sides of a direct chat.
-    pub(crate) name: String,
-    pub(crate) is_conversation: bool,
+    pub name: String,
+    /// Or an ordinary topic.
+    pub is_conversation: bool,
 }
 
 impl Place {
-    pub(crate) fn topic(topic: &str) -> Self {
+    /// An ordinary topic.
+    pub fn topic(topic: &str) -> Self {
         Self {
             topic: topic.to_owned(),
             name: topic.to_owned(),
@@ -23,7 +25,8 @@ impl Place {
         }
     }
 
-    pub(crate) fn group(slug: &str) -> Self {
+    /// A group.
+    pub fn group(slug: &str) -> Self {
         Self {
             topic: format!("im/to/{slug}"),
             name: slug.to_owned(),
@@ -31,7 +34,8 @@ impl Place {
         }
     }
 
-    pub(crate) fn direct(from: &str, to: &str) -> Self {
+    /// A direct chat.
+    pub fn direct(from: &str, to: &str) -> Self {
         Self {
             topic: format!("im/to/@{to}"),
             name: conversation(from, &format!("@{to}")),
@@ -41,7 +45,7 @@ impl Place {
 }
 
 /// The name, for both sides, of what `account` sees as `conv`.
-pub(crate) fn conversation(account: &str, conv: &str) -> String {
+pub fn conversation(account: &str, conv: &str) -> String {
     match conv.strip_prefix('@') {
         Some(peer) if peer < account => format!("{peer}+{account}"),
         Some(peer) => format!("{account}+{peer}"),
@@ -50,32 +54,36 @@ pub(crate) fn conversation(account: &str, conv: &str) -> String {
 }
 
 /// A message by its place and its own id, which is the `mid` of a conversation's message.
-pub(crate) type Key = (String, String);
+pub type Key = (String, String);
 
+/// What was sent and acknowledged, in all.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Entries {
+pub struct Entries {
     /// Everything that was ever sent.
-    pub(crate) sent: BTreeSet<Key>,
+    pub sent: BTreeSet<Key>,
     /// What was acknowledged: PUBACK, PUBREC or a positive `im/ack`.
-    pub(crate) acknowledged: BTreeSet<Key>,
+    pub acknowledged: BTreeSet<Key>,
     /// The `seq` that `im/ack` told.
-    pub(crate) seqs: BTreeMap<Key, u64>,
+    pub seqs: BTreeMap<Key, u64>,
 }
 
+/// The book that all writers write into.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     entries: Watched<Entries>,
 }
 
 impl Ledger {
-    pub(crate) fn sent(&self, place: &Place, id: &str) {
+    /// It is about to be sent, for the first time or again.
+    pub fn sent(&self, place: &Place, id: &str) {
         self.entries
             .lock()
             .sent
             .insert((place.name.clone(), id.to_owned()));
     }
 
-    pub(crate) fn acknowledged(&self, place: &Place, id: &str) {
+    /// The server has taken it over.
+    pub fn acknowledged(&self, place: &Place, id: &str) {
         self.entries
             .lock()
             .acknowledged
@@ -83,7 +91,7 @@ impl Ledger {
     }
 
     /// `im/ack` said that the message is number `seq`; it must not say anything else another time.
-    pub(crate) fn told(&self, name: &str, id: &str, seq: u64) {
+    pub fn told(&self, name: &str, id: &str, seq: u64) {
         let key = (name.to_owned(), id.to_owned());
         let before = self.entries.lock().seqs.insert(key.clone(), seq);
         assert!(
@@ -93,8 +101,13 @@ impl Ledger {
         self.entries.lock().acknowledged.insert(key);
     }
 
+    /// How many are acknowledged so far.
+    pub fn acknowledged_count(&self) -> usize {
+        self.entries.lock().acknowledged.len()
+    }
+
     /// Everything, once nobody writes any more.
-    pub(crate) fn close(&self) -> Entries {
+    pub fn close(&self) -> Entries {
         self.entries.lock().clone()
     }
 }

@@ -2,23 +2,25 @@
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
+/// A sequence of choices.
 #[derive(Debug, Clone)]
-pub(crate) struct Random {
+pub struct Random {
     state: u64,
 }
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The sequence of this seed.
+    pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// Below `bound`, which is far below 2^64: the bias does not matter.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// Another sequence.
-    pub(crate) fn fork(&mut self) -> Self {
+    pub fn fork(&mut self) -> Self {
         Self::new(self.next())
     }
 
@@ -32,6 +34,6 @@ impl Random {
 }
 
 /// A seed from the system's randomness.
-pub(crate) fn seed() -> u64 {
+pub fn seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish() >> 1
 }

@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use harness::{Client, PATIENCE, QoS, Server, Version};
+use crate::{Client, PATIENCE, QoS, Server, Version};
 use serde_json::{Value, json};
 
-use crate::TOPICS;
-use crate::ledger::{Entries, Key, conversation};
-use crate::reader::Seen;
+use super::cast::TOPICS;
+use super::ledger::{Entries, Key, conversation};
+use super::reader::Seen;
 
 /// The last message of every place.
-pub(crate) const END: &str = "end";
+pub(super) const END: &str = "end";
 /// Each conversation with a member, as that member sees it.
 const CONVERSATIONS: [(&str, &str); 4] = [
     ("alice", "@bob"),
@@ -22,26 +22,35 @@ const CONVERSATIONS: [(&str, &str); 4] = [
 const PAGE: usize = 200;
 
 /// Writes a last message to every place, behind everything else.
-pub(crate) fn write_ends(server: &Server) {
+pub fn write_ends(server: &Server) {
     for (account, conv) in CONVERSATIONS {
-        let mut member = server.dial(Version::V5, account, "end").connect().unwrap();
+        let mut member = server
+            .dial(Version::V5, account, "end")
+            .connect()
+            .expect("the server stays");
         let body = json!({"mid": format!("{END}-{conv}"), "text": END}).to_string();
         assert_eq!(
             member.publish(&format!("im/to/{conv}"), body, QoS::AtLeastOnce),
             Ok(0)
         );
     }
-    let mut meter = server.dial(Version::V5, "dave", "end").connect().unwrap();
+    let mut meter = server
+        .dial(Version::V5, "dave", "end")
+        .connect()
+        .expect("the server stays");
     for topic in TOPICS {
         assert_eq!(
-            meter.publish(topic, END, QoS::ExactlyOnce).unwrap() & 0x80,
+            meter
+                .publish(topic, END, QoS::ExactlyOnce)
+                .expect("the server stays")
+                & 0x80,
             0
         );
     }
 }
 
 /// How many ends a reader has to come to.
-pub(crate) fn ends_of(account: &str, filter: &str) -> usize {
+pub(super) fn ends_of(account: &str, filter: &str) -> usize {
     if filter.starts_with("plant/") {
         return TOPICS.len();
     }
@@ -53,7 +62,7 @@ pub(crate) fn ends_of(account: &str, filter: &str) -> usize {
 
 /// Every conversation's messages are numbered 1..n without gaps, each mid is there once, every acknowledged one is there,
 /// under the number that its acknowledgement told.
-pub(crate) fn conversations(server: &Server, ledger: &Entries) -> BTreeMap<String, usize> {
+pub fn conversations(server: &Server, ledger: &Entries) -> BTreeMap<String, usize> {
     let mut found: BTreeMap<Key, u64> = BTreeMap::new();
     let mut lengths = BTreeMap::new();
     for (account, conv) in CONVERSATIONS {
@@ -61,10 +70,10 @@ pub(crate) fn conversations(server: &Server, ledger: &Entries) -> BTreeMap<Strin
         let mut member = server
             .dial(Version::V5, account, "count")
             .connect()
-            .unwrap();
+            .expect("the server stays");
         member
             .subscribe(&[("im/answer/+", QoS::AtLeastOnce)])
-            .unwrap();
+            .expect("the server stays");
         let messages = history(&mut member, conv);
         for (index, message) in messages.iter().enumerate() {
             let seq = message["seq"].as_u64().expect("history filters on seq");
@@ -141,7 +150,7 @@ fn history(member: &mut Client, conv: &str) -> Vec<Value> {
 fn answer(member: &mut Client, rid: &str, ask: &Value) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let answer = member.ask("history", rid, ask).unwrap();
+        let answer = member.ask("history", rid, ask).expect("the server stays");
         if answer["error"] != "quota" {
             return answer;
         }
@@ -150,7 +159,7 @@ fn answer(member: &mut Client, rid: &str, ask: &Value) -> Value {
 }
 
 /// What each reader's session owed it.
-pub(crate) fn readers(ledger: &Entries, lengths: &BTreeMap<String, usize>, seen: &[Seen]) {
+pub fn readers(ledger: &Entries, lengths: &BTreeMap<String, usize>, seen: &[Seen]) {
     for seen in seen {
         if seen.filter.starts_with("plant/") {
             plant(ledger, seen);

@@ -3,18 +3,21 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness::{Client, ClientError, Dial, Event, Message, PATIENCE, QoS};
+use crate::{Client, ClientError, Dial, Event, Message, PATIENCE, QoS};
 
-use crate::random::Random;
-use crate::stage::{Round, Stage};
-use crate::verdict::END;
+use super::random::Random;
+use super::stage::{Round, Stage};
+use super::verdict::END;
 
 /// One round in so many is missed.
 const MISSED: u64 = 4;
+/// How often a reader that nothing comes for looks whether the round still goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-pub(crate) struct Reader {
+/// One that reads.
+pub struct Reader {
     account: String,
     filter: String,
     qos: QoS,
@@ -28,23 +31,21 @@ pub(crate) struct Reader {
 
 /// What a reader was handed.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) account: String,
-    pub(crate) filter: String,
-    pub(crate) qos: QoS,
-    pub(crate) messages: Vec<Message>,
+pub struct Seen {
+    /// Who read.
+    pub account: String,
+    /// What it had subscribed to.
+    pub filter: String,
+    /// At this QoS.
+    pub qos: QoS,
+    /// In the order in which they came.
+    pub messages: Vec<Message>,
 }
 
 impl Reader {
     /// Makes the session.
-    pub(crate) fn subscribe(
-        dial: Dial,
-        account: &str,
-        filter: &str,
-        qos: QoS,
-        random: Random,
-    ) -> Self {
-        let mut client = Client::connect(dial).unwrap();
+    pub fn subscribe(dial: Dial, account: &str, filter: &str, qos: QoS, random: Random) -> Self {
+        let mut client = Client::connect(dial).expect("the server stays");
         assert_eq!(client.subscribe(&[(filter, qos)]), Ok(vec![qos as u8]));
         Self {
             account: account.to_owned(),
@@ -59,7 +60,7 @@ impl Reader {
     }
 
     /// Reads round after round; in the last until `ends` places have come to their end.
-    pub(crate) fn spawn(mut self, stage: &Arc<Stage>, ends: usize) -> JoinHandle<Seen> {
+    pub fn spawn(mut self, stage: &Arc<Stage>, ends: usize) -> JoinHandle<Seen> {
         let stage = Arc::clone(stage);
         std::thread::spawn(move || {
             let mut seen = 0;
@@ -71,38 +72,38 @@ impl Reader {
                     self.connected = false;
                     continue;
                 }
-                let end = self.read(ends);
+                let end = self.read(ends, &stage, round);
                 self.connected = false;
                 match end {
                     Ok(()) => return self.close(),
-                    Err(ClientError::Lost(_)) if !last => {}
-                    Err(error) => panic!("{}: {error} in {round:?}", self.account),
+                    Err(end) if round.explains(&end) => {}
+                    Err(end) => panic!("{}: {end} in {round:?}", self.account),
                 }
             }
         })
     }
 
-    fn read(&mut self, ends: usize) -> Result<(), ClientError> {
+    fn read(&mut self, ends: usize, stage: &Stage, round: Round) -> Result<(), ClientError> {
         if !self.connected {
             let present = self.client.reconnect()?;
             assert!(present, "{}: the session is gone", self.account);
             self.connected = true;
         }
-        loop {
-            if self.ends >= ends {
-                return Ok(());
-            }
-            match self.client.event(Instant::now() + PATIENCE)? {
-                Some(Event::Message) => {
-                    let messages = self.client.take_inbox();
-                    self.ends += messages
-                        .iter()
-                        .filter(|message| text(message) == END)
-                        .count();
-                    self.messages.extend(messages);
+        let mut heard = Instant::now();
+        while self.ends < ends {
+            match self.client.event(Instant::now() + LOOK_EVERY)? {
+                Some(event) => {
+                    heard = Instant::now();
+                    if event == Event::Message {
+                        self.take();
+                    }
                 }
-                Some(_) => {}
-                None => panic!(
+                None if !stage.goes_on(round) => {
+                    self.client.drop_connection();
+                    return Err(ClientError::Lost("the stage closed".to_owned()));
+                }
+                None => assert!(
+                    matches!(round, Round::Busy(_)) || heard.elapsed() < PATIENCE,
                     "{}: nothing came for {} in {PATIENCE:?}, after {} messages",
                     self.account,
                     self.filter,
@@ -110,6 +111,16 @@ impl Reader {
                 ),
             }
         }
+        Ok(())
+    }
+
+    fn take(&mut self) {
+        let messages = self.client.take_inbox();
+        self.ends += messages
+            .iter()
+            .filter(|message| text(message) == END)
+            .count();
+        self.messages.extend(messages);
     }
 
     fn close(self) -> Seen {

@@ -1,0 +1,21 @@
+//! The proof that nothing acknowledged is lost and nothing is there twice: real clients write to conversations and ordinary
+//! topics while a test kills the server; afterwards everything is counted. The test owns when it is killed.
+
+mod cast;
+mod ledger;
+mod stage;
+
+mod reader;
+mod writer;
+
+mod verdict;
+
+mod random;
+
+pub use cast::{people, readers, writers};
+pub use ledger::{Entries, Key, Ledger, Place, conversation};
+pub use random::{Random, seed};
+pub use reader::{Reader, Seen};
+pub use stage::{Round, Stage};
+pub use verdict::{conversations, readers as judge_readers, write_ends};
+pub use writer::{ROUND_MAX, Session, Writer};
