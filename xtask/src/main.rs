@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | tidy | test | crash | bench | spec`.
+//! The project's own chores: `cargo xtask ci | tidy | test | crash | soak | bench | spec`.
 //! Owns the command line only; each chore is a module. Nothing here is part of the product.
 
 mod arguments;
@@ -7,6 +7,8 @@ mod tree;
 
 mod bench;
 mod ci;
+mod release;
+mod soak;
 mod spec;
 mod test;
 mod tidy;
@@ -24,6 +26,8 @@ usage: cargo xtask <chore>
   test [--strict] [--only rust|web|e2e|clients|crash]... [--rounds N]
                             sets up what the tests need and runs them; --strict makes a skip a failure
   crash [--rounds N]        only the crash tests
+  soak [--minutes N] [--seed N]
+                            mixed load, cut connections, kills and clean restarts: nothing lost, memory flat
   bench [--only NAME,...] [--peers NAME,...|none] [--runs N] [--secs N] [--quick] [--write docs/benchmarks.md]
                             measures the server, and whatever of mosquitto, rabbitmq, ejabberd and nats is installed, and
                             holds the figures against the goals";
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         Some("spec") => spec::run(arguments),
         Some("test") => test::run(arguments),
         Some("crash") => test::run_crash(arguments),
+        Some("soak") => soak::run(arguments),
         Some("bench") => bench::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");

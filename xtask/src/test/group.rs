@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 /// What the names of tests of durability hold.
-const DURABILITY: [&str; 5] = ["crash", "disk", "survives", "torn", "strace"];
+const DURABILITY: [&str; 6] = ["crash", "disk", "soak", "survives", "torn", "strace"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {

@@ -13,7 +13,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::child;
+use crate::{child, release};
 pub(crate) use running::Running;
 
 /// Which server it is.
@@ -113,7 +113,7 @@ pub(crate) fn all(root: &Path, wanted: Option<&[String]>) -> Result<Vec<Server>>
     {
         bail!("no such peer: {unknown} (there are mosquitto, rabbitmq, ejabberd, nats, none)");
     }
-    let program = magpie::program(root)?;
+    let program = release::server(root)?;
     let mut servers = vec![Server {
         kind: Kind::Magpie,
         version: Kind::Magpie.version(&program),
