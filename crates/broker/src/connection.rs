@@ -140,6 +140,8 @@ pub(crate) struct Connections {
     slots: Slab<Connection>,
     touched: VecDeque<ConnectionId>,
     buffers: Vec<Vec<u8>>,
+    /// Packets that were put into buffers.
+    packets: u64,
 }
 
 impl Connections {
@@ -186,9 +188,15 @@ impl Connections {
         }
     }
 
-    /// The buffer of a connection, to be appended to; its flush is arranged.
+    /// Packets that were put into buffers, ever.
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// The buffer of a connection, for one packet to be appended to; its flush is arranged.
     pub(crate) fn buffer(&mut self, slot: u32) -> &mut Vec<u8> {
         self.touch(slot);
+        self.packets += 1;
         let connection = &mut self.slots[slot as usize];
         if connection.outgoing.capacity() == 0
             && let Some(buffer) = self.buffers.pop()

@@ -18,6 +18,14 @@ macro_rules! counters {
                 vec![$(self.$name),+]
             }
         }
+
+        impl std::ops::Add for Counters {
+            type Output = Self;
+
+            fn add(self, other: Self) -> Self {
+                Self { $($name: self.$name + other.$name,)+ }
+            }
+        }
     };
 }
 
@@ -45,6 +53,14 @@ counters! {
     bytes_received,
     /// Bytes sent.
     bytes_sent,
+    /// Packets received.
+    packets_received,
+    /// Packets sent.
+    packets_sent,
+    /// Bytes of the payloads of received PUBLISH packets.
+    payload_bytes_received,
+    /// Bytes of the payloads of sent PUBLISH packets.
+    payload_bytes_sent,
     /// PUBLISH packets received.
     publishes_received,
     /// PUBLISH packets sent.
@@ -108,4 +124,22 @@ pub struct Population {
     pub waiting_messages: u64,
     /// What their messages weigh.
     pub waiting_bytes: u64,
+}
+
+impl Population {
+    /// Together with another shard: retained messages are the same on each.
+    pub fn with(&self, other: &Self) -> Self {
+        Self {
+            connections: self.connections + other.connections,
+            sessions: self.sessions + other.sessions,
+            subscriptions: self.subscriptions + other.subscriptions,
+            retained: self.retained.max(other.retained),
+            retained_bytes: self.retained_bytes.max(other.retained_bytes),
+            appends_pending: self.appends_pending + other.appends_pending,
+            away: self.away + other.away,
+            shared_subscriptions: self.shared_subscriptions + other.shared_subscriptions,
+            waiting_messages: self.waiting_messages + other.waiting_messages,
+            waiting_bytes: self.waiting_bytes + other.waiting_bytes,
+        }
+    }
 }

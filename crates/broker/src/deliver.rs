@@ -298,6 +298,7 @@ impl Shard {
             self.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
         }
         self.counters.publishes_sent += 1;
+        self.counters.payload_bytes_sent += view.payload.len() as u64;
     }
 
     /// Writes the topic by an alias, if the client allows them and it is worth one. Whoever has not been told of an

@@ -86,6 +86,8 @@ pub enum Input {
         /// Why.
         reason: ReasonCode,
     },
+    /// Figures of the server for `$SYS/`, QoS 0 and retained; an empty one is gone.
+    System(Arc<[Arc<Message>]>),
     /// A new configuration.
     Reconfigure(Arc<Settings>),
     /// The server is going down: every client is told and disconnected.

@@ -119,7 +119,7 @@ impl Shard {
                 connection,
                 present,
             } => self.connected(connection, present, now),
-            Then::Suback(pending) => self.subscribed(*pending),
+            Then::Suback(pending) => self.subscribed(*pending, now),
             Then::Send { connection, packet } => {
                 self.send_to_open(connection, &packet);
             }

@@ -29,6 +29,7 @@ mod shard;
 mod shares;
 mod stored;
 mod subscribe;
+mod system;
 mod turn;
 mod waiting;
 

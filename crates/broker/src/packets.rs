@@ -45,6 +45,7 @@ impl Shard {
         if bytes.len() < total {
             return None;
         }
+        self.counters.packets_received += 1;
         let under_way = self.under_way();
         match mqtt_codec::decode(version, &bytes[..total], &decode_limits) {
             Ok(packet) => {

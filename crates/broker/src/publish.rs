@@ -40,6 +40,7 @@ impl Shard {
         now: Millis,
     ) -> Result<(), Fault> {
         self.counters.publishes_received += 1;
+        self.counters.payload_bytes_received += packet.payload.len() as u64;
         if packet.properties.has_subscription_identifier() {
             // [5 MQTT-3.3.4-6]
             return Err(ReasonCode::PROTOCOL_ERROR);

@@ -139,7 +139,7 @@ impl Shard {
         self.pump(slot, now);
     }
 
-    fn deliver_retained(&mut self, slot: u32, held: Held, now: Millis) {
+    pub(crate) fn deliver_retained(&mut self, slot: u32, held: Held, now: Millis) {
         let session = &self.sessions[slot as usize];
         let queued = session
             .waiting

@@ -2,7 +2,7 @@
 //! is in the rooms beside it (`connect`, `publish`, `subscribe`, `deliver`, `acknowledge`, `messenger`,
 //! `durable`, `retained`), each an `impl Shard`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::frames::FrameCache;
 use crate::jobs::{Job, Waits};
+use crate::message::Message;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
 use crate::session::Session;
@@ -84,6 +85,8 @@ pub struct Shard {
     pub(crate) work: usize,
     pub(crate) waits: Waits,
     pub(crate) rates: Rates,
+    /// The server's figures, by topic.
+    pub(crate) system: BTreeMap<Box<str>, Arc<Message>>,
     /// Everybody is being disconnected, which says nothing about how many are away.
     pub(crate) is_shutting_down: bool,
     /// Sessions without a connection.
@@ -136,6 +139,7 @@ impl Shard {
             retained: RetainedIndex::new(),
             retained_bytes: 0,
             rates: Rates::new(hasher.clone()),
+            system: BTreeMap::new(),
             hasher,
             frames: FrameCache::default(),
             matches: Vec::new(),
@@ -276,6 +280,7 @@ impl Shard {
                 outcome,
             } => self.chat_acknowledged(session, ack, outcome),
             Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
+            Input::System(figures) => self.system_told(&figures, now),
             Input::Reconfigure(settings) => self.reconfigure(settings),
             Input::Shutdown => self.shutdown(now),
         }
@@ -325,7 +330,10 @@ impl Shard {
 
     /// Totals since the start.
     pub fn counters(&self) -> Counters {
-        self.counters
+        Counters {
+            packets_sent: self.connections.packets(),
+            ..self.counters
+        }
     }
 
     /// Connections, sessions, subscriptions and retained messages at this moment.

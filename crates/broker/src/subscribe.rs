@@ -14,6 +14,7 @@ use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shares::{is_ordinary_share, member};
+use crate::system::is_system;
 
 /// Filters under `im/` of one session; one more is refused (0x97).
 const CHAT_FILTERS_MAX: usize = 256;
@@ -44,14 +45,14 @@ impl Shard {
         now: Millis,
     ) {
         if writes.is_empty() {
-            self.subscribed(pending);
+            self.subscribed(pending, now);
         } else {
             self.append_in_pieces(writes, Then::Suback(Box::new(pending)), now);
         }
     }
 
     /// The change is on disk, or need not be: answer, then let follow what a subscription brings along.
-    pub(crate) fn subscribed(&mut self, pending: PendingSuback) {
+    pub(crate) fn subscribed(&mut self, pending: PendingSuback, now: Millis) {
         let Some(slot) = self.session_slot(pending.session) else {
             return;
         };
@@ -59,7 +60,7 @@ impl Shard {
             return;
         }
         for grant in pending.granted {
-            self.after_grant(slot, &grant, pending.identifier);
+            self.after_grant(slot, &grant, pending.identifier, now);
         }
         let session = &self.sessions[slot as usize];
         let Some(account) = session.account else {
@@ -170,7 +171,14 @@ impl Shard {
         if full && !self.holds(slot, filter) {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
-        if is_chat(plain) || session.admin || self.settings.allow_anonymous {
+        let system = is_system(plain);
+        if system && !share.is_empty() {
+            // Every shard tells its own sessions: there are no turns to take.
+            return Err(ReasonCode::TOPIC_FILTER_INVALID);
+        }
+        // Who may know how the server is doing is decided even where ordinary topics are open to all.
+        let open = self.settings.allow_anonymous && !system;
+        if is_chat(plain) || session.admin || open {
             return Ok(());
         }
         let client = Client {
@@ -281,7 +289,7 @@ impl Shard {
     }
 
     /// Retained messages and their like follow the grant. [5 MQTT-3.3.1-9] [5 MQTT-3.3.1-10] [5 MQTT-3.3.1-11]
-    fn after_grant(&mut self, slot: u32, grant: &Granted, identifier: u32) {
+    fn after_grant(&mut self, slot: u32, grant: &Granted, identifier: u32, now: Millis) {
         const IF_NEW: u8 = 1;
         const NEVER: u8 = 2;
         // Shared subscriptions get no retained messages.
@@ -304,6 +312,10 @@ impl Shard {
             return;
         }
         if grant.handling == NEVER || (grant.handling == IF_NEW && grant.existed) {
+            return;
+        }
+        if is_system(&grant.filter) {
+            self.send_system(slot, &grant.filter, identifier, now);
             return;
         }
         self.begin_retained(slot, &grant.filter, grant.qos, identifier);

@@ -5,6 +5,7 @@ pub mod config;
 pub mod handle;
 
 mod start;
+mod tally;
 
 mod demo;
 mod recovery;

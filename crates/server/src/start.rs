@@ -25,6 +25,7 @@ use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
 use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
 use crate::shard::{self, MAILBOX, ShardThread};
+use crate::tally::Tallies;
 use crate::{demo, limits};
 
 /// What is not configuration.
@@ -234,6 +235,7 @@ fn assemble(
     let logins = Logins::start(state.directory, &config.auth, random()?)?;
     let admission = Arc::new(Admission::new(AdmissionLimits::of(&config.mqtt)));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
+    let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let (health, draining) = watched(&requests);
@@ -244,6 +246,7 @@ fn assemble(
         logins: logins.clone(),
         readers: readers.clone(),
         admission: admission.clone(),
+        tallies: tallies.clone(),
         health: health.clone(),
     };
     let mut shards = Vec::new();
@@ -272,6 +275,7 @@ fn assemble(
         config,
         setup_token: setup_token.clone(),
         low_water,
+        tallies,
     });
     let mailbox = post.service.clone();
     let run = move || service.run();
@@ -313,6 +317,7 @@ struct ShardStarter {
     logins: Arc<Logins>,
     readers: Readers,
     admission: Arc<Admission>,
+    tallies: Tallies,
     health: watch::Sender<Health>,
 }
 
@@ -343,6 +348,7 @@ impl ShardStarter {
             readers: self.readers.clone(),
             admission: self.admission.clone(),
             low_water,
+            tallies: self.tallies.clone(),
             listeners,
         })?;
         let run = move || thread.run();

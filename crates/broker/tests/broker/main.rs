@@ -32,5 +32,6 @@ mod shards;
 mod shared;
 mod store_first;
 mod subscribe;
+mod system;
 mod walk;
 mod wills;

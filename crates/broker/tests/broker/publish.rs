@@ -106,7 +106,7 @@ fn filters_match_what_the_specification_says() {
 fn topics_of_the_server_meet_no_leading_wildcard_and_take_no_publish() {
     for (version, refusal) in [(V31, 0), (V311, 0), (V5, 0x87)] {
         let mut world = World::new();
-        let client = world.guest(version, "c");
+        let client = world.join(&hello(version, "c").login("root"));
         for filter in ["#", "+/x", "$SYS/x"] {
             world.subscribe(client, filter, 0);
         }

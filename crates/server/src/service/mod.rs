@@ -3,6 +3,7 @@
 
 mod gauges;
 mod requests;
+mod system;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -23,10 +24,12 @@ use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::{Readers, StoreSource};
+use crate::tally::Tallies;
 use crate::translate;
 use gauges::Gauges;
 use requests::Waiting;
 pub(crate) use requests::new_token;
+use system::System;
 
 /// Longest sleep; whatever is done once in a while is looked at so often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -49,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) setup_token: Option<Secret>,
     pub(crate) low_water: Vec<Arc<AtomicU64>>,
+    pub(crate) tallies: Tallies,
 }
 
 /// The thread's state.
@@ -72,6 +76,7 @@ pub(crate) struct ServiceThread {
     clock: Clock,
     low_water: LowWater,
     gauges: Gauges,
+    system: System,
     stopping: bool,
 }
 
@@ -97,6 +102,7 @@ impl ServiceThread {
             clock: Clock::new(),
             low_water: LowWater::new(parts.low_water),
             gauges: Gauges::new(),
+            system: System::new(parts.tallies),
             stopping: false,
         }
     }
@@ -120,6 +126,8 @@ impl ServiceThread {
                 self.carry_out_all();
             }
             self.trim_queue();
+            self.system
+                .look(self.config.mqtt.sys_interval, &self.post, now);
             self.gauges
                 .tell(&self.committer, &self.chat, self.mailbox.len());
         }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use broker::{Counters, Shard};
 use metrics::{Counter, Gauge};
 
+use crate::tally::{Tallies, Tally};
+
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Gauges {
@@ -16,12 +18,17 @@ pub(super) struct Gauges {
     retained: Gauge,
     retained_bytes: Gauge,
     appends_pending: Gauge,
+    away: Gauge,
+    waiting_messages: Gauge,
+    waiting_bytes: Gauge,
     mailbox: Gauge,
+    number: u16,
+    tallies: Tallies,
 }
 
 impl Gauges {
-    pub(super) fn new(shard: u16) -> Self {
-        let shard = shard.to_string();
+    pub(super) fn new(number: u16, tallies: Tallies) -> Self {
+        let shard = number.to_string();
         let counter = |(name, help): &(&'static str, &'static str)| {
             let name = format!("magpie_{name}_total");
             metrics::describe_counter!(name.clone(), help.trim());
@@ -40,7 +47,15 @@ impl Gauges {
             retained: gauge("magpie_retained_messages", "Retained messages."),
             retained_bytes: gauge("magpie_retained_bytes", "Bytes of retained messages."),
             appends_pending: gauge("magpie_appends_pending", "Appends that wait for the disk."),
+            away: gauge("magpie_offline_sessions", "Sessions without a connection."),
+            waiting_messages: gauge(
+                "magpie_waiting_messages",
+                "Deliveries that wait for sessions or are under way; counted every ten seconds.",
+            ),
+            waiting_bytes: gauge("magpie_waiting_bytes", "What their messages weigh."),
             mailbox: gauge("magpie_shard_mailbox", "Letters that wait for the shard."),
+            number,
+            tallies,
         }
     }
 
@@ -50,10 +65,17 @@ impl Gauges {
             return;
         }
         self.next = now + INTERVAL;
-        for (counter, value) in self.counters.iter().zip(core.counters().values()) {
+        let (counters, population) = (core.counters(), core.population());
+        self.tallies.leave(
+            self.number,
+            Tally {
+                counters,
+                population,
+            },
+        );
+        for (counter, value) in self.counters.iter().zip(counters.values()) {
             counter.absolute(value);
         }
-        let population = core.population();
         for (gauge, value) in [
             (&self.connections, population.connections),
             (&self.sessions, population.sessions),
@@ -61,6 +83,9 @@ impl Gauges {
             (&self.retained, population.retained),
             (&self.retained_bytes, population.retained_bytes),
             (&self.appends_pending, population.appends_pending),
+            (&self.away, population.away),
+            (&self.waiting_messages, population.waiting_messages as usize),
+            (&self.waiting_bytes, population.waiting_bytes as usize),
             (&self.mailbox, letters),
         ] {
             gauge.set(value as f64);

@@ -24,6 +24,7 @@ use crate::logins::Logins;
 use crate::mailbox::Mailbox;
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::Readers;
+use crate::tally::Tallies;
 use accept::Door;
 use gauges::Gauges;
 use pipes::PipeWatcher;
@@ -37,6 +38,12 @@ const EVENTS_MAX: usize = 1024;
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Reads of one connection in a turn, so that a fast publisher does not hold up the others.
 const READS_PER_TURN: usize = 4;
+/// Connections read in a turn.
+const VISITS_PER_TURN: usize = 1024;
+/// What is read in a turn from all of them, about, when they are many.
+const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
+/// What is read from each all the same.
+const READ_BYTES_MIN: usize = 4096;
 /// Longest sleep: gauges are told and closed sockets are given up about so often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// Sleep while somebody else cannot keep up.
@@ -58,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
     pub(crate) low_water: Arc<AtomicU64>,
+    pub(crate) tallies: Tallies,
     pub(crate) listeners: Vec<mio::net::TcpListener>,
 }
 
@@ -113,7 +121,7 @@ impl ShardThread {
             logins: parts.logins,
             readers: parts.readers,
             low_water: parts.low_water,
-            gauges: Gauges::new(parts.number),
+            gauges: Gauges::new(parts.number, parts.tallies),
             clock: Clock::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stop_at: None,
@@ -184,7 +192,10 @@ impl ShardThread {
         if self.post.is_congested() {
             return CONGESTED_SLEEP;
         }
-        let at_once = !self.ready.is_empty() || self.core.has_deferred() || self.door.is_ready();
+        let at_once = !self.ready.is_empty()
+            || self.core.has_deferred()
+            || self.door.is_ready()
+            || self.sockets.has_overdue();
         if at_once {
             return Duration::ZERO;
         }
@@ -316,11 +327,15 @@ impl ShardThread {
 
     fn read_ready(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
-        for _ in 0..self.ready.len() {
+        // The more want to be read, the less of each: nobody waits for the sum of what all have sent.
+        let visits = self.ready.len().min(VISITS_PER_TURN);
+        let share = READ_BYTES_PER_TURN / visits.max(1);
+        let share = share.clamp(READ_BYTES_MIN, scratch.len());
+        for _ in 0..visits {
             let Some(id) = self.ready.pop_front() else {
                 break;
             };
-            self.read(id, &mut scratch);
+            self.read(id, &mut scratch[..share]);
         }
         self.scratch = scratch;
         self.carry_out_all();
@@ -331,7 +346,8 @@ impl ShardThread {
         if let Some(socket) = self.sockets.get_mut(id) {
             socket.queued = false;
         }
-        for _ in 0..READS_PER_TURN {
+        let alone = scratch.len() == SCRATCH_BYTES;
+        for _ in 0..if alone { READS_PER_TURN } else { 1 } {
             let Some(socket) = self.sockets.get_mut(id) else {
                 return;
             };

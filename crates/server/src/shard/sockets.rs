@@ -14,6 +14,8 @@ use net::{Received, Transport, Watcher};
 use super::pipes::tag;
 use crate::admission::Admission;
 
+/// Sockets closed in one turn because their peers did not.
+const OVERDUE_PER_TURN: usize = 256;
 /// How long a closed connection may take to read its last bytes and close its side.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -182,9 +184,18 @@ impl Sockets {
         Some((socket.transport, socket.address))
     }
 
-    /// Closes those whose peers did not.
+    /// Whether more peers than one turn could close have let the time pass.
+    pub(super) fn has_overdue(&self) -> bool {
+        let oldest = self.overdue.front();
+        oldest.is_some_and(|(at, _)| *at <= Instant::now())
+    }
+
+    /// Closes those whose peers did not, some at a time.
     pub(super) fn give_up_overdue(&mut self, registry: &Registry, core: &mut Shard) {
-        while let Some((at, id)) = self.overdue.front().copied() {
+        for _ in 0..OVERDUE_PER_TURN {
+            let Some((at, id)) = self.overdue.front().copied() else {
+                return;
+            };
             // A handful a second at most in quiet times: the clock is asked only while somebody is closing.
             if at > Instant::now() {
                 return;
