@@ -30,6 +30,7 @@ mod retained;
 mod session;
 mod shards;
 mod shared;
+mod slices;
 mod store_first;
 mod subscribe;
 mod system;

@@ -1,5 +1,7 @@
 //! Shards in a small world: sockets, a store and a clock that do what the test says, and the accounts of `logins`.
 
+mod steps;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -507,13 +509,6 @@ impl World {
             }
             Output::Fetch { session, stamps } => self.fetch(shard, session, stamps),
         }
-    }
-
-    /// Below which stamp a shard needs no stored message.
-    pub(crate) fn low_water(&mut self, shard: usize) -> Stamp {
-        self.shards[shard].seek_low_water(self.now);
-        self.settle();
-        self.low_water.take().expect("an answer")
     }
 
     fn authenticate(&mut self, shard: usize, request: &AuthenticationRequest) {

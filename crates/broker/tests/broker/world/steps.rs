@@ -1,0 +1,44 @@
+//! The world step by step: what a shard does in one turn, and what it says when it is asked.
+
+use records::Stamp;
+
+use super::{Client, World};
+
+impl World {
+    /// Lets a client send without anything coming of it yet.
+    pub(crate) fn feed_only(&mut self, client: Client, bytes: &[u8]) {
+        self.peers[client.0].unsent.extend_from_slice(bytes);
+        self.feed(client.0);
+    }
+
+    /// What one turn of each shard would do; whether there was anything.
+    pub(crate) fn step(&mut self) -> bool {
+        let mut busy = false;
+        for shard in 0..self.shards.len() {
+            if self.shards[shard].has_deferred() {
+                busy = true;
+                self.shards[shard].resume_deferred(self.now);
+            }
+            while let Some(output) = self.shards[shard].poll_output() {
+                busy = true;
+                self.carry_out(shard, output);
+            }
+        }
+        self.commit_one() || busy
+    }
+
+    pub(crate) fn shard_of(&self, client: Client) -> usize {
+        self.peers[client.0].shard
+    }
+
+    pub(crate) fn last_packet_id(&self) -> u16 {
+        self.next_packet_id
+    }
+
+    /// Below which stamp a shard needs no stored message.
+    pub(crate) fn low_water(&mut self, shard: usize) -> Stamp {
+        self.shards[shard].seek_low_water(self.now);
+        self.settle();
+        self.low_water.take().expect("an answer")
+    }
+}
