@@ -93,7 +93,7 @@ fn ask(config: &Config, command: &Command) -> anyhow::Result<Answer> {
         if let Some(answer) = ask_running(&config.server.data, command)? {
             return Ok(answer);
         }
-        match server::start(config.clone(), StartOptions::default()) {
+        match server::start(config.clone(), &StartOptions::default()) {
             Ok(running) => {
                 let answer = tokio::runtime::Builder::new_current_thread()
                     .enable_time()

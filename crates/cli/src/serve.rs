@@ -29,7 +29,7 @@ use banner::{Banner, Setup};
 use settings::Settings;
 use signals::{Signal, Signals};
 
-/// Threads for HTTP and the control socket; MQTT has its own.
+/// Threads for HTTP, QUIC and the control socket; MQTT itself has its own.
 const HTTP_THREADS: usize = 2;
 /// How long HTTP requests under way are awaited at the end.
 const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -56,8 +56,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         demo: arguments.demo,
         accept_data_loss: arguments.accept_data_loss,
         listen: true,
+        runtime: Some(runtime.handle().clone()),
     };
-    let mut running = server::start(config.clone(), options)?;
+    let mut running = server::start(config.clone(), &options)?;
     // Only behind `start`: a port that answers says that the state is recovered.
     let doors = match Doors::open(
         &runtime,
@@ -76,6 +77,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         .mqtt
         .iter()
         .map(|address| format!("mqtt://{address}"))
+        .chain(
+            running
+                .quic
+                .iter()
+                .map(|address| format!("quic://{address}")),
+        )
         .chain([format!("http://{}", doors.http)])
         .collect();
     running.announce(&addresses);
@@ -196,6 +203,7 @@ fn tell(running: &Running, doors: &Doors, server: &server::config::ServerConfig)
     };
     let banner = Banner {
         mqtt: &running.mqtt,
+        quic: &running.quic,
         http: doors.http,
         server,
         setup,

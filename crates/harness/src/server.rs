@@ -25,6 +25,7 @@ pub struct Launch {
     config: Option<String>,
     wrapper: Vec<String>,
     stable: bool,
+    own_listeners: bool,
 }
 
 impl Launch {
@@ -58,6 +59,13 @@ impl Launch {
     #[must_use]
     pub fn stable_ports(mut self) -> Self {
         self.stable = true;
+        self
+    }
+
+    /// With the listeners of its configuration, which must have a TCP one among them.
+    #[must_use]
+    pub fn own_listeners(mut self) -> Self {
+        self.own_listeners = true;
         self
     }
 
@@ -107,11 +115,14 @@ impl Launch {
             .args(words)
             .args(["serve", "--data"])
             .arg(folder.join("data"))
-            .args(["--mqtt", &mqtt.to_string(), "--http", &http.to_string()])
+            .args(["--http", &http.to_string()])
             .args(&self.arguments)
             .env_remove("RUST_LOG")
             .env_remove("NOTIFY_SOCKET")
             .current_dir(folder);
+        if !self.own_listeners {
+            command.args(["--mqtt", &mqtt.to_string()]);
+        }
         for (name, value) in &self.environment {
             command.env(name, value);
         }

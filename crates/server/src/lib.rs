@@ -15,6 +15,8 @@ mod readers;
 mod service;
 mod shard;
 
+mod quic;
+
 mod admission;
 mod buckets;
 mod clock;
@@ -24,6 +26,7 @@ mod translate;
 
 mod post;
 
+pub use quic::{CertificateError, QuicError};
 pub use recovery::RecoveryError;
 pub use start::{Running, StartError, StartOptions, start};
 pub use store::DataDirError;

@@ -21,6 +21,7 @@ use crate::handle::{Handle, Health, Requests, Secret};
 use crate::logins::{Directory, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
+use crate::quic::{self, QuicError, QuicListener};
 use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
 use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
@@ -29,7 +30,7 @@ use crate::tally::Tallies;
 use crate::{demo, limits};
 
 /// What is not configuration.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct StartOptions {
     /// An empty server gets three people, two groups and some history.
     pub demo: bool,
@@ -37,6 +38,8 @@ pub struct StartOptions {
     pub accept_data_loss: bool,
     /// Whether MQTT is listened for; `magpie account` without a running server does without.
     pub listen: bool,
+    /// Where QUIC runs; only a listener of that kind needs one.
+    pub runtime: Option<tokio::runtime::Handle>,
 }
 
 /// Why the server did not start. The `Display` form says what to do.
@@ -54,6 +57,9 @@ pub enum StartError {
     /// An address is not free.
     #[error("{0}; stop whoever listens there, or choose another address with --mqtt")]
     Listen(#[from] net::ListenError),
+    /// An address for QUIC cannot be served.
+    #[error("a listener of kind \"quic\" cannot be opened: {0}")]
+    Quic(#[from] QuicError),
     /// The operating system refuses a thread, a descriptor or random numbers.
     #[error("the operating system refuses: {0}")]
     System(#[from] std::io::Error),
@@ -68,6 +74,8 @@ pub struct Running {
     pub handle: Handle,
     /// Where MQTT is listened for, with the real ports.
     pub mqtt: Vec<SocketAddr>,
+    /// Where MQTT is listened for over QUIC, with the real ports.
+    pub quic: Vec<SocketAddr>,
     /// The one-time token of the first start, while there is no account.
     pub setup_token: Option<Secret>,
     /// Names and passwords of the people of `--demo`.
@@ -75,6 +83,7 @@ pub struct Running {
     data_dir: DataDir,
     draining: Box<dyn Fn() + Send>,
     post: Post,
+    quic_listeners: Vec<QuicListener>,
     shards: Vec<JoinHandle<()>>,
     service: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
@@ -101,9 +110,15 @@ impl Running {
     pub fn shutdown(self, deadline: Duration) -> anyhow::Result<()> {
         let until = Instant::now() + deadline;
         (self.draining)();
+        for listener in &self.quic_listeners {
+            listener.refuse();
+        }
         self.post.tell_shards(|| ShardEvent::Stop);
         for shard in self.shards {
             join(shard, until)?;
+        }
+        for listener in &self.quic_listeners {
+            listener.end(until);
         }
         self.post.service.send(ServiceEvent::Stop);
         join(self.service, until)?;
@@ -129,26 +144,22 @@ fn join(thread: JoinHandle<()>, until: Instant) -> anyhow::Result<()> {
         .map_err(|_| anyhow::anyhow!("{name} panicked"))
 }
 
-/// Recovers the state and starts to serve; returns once the ports answer. Does not need a tokio runtime.
-pub fn start(config: Config, options: StartOptions) -> Result<Running, StartError> {
+/// Recovers the state and starts to serve; returns once the ports answer. Needs no tokio runtime but for
+/// QUIC.
+pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartError> {
     let began = Instant::now();
     let mut clock = Clock::new();
     let now = clock.now();
     let data_dir = DataDir::open(&config.server.data, Holder::this_process(now))?;
     // Bound before the recovery, so that a taken port is said at once; nobody is answered before it is over.
     let shards = shards(&config);
-    let mut listeners = Vec::new();
+    let mut listeners = Listeners::default();
     if options.listen {
-        for listener in &config.mqtt.listeners {
-            match listener.address {
-                ListenAddress::Ip(address) => listeners.push(net::listen(address, shards)?),
-                ListenAddress::Path(_) => {}
-            }
-        }
+        listeners = Listeners::bind(&config, shards, options.runtime.as_ref())?;
     }
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(
         &data_dir,
-        store_options(&config, &options),
+        store_options(&config, options),
     )?);
     let mut state = State::recover(&*store, &config, shards, now)?;
     let demo_logins = if options.demo {
@@ -159,6 +170,32 @@ pub fn start(config: Config, options: StartOptions) -> Result<Running, StartErro
     let running = assemble(config, demo_logins, data_dir, &store, state, listeners)?;
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
+}
+
+/// The addresses that are listened on, by what serves them.
+#[derive(Default)]
+struct Listeners {
+    /// By the shards, each of which has a share.
+    shared: Vec<Vec<TcpListener>>,
+    quic: Vec<quic::Bound>,
+}
+
+impl Listeners {
+    fn bind(
+        config: &Config,
+        shards: usize,
+        runtime: Option<&tokio::runtime::Handle>,
+    ) -> Result<Self, StartError> {
+        let mut listeners = Self::default();
+        for listener in &config.mqtt.listeners {
+            if let Some(bound) = quic::bind(listener, &config.mqtt, runtime)? {
+                listeners.quic.push(bound);
+            } else if let ListenAddress::Ip(address) = listener.address {
+                listeners.shared.push(net::listen(address, shards)?);
+            }
+        }
+        Ok(listeners)
+    }
 }
 
 /// The cores as they were when the server ended.
@@ -218,15 +255,16 @@ fn assemble(
     data_dir: DataDir,
     store: &Arc<dyn Store>,
     state: State,
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Listeners,
 ) -> Result<Running, StartError> {
     let source = StoreSource(store.clone());
     let setup_token = state.chat.is_empty().then(service::new_token).flatten();
-    let mqtt = listeners
+    let Listeners { shared, quic } = listeners;
+    let mqtt = shared
         .iter()
         .map(|shares| shares[0].local_addr())
         .collect::<Result<_, _>>()?;
-    let listeners = by_shard(listeners, state.shards.len())?;
+    let listeners = by_shard(shared, state.shards.len())?;
 
     let bell = Arc::new(Doorbell::default());
     let (polls, post) = mailboxes(state.shards.len(), &bell)?;
@@ -258,6 +296,14 @@ fn assemble(
         shards.push(starter.start(number, core, first, poll, listeners, low_water.clone())?);
     }
     drop(starter);
+    let lobby = Arc::new(quic::Lobby {
+        admission: admission.clone(),
+        post: post.clone(),
+    });
+    let quic_listeners: Vec<_> = quic
+        .into_iter()
+        .map(|bound| QuicListener::serve(bound, lobby.clone()))
+        .collect::<Result<_, _>>()?;
     let service = ServiceThread::new(service::Parts {
         chat: state.chat,
         source,
@@ -283,11 +329,13 @@ fn assemble(
     Ok(Running {
         handle,
         mqtt,
+        quic: quic_listeners.iter().map(QuicListener::address).collect(),
         setup_token,
         demo_logins,
         data_dir,
         draining,
         post,
+        quic_listeners,
         shards,
         service,
         readers: reader_threads,

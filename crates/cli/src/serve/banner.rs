@@ -10,6 +10,7 @@ use server::handle::Secret;
 /// Everything that is told.
 pub(super) struct Banner<'a> {
     pub(super) mqtt: &'a [SocketAddr],
+    pub(super) quic: &'a [SocketAddr],
     pub(super) http: SocketAddr,
     pub(super) server: &'a ServerConfig,
     pub(super) setup: Setup<'a>,
@@ -61,6 +62,9 @@ impl Banner<'_> {
                 &format!("mqtt://{address}"),
                 "any MQTT client: 3.1, 3.1.1 and 5",
             )?;
+        }
+        for address in self.quic {
+            row(out, &paint, &format!("quic://{address}"), "MQTT over QUIC")?;
         }
         let http = self.http;
         row(
@@ -164,6 +168,7 @@ mod tests {
                 "127.0.0.1:1883".parse().unwrap(),
                 "[::1]:1883".parse().unwrap(),
             ],
+            quic: &["[::]:8883".parse().unwrap()],
             http: http.parse().unwrap(),
             server: &server,
             setup,
@@ -186,6 +191,7 @@ mod tests {
             [
                 "mqtt://127.0.0.1:1883",
                 "mqtt://[::1]:1883",
+                "quic://[::]:8883",
                 "http://127.0.0.1:8080",
                 "ws://127.0.0.1:8080/mqtt"
             ]

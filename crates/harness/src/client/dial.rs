@@ -14,6 +14,7 @@ pub struct Dial {
     clean: bool,
     session_expiry: Option<u32>,
     receive_maximum: Option<u16>,
+    keep_alive: u16,
     will: Option<(String, Vec<u8>, QoS)>,
 }
 
@@ -31,6 +32,7 @@ impl Dial {
             clean: true,
             session_expiry: None,
             receive_maximum: None,
+            keep_alive: KEEP_ALIVE,
             will: None,
         }
     }
@@ -58,6 +60,13 @@ impl Dial {
         self
     }
 
+    /// With this keep-alive, in seconds.
+    #[must_use]
+    pub fn keep_alive(mut self, seconds: u16) -> Self {
+        self.keep_alive = seconds;
+        self
+    }
+
     /// With a will.
     #[must_use]
     pub fn will(mut self, topic: &str, payload: &str, qos: QoS) -> Self {
@@ -76,7 +85,7 @@ impl Dial {
             version: self.version,
             client_id: &self.client_id,
             clean_start: self.clean,
-            keep_alive: KEEP_ALIVE,
+            keep_alive: self.keep_alive,
             will: self.will.as_ref().map(|(topic, payload, qos)| Will {
                 topic,
                 payload,

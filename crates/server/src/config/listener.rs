@@ -17,7 +17,7 @@ use super::values::{
 /// Kinds, as written, in the order of `ListenerKind::ALL`.
 const KINDS: &[&str] = &["tcp", "tls", "ws", "wss", "unix", "quic"];
 /// What this server can serve.
-const BUILT: &[ListenerKind] = &[ListenerKind::Tcp];
+const BUILT: &[ListenerKind] = &[ListenerKind::Tcp, ListenerKind::Quic];
 const CLIENT_CERTIFICATE: &[&str] = &["none", "optional", "required"];
 const ACCOUNT_FROM: &[&str] = &["cn", "san"];
 const TLS_MIN: &[&str] = &["1.2", "1.3"];

@@ -1,0 +1,156 @@
+//! Who comes in by QUIC: handshakes are counted and bounded, places are given by the same admission as TCP's, and a
+//! connection that has opened its stream goes to a shard.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use net::{PipeEnd, Transport, pipe};
+use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::{Ending, NO_PLACE, TOO_SLOW, stream};
+use crate::admission::Admission;
+use crate::post::{Post, ShardEvent};
+
+/// Handshakes under way on one address; one more is refused.
+const HANDSHAKES_MAX: usize = 1024;
+/// Above so many, a peer has to show that it receives at the address it sends from (a Retry, one more round trip), so that
+/// forged addresses cannot take the places of real ones.
+const HANDSHAKES_UNPROVEN_MAX: usize = 128;
+/// Bytes a pipe holds each way, while its reader is busy.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// What the connections of all QUIC addresses share.
+pub(crate) struct Lobby {
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) post: Post,
+}
+
+/// The way in at one address.
+pub(crate) struct Doorway {
+    lobby: Arc<Lobby>,
+    handshakes: Arc<Semaphore>,
+    /// For the handshake and the first stream; the core gives the CONNECT as much.
+    patience: Duration,
+    next_shard: AtomicUsize,
+    refused: metrics::Counter,
+    retried: metrics::Counter,
+    failed: metrics::Counter,
+}
+
+impl Doorway {
+    pub(crate) fn new(lobby: Arc<Lobby>, patience: Duration) -> Self {
+        metrics::describe_counter!(
+            "magpie_quic_handshakes_refused_total",
+            "QUIC connections refused because too many handshakes were under way."
+        );
+        metrics::describe_counter!(
+            "magpie_quic_handshakes_retried_total",
+            "QUIC connections that had to prove their address first."
+        );
+        metrics::describe_counter!(
+            "magpie_quic_handshakes_failed_total",
+            "QUIC connections that ended before their stream was open."
+        );
+        Self {
+            lobby,
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            patience,
+            next_shard: AtomicUsize::new(0),
+            refused: metrics::counter!("magpie_quic_handshakes_refused_total"),
+            retried: metrics::counter!("magpie_quic_handshakes_retried_total"),
+            failed: metrics::counter!("magpie_quic_handshakes_failed_total"),
+        }
+    }
+
+    /// Lets in whoever comes, until the endpoint closes.
+    pub(super) async fn stand_at(self, endpoint: Endpoint) {
+        let doorway = Arc::new(self);
+        while let Some(incoming) = endpoint.accept().await {
+            doorway.receive(incoming);
+        }
+    }
+
+    fn receive(self: &Arc<Self>, incoming: Incoming) {
+        let Ok(place) = self.handshakes.clone().try_acquire_owned() else {
+            self.refused.increment(1);
+            incoming.refuse();
+            return;
+        };
+        let under_way = HANDSHAKES_MAX - self.handshakes.available_permits();
+        if under_way > HANDSHAKES_UNPROVEN_MAX && incoming.may_retry() {
+            self.retried.increment(1);
+            // Fails only where it may not be retried.
+            drop(incoming.retry());
+            return;
+        }
+        tokio::spawn(self.clone().attend(incoming, place));
+    }
+
+    /// One connection, from its first packet to its last.
+    async fn attend(self: Arc<Self>, incoming: Incoming, place: OwnedSemaphorePermit) {
+        let Some((connection, address)) = self.shake_hands(incoming, place).await else {
+            self.failed.increment(1);
+            return;
+        };
+        let ending = match self.stream_of(&connection).await {
+            None => {
+                self.failed.increment(1);
+                self.lobby.admission.release(address);
+                TOO_SLOW
+            }
+            Some((send, recv)) => {
+                let end = self.enter(address);
+                stream::carry(&connection, send, recv, end).await
+            }
+        };
+        close(&connection, ending);
+    }
+
+    /// The handshake, and a place of the admission, to be released with the address. The `place` among the handshakes is
+    /// given back however it ends.
+    async fn shake_hands(
+        &self,
+        incoming: Incoming,
+        place: OwnedSemaphorePermit,
+    ) -> Option<(Connection, IpAddr)> {
+        let connecting = incoming.accept().ok()?;
+        let connection = timeout(self.patience, connecting).await.ok()?.ok()?;
+        drop(place);
+        // Only here the peer has shown that the address is its own. If it moves later, the place stays where it was given.
+        let address = connection.remote_address().ip();
+        if !self.lobby.admission.admit(address) {
+            close(&connection, NO_PLACE);
+            return None;
+        }
+        Some((connection, address))
+    }
+
+    /// The stream that MQTT is spoken on; `None` if there was none in time.
+    async fn stream_of(&self, connection: &Connection) -> Option<(SendStream, RecvStream)> {
+        timeout(self.patience, connection.accept_bi())
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// Gives a shard its end of a new pipe, and the other one to the caller.
+    fn enter(&self, address: IpAddr) -> PipeEnd {
+        let (near, far) = pipe(PIPE_BYTES);
+        // It moves to its session's shard with its CONNECT; until then any will do.
+        let shards = &self.lobby.post.shards;
+        let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % shards.len();
+        shards[shard].send(ShardEvent::Connection {
+            transport: Transport::Pipe(near),
+            address,
+        });
+        far
+    }
+}
+
+fn close(connection: &Connection, ending: Ending) {
+    connection.close(ending.code, ending.reason.as_bytes());
+}

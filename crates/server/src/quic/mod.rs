@@ -1,0 +1,153 @@
+//! MQTT over QUIC: a UDP socket of quinn's on the tokio threads, and for each connection one task that carries its one
+//! stream to a shard through a pipe. A shard sees a byte stream like any other; no rule of MQTT stands here.
+
+mod certificate;
+mod doorway;
+mod settings;
+mod socket;
+mod stream;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::{Endpoint, EndpointConfig, VarInt};
+use tokio::runtime::Handle;
+
+pub use certificate::CertificateError;
+use doorway::Doorway;
+pub(crate) use doorway::Lobby;
+
+use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
+
+/// How a connection is closed, as the peer is told. Numbers of our own: no standard for MQTT over QUIC gives any.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    code: VarInt,
+    reason: &'static str,
+}
+
+const fn ending(code: u32, reason: &'static str) -> Ending {
+    Ending {
+        code: VarInt::from_u32(code),
+        reason,
+    }
+}
+
+/// The MQTT connection is over, and everything has been sent.
+const DONE: Ending = ending(0, "");
+/// The peer has opened another stream; there is one, and it is bidirectional.
+const SECOND_STREAM: Ending = ending(1, "one bidirectional stream carries MQTT");
+/// The server, or the peer's address, has no place left.
+const NO_PLACE: Ending = ending(2, "too many connections");
+/// No stream was opened in time.
+const TOO_SLOW: Ending = ending(3, "nothing was sent in time");
+/// The peer did not take the last bytes in time.
+const GIVEN_UP: Ending = ending(4, "the last bytes were not taken in time");
+/// The server ends and has nothing to say on this connection.
+const SHUT: Ending = ending(5, "the server ends");
+
+/// How long closed connections may take to be known as such to their peers when the server ends.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// A QUIC address that is bound, while the state is still being recovered.
+pub(crate) struct Bound {
+    socket: UdpSocket,
+    tls: Arc<rustls::ServerConfig>,
+    patience: Duration,
+    runtime: Handle,
+}
+
+/// Why a QUIC address cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum QuicError {
+    /// It is not free.
+    #[error(transparent)]
+    Listen(#[from] net::ListenError),
+    /// Its certificate, key or authorities do not do.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Whoever started the server gave no tokio runtime.
+    #[error("a listener of kind \"quic\" needs a tokio runtime")]
+    NoRuntime,
+}
+
+/// Binds the address of a listener of kind `quic` and reads its certificate.
+pub(crate) fn bind(
+    listener: &ListenerConfig,
+    config: &MqttConfig,
+    runtime: Option<&Handle>,
+) -> Result<Option<Bound>, QuicError> {
+    let (ListenerKind::Quic, ListenAddress::Ip(address), Some(tls)) =
+        (listener.kind, &listener.address, &listener.tls)
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Bound {
+        tls: certificate::read(tls)?,
+        socket: socket::bind(*address)?,
+        patience: listener
+            .limits
+            .connect_timeout
+            .unwrap_or(config.connect_timeout),
+        runtime: runtime.ok_or(QuicError::NoRuntime)?.clone(),
+    }))
+}
+
+/// A QUIC address that is served.
+pub(crate) struct QuicListener {
+    endpoint: Endpoint,
+    runtime: Handle,
+    address: SocketAddr,
+}
+
+impl QuicListener {
+    /// Answers from here on.
+    pub(crate) fn serve(bound: Bound, lobby: Arc<Lobby>) -> io::Result<Self> {
+        let Bound {
+            socket,
+            tls,
+            patience,
+            runtime,
+        } = bound;
+        let address = socket.local_addr()?;
+        let config = settings::server(&tls).map_err(io::Error::other)?;
+        let inside = runtime.enter();
+        let endpoint = Endpoint::new(
+            EndpointConfig::default(),
+            Some(config),
+            socket,
+            Arc::new(quinn::TokioRuntime),
+        )?;
+        drop(inside);
+        runtime.spawn(Doorway::new(lobby, patience).stand_at(endpoint.clone()));
+        Ok(Self {
+            endpoint,
+            runtime,
+            address,
+        })
+    }
+
+    /// Where it listens, with the real port.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes nobody any more.
+    pub(crate) fn refuse(&self) {
+        self.endpoint.set_server_config(None);
+    }
+
+    /// Ends what is left and lets the peers know. Not to be called on a thread of tokio's.
+    pub(crate) fn end(&self, until: Instant) {
+        self.endpoint.close(SHUT.code, SHUT.reason.as_bytes());
+        let longest = until
+            .saturating_duration_since(Instant::now())
+            .min(FAREWELL);
+        self.runtime.block_on(async {
+            // Peers that do not hear it find out by themselves.
+            let _ = tokio::time::timeout(longest, self.endpoint.wait_idle()).await;
+        });
+    }
+}
