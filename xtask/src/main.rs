@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | tidy | test | crash | soak | bench | spec`.
+//! The project's own chores: `cargo xtask ci | tidy | test | crash | soak | fuzz | bench | spec`.
 //! Owns the command line only; each chore is a module. Nothing here is part of the product.
 
 mod arguments;
@@ -7,6 +7,7 @@ mod tree;
 
 mod bench;
 mod ci;
+mod fuzz;
 mod release;
 mod soak;
 mod spec;
@@ -28,6 +29,8 @@ usage: cargo xtask <chore>
   crash [--rounds N]        only the crash tests
   soak [--minutes N] [--seed N]
                             mixed load, cut connections, kills and clean restarts: nothing lost, memory flat
+  fuzz [--target NAME]... [--secs N] [--input FILE] [--minimise]
+                            runs the fuzz targets with libFuzzer, or tries one input again
   bench [--only NAME,...] [--peers NAME,...|none] [--runs N] [--secs N] [--quick] [--write docs/benchmarks.md]
                             measures the server, and whatever of mosquitto, rabbitmq, ejabberd and nats is installed, and
                             holds the figures against the goals";
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(arguments),
         Some("crash") => test::run_crash(arguments),
         Some("soak") => soak::run(arguments),
+        Some("fuzz") => fuzz::run(arguments),
         Some("bench") => bench::run(arguments),
         Some("help" | "--help" | "-h") | None => {
             println!("{USAGE}");
