@@ -6,7 +6,7 @@ use crate::{fill, launch, process};
 
 const SESSIONS: [usize; 3] = [20, 200, 2_000];
 /// Enough that what a commit rounds up to whole pages is shared by many.
-const MESSAGES: usize = 2_000;
+const MESSAGES: usize = 5_000;
 const TOPIC: &str = "news/all";
 
 pub(crate) fn measure() -> Value {
