@@ -12,6 +12,9 @@ use crate::door::ConnectionId;
 /// Buckets of the wheel; a deadline further away is looked at early and put back.
 const WHEEL_SECS: u64 = 128;
 const SECOND: u64 = 1000;
+/// Connections whose room a bucket keeps once it is empty. A storm of connections fills every bucket with its own second's
+/// worth, which would stay for good.
+const BUCKET_KEPT_MAX: usize = 1024;
 
 /// Deadlines of connections.
 #[derive(Debug)]
@@ -51,6 +54,7 @@ impl Wheel {
         }
         while self.due.is_empty() && self.second < current {
             self.second += 1;
+            self.due.shrink_to(BUCKET_KEPT_MAX);
             // Keeps the allocation where it will be needed again.
             std::mem::swap(
                 &mut self.due,
@@ -106,6 +110,28 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_storm_of_connections_leaves_no_room_behind() {
+        const STORM: u32 = 1_000_000;
+        let at = |second: u64| Millis::new(second * SECOND);
+        let mut wheel = Wheel::new(at(1_000));
+        for slot in 0..STORM {
+            let connection = ConnectionId { slot, serial: slot };
+            wheel.schedule(connection, at(1_000 + u64::from(slot) % 60));
+        }
+        let mut taken = 0;
+        for second in 1_000..1_000 + 2 * WHEEL_SECS {
+            while wheel.take_due(at(second)).is_some() {
+                taken += 1;
+            }
+            // The wheel goes on turning with the little that is left.
+            wheel.schedule(ConnectionId { slot: 0, serial: 0 }, at(second + 1));
+        }
+        assert!(taken >= STORM);
+        let kept: usize = wheel.buckets.iter().map(Vec::capacity).sum();
+        assert!(kept <= WHEEL_SECS as usize * BUCKET_KEPT_MAX, "{kept}");
+    }
 
     #[test]
     fn a_deadline_comes_after_its_time_and_not_more_than_a_second_later() {
