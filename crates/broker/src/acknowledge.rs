@@ -1,7 +1,7 @@
 //! Acknowledgements in both directions: PUBACK, PUBREC, PUBREL and PUBCOMP, and the resending of what was
 //! under way when a connection broke.
 
-use mqtt_codec::{ReasonCode, Version, ack};
+use mqtt_codec::{QoS, ReasonCode, Version, ack};
 use mqtt_session::{AckKind, AckOrdinal, FlightState, PubrecOutcome};
 use records::{Millis, Outgoing, OutgoingState, Write, key};
 
@@ -306,6 +306,10 @@ impl Shard {
                 FlightState::AwaitPuback | FlightState::AwaitPubrec => {
                     let held = flight.item.clone();
                     self.frames.select(&held.message);
+                    if self.too_large(slot, &held, now) {
+                        self.give_up(slot, packet_id, state, now);
+                        continue;
+                    }
                     // [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
                     self.send_publish(connection, &held, Some(packet_id), true, now);
                 }
@@ -318,6 +322,22 @@ impl Shard {
         }
     }
 
+    /// A delivery that had begun is larger than the new connection takes: it goes on as if it had been acknowledged,
+    /// or it would hold its place in the window for ever. [5 MQTT-3.1.2-25]
+    fn give_up(&mut self, slot: u32, packet_id: u16, state: FlightState, now: Millis) {
+        self.counters.dropped_too_large += 1;
+        self.mark_dirty(slot, now);
+        let outbound = self.sessions[slot as usize].outbound();
+        if state == FlightState::AwaitPuback {
+            // The caller has just seen it there.
+            drop(outbound.puback(packet_id));
+        } else if outbound.pubrec(packet_id, false).is_ok() {
+            // The client may have it from the last connection and keep its identifier until PUBREL.
+            let id = self.connection_id(self.sessions[slot as usize].connection);
+            self.release(id, slot, packet_id, now);
+        }
+    }
+
     /// Goes on with an exactly-once delivery that had begun before a restart.
     pub(crate) fn continue_recovered(
         &mut self,
@@ -326,6 +346,11 @@ impl Shard {
         held: Held,
         now: Millis,
     ) {
+        // As it began, whatever its subscription has become since: the client is in the middle of it.
+        let held = Held {
+            qos: QoS::ExactlyOnce,
+            ..held
+        };
         match outgoing.state {
             OutgoingState::Done => {
                 self.sessions[slot as usize].done.push(held.origin);

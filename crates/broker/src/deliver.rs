@@ -56,7 +56,10 @@ impl Shard {
         matches.clear();
         self.index.collect(publication.view.topic, &mut matches);
         self.frames.clear();
-        for found in &matches {
+        // Nobody durable waited when it came: one who does now would get it from memory, before what is stored.
+        let unstored = publication.view.qos != QoS::AtMostOnce && publication.stamp.is_none();
+        let is_newer = |found: &Match| unstored && found.durable();
+        for found in matches.iter().filter(|found| !is_newer(found)) {
             self.deliver_match(found, publication);
         }
         matches.clear();
@@ -318,7 +321,7 @@ impl Shard {
         }
     }
 
-    fn too_large(&mut self, slot: u32, held: &Held, now: Millis) -> bool {
+    pub(crate) fn too_large(&mut self, slot: u32, held: &Held, now: Millis) -> bool {
         let connection = &self.connections[self.sessions[slot as usize].connection];
         if connection.packet_bytes_max == u32::MAX {
             return false;

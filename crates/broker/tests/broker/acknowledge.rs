@@ -357,3 +357,32 @@ fn acknowledgements_leave_in_the_order_of_their_messages() {
         );
     }
 }
+
+// [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
+#[test]
+fn a_delivery_that_a_new_connection_is_too_small_for_does_not_hold_up_the_others() {
+    const MAXIMUM_PACKET_SIZE: u8 = 0x27;
+    for qos in [1, 2] {
+        let mut world = World::new();
+        let publisher = world.guest(V5, "p");
+        let client = world.join(&resident(V5, "s"));
+        world.subscribe(client, "t", qos);
+        world.publish(publisher, "t", &"x".repeat(200), qos);
+        assert_eq!(world.messages(client).len(), 1);
+        world.cut(client);
+        let small = resident(V5, "s")
+            .property(&four(MAXIMUM_PACKET_SIZE, 100))
+            .property(&two(RECEIVE_MAXIMUM, 1));
+        let client = world.join_and_keep(&small);
+        world.publish(publisher, "t", "y", qos);
+        if qos == 2 {
+            // The client may hold the first one's identifier.
+            let got = world.take(client);
+            let [Got::Pubrel(packet_id, _)] = got[..] else {
+                panic!("not a PUBREL: {got:?}");
+            };
+            world.send(client, &pubcomp(packet_id));
+        }
+        assert_eq!(one(&mut world, client).payload, "y");
+    }
+}

@@ -375,3 +375,25 @@ fn a_begun_delivery_whose_message_is_gone_leaves_nothing_behind() {
         .filter(|at| records::key::parse_outgoing(at).is_ok());
     assert_eq!(left.count(), 0);
 }
+
+// [5 MQTT-4.3.3-5]
+#[test]
+fn an_exactly_once_delivery_goes_on_as_one_though_its_subscription_was_lowered() {
+    for version in [V311, V5] {
+        let mut world = World::new();
+        let client = world.join(&resident(version, "c"));
+        world.subscribe(client, "t", 2);
+        let publisher = world.guest(version, "p");
+        world.publish(publisher, "t", "x", 2);
+        let begun = world.messages(client);
+        world.subscribe(client, "t", 1);
+        world.restart();
+        let (client, got) = back(&mut world, version, "c");
+        let got = messages(got);
+        assert_eq!((got[0].qos, got[0].dup), (2, true));
+        assert_eq!(got[0].packet_id, begun[0].packet_id);
+        let packet_id = got[0].packet_id.expect("QoS 2");
+        world.send(client, &pubrec(packet_id));
+        assert_eq!(world.take(client), [Got::Pubrel(packet_id, 0)]);
+    }
+}

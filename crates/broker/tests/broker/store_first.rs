@@ -217,3 +217,26 @@ fn publishers_are_not_read_while_the_disk_is_far_behind() {
     assert_eq!(acknowledged, 100);
     assert_eq!(world.messages(lasting).len(), 100);
 }
+
+#[test]
+fn a_message_that_was_on_its_way_before_a_durable_subscription_is_none_of_its_business() {
+    for version in [V311, V5] {
+        let mut world = World::new();
+        let publisher = world.join(&resident(version, "p"));
+        let subscriber = world.join(&resident(version, "s"));
+        world.slow_disk = true;
+        // It waits for the disk because its packet identifier has to be remembered.
+        world.publish(publisher, "t", "1", 2);
+        world.send(subscriber, &subscribe(version, 1, &[("t", options(2))]));
+        world.publish(publisher, "t", "2", 2);
+        world.slow_disk = false;
+        world.commit();
+        world.settle();
+        let got = world.take(subscriber);
+        assert_eq!(got[0], Got::Suback(1, vec![2]));
+        assert_eq!(got.len(), 2, "{got:?}");
+        world.cut(subscriber);
+        let subscriber = world.join_and_keep(&resident(version, "s"));
+        assert_eq!(world.texts(subscriber), ["t 2"]);
+    }
+}
