@@ -1,0 +1,61 @@
+//! One network connection, from both ends: bytes on their way in either direction, arbitrarily late and in
+//! arbitrary pieces, and lost when it is cut. It knows no packet.
+
+use broker::ConnectionId;
+
+/// Where the server has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a shard's hands.
+    Shard(usize, ConnectionId),
+    /// On its way to another shard.
+    Moving,
+    /// The server has closed it.
+    Gone,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) client: usize,
+    pub(crate) v5: bool,
+    pub(crate) place: Place,
+    /// From client to server.
+    pub(crate) up: Vec<u8>,
+    /// From server to client.
+    pub(crate) down: Vec<u8>,
+    /// On its way into `down`, while a mistake is made with it.
+    pub(crate) raw: Vec<u8>,
+    /// Bytes that `down` takes.
+    pub(crate) room: usize,
+    /// The client still holds its end.
+    pub(crate) client_open: bool,
+    /// The server has said that it closes once everything is written.
+    pub(crate) closing: bool,
+    /// It has been told that the client is gone.
+    pub(crate) told: bool,
+}
+
+impl Link {
+    pub(crate) fn new(client: usize, v5: bool, place: Place, room: usize) -> Self {
+        Self {
+            client,
+            v5,
+            raw: Vec::new(),
+            place,
+            up: Vec::new(),
+            down: Vec::new(),
+            room,
+            client_open: true,
+            closing: false,
+            told: false,
+        }
+    }
+
+    /// The client's end goes; so many bytes of what it has written still arrive.
+    pub(crate) fn cut(&mut self, arriving: usize) {
+        self.client_open = false;
+        self.up.truncate(arriving);
+        self.down.clear();
+    }
+}

@@ -1,0 +1,133 @@
+//! What must have come by the time everything is at rest and every client has read all there is.
+
+use super::delivery::came;
+use super::session::{Session, Subscription};
+use super::{MessageNumber, Model, Verdict};
+
+/// Most bytes that a PUBLISH takes beyond topic and payload.
+const HEAD_BYTES: usize = 80;
+
+impl Model {
+    /// Everything is at rest, and so many messages were dropped for a limit.
+    pub(crate) fn finish(&self, dropped: u64) -> Verdict {
+        let mut missing = Vec::new();
+        for session in self.sessions.iter().filter(|session| !session.ended) {
+            for number in 0..self.messages.len() {
+                if let Some(filter) = self.owes(session, number)
+                    && !session.got.contains_key(&number)
+                {
+                    missing.push(format!("client {} m{number} for {filter}", session.client));
+                }
+            }
+            self.check_retained_came(session, dropped)?;
+        }
+        if missing.len() as u64 > dropped {
+            let dropped = match dropped {
+                0 => String::new(),
+                dropped => format!(", and only {dropped} were dropped for a limit"),
+            };
+            return Err(format!(
+                "acknowledged and not delivered: {}{dropped}",
+                missing.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// The filter for which a session must have got a message, if there is one.
+    fn owes<'a>(&self, session: &'a Session, number: MessageNumber) -> Option<&'a str> {
+        let message = &self.messages[number];
+        let promised = message.qos > 0 && came(message.done) && !message.refused;
+        let fits = self.size(number) <= session.packet_max as usize;
+        if !promised || !fits || message.expires || message.payload.is_empty() {
+            return None;
+        }
+        session
+            .subscriptions
+            .iter()
+            .filter(|known| !known.shared() && known.matches(&message.topic))
+            .find(|known| self.held_throughout(known, number, session.client))
+            .map(|known| known.filter.as_str())
+    }
+
+    /// Whether a subscription was granted before a message was sent and has stood ever since, at QoS 1 or 2.
+    fn held_throughout(&self, known: &Subscription, number: MessageNumber, client: usize) -> bool {
+        let message = &self.messages[number];
+        let since = known
+            .versions
+            .iter()
+            .rposition(|version| version.granted <= message.sent);
+        let own = message.publisher == client;
+        since.is_some_and(|since| {
+            let mut versions = known.versions[since..].iter();
+            !came(known.unsure)
+                && versions.all(|version| version.qos > 0 && !(own && version.no_local))
+        })
+    }
+
+    /// Retained messages follow a subscription made on a connection that is still there.
+    fn check_retained_came(&self, session: &Session, dropped: u64) -> Verdict {
+        if dropped > 0 {
+            return Ok(());
+        }
+        for known in session.subscriptions.iter().filter(|known| !known.shared()) {
+            for (place, version) in known.versions.iter().enumerate() {
+                let sends = version.handling == 0 || (version.handling == 1 && place == 0);
+                let stands = came(version.granted)
+                    && version.requested > session.connected
+                    && !came(known.unsure);
+                if !sends || !stands || self.had_before(session, known, place) {
+                    continue;
+                }
+                for topic in self.retained_topics().filter(|topic| known.matches(topic)) {
+                    let Some(number) = self.surely_retained(topic, version) else {
+                        continue;
+                    };
+                    let message = &self.messages[number];
+                    let owed = message.qos.min(version.qos) > 0
+                        && !message.expires
+                        && self.size(number) <= session.packet_max as usize;
+                    let came = session.got.get(&number).is_some_and(|copies| {
+                        copies
+                            .iter()
+                            .any(|copy| copy.retain && copy.at > version.requested)
+                    });
+                    if owed && !came {
+                        return Err(format!(
+                            "[MQTT-3.3.1-9] client {} did not get the retained m{number} for {}",
+                            session.client, known.filter
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the same filter may have been held before, so that retain handling 1 sends nothing.
+    fn had_before(&self, session: &Session, known: &Subscription, place: usize) -> bool {
+        known.versions[place].handling == 1
+            && session.subscriptions.iter().any(|other| {
+                other.filter == known.filter
+                    && other.gone > known.versions[place].requested
+                    && !std::ptr::eq(other, known)
+            })
+    }
+
+    fn retained_topics(&self) -> impl Iterator<Item = &str> {
+        let mut topics: Vec<&str> = self
+            .messages
+            .iter()
+            .filter(|message| message.retain)
+            .map(|message| message.topic.as_str())
+            .collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics.into_iter()
+    }
+
+    fn size(&self, number: MessageNumber) -> usize {
+        let message = &self.messages[number];
+        message.topic.len() + message.payload.len() + HEAD_BYTES
+    }
+}

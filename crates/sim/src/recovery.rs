@@ -1,0 +1,128 @@
+//! From rows back to shards, as `server/src/recovery.rs` does it: sessions with what is theirs, then stored
+//! messages oldest first, then retained ones, then the shards hear of each other.
+
+use std::collections::BTreeMap;
+
+use broker::{Input, Message, Output, RecoveredSession, Recovery, RetainedMessage, Shard};
+use bytes::Bytes;
+use records::{
+    AccountId, Millis, Outgoing, Pos, QueuedParts, Retained, Session, SessionNumber, Stamp,
+    Subscription, Table, key,
+};
+
+use crate::disk::Disk;
+
+/// Takes back everything, and returns what each shard asks for beyond that.
+pub(crate) fn recover(disk: &Disk, shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>> {
+    let mut flows = Flows::read(disk);
+    let mut recoveries: Vec<Recovery> = shards.iter().map(Shard::begin_recovery).collect();
+    for (row, value) in rows(disk, Table::Session) {
+        let (account, client_id) = key::parse_session(row).expect("a session's key");
+        let record = Session::decode(value).expect("a session");
+        let account = (account != AccountId::ZERO).then_some(account);
+        let session = flows.session(account, client_id, record);
+        let home = shards
+            .iter()
+            .position(|shard| shard.owns(session.account, &session.client_id))
+            .expect("every session has a home");
+        shards[home].recover_session(&mut recoveries[home], session, now);
+    }
+    for (row, value) in rows(disk, Table::Queue) {
+        let stamp = key::parse_queue(row).expect("a stamp");
+        let message = QueuedParts::decode(value).expect("a stored message");
+        for (shard, recovery) in shards.iter_mut().zip(&recoveries) {
+            shard.recover_queued(recovery, stamp, &message);
+        }
+    }
+    for (_, value) in rows(disk, Table::Retained) {
+        let retained = Retained::decode(&Bytes::from(value.clone())).expect("a retained message");
+        let message = Message::from_record(retained.message);
+        let packed = RetainedMessage::new(retained.stamp, &message);
+        for shard in shards.iter_mut() {
+            shard.recover_retained(&message.topic, packed.clone());
+        }
+    }
+    for (shard, recovery) in shards.iter_mut().zip(recoveries) {
+        shard.finish_recovery(recovery, Pos::ZERO);
+    }
+    introduce(shards, now)
+}
+
+fn introduce(shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>> {
+    let mut later: Vec<Vec<Output>> = shards.iter().map(|_| Vec::new()).collect();
+    for speaker in 0..shards.len() {
+        while let Some(output) = shards[speaker].poll_output() {
+            let Output::Announce(announcement) = output else {
+                later[speaker].push(output);
+                continue;
+            };
+            for (listener, shard) in shards.iter_mut().enumerate() {
+                if listener != speaker {
+                    shard.handle(Input::Announced(announcement.clone()), now);
+                }
+            }
+        }
+    }
+    later
+}
+
+/// The rows of a table.
+pub(crate) fn rows(disk: &Disk, table: Table) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+    let range = table.range();
+    disk.rows.range(range.from..range.to)
+}
+
+/// What is keyed by session numbers.
+#[derive(Default)]
+struct Flows {
+    subscriptions: BTreeMap<SessionNumber, Vec<(String, Subscription)>>,
+    outgoing: BTreeMap<SessionNumber, Vec<(Stamp, Outgoing)>>,
+    incoming: BTreeMap<SessionNumber, Vec<u16>>,
+}
+
+impl Flows {
+    fn read(disk: &Disk) -> Self {
+        let mut flows = Self::default();
+        for (row, value) in rows(disk, Table::Subscription) {
+            let (number, filter) = key::parse_subscription(row).expect("a subscription's key");
+            let record = Subscription::decode(value).expect("a subscription");
+            let known = flows.subscriptions.entry(number).or_default();
+            known.push((filter.to_owned(), record));
+        }
+        for (row, value) in rows(disk, Table::Outgoing) {
+            let (number, stamp) = key::parse_outgoing(row).expect("a delivery's key");
+            let record = Outgoing::decode(value).expect("a delivery");
+            flows
+                .outgoing
+                .entry(number)
+                .or_default()
+                .push((stamp, record));
+        }
+        for (row, _) in rows(disk, Table::Incoming) {
+            let (number, packet_id) = key::parse_incoming(row).expect("a receipt's key");
+            flows.incoming.entry(number).or_default().push(packet_id);
+        }
+        flows
+    }
+
+    fn session(
+        &mut self,
+        account: Option<AccountId>,
+        client_id: &str,
+        record: Session,
+    ) -> RecoveredSession {
+        RecoveredSession {
+            account,
+            name: account.map_or("", |_| crate::client::USER).into(),
+            admin: false,
+            client_id: client_id.into(),
+            subscriptions: self
+                .subscriptions
+                .remove(&record.number)
+                .unwrap_or_default(),
+            outgoing: self.outgoing.remove(&record.number).unwrap_or_default(),
+            incoming: self.incoming.remove(&record.number).unwrap_or_default(),
+            record,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The loop: what happens next, by chance, until the seed's steps are used up; then fair weather until everything
+//! is at rest, and the last checks. It holds no rule of MQTT: those are the clients' and the model's.
+
+mod act;
+mod calm;
+
+use broker::Shard;
+use records::Millis;
+
+use crate::client::{Client, Phase};
+use crate::dice::Dice;
+use crate::house::House;
+use crate::link::Place;
+use crate::log::Log;
+use crate::model::{Model, Verdict};
+use crate::order::Order;
+use crate::plan::Plan;
+use crate::wire;
+
+const START: Millis = Millis::new(1_766_000_000_000);
+
+/// One seed's world.
+pub(crate) struct World {
+    dice: Dice,
+    plan: Plan,
+    house: House,
+    model: Model,
+    clients: Vec<Client>,
+    /// Connections that their clients have left without closing them.
+    abandoned: Vec<usize>,
+    log: Log,
+    steps: usize,
+    steps_max: usize,
+}
+
+impl World {
+    pub(crate) fn new(order: Order, logged: bool) -> Self {
+        let mut dice = Dice::new(order.seed);
+        let plan = Plan::draw(&mut dice);
+        let seeds = [dice.word(), dice.word(), dice.word(), dice.word()];
+        let house = House::new(
+            plan.shards,
+            plan.settings.clone(),
+            seeds,
+            START,
+            order.mutation,
+        );
+        let clients = (0..plan.clients)
+            .map(|number| Client::new(number, dice.percent(plan.v5), dice.percent(plan.persistent)))
+            .collect();
+        let expiry_max = plan.settings.limits.session_expiry_max_secs;
+        let mut log = Log::new(logged);
+        log.note(|| format!("{plan:?}"));
+        Self {
+            model: Model::new(plan.clients, expiry_max),
+            steps_max: plan.steps.min(order.steps_max),
+            dice,
+            plan,
+            house,
+            clients,
+            abandoned: Vec::new(),
+            log,
+            steps: 0,
+        }
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(crate) fn into_log(self) -> Vec<String> {
+        self.log.into_lines()
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(&mut self) -> Verdict {
+        while self.steps < self.steps_max {
+            self.steps += 1;
+            self.step()?;
+        }
+        self.calm_down()
+    }
+
+    fn step(&mut self) -> Verdict {
+        let plan = &self.plan;
+        let weights = [
+            40,
+            30,
+            40,
+            30,
+            25,
+            plan.disk,
+            10,
+            8,
+            10,
+            4,
+            4,
+            1,
+            plan.crashes,
+            plan.restarts,
+        ];
+        match self.dice.weighted(&weights) {
+            0 => self.some_client_acts(),
+            1 => self.some_client_reads(),
+            2 => {
+                self.some_link_is_read();
+                Ok(())
+            }
+            3 => {
+                self.some_link_is_flushed();
+                Ok(())
+            }
+            4 => {
+                let shard = self.some_shard();
+                let count = self.dice.between(1, 5) as usize;
+                self.house.open_letters(shard, count);
+                Ok(())
+            }
+            5 => {
+                let count = self.some_appends();
+                if self.house.commit(count) {
+                    self.log.note(|| format!("disk: {count} committed"));
+                }
+                Ok(())
+            }
+            6 => {
+                let (choice, count) = (self.dice.below(64), self.dice.between(1, 8) as usize);
+                self.house.bring(choice, count);
+                Ok(())
+            }
+            7 => {
+                let choice = self.dice.below(64);
+                self.house.check_login(choice);
+                Ok(())
+            }
+            8 => {
+                let shard = self.some_shard();
+                self.house.resume_deferred(shard);
+                Ok(())
+            }
+            9 => {
+                self.time_passes();
+                Ok(())
+            }
+            10 => {
+                let shard = self.some_shard();
+                self.house.look_at_time(shard);
+                Ok(())
+            }
+            11 => {
+                self.house.trim();
+                Ok(())
+            }
+            12 if self.dice.percent(20) => {
+                let kept = self.dice.below(self.house.disk.waiting() + 1);
+                self.log.note(|| format!("CRASH, {kept} appends kept"));
+                self.house.crash(kept);
+                self.after_restart();
+                Ok(())
+            }
+            13 if self.dice.percent(20) => {
+                self.log.note(|| "RESTART in good order".into());
+                self.house.restart();
+                self.after_restart();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn after_restart(&mut self) {
+        self.model.crashed();
+        for client in &mut self.clients {
+            client.wire.may_end = Some("the server went down");
+            client.wire.ended.get_or_insert(self.house.now.value());
+        }
+        self.abandoned.clear();
+    }
+
+    // Choices.
+
+    fn some_shard(&mut self) -> usize {
+        self.dice.below(self.house.shards.len())
+    }
+
+    fn some_appends(&mut self) -> usize {
+        match self.house.disk.waiting() {
+            0 => 0,
+            waiting => 1 + self.dice.below(waiting),
+        }
+    }
+
+    fn time_passes(&mut self) {
+        let millis = match self.dice.weighted(&[60, 30, 9, 1]) {
+            0 => self.dice.between(1, 50),
+            1 => self.dice.between(50, 1500),
+            2 => self.dice.between(1500, 8000),
+            _ => self.dice.between(8000, 100_000),
+        };
+        self.house.now = self.house.now.saturating_add(millis);
+        self.log.note(|| format!("time: {millis} ms"));
+    }
+
+    /// A connection that the server still has.
+    fn some_link(&mut self) -> Option<usize> {
+        let links = self.house.links.len();
+        if links == 0 {
+            return None;
+        }
+        // The newest ones mostly: older ones are closed.
+        let choice = links - 1 - self.dice.below(links.min(8));
+        (self.house.links[choice].place != Place::Gone).then_some(choice)
+    }
+
+    fn some_link_is_read(&mut self) {
+        let Some(link) = self.some_link() else { return };
+        let bytes = match self.dice.below(3) {
+            0 => self.dice.between(1, 12) as usize,
+            1 => self.dice.between(10, 100) as usize,
+            _ => usize::MAX,
+        };
+        let before = self.house.links[link].up.len();
+        if self.house.read(link, bytes) {
+            let read = before - self.house.links[link].up.len();
+            let client = self.house.links[link].client;
+            self.log
+                .note(|| format!("server: reads {read} bytes of link {link} (client {client})"));
+        }
+    }
+
+    fn some_link_is_flushed(&mut self) {
+        let Some(link) = self.some_link() else { return };
+        if self.house.flush(link) {
+            self.log.note(|| format!("server: writes to link {link}"));
+        }
+    }
+
+    // Reading.
+
+    fn some_client_reads(&mut self) -> Verdict {
+        let client = self.dice.below(self.clients.len());
+        let bytes = match self.dice.below(3) {
+            0 => self.dice.between(1, 20) as usize,
+            _ => usize::MAX,
+        };
+        self.client_reads(client, bytes)
+    }
+
+    fn client_reads(&mut self, number: usize, bytes: usize) -> Verdict {
+        let Some(link) = self.clients[number].link else {
+            return Ok(());
+        };
+        let down = &mut self.house.links[link].down;
+        let count = bytes.min(down.len());
+        self.clients[number].wire.inbox.extend(down.drain(..count));
+        let nothing_left = down.is_empty();
+        let socket = &self.house.links[link];
+        let closed = socket.place == Place::Gone || (socket.closing && self.is_written(link));
+        let ended = nothing_left && closed;
+        let time = self.house.now.value();
+        loop {
+            let client = &mut self.clients[number];
+            let Some(length) = wire::whole(&client.wire.inbox) else {
+                break;
+            };
+            let packet: Vec<u8> = client.wire.inbox.drain(..length).collect();
+            let Some(packet) = wire::read(client.v5, &packet) else {
+                return Err(format!("client {number} cannot read {packet:02x?}"));
+            };
+            self.log
+                .note(|| format!("client {number}: got {}", brief(&packet)));
+            let bytes = client.got(packet, &mut self.model, time)?;
+            self.house.links[link].up.extend(bytes);
+        }
+        if ended {
+            self.connection_ended(number, link)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server is done with a connection.
+    fn is_over(&self, link: usize) -> bool {
+        self.house.links[link].closing || self.house.links[link].place == Place::Gone
+    }
+
+    fn is_written(&self, link: usize) -> bool {
+        match self.house.links[link].place {
+            Place::Shard(shard, id) => self.house.shards[shard].outgoing(id).is_empty(),
+            Place::Moving | Place::Gone => true,
+        }
+    }
+
+    fn connection_ended(&mut self, number: usize, link: usize) -> Verdict {
+        let client = &self.clients[number];
+        let waited = self.house.now.value() - client.wire.opened;
+        let timeout = u64::from(self.plan.settings.limits.connect_timeout_secs) * 1000;
+        let late = client.phase == Phase::Connecting && waited >= timeout;
+        let may_end = client.wire.may_end.is_some() || late;
+        self.log
+            .note(|| format!("client {number}: sees that its connection has ended"));
+        if !may_end {
+            return Err(format!(
+                "the server closed the connection of client {number}"
+            ));
+        }
+        self.house.links[link].cut(0);
+        self.lose(number);
+        Ok(())
+    }
+
+    fn lose(&mut self, number: usize) {
+        let time = self.house.now.value();
+        self.clients[number].lost(&mut self.model, time);
+    }
+
+    fn is_open(&self, number: usize) -> bool {
+        self.clients[number].phase == Phase::Open
+    }
+
+    fn due(&self) -> Option<Millis> {
+        self.house
+            .shards
+            .iter()
+            .filter_map(Shard::poll_timeout)
+            .min()
+    }
+}
+
+fn brief(packet: &wire::Packet) -> String {
+    match packet {
+        wire::Packet::Publish(publish) => {
+            let number = crate::model::number_in(&publish.payload);
+            format!(
+                "PUBLISH m{number:?} {} id {} QoS {} retain {} dup {}",
+                publish.topic, publish.packet_id, publish.qos, publish.retain, publish.dup
+            )
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,170 @@
+//! Fair weather: everything that waits goes on until nothing is left to do; then the last checks, and then
+//! everybody leaves and nothing may be left behind.
+
+use records::Table;
+
+use super::World;
+use crate::client::Phase;
+use crate::link::Place;
+use crate::model::Verdict;
+use crate::recovery::rows;
+use crate::wire;
+
+/// Rounds after which a world that does not come to rest has a fault.
+const ROUNDS_MAX: usize = 20_000;
+/// Rounds without anything to do, and the time that passes in each, until a world counts as at rest.
+const QUIET_ROUNDS: usize = 8;
+const QUIET_MS: u64 = 500;
+
+impl World {
+    pub(super) fn calm_down(&mut self) -> Verdict {
+        self.log
+            .note(|| "CALM: the weather is fair from here on".into());
+        self.check_taken_over()?;
+        for link in std::mem::take(&mut self.abandoned) {
+            self.house.links[link].cut(0);
+        }
+        let all = |_: &Self| true;
+        self.settle(&all)?;
+        for number in 0..self.clients.len() {
+            if !self.clients[number].at_rest() {
+                return Err(format!(
+                    "client {number} waits for something that does not come: {:?}",
+                    self.clients[number]
+                ));
+            }
+        }
+        self.model.finish(self.house.dropped())?;
+        self.everybody_leaves()
+    }
+
+    /// Lets everything go on until it is at rest; clients that are away come while `come` holds.
+    fn settle(&mut self, come: &dyn Fn(&Self) -> bool) -> Verdict {
+        let mut quiet = 0;
+        for _ in 0..ROUNDS_MAX {
+            if self.round(come)? {
+                quiet = 0;
+                continue;
+            }
+            quiet += 1;
+            if quiet > QUIET_ROUNDS {
+                return Ok(());
+            }
+            self.house.now = self.house.now.saturating_add(QUIET_MS);
+        }
+        Err("the world does not come to rest".into())
+    }
+
+    fn round(&mut self, come: &dyn Fn(&Self) -> bool) -> Result<bool, String> {
+        let mut busy = false;
+        for number in 0..self.clients.len() {
+            if self.clients[number].phase == Phase::Away && come(self) {
+                self.connect(number);
+                busy = true;
+            }
+            while self.answer(number) {
+                busy = true;
+            }
+        }
+        for link in 0..self.house.links.len() {
+            if self.house.links[link].place == Place::Gone {
+                continue;
+            }
+            busy |= self.house.read(link, usize::MAX);
+            busy |= self.house.flush(link);
+        }
+        for shard in 0..self.house.shards.len() {
+            let letters = self.house.letters(shard);
+            busy |= self.house.open_letters(shard, letters);
+            busy |= self.house.resume_deferred(shard);
+            busy |= self.house.look_at_time(shard);
+        }
+        let waiting = self.house.disk.waiting();
+        busy |= self.house.commit(waiting);
+        busy |= self.house.bring(0, usize::MAX);
+        busy |= self.house.check_login(0);
+        for number in 0..self.clients.len() {
+            if let Some(link) = self.clients[number].link {
+                busy |= !self.house.links[link].down.is_empty();
+                self.client_reads(number, usize::MAX)?;
+            }
+        }
+        Ok(busy)
+    }
+
+    /// [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]: whoever has read its CONNACK has no older connection.
+    fn check_taken_over(&self) -> Verdict {
+        for link in &self.abandoned {
+            let link = &self.house.links[*link];
+            let over = link.closing || link.place == Place::Gone;
+            if self.is_open(link.client) && !over {
+                return Err(format!("client {} was not taken over", link.client));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every client ends its session; then nothing may be left.
+    fn everybody_leaves(&mut self) -> Verdict {
+        self.log
+            .note(|| "LEAVING: every client ends its session".into());
+        for number in 0..self.clients.len() {
+            self.cut(number);
+            self.clients[number].persistent = false;
+            self.clients[number].must_clean = true;
+        }
+        let all = |_: &Self| true;
+        self.settle(&all)?;
+        for number in 0..self.clients.len() {
+            let bytes = wire::disconnect(self.clients[number].v5, 0, None);
+            self.send(number, &bytes);
+            if let Some(link) = self.clients[number].link {
+                let written = self.house.links[link].up.len();
+                self.house.links[link].cut(written);
+            }
+            self.lose(number);
+        }
+        let nobody = |_: &Self| false;
+        self.settle(&nobody)?;
+        self.check_nothing_left()
+    }
+
+    fn check_nothing_left(&mut self) -> Verdict {
+        for _ in 0..ROUNDS_MAX {
+            let Some(due) = self.due() else { break };
+            self.house.now = self.house.now.max(due);
+            let nobody = |_: &Self| false;
+            self.round(&nobody)?;
+        }
+        if let Some(due) = self.due() {
+            return Err(format!("a timer is left, due at {}", due.value()));
+        }
+        const TRIMS: usize = 4;
+        for _ in 0..TRIMS {
+            self.house.trim();
+            let nobody = |_: &Self| false;
+            self.settle(&nobody)?;
+        }
+        for (number, shard) in self.house.shards.iter().enumerate() {
+            let left = shard.population();
+            if left.connections + left.sessions + left.subscriptions + left.appends_pending > 0
+                || left.waiting_messages + left.waiting_bytes > 0
+            {
+                return Err(format!("shard {number} is left with {left:?}"));
+            }
+        }
+        let tables = [
+            Table::Session,
+            Table::Subscription,
+            Table::Outgoing,
+            Table::Incoming,
+            Table::Queue,
+        ];
+        for table in tables {
+            if let Some((row, _)) = rows(&self.house.disk, table).next() {
+                return Err(format!("{table:?}: a row is left: {row:02x?}"));
+            }
+        }
+        Ok(())
+    }
+}
