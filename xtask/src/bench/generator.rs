@@ -259,8 +259,14 @@ fn json_line(output: &str) -> Option<Value> {
     lines.find_map(|line| serde_json::from_str(line).ok())
 }
 
-/// What a program that failed said last, in one line.
+/// What a program that failed said, in one line: the message of its panic, or what it said last.
 fn last_lines(output: &str) -> String {
+    let mut lines = output.lines();
+    if lines.any(|line| line.contains("panicked at"))
+        && let Some(message) = lines.next()
+    {
+        return message.to_owned();
+    }
     let lines: Vec<_> = output.lines().rev().take(3).collect();
     let lines: Vec<_> = lines.into_iter().rev().collect();
     lines.join(" / ")
@@ -305,6 +311,13 @@ fn read_durable(output: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_is_told_in_one_line() {
+        let panic = "begun\nthread 'main' panicked at a.rs:1:2:\nlost: 3 messages\nstack backtrace:\n 1: x\n";
+        assert_eq!(last_lines(panic), "lost: 3 messages");
+        assert_eq!(last_lines("one\ntwo\nthree\nfour\n"), "two / three / four");
+    }
 
     #[test]
     fn the_line_of_durable_load_is_read() {
