@@ -111,11 +111,11 @@ enum Call {
 }
 
 impl PipeEnd {
-    /// Everything that has arrived, at once. After `Blocked` readiness is told.
-    pub fn read(&self) -> Received {
+    /// What has arrived, `most` bytes of it. After `Blocked` readiness is told.
+    pub fn read(&self, most: usize) -> Received {
         let mut state = self.lock();
         let lane = state.lane(self.side.other());
-        let Some(bytes) = lane.take() else {
+        let Some(bytes) = lane.take(most) else {
             return lane.nothing();
         };
         let awaited =
@@ -170,7 +170,7 @@ impl PipeEnd {
     pub fn poll_read(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         // Before the look, so that whatever comes behind it wakes.
         wait_as_task(self.lock(), self.side, context);
-        match self.read() {
+        match self.read(usize::MAX) {
             Received::Message(bytes) => Poll::Ready(Some(bytes)),
             Received::Closed => Poll::Ready(None),
             Received::Blocked | Received::Buffered(..) => Poll::Pending,

@@ -48,12 +48,12 @@ impl Transport {
         Ok(Self::WebSocket(Box::new(websocket)))
     }
 
-    /// Reads once; `scratch` is used if the transport has no buffer of its own.
+    /// Reads once; `scratch` is used if the transport has no buffer of its own, and of a pipe's no more is taken than fits it.
     pub fn read(&mut self, scratch: &mut [u8]) -> Received {
         match self {
             Self::Tcp(stream) => tcp::read(stream, scratch),
             Self::WebSocket(stream) => stream.read(),
-            Self::Pipe(end) => end.read(),
+            Self::Pipe(end) => end.read(scratch.len()),
         }
     }
 

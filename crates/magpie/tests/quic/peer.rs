@@ -55,6 +55,11 @@ impl Peer {
         self.wait(self.connecting())
     }
 
+    /// As `greet`, or how the server has closed the connection instead.
+    pub(crate) fn try_greet(&self, client_id: &str) -> Result<Greeted, ConnectionError> {
+        self.wait(greet(self.connecting(), client_id.to_owned()))
+    }
+
     /// Sends the first packet of a connection and awaits nothing.
     pub(crate) fn begin(&self) {
         self.runtime.spawn(self.connecting());
@@ -69,7 +74,7 @@ impl Peer {
 
     /// Connects, opens the stream and sends CONNECT; CONNACK has come with success.
     pub(crate) fn greet(&self, client_id: &str) -> Greeted {
-        self.wait(greet(self.connecting(), client_id.to_owned()))
+        self.try_greet(client_id).expect("the server lets us in")
     }
 
     /// As many of these at once as there are names.
@@ -79,7 +84,11 @@ impl Peer {
             .collect();
         tasks
             .into_iter()
-            .map(|task| self.wait(task).expect("the client does not panic"))
+            .map(|task| {
+                self.wait(task)
+                    .expect("the client does not panic")
+                    .expect("the server lets us in")
+            })
             .collect()
     }
 
@@ -169,20 +178,26 @@ pub(crate) fn connect_packet(client_id: &str) -> Vec<u8> {
     bytes
 }
 
-async fn greet(connecting: Connecting, client_id: String) -> Greeted {
+async fn greet(connecting: Connecting, client_id: String) -> Result<Greeted, ConnectionError> {
     const CONNACK: [u8; 4] = [0x20, 2, 0, 0];
-    let connection = connecting.await.expect("the server lets us in");
-    let (mut send, recv) = connection.open_bi().await.expect("a stream can be had");
-    send.write_all(&connect_packet(&client_id))
-        .await
-        .expect("the server reads");
-    let mut greeted = Greeted {
+    let connection = connecting.await?;
+    let (mut send, mut recv) = connection.open_bi().await?;
+    let mut connack = [0; CONNACK.len()];
+    let spoken = async {
+        send.write_all(&connect_packet(&client_id)).await?;
+        recv.read_exact(&mut connack)
+            .await
+            .map_err(std::io::Error::other)
+    };
+    if spoken.await.is_err() {
+        return Err(connection.closed().await);
+    }
+    assert_eq!(connack, CONNACK);
+    Ok(Greeted {
         connection,
         send,
         recv,
-    };
-    assert_eq!(greeted.read(CONNACK.len()).await, CONNACK);
-    greeted
+    })
 }
 
 /// Bytes both ways until both have ended.

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::received::Received;
 
 /// Bytes under way from one end to the other.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     /// Nothing more will be written.
     finished: bool,
     /// Nobody will read any more.
@@ -21,12 +21,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Everything, if there is anything. The lane keeps no memory.
-    pub(super) fn take(&mut self) -> Option<Bytes> {
+    /// What there is, `most` bytes of it. A lane that is empty keeps no memory.
+    pub(super) fn take(&mut self, most: usize) -> Option<Bytes> {
         if self.bytes.is_empty() {
             return None;
         }
-        Some(std::mem::take(&mut self.bytes).into())
+        let taken = if self.bytes.len() <= most {
+            std::mem::take(&mut self.bytes)
+        } else {
+            self.bytes.split_to(most)
+        };
+        Some(taken.freeze())
     }
 
     /// What a reader that has found no bytes is told; it waits from here on, unless none can come.
@@ -50,7 +55,7 @@ impl Lane {
         }
         if self.bytes.is_empty() {
             // Mostly it is read before more comes.
-            self.bytes.reserve_exact(count);
+            self.bytes = BytesMut::with_capacity(count);
         }
         self.bytes.extend_from_slice(&bytes[..count]);
         Ok(count)
@@ -71,7 +76,7 @@ impl Lane {
     }
 
     /// Nobody will read: what was not read is given back to be let go of.
-    pub(super) fn abandon(&mut self) -> Vec<u8> {
+    pub(super) fn abandon(&mut self) -> BytesMut {
         self.abandoned = true;
         std::mem::take(&mut self.bytes)
     }

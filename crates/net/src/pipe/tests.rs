@@ -56,7 +56,7 @@ fn watched() -> (PipeEnd, Arc<Notes>, PipeEnd) {
 }
 
 fn bytes(end: &PipeEnd) -> Vec<u8> {
-    match end.read() {
+    match end.read(usize::MAX) {
         Received::Message(bytes) => bytes.into(),
         other => panic!("bytes were expected, not {other:?}"),
     }
@@ -77,11 +77,11 @@ fn both_lanes_carry_bytes_and_their_end() {
     assert_eq!(far.write(b"answer").unwrap(), 6);
     near.finish();
     assert_eq!(bytes(&far), b"question");
-    assert!(matches!(far.read(), Received::Closed));
+    assert!(matches!(far.read(usize::MAX), Received::Closed));
     assert!(is_broken(near.write(b"more")), "the end has been said");
     assert_eq!(far.write(b"!").unwrap(), 1, "the other lane is still open");
     assert_eq!(bytes(&near), b"answer!");
-    assert!(matches!(near.read(), Received::Blocked));
+    assert!(matches!(near.read(usize::MAX), Received::Blocked));
 }
 
 #[test]
@@ -108,14 +108,14 @@ fn bytes_are_told_once_until_the_reader_has_found_nothing() {
     far.write(b"c").unwrap();
     assert_eq!(notes.all(), [], "it has to read until there is nothing");
     assert_eq!(bytes(&near), b"c");
-    assert!(matches!(near.read(), Received::Blocked));
+    assert!(matches!(near.read(usize::MAX), Received::Blocked));
     far.write(b"d").unwrap();
     assert_eq!(notes.all(), [(7, READABLE)]);
     assert_eq!(bytes(&near), b"d");
-    assert!(matches!(near.read(), Received::Blocked));
+    assert!(matches!(near.read(usize::MAX), Received::Blocked));
     far.finish();
     assert_eq!(notes.all(), [(7, READABLE)]);
-    assert!(matches!(near.read(), Received::Closed));
+    assert!(matches!(near.read(usize::MAX), Received::Closed));
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_dropped_end_is_told_and_what_it_wrote_can_be_read() {
     drop(far);
     assert_eq!(notes.all(), [(7, BOTH)]);
     assert_eq!(bytes(&near), b"last words");
-    assert!(matches!(near.read(), Received::Closed));
+    assert!(matches!(near.read(usize::MAX), Received::Closed));
     assert!(is_broken(near.write(b"hello?")));
     let context = Context::from_waker(Waker::noop());
     assert!(near.poll_abandoned(&context).is_ready());
@@ -141,19 +141,34 @@ fn another_watcher_learns_what_the_first_one_was_not_told() {
     assert!(is_blocked(near.write(&[0])));
     near.unwatch();
     far.write(b"meanwhile").unwrap();
-    far.read();
+    far.read(usize::MAX);
     assert_eq!(first.all(), []);
     let second = Arc::new(Notes::default());
     near.watch(second.clone(), 8);
     assert_eq!(second.all(), [(8, BOTH)]);
     assert_eq!(bytes(&near), b"meanwhile");
-    assert!(matches!(near.read(), Received::Blocked));
+    assert!(matches!(near.read(usize::MAX), Received::Blocked));
     near.unwatch();
     near.watch(second.clone(), 9);
     assert_eq!(second.all(), [], "neither bytes nor room were missed");
     far.write(b"later").unwrap();
     assert_eq!(second.all(), [(9, READABLE)]);
     assert_eq!(first.all(), []);
+}
+
+#[test]
+fn a_reader_takes_no_more_than_it_asks_for() {
+    let (near, notes, far) = watched();
+    near.write(&[7; CAPACITY]).unwrap();
+    assert!(is_blocked(near.write(&[8])));
+    for left in (0..CAPACITY).rev() {
+        let Received::Message(byte) = far.read(1) else {
+            panic!("{left} bytes are left behind this one");
+        };
+        assert_eq!(byte, [7_u8].as_slice());
+    }
+    assert_eq!(notes.all(), [(7, WRITABLE)]);
+    assert!(matches!(far.read(1), Received::Blocked));
 }
 
 #[test]
@@ -184,7 +199,7 @@ fn a_task_is_woken_for_bytes_for_room_and_for_the_end() {
     assert_eq!(near.poll_read(&context), Poll::Ready(Some("x".into())));
     near.write(&[0; CAPACITY]).unwrap();
     assert_eq!(near.poll_room(&context), Poll::Pending);
-    far.read();
+    far.read(usize::MAX);
     assert_eq!(notes.all().len(), 1);
     assert_eq!(near.poll_read(&context), Poll::Pending);
     assert_eq!(near.poll_abandoned(&context), Poll::Pending);
@@ -240,7 +255,7 @@ fn converse(end: &PipeEnd, seed: u64) {
                 outcome => assert!(is_blocked(outcome)),
             }
         }
-        match end.read() {
+        match end.read(1 + odd.below(2 * CAPACITY)) {
             Received::Message(bytes) => {
                 assert!(bytes.len() <= CAPACITY, "{} bytes in a lane", bytes.len());
                 for byte in bytes {
