@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | tidy | test | crash | soak | fuzz | bench | spec`.
+//! The project's own chores: `cargo xtask ci | tidy | test | crash | sim | soak | fuzz | bench | spec`.
 //! Owns the command line only; each chore is a module. Nothing here is part of the product.
 
 mod arguments;
@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod fuzz;
 mod release;
+mod sim;
 mod soak;
 mod spec;
 mod test;
@@ -27,6 +28,8 @@ usage: cargo xtask <chore>
   test [--strict] [--only rust|web|e2e|clients|crash]... [--rounds N]
                             sets up what the tests need and runs them; --strict makes a skip a failure
   crash [--rounds N]        only the crash tests
+  sim [--seeds N] [--seed S] [--steps N]
+                            seeded worlds around the broker's core, held to a model of the specification; or one again
   soak [--minutes N] [--seed N]
                             mixed load, cut connections, kills and clean restarts: nothing lost, memory flat
   fuzz [--target NAME]... [--secs N] [--input FILE] [--minimise]
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Some("spec") => spec::run(arguments),
         Some("test") => test::run(arguments),
         Some("crash") => test::run_crash(arguments),
+        Some("sim") => sim::run(arguments),
         Some("soak") => soak::run(arguments),
         Some("fuzz") => fuzz::run(arguments),
         Some("bench") => bench::run(arguments),
