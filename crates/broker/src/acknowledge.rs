@@ -296,6 +296,11 @@ impl Shard {
             if full || outbound.unsent() == 0 {
                 return;
             }
+            if self.is_spent() {
+                self.put_off_pump(slot);
+                return;
+            }
+            let outbound = self.sessions[slot as usize].outbound();
             let Some(flight) = outbound.next_unsent() else {
                 return;
             };

@@ -108,10 +108,12 @@ impl Client {
     pub fn connect(dial: Dial) -> Result<Self, ClientError> {
         let mut connection = Connection::open(&dial)?;
         let session_present = connection.greet(&dial)?;
+        let mut flow = Flow::default();
+        flow.connected(dial.topic_alias_maximum);
         Ok(Self {
             dial,
             connection,
-            flow: Flow::default(),
+            flow,
             inbox: VecDeque::new(),
             session_present,
             holds_acknowledgements: false,
@@ -123,6 +125,7 @@ impl Client {
     pub fn reconnect(&mut self) -> Result<bool, ClientError> {
         self.connection = Connection::open(&self.dial)?;
         self.session_present = self.connection.greet(&self.dial)?;
+        self.flow.connected(self.dial.topic_alias_maximum);
         let resent = self.flow.resume(self.dial.version, self.session_present);
         self.connection.send(&resent)?;
         Ok(self.session_present)

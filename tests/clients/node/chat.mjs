@@ -49,7 +49,7 @@ function connect() {
     clientId: "script",
     clean: false,
     reconnectPeriod: 0,
-    ...(is5 && { properties: { sessionExpiryInterval: 3600 } }),
+    ...(is5 && { properties: { sessionExpiryInterval: 3600, topicAliasMaximum: 8 } }),
   });
   client.on("message", note);
   return new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@
 use mqtt_codec::Version::{V5, V311};
 
 use crate::got::Got;
-use crate::packets::{hello, message, ping, puback};
+use crate::packets::{hello, message, options, ping, puback, subscribe};
 use crate::world::{World, resident};
 
 #[test]
@@ -261,4 +261,46 @@ fn a_session_that_comes_and_goes_often_is_looked_at_once() {
         assert!(looks < 20, "looked at again and again");
     }
     assert_eq!(world.shards[0].population().sessions, 0);
+}
+
+#[test]
+fn a_connect_larger_than_allowed_closes_before_its_body_comes() {
+    let mut world = World::limited(|limits| limits.connect_bytes_max = 1024);
+    let large = world.open(V5);
+    world.send(large, &[0x10, 0x80, 0x08]);
+    assert!(world.is_closed(large));
+    assert_eq!(world.shards[0].counters().packets_too_large, 1);
+    // Behind a CONNECT that is accepted, packets are as large as packets may be.
+    let client = world.guest(V5, "c");
+    world.subscribe(client, "t", 0);
+    world.publish(client, "t", &"x".repeat(5000), 0);
+    assert_eq!(world.messages(client)[0].payload.len(), 5000);
+}
+
+#[test]
+fn topics_are_bounded_in_length_and_depth() {
+    for version in [V311, V5] {
+        let mut world = World::limited(|limits| {
+            limits.topic_bytes_max = 20;
+            limits.topic_levels_max = 4;
+        });
+        let client = world.guest(version, "c");
+        world.subscribe(client, "#", 0);
+        let (taken, refused) = ("a/b/c/d", ["a/b/c/d/e", "x23456789012345678901"]);
+        world.publish(client, taken, "x", 1);
+        assert_eq!(world.take(client).len(), 2);
+        for topic in refused {
+            let code = if version == V5 { 0x90 } else { 0 };
+            let packet_id = world.publish(client, topic, "x", 1);
+            assert_eq!(world.take(client), [Got::Puback(packet_id, code)]);
+            let code = if version == V5 { 0x8F } else { 0x80 };
+            world.send(client, &subscribe(version, 9, &[(topic, options(0))]));
+            assert_eq!(world.take(client), [Got::Suback(9, vec![code])]);
+        }
+        let counters = world.shards[0].counters();
+        assert_eq!(
+            (counters.publishes_refused, counters.subscriptions_refused),
+            (2, 2)
+        );
+    }
 }

@@ -307,3 +307,33 @@ fn a_slow_consumer_of_every_kind_costs_its_bound_and_its_neighbour_nothing() {
         }
     }
 }
+
+#[test]
+fn what_is_sent_again_after_a_storm_comes_in_pieces_too() {
+    let mut world = World::limited(|limits| limits.inflight_max = 200);
+    let publisher = world.guest(V5, "p");
+    let greetings: Vec<_> = (0..100).map(|n| resident(V311, &format!("c{n}"))).collect();
+    for greeting in &greetings {
+        let client = world.join(greeting);
+        world.subscribe(client, "t", 1);
+    }
+    for number in 0..200 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    let clients: Vec<_> = greetings
+        .iter()
+        .map(|greeting| {
+            let client = world.open(V311);
+            world.feed_only(client, &greeting.bytes());
+            client
+        })
+        .collect();
+    let largest = largest_step(&mut world, sent);
+    assert!(largest <= MESSAGES_MAX, "{largest} messages in one step");
+    for client in clients {
+        let got = world.take(client);
+        assert_eq!(got.len(), 201);
+        let again = |got: &Got| matches!(got, Got::Publish(message) if message.dup);
+        assert!(got[1..].iter().all(again));
+    }
+}

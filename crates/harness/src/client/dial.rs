@@ -15,6 +15,7 @@ pub struct Dial {
     session_expiry: Option<u32>,
     receive_maximum: Option<u16>,
     keep_alive: u16,
+    pub(super) topic_alias_maximum: u16,
     will: Option<(String, Vec<u8>, QoS)>,
 }
 
@@ -33,6 +34,7 @@ impl Dial {
             session_expiry: None,
             receive_maximum: None,
             keep_alive: KEEP_ALIVE,
+            topic_alias_maximum: 0,
             will: None,
         }
     }
@@ -67,6 +69,13 @@ impl Dial {
         self
     }
 
+    /// With topic aliases that the server may set, so many (MQTT 5).
+    #[must_use]
+    pub fn topic_aliases(mut self, maximum: u16) -> Self {
+        self.topic_alias_maximum = maximum;
+        self
+    }
+
     /// With a will.
     #[must_use]
     pub fn will(mut self, topic: &str, payload: &str, qos: QoS) -> Self {
@@ -98,6 +107,7 @@ impl Dial {
             properties: ConnectProperties {
                 session_expiry: self.session_expiry,
                 receive_maximum: self.receive_maximum,
+                topic_alias_maximum: self.topic_alias_maximum,
                 ..ConnectProperties::default()
             },
         }

@@ -15,6 +15,9 @@ pub(super) struct Flow {
     outgoing: BTreeMap<u16, Outgoing>,
     /// QoS 2 messages that are here and that the server has not released.
     incoming: BTreeSet<u16>,
+    /// Topics the server has set aliases for on this connection, and how many it may.
+    aliases: BTreeMap<u16, String>,
+    alias_maximum: u16,
 }
 
 #[derive(Debug)]
@@ -97,10 +100,7 @@ impl Flow {
 
     /// A message, unless it is a QoS 2 message that is here already.
     pub(super) fn take(&mut self, publish: &Publish<'_>) -> Option<Message> {
-        assert!(
-            publish.properties.topic_alias.is_none(),
-            "an alias that was not allowed: {publish:?}"
-        );
+        let topic = self.topic(publish);
         if publish.qos == QoS::ExactlyOnce {
             let packet_id = publish.packet_id.expect("decoded at QoS 2");
             if !self.incoming.insert(packet_id) {
@@ -113,7 +113,7 @@ impl Flow {
             }
         }
         Some(Message {
-            topic: publish.topic.to_owned(),
+            topic,
             payload: publish.payload.to_vec(),
             qos: publish.qos,
             dup: publish.dup,
@@ -122,6 +122,30 @@ impl Flow {
             correlation: publish.properties.correlation_data.map(<[u8]>::to_vec),
             subscription_identifiers: publish.subscription_identifiers().collect(),
         })
+    }
+
+    /// A connection begins: aliases of the last one mean nothing on it. [5 MQTT-3.3.2-7]
+    pub(super) fn connected(&mut self, alias_maximum: u16) {
+        self.aliases.clear();
+        self.alias_maximum = alias_maximum;
+    }
+
+    /// The topic, through its alias. [5 MQTT-3.1.2-26] [5 MQTT-3.3.2-12]
+    fn topic(&mut self, publish: &Publish<'_>) -> String {
+        let Some(alias) = publish.properties.topic_alias else {
+            return publish.topic.to_owned();
+        };
+        assert!(
+            (1..=self.alias_maximum).contains(&alias),
+            "an alias that was not allowed: {publish:?}"
+        );
+        if !publish.topic.is_empty() {
+            self.aliases.insert(alias, publish.topic.to_owned());
+        }
+        let known = self.aliases.get(&alias);
+        known
+            .unwrap_or_else(|| panic!("an alias that was never set: {publish:?}"))
+            .clone()
     }
 
     pub(super) fn acknowledgement(version: Version, message: &Message) -> Vec<u8> {

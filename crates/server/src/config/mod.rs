@@ -14,6 +14,8 @@ mod table;
 mod values;
 
 #[cfg(test)]
+mod limits_page;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
