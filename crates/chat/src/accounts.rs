@@ -1,10 +1,11 @@
 //! Making, changing and ending accounts and tokens. Secrets come in hashed; passwords are checked elsewhere.
 
-use records::{Account, AccountId, AccountName, Millis, Role, Token, key};
+use records::{Account, AccountId, AccountName, Millis, Role, ScramVerifier, Token, key};
 
 use crate::chat::Chat;
 use crate::door::{
-    AccountAnswer, AccountCommand, AccountError, CredentialsChange, Output, RequestId,
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Output,
+    RequestId,
 };
 use crate::log::Batch;
 use crate::text;
@@ -32,6 +33,14 @@ impl Chat {
             AccountCommand::SetPassword { name, password } => {
                 self.set_password(&name, password, &mut batch)
             }
+            AccountCommand::KeepVerifier {
+                account,
+                argon2,
+                scram,
+            } => {
+                self.keep_verifier(account, &argon2, scram, &mut batch);
+                Ok(AccountAnswer::Done)
+            }
             AccountCommand::SetDisabled { name, disabled } => {
                 self.set_disabled(&name, disabled, &mut batch)
             }
@@ -57,7 +66,7 @@ impl Chat {
         name: &str,
         display: &str,
         role: Role,
-        password: Option<String>,
+        password: Option<HashedPassword>,
         first: bool,
         batch: &mut Batch,
         now: Millis,
@@ -81,6 +90,10 @@ impl Chat {
                 .map_err(|refusal| AccountError::Invalid(refusal.sentence.into()))?,
         };
         let id = self.directory.next_id();
+        let (password, scram) = match password {
+            Some(password) => (Some(password.argon2), password.scram),
+            None => (None, None),
+        };
         let account = Account {
             name: parsed,
             display,
@@ -95,6 +108,7 @@ impl Chat {
             created: now,
             profile_text: String::new(),
             removed: false,
+            scram,
         };
         self.directory.insert(id, account.clone());
         self.put_account(id, batch);
@@ -104,17 +118,34 @@ impl Chat {
     fn set_password(
         &mut self,
         name: &str,
-        password: String,
+        password: HashedPassword,
         batch: &mut Batch,
     ) -> Result<AccountAnswer, AccountError> {
         let id = self.account_named(name)?;
         if let Some(state) = self.directory.find_mut(id) {
-            state.record.password = Some(password);
+            state.record.password = Some(password.argon2);
+            state.record.scram = password.scram;
         }
         self.put_account(id, batch);
         self.revoke_tokens(id, batch);
         batch.tell(Output::CloseAccount { account: id });
         Ok(AccountAnswer::Done)
+    }
+
+    fn keep_verifier(
+        &mut self,
+        id: AccountId,
+        argon2: &str,
+        scram: ScramVerifier,
+        batch: &mut Batch,
+    ) {
+        let Some(state) = self.directory.find_mut(id) else {
+            return;
+        };
+        if state.record.password.as_deref() == Some(argon2) {
+            state.record.scram = Some(scram);
+            self.put_account(id, batch);
+        }
     }
 
     fn set_disabled(
@@ -152,6 +183,7 @@ impl Chat {
         if let Some(state) = self.directory.find_mut(id) {
             state.record.removed = true;
             state.record.password = None;
+            state.record.scram = None;
         }
         self.put_account(id, batch);
         self.revoke_tokens(id, batch);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, ConversationId, KeyRange, Millis, Pos, Role, Seq, SessionRef,
-    Write,
+    Account, AccountId, AccountName, ConversationId, KeyRange, Millis, Pos, Role, ScramVerifier,
+    Seq, SessionRef, Write,
 };
 
 use crate::delivery::Delivery;
@@ -142,8 +142,8 @@ pub enum AccountCommand {
         display: String,
         /// What it may do.
         role: Role,
-        /// Argon2 hash as a PHC string; `None` logs in with tokens only.
-        password: Option<String>,
+        /// `None` logs in with tokens only.
+        password: Option<HashedPassword>,
         /// Refused with [`AccountError::SetupDone`] unless there is no account yet.
         first: bool,
     },
@@ -151,8 +151,17 @@ pub enum AccountCommand {
     SetPassword {
         /// Login name.
         name: String,
-        /// Argon2 hash as a PHC string.
-        password: String,
+        /// The new one.
+        password: HashedPassword,
+    },
+    /// A password that was right is kept in the form of SCRAM as well; nothing happens if it was changed meanwhile.
+    KeepVerifier {
+        /// Whose.
+        account: AccountId,
+        /// The argon2 hash it was right for.
+        argon2: String,
+        /// The form of SCRAM.
+        scram: ScramVerifier,
     },
     /// Closes an account to logins, or opens it again.
     SetDisabled {
@@ -182,6 +191,15 @@ pub enum AccountCommand {
         /// SHA-256 of the token.
         sha256: [u8; 32],
     },
+}
+
+/// A password in the forms in which it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HashedPassword {
+    /// Argon2 hash as a PHC string.
+    pub argon2: String,
+    /// The form of SCRAM, unless the operator has switched it off.
+    pub scram: Option<ScramVerifier>,
 }
 
 /// What became of an [`AccountCommand`], once it is on disk.

@@ -56,8 +56,8 @@ pub use chat::Chat;
 pub use counters::Counters;
 pub use delivery::{Answer, Audience, Delivery, Packet};
 pub use door::{
-    AccountAnswer, AccountCommand, AccountError, CredentialsChange, Input, ListedAccount, Output,
-    Publish, RequestId, Ticket,
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
+    ListedAccount, Output, Publish, RequestId, Ticket,
 };
 pub use query::Query;
 pub use refusal::{Refusal, RefusalKind};

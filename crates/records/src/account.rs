@@ -1,5 +1,7 @@
 //! Values of the account and token tables.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
@@ -12,6 +14,32 @@ pub enum Role {
     Admin,
     /// The messenger, and what the access list opens.
     Member,
+}
+
+/// The version byte of an account: 2 since it has a verifier.
+const ACCOUNT_VERSION: u8 = 2;
+
+/// What proves a password without being one: SCRAM-SHA-256 of RFC 5802 and 7677.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScramVerifier {
+    /// The salt the password was stretched with.
+    pub salt: [u8; 16],
+    /// How often it was.
+    pub iterations: u32,
+    /// Recognises the client.
+    pub stored_key: [u8; 32],
+    /// Proves the server.
+    pub server_key: [u8; 32],
+}
+
+impl fmt::Debug for ScramVerifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The server's key would let anybody pass for this server.
+        formatter
+            .debug_struct("ScramVerifier")
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A person, bot or device that logs in; the key is its `AccountId`.
@@ -33,17 +61,51 @@ pub struct Account {
     pub profile_text: String,
     /// A removed account is gone for everybody; the record stays so that its name is never given to somebody else.
     pub removed: bool,
+    /// What proves the password by SCRAM; `None` until the password is seen again.
+    pub scram: Option<ScramVerifier>,
+}
+
+/// Version 1, which knew no verifier.
+#[derive(Deserialize)]
+struct AccountV1 {
+    name: AccountName,
+    display: String,
+    role: Role,
+    password: Option<String>,
+    disabled: bool,
+    created: Millis,
+    profile_text: String,
+    removed: bool,
+}
+
+impl From<AccountV1> for Account {
+    fn from(old: AccountV1) -> Self {
+        Self {
+            name: old.name,
+            display: old.display,
+            role: old.role,
+            password: old.password,
+            disabled: old.disabled,
+            created: old.created,
+            profile_text: old.profile_text,
+            removed: old.removed,
+            scram: None,
+        }
+    }
 }
 
 impl Account {
     /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        codec::encode_as(ACCOUNT_VERSION, self)
     }
 
-    /// Reads what `encode` wrote.
+    /// Reads what `encode` wrote, and what earlier releases did.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        codec::decode("account", bytes)
+        if bytes.first() == Some(&codec::VALUE_VERSION) {
+            return codec::decode::<AccountV1>("account", bytes).map(Into::into);
+        }
+        codec::decode_as("account", ACCOUNT_VERSION, bytes)
     }
 }
 

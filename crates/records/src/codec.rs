@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// The version byte that every value begins with.
+/// The version byte that a value begins with, unless its own record says another.
 pub const VALUE_VERSION: u8 = 1;
 
 /// The version of the key space as a whole, kept under `key::meta(key::META_FORMAT)` as four bytes, big-endian.
@@ -23,7 +23,7 @@ pub enum RecordError {
         bytes: usize,
     },
     /// Written by another release.
-    #[error("{record} has version {found}, this release reads {VALUE_VERSION}")]
+    #[error("{record} has version {found}, which this release does not read")]
     Version {
         /// Which value was expected.
         record: &'static str,
@@ -42,7 +42,12 @@ pub enum RecordError {
 
 /// The version byte and the value in postcard.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_extend(value, vec![VALUE_VERSION])
+    encode_as(VALUE_VERSION, value)
+}
+
+/// The same for a record whose layout has changed.
+pub(crate) fn encode_as<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
+    postcard::to_extend(value, vec![version])
         .expect("a record has only types that postcard can write, and a Vec takes any length")
 }
 
@@ -51,7 +56,16 @@ pub(crate) fn decode<T: DeserializeOwned>(
     record: &'static str,
     bytes: &[u8],
 ) -> Result<T, RecordError> {
-    let mut reader = Reader::open(record, bytes)?;
+    decode_as(record, VALUE_VERSION, bytes)
+}
+
+/// The counterpart of `encode_as`.
+pub(crate) fn decode_as<T: DeserializeOwned>(
+    record: &'static str,
+    version: u8,
+    bytes: &[u8],
+) -> Result<T, RecordError> {
+    let mut reader = Reader::open_as(record, version, bytes)?;
     let (value, rest) = postcard::take_from_bytes(reader.rest()).map_err(|error| match error {
         postcard::Error::DeserializeUnexpectedEnd => RecordError::Truncated {
             record,
@@ -83,13 +97,22 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Checks the version byte and stands behind it.
     pub(crate) fn open(record: &'static str, whole: &'a [u8]) -> Result<Self, RecordError> {
+        Self::open_as(record, VALUE_VERSION, whole)
+    }
+
+    /// The same for a record whose layout has changed.
+    pub(crate) fn open_as(
+        record: &'static str,
+        version: u8,
+        whole: &'a [u8],
+    ) -> Result<Self, RecordError> {
         let mut reader = Self {
             record,
             whole,
             at: 0,
         };
         match reader.u8()? {
-            VALUE_VERSION => Ok(reader),
+            found if found == version => Ok(reader),
             found => Err(RecordError::Version { record, found }),
         }
     }

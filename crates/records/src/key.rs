@@ -15,6 +15,10 @@ pub const META_FORMAT: &str = "format";
 /// The `meta` name under which the store counts its commits, as eight bytes, big-endian.
 pub const META_COMMIT: &str = "commit";
 
+/// The `meta` name under which the server's secret stands, as 32 bytes: what must be the same after a restart, and
+/// nobody can guess, is made from it.
+pub const META_SECRET: &str = "secret";
+
 /// The first byte of a key. The numbers stand on disk and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -16,7 +16,7 @@ mod conversation;
 mod queue;
 mod session;
 
-pub use account::{Account, Role, Token};
+pub use account::{Account, Role, ScramVerifier, Token};
 pub use clock::Millis;
 pub use codec::{FORMAT_VERSION, RecordError, VALUE_VERSION};
 pub use conversation::{

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chat::{AccountAnswer, AccountCommand, Chat, Input, Output, Publish, RequestId};
+use chat::{
+    AccountAnswer, AccountCommand, Chat, HashedPassword, Input, Output, Publish, RequestId,
+};
 use records::{AccountId, Millis, Role, SessionRef};
 use store::{Batch, Store};
 
+use crate::config::AuthConfig;
 use crate::handle::Secret;
-use crate::logins::{Directory, hash_password};
+use crate::logins::{Directory, derive_verifier, hash_password};
 use crate::readers::StoreSource;
 use crate::service::new_token;
 
@@ -214,7 +217,10 @@ impl Stage<'_> {
             name: name.to_owned(),
             display: display.to_owned(),
             role,
-            password: Some(hash_password(password).ok_or("the password cannot be hashed")?),
+            password: Some(HashedPassword {
+                argon2: hash_password(password).ok_or("the password cannot be hashed")?,
+                scram: derive_verifier(password, AuthConfig::default().scram_iterations),
+            }),
             first: false,
         };
         match self.run(

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::{ChatDelivery, ConnectionId, PendingConnect};
+use chat::HashedPassword;
 use net::{Readiness, Transport};
-use records::Role;
+use records::{AccountId, Role, ScramVerifier};
 
 use crate::handle::{AccountInfo, Login, Reply, RequestError};
 use crate::logins::Known;
@@ -53,8 +54,14 @@ pub(crate) enum ServiceEvent {
     },
     /// A password has been hashed, for this.
     Hashed {
-        hash: Result<String, RequestError>,
+        hash: Result<HashedPassword, RequestError>,
         purpose: Purpose,
+    },
+    /// A password that was right, in the form of SCRAM, for the account's record.
+    KeepVerifier {
+        account: AccountId,
+        argon2: String,
+        scram: ScramVerifier,
     },
     /// Commits cannot be made any more, or a thread has died.
     Failed(String),

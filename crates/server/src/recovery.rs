@@ -8,9 +8,9 @@ use chat::{Chat, CredentialsChange};
 use records::{
     Account, AccountId, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing, Pos,
     QueuedParts, RecordError, Retained, Seq, Session, SessionNumber, Stamp, Subscription, Table,
-    Token, key,
+    Token, Write, key,
 };
-use store::{Range, ReadError, Store};
+use store::{Batch, CommitError, Range, ReadError, Store};
 
 use crate::logins::{Directory, Known};
 
@@ -23,12 +23,41 @@ pub enum RecoveryError {
     /// The store cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The secret is not what should stand there.
+    #[error("the data directory holds a secret of {bytes} bytes; it has 32")]
+    Secret {
+        /// How many there are.
+        bytes: usize,
+    },
     /// A value is not what should stand there.
     #[error("the data directory holds a value this release cannot read: {0}")]
     Record(#[from] RecordError),
     /// A key is not what should stand there.
     #[error("the data directory holds a key this release cannot read: {0}")]
     Key(#[from] KeyError),
+}
+
+/// The server's secret; at the first start it becomes `fresh`.
+pub(crate) fn secret(store: &dyn Store, fresh: [u8; 32]) -> Result<[u8; 32], RecoveryError> {
+    let place = key::meta(key::META_SECRET);
+    match store.get(&place)? {
+        Some(kept) => kept[..]
+            .try_into()
+            .map_err(|_| RecoveryError::Secret { bytes: kept.len() }),
+        None => {
+            store.commit(Batch {
+                preconditions: Vec::new(),
+                writes: vec![Write::Put {
+                    key: place,
+                    value: fresh.to_vec(),
+                }],
+            })?;
+            Ok(fresh)
+        }
+    }
 }
 
 /// Takes back accounts, tokens, conversations and members.

@@ -18,7 +18,7 @@ use crate::admission::{Admission, AdmissionLimits};
 use crate::clock::Clock;
 use crate::config::{Config, Durability, ListenAddress};
 use crate::handle::{Handle, Health, Requests, Secret};
-use crate::logins::{Directory, Logins};
+use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::quic::{self, QuicError, QuicListener};
@@ -204,6 +204,8 @@ struct State {
     directory: Arc<Directory>,
     shards: Vec<Shard>,
     first: Vec<Vec<Output>>,
+    /// The server's own, the same at every start.
+    secret: [u8; 32],
 }
 
 impl State {
@@ -232,6 +234,7 @@ impl State {
             directory,
             shards: cores,
             first,
+            secret: recovery::secret(store, random()?)?,
         })
     }
 
@@ -270,7 +273,19 @@ fn assemble(
     let (polls, post) = mailboxes(state.shards.len(), &bell)?;
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
-    let logins = Logins::start(state.directory, &config.auth, random()?)?;
+    let keys = Keys {
+        process: random()?,
+        server: state.secret,
+    };
+    let service = post.service.clone();
+    let keep = Box::new(move |account, argon2, scram| {
+        service.send(ServiceEvent::KeepVerifier {
+            account,
+            argon2,
+            scram,
+        });
+    });
+    let logins = Logins::start(state.directory, &config.auth, &keys, keep)?;
     let admission = Arc::new(Admission::new(AdmissionLimits::of(&config.mqtt)));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
     let tallies = Tallies::new(state.shards.len());

@@ -13,7 +13,8 @@ use crate::tree;
 use citations::Citation;
 use statements::Statement;
 
-/// Prints the list; with `--check` only what is wrong. Whether nothing is.
+/// Prints the list; with `--missing` only what has no test, with `--check` only what is wrong. Whether nothing is: every
+/// statement that binds a server has a test, and every name that a test cites is a statement's.
 pub(crate) fn run(mut arguments: Arguments) -> Result<bool> {
     let only_missing = arguments.flag("--missing");
     let only_check = arguments.flag("--check");
@@ -25,11 +26,9 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<bool> {
     for line in &report.mistakes {
         println!("{line}");
     }
-    if !only_check {
-        report.print_statements(only_missing);
-    }
+    report.print_statements(only_missing || only_check);
     println!("{}", report.summary());
-    Ok(report.mistakes.is_empty())
+    Ok(report.is_whole())
 }
 
 struct Report<'a> {
@@ -71,6 +70,15 @@ impl<'a> Report<'a> {
             })
             .collect();
         Self { rows, mistakes }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.mistakes.is_empty() && self.missing().next().is_none()
+    }
+
+    fn missing(&self) -> impl Iterator<Item = &'a Statement> {
+        let without = self.rows.iter().filter(|(_, places)| places.is_empty());
+        without.map(|(statement, _)| *statement)
     }
 
     fn print_statements(&self, only_missing: bool) {
@@ -142,12 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn the_projects_tests_name_statements_that_exist() {
+    fn every_statement_that_binds_a_server_has_a_test_in_this_project() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let statements = statements::read(&root).expect("the list can be read");
         let citations = citations::find(&root).expect("the tests can be read");
         let report = Report::new(&statements, &citations);
         assert!(report.mistakes.is_empty(), "{:#?}", report.mistakes);
+        let missing: Vec<_> = report.missing().map(Statement::name).collect();
+        assert!(missing.is_empty(), "no test names {missing:?}");
+    }
+
+    #[test]
+    fn a_statement_without_a_test_or_a_test_without_a_statement_fails() {
+        let statements = [statement("MQTT-1", true), statement("MQTT-2", false)];
+        let whole = |citations: &[Citation]| Report::new(&statements, citations).is_whole();
+        assert!(whole(&[citation("5 MQTT-1")]));
+        assert!(!whole(&[citation("5 MQTT-2")]));
+        assert!(!whole(&[citation("5 MQTT-1"), citation("5 MQTT-9")]));
     }
 
     #[test]

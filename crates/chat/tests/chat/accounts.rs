@@ -1,7 +1,9 @@
 //! Accounts and tokens: made, changed, ended, and nobody told before it is on disk.
 
-use chat::{AccountAnswer, AccountCommand, AccountError, CredentialsChange, Settings};
-use records::{Millis, Role};
+use chat::{
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Settings,
+};
+use records::{Millis, Role, ScramVerifier};
 use serde_json::json;
 
 use crate::world::{World, new_account};
@@ -22,6 +24,22 @@ fn add(name: &str, display: &str, first: bool) -> AccountCommand {
         role: Role::Member,
         password: None,
         first,
+    }
+}
+
+fn hashed(argon2: &str, scram: Option<ScramVerifier>) -> HashedPassword {
+    HashedPassword {
+        argon2: argon2.to_owned(),
+        scram,
+    }
+}
+
+fn verifier(iterations: u32) -> ScramVerifier {
+    ScramVerifier {
+        salt: [1; 16],
+        iterations,
+        stored_key: [2; 32],
+        server_key: [3; 32],
     }
 }
 
@@ -126,7 +144,7 @@ fn another_password_ends_tokens_and_connections() {
         world.id("alice"),
         AccountCommand::SetPassword {
             name: "alice".to_owned(),
-            password: "new".to_owned(),
+            password: hashed("new", None),
         },
     );
     assert_eq!(world.command(command), Ok(AccountAnswer::Done));
@@ -289,13 +307,62 @@ fn too_many_tokens_end_the_oldest() {
 }
 
 #[test]
+fn a_verifier_belongs_to_its_password_and_ends_with_it() {
+    let mut world = World::new();
+    for name in ["root", "alice"] {
+        world.command(new_account(name, Role::Member)).unwrap();
+    }
+    let id = world.id("alice");
+    // How often the kept form was stretched, after a command; `None` if nobody was told anything.
+    let kept = |world: &mut World, command| {
+        world.credentials.clear();
+        world.command(command).unwrap();
+        let told = world.credentials.pop()?;
+        match told {
+            CredentialsChange::Account { account, .. } => {
+                Some(account.scram.map(|kept| kept.iterations))
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let keep = |argon2: &str, iterations| AccountCommand::KeepVerifier {
+        account: id,
+        argon2: argon2.to_owned(),
+        scram: verifier(iterations),
+    };
+    let set = |argon2: &str, scram| AccountCommand::SetPassword {
+        name: "alice".to_owned(),
+        password: hashed(argon2, scram),
+    };
+    assert_eq!(kept(&mut world, keep("$argon2id$alice", 1)), Some(Some(1)));
+    assert_eq!(kept(&mut world, keep("$argon2id$alice", 2)), Some(Some(2)));
+    assert_eq!(kept(&mut world, keep("of another password", 3)), None);
+    assert_eq!(kept(&mut world, set("new", None)), Some(None));
+    assert_eq!(kept(&mut world, keep("$argon2id$alice", 4)), None);
+    assert_eq!(
+        kept(&mut world, set("newer", Some(verifier(5)))),
+        Some(Some(5))
+    );
+    let other = AccountCommand::KeepVerifier {
+        account: records::AccountId::new(99),
+        argon2: "newer".to_owned(),
+        scram: verifier(6),
+    };
+    assert_eq!(kept(&mut world, other), None);
+    let remove = AccountCommand::Remove {
+        name: "alice".to_owned(),
+    };
+    assert_eq!(kept(&mut world, remove), Some(None));
+}
+
+#[test]
 fn accounts_that_do_not_exist_are_no_mistake_of_the_servers() {
     let mut world = World::new();
     let name = || "nobody".to_owned();
     for command in [
         AccountCommand::SetPassword {
             name: name(),
-            password: String::new(),
+            password: hashed("", None),
         },
         AccountCommand::SetDisabled {
             name: name(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat::{
     AccountAnswer, AccountCommand, AccountError, Answer, Audience, Chat, CredentialsChange,
-    Delivery, Input, Output, Publish, Query, Refusal, RequestId, Settings, Ticket,
+    Delivery, HashedPassword, Input, Output, Publish, Query, Refusal, RequestId, Settings, Ticket,
 };
 use records::{AccountId, ConversationId, KeyRange, Millis, Pos, Role, Seq, SessionRef, Write};
 use serde_json::Value;
@@ -566,7 +566,10 @@ pub(crate) fn new_account(name: &str, role: Role) -> AccountCommand {
         name: name.to_owned(),
         display: String::new(),
         role,
-        password: Some(format!("$argon2id${name}")),
+        password: Some(HashedPassword {
+            argon2: format!("$argon2id${name}"),
+            scram: None,
+        }),
         first: false,
     }
 }

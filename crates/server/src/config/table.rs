@@ -518,6 +518,21 @@ static AUTH: &[Key<Config>] = &[
         ),
         "Logins of one address in a second, in the long run, whose password is not remembered and has to be checked, and ten times as many at once after a pause; more are refused (0x9F). 0 is without limit.",
     ),
+    live(
+        "scram",
+        Slot::Flag(|c| &mut c.auth.scram),
+        "MQTT 5 clients may prove their password by SCRAM-SHA-256 instead of sending it. Off, the method is refused (0x8C), and of a password that is set only its argon2 hash is kept.",
+    ),
+    live(
+        "scram_iterations",
+        number32(
+            |c| &mut c.auth.scram_iterations,
+            4096,
+            10_000_000,
+            "iterations",
+        ),
+        "How often a password is stretched (PBKDF2) for SCRAM: what a guess costs whoever has stolen the data directory, and a login costs a client. Accounts take a new value over with their next checked password.",
+    ),
     fixed(
         "waiting_max",
         size(|c| &mut c.auth.waiting_max, 1, 1_000_000, "logins"),

@@ -160,6 +160,10 @@ pub struct AuthConfig {
     pub cache_entries_max: usize,
     /// Logins of one address in a second whose password has to be checked; 0 is without limit.
     pub checks_per_second_per_address: u32,
+    /// Whether accounts may prove their password by SCRAM-SHA-256.
+    pub scram: bool,
+    /// How often a password is stretched for it.
+    pub scram_iterations: u32,
     /// Logins that may wait for a password check; more are told that the server is busy.
     pub waiting_max: usize,
 }
@@ -318,6 +322,8 @@ impl Default for AuthConfig {
             cache: Duration::from_secs(300),
             cache_entries_max: 100_000,
             checks_per_second_per_address: 100,
+            scram: true,
+            scram_iterations: 10_000,
             waiting_max: 10_000,
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use chat::CredentialsChange;
-use records::{Account, AccountId, Millis, Role};
+use records::{Account, AccountId, Millis, Role, ScramVerifier};
 
 /// An account as far as a login is concerned. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ pub(crate) struct Known {
     id: AccountId,
     name: Arc<str>,
     password: Option<Arc<str>>,
+    scram: Option<Arc<ScramVerifier>>,
     open: bool,
     admin: bool,
 }
@@ -22,6 +23,7 @@ impl Known {
             id,
             name: account.name.as_str().into(),
             password: account.password.as_deref().map(Into::into),
+            scram: account.scram.clone().map(Arc::new),
             open: !account.disabled && !account.removed,
             admin: account.role == Role::Admin,
         }
@@ -42,6 +44,11 @@ impl Known {
     /// The argon2 hash of its password; without one, tokens only.
     pub(crate) fn password(&self) -> Option<&Arc<str>> {
         self.password.as_ref()
+    }
+
+    /// Its password in the form of SCRAM, once that is known.
+    pub(crate) fn scram(&self) -> Option<&ScramVerifier> {
+        self.scram.as_deref()
     }
 
     pub(crate) fn may_log_in(&self) -> bool {

@@ -6,13 +6,17 @@ mod directory;
 mod failures;
 mod pending;
 mod pool;
+mod proofs;
 mod remembered;
+mod scram;
+mod verifier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use broker::{ExchangeRequest, Exchanged, Identity};
+use broker::Identity;
+use chat::HashedPassword;
 use mqtt_codec::ReasonCode;
 use records::{AccountId, Millis, NAME_BYTES_MAX};
 
@@ -25,7 +29,10 @@ use failures::Failures;
 use pending::Pending;
 use pool::Pool;
 pub(crate) use pool::hash_password;
+pub(crate) use proofs::KeepVerifier;
+use proofs::Proofs;
 use remembered::Remembered;
+pub(crate) use verifier::derive as derive_verifier;
 
 /// What every token begins with; no password that does is looked up as one.
 pub(crate) const TOKEN_PREFIX: &str = "mpt_";
@@ -39,12 +46,21 @@ pub(crate) struct Logins {
     pending: Pending,
     failures: Failures,
     checks: Checks,
+    proofs: Proofs,
     pool: Pool,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
     refused_for_failures: metrics::Counter,
     refused_for_rate: metrics::Counter,
     refused_for_waiting: metrics::Counter,
+}
+
+/// Secrets that logins work with.
+pub(crate) struct Keys {
+    /// New with every process.
+    pub(crate) process: [u8; 32],
+    /// The same as long as the data directory lasts.
+    pub(crate) server: [u8; 32],
 }
 
 /// What is known without a slow check.
@@ -58,7 +74,8 @@ impl Logins {
     pub(crate) fn start(
         directory: Arc<Directory>,
         config: &AuthConfig,
-        key: [u8; 32],
+        keys: &Keys,
+        keep: KeepVerifier,
     ) -> std::io::Result<Arc<Self>> {
         metrics::describe_counter!(
             "magpie_password_checks_total",
@@ -74,13 +91,14 @@ impl Logins {
         );
         Ok(Arc::new(Self {
             directory,
-            remembered: Remembered::new(config.cache, config.cache_entries_max, key),
+            remembered: Remembered::new(config.cache, config.cache_entries_max, keys.process),
             pending: Pending::default(),
             failures: Failures::new(
                 config.failures_per_minute_per_address,
                 config.failures_per_minute_per_account,
             ),
             checks: Checks::new(config.checks_per_second_per_address),
+            proofs: Proofs::new(config, keys.server, keep),
             pool: Pool::start(config.waiting_max)?,
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
@@ -99,6 +117,7 @@ impl Logins {
             config.failures_per_minute_per_account,
         );
         self.checks.limit(config.checks_per_second_per_address);
+        self.proofs.reconfigure(config);
     }
 
     pub(crate) fn directory(&self) -> &Directory {
@@ -127,11 +146,6 @@ impl Logins {
                     .map_err(|error| reason(&error)),
             );
         });
-    }
-
-    /// Decides about a step of enhanced authentication. [5 MQTT-4.12.0-1]
-    pub(crate) fn exchange(&self, _request: &ExchangeRequest, _address: IpAddr) -> Exchanged {
-        Exchanged::Refused(ReasonCode::BAD_AUTHENTICATION_METHOD)
     }
 
     /// Decides about a name and a password or token, at once or later on another thread.
@@ -190,6 +204,9 @@ impl Logins {
             }
             answer(outcome.clone());
         }
+        if let Ok(right) = outcome {
+            self.proofs.keep(&right, password);
+        }
     }
 
     fn verify(
@@ -229,13 +246,18 @@ impl Logins {
     pub(crate) fn hash(
         self: &Arc<Self>,
         password: Secret,
-        answer: impl FnOnce(Result<String, RequestError>) + Send + 'static,
+        answer: impl FnOnce(Result<HashedPassword, RequestError>) + Send + 'static,
     ) {
+        let logins = self.clone();
         let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
         let later = answer.clone();
         let queued = self.pool.run(move || {
             if let Some(answer) = take(&later) {
-                answer(hash_password(&password).ok_or(RequestError::Internal));
+                let hashed = hash_password(&password).map(|argon2| HashedPassword {
+                    argon2,
+                    scram: logins.proofs.derive(&password),
+                });
+                answer(hashed.ok_or(RequestError::Internal));
             }
         });
         if !queued && let Some(answer) = take(&answer) {

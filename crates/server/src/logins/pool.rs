@@ -98,6 +98,7 @@ pub(super) fn nobody() -> Account {
         removed: true,
         created: Millis::ZERO,
         profile_text: String::new(),
+        scram: None,
     }
 }
 

@@ -154,6 +154,11 @@ impl ServiceThread {
                 reply,
             } => self.checked(outcome, device, reply),
             ServiceEvent::Hashed { hash, purpose } => self.hashed(hash, purpose),
+            ServiceEvent::KeepVerifier {
+                account,
+                argon2,
+                scram,
+            } => self.keep_verifier(account, argon2, scram),
             ServiceEvent::Failed(reason) => {
                 tracing::error!(reason, "the server cannot go on");
                 self.requests.health.send_replace(Health::Failed(reason));

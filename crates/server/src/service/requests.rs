@@ -1,8 +1,10 @@
 //! What the outer doors ask of the service: accounts, logins, WebSocket connections, another configuration.
 
-use chat::{AccountAnswer, AccountCommand, AccountError, Input, ListedAccount, RequestId};
+use chat::{
+    AccountAnswer, AccountCommand, AccountError, HashedPassword, Input, ListedAccount, RequestId,
+};
 use net::Transport;
-use records::Role;
+use records::{AccountId, Role, ScramVerifier};
 
 use super::ServiceThread;
 use crate::config::{Changes, Config};
@@ -173,7 +175,7 @@ impl ServiceThread {
     }
 
     /// A password has been hashed.
-    pub(super) fn hashed(&mut self, hash: Result<String, RequestError>, purpose: Purpose) {
+    pub(super) fn hashed(&mut self, hash: Result<HashedPassword, RequestError>, purpose: Purpose) {
         match (hash, purpose) {
             (
                 Ok(hash),
@@ -206,10 +208,31 @@ impl ServiceThread {
         }
     }
 
+    /// A password that was right is kept in the form of SCRAM; nobody waits for that.
+    pub(super) fn keep_verifier(
+        &mut self,
+        account: AccountId,
+        argon2: String,
+        scram: ScramVerifier,
+    ) {
+        let command = AccountCommand::KeepVerifier {
+            account,
+            argon2,
+            scram,
+        };
+        self.send_command(command, None);
+    }
+
     fn command(&mut self, command: AccountCommand, waiting: Waiting) {
+        self.send_command(command, Some(waiting));
+    }
+
+    fn send_command(&mut self, command: AccountCommand, waiting: Option<Waiting>) {
         let request = self.next_request;
         self.next_request += 1;
-        self.waiting.insert(request, waiting);
+        if let Some(waiting) = waiting {
+            self.waiting.insert(request, waiting);
+        }
         let now = self.clock.now();
         let input = Input::Account {
             request: RequestId(request),
