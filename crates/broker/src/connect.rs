@@ -8,7 +8,7 @@ use records::{Millis, SessionNumber};
 use smallvec::SmallVec;
 
 use crate::access::{Client, Identity};
-use crate::connection::Stage;
+use crate::connection::{Chosen, Stage};
 use crate::door::{AuthenticationRequest, ConnectionId, Output, Service};
 use crate::durable::Then;
 use crate::message::Message;
@@ -48,6 +48,10 @@ impl Shard {
             self.refuse_connect(id, reason, now);
             return Ok(());
         }
+        let (entrance, vouched) = self.connection(id).map_or((0, false), |connection| {
+            (connection.entrance, connection.vouched)
+        });
+        let allow_anonymous = self.settings.entrance(entrance).allow_anonymous;
         let Some((client_id, assigned)) = self.client_id(packet, now) else {
             self.refuse_connect(id, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, now);
             return Ok(());
@@ -69,13 +73,20 @@ impl Shard {
             asked_at: now,
             home: self.shard,
             exchange: None,
+            entrance,
             rest: Vec::new(),
         });
         if let Some(method) = packet.properties.authentication_method {
+            if vouched {
+                // A certificate has proved who it is already; a second proof could be somebody else's.
+                self.refuse_connect(id, ReasonCode::BAD_AUTHENTICATION_METHOD, now);
+                return Ok(());
+            }
             self.begin_exchange(id, pending, packet, method, now);
             return Ok(());
         }
-        match packet.username {
+        // Whoever is vouched for need not say who it is; an empty name says nothing.
+        match packet.username.or(vouched.then_some("")) {
             Some(username) => {
                 self.pause(id);
                 let password = packet.password.map(Into::into);
@@ -89,7 +100,7 @@ impl Shard {
                 }
                 self.output(Output::Authenticate(Box::new(request)));
             }
-            None if self.settings.allow_anonymous => {
+            None if allow_anonymous => {
                 let identity = Identity {
                     account: None,
                     name: Arc::from(""),
@@ -192,11 +203,12 @@ impl Shard {
             connection.problem_information = pending.problem_information;
             connection.packet_bytes_max = pending.packet_bytes_max;
             connection.exchange = pending.exchange.take();
+            connection.entrance = pending.entrance;
             let rest = std::mem::take(&mut pending.rest);
             connection.partial = (!rest.is_empty()).then(|| Box::new(rest));
             connection.paused = true;
         }
-        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        let timeout = self.connect_timeout_ms(id);
         self.watch(id, now.saturating_add(timeout), now);
         self.open(id, *pending, now);
         id
@@ -318,11 +330,16 @@ impl Shard {
         connection.receive_maximum = pending.receive_maximum;
         // The limit holds for the whole connection as it was at its beginning.
         connection.aliases_max = pending.aliases_max.min(aliases_max);
-        connection.overrules_keepalive = keepalive_secs != pending.keepalive_secs;
-        connection.assigned_client_id = pending.assigned;
         connection.response_information = pending.response_information;
-        connection.overrules_expiry = expiry_secs != pending.expiry_secs;
-        connection.stage = Stage::Storing { session: slot };
+        let chosen = Chosen {
+            client_id: pending.assigned,
+            keepalive: keepalive_secs != pending.keepalive_secs,
+            expiry: expiry_secs != pending.expiry_secs,
+        };
+        connection.stage = Stage::Storing {
+            session: slot,
+            chosen,
+        };
     }
 
     /// A session that outlives its connection is on disk before CONNACK says that it exists.
@@ -362,10 +379,14 @@ impl Shard {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
-        let Stage::Storing { session: slot } = connection.stage else {
+        let Stage::Storing {
+            session: slot,
+            chosen,
+        } = connection.stage
+        else {
             return;
         };
-        let connack = self.connack(id, slot, present);
+        let connack = self.connack(id, slot, present, chosen);
         let connection = &mut self.connections[id.slot];
         if connack.len() > connection.packet_bytes_max as usize {
             // [5 MQTT-3.1.2-24]: it has to hear what CONNACK says, and can't.
@@ -408,7 +429,7 @@ impl Shard {
         }
     }
 
-    fn connack(&self, id: ConnectionId, slot: u32, present: bool) -> Vec<u8> {
+    fn connack(&self, id: ConnectionId, slot: u32, present: bool, chosen: Chosen) -> Vec<u8> {
         let limits = &self.settings.limits;
         let session = &self.sessions[slot as usize];
         let connection = &self.connections[id.slot];
@@ -418,14 +439,12 @@ impl Shard {
             .then_some(RESPONSE_INFORMATION);
         let mut properties = connack::Accepted {
             session_present: present,
-            session_expiry: connection.overrules_expiry.then_some(session.expiry_secs),
+            session_expiry: chosen.expiry.then_some(session.expiry_secs),
             receive_maximum: limits.receive_maximum,
-            maximum_packet_size: limits.packet_bytes_max,
-            assigned_client_id: connection.assigned_client_id.then_some(&*session.client_id),
+            maximum_packet_size: self.settings.entrance(connection.entrance).packet_bytes_max,
+            assigned_client_id: chosen.client_id.then_some(&*session.client_id),
             topic_alias_maximum: limits.topic_alias_maximum,
-            server_keep_alive: connection
-                .overrules_keepalive
-                .then_some(connection.keepalive_secs),
+            server_keep_alive: chosen.keepalive.then_some(connection.keepalive_secs),
             response_information,
             authentication_method: exchange.map(|exchange| exchange.told().0),
             authentication_data: exchange.and_then(|exchange| exchange.told().1),

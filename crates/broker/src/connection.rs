@@ -27,11 +27,19 @@ pub(crate) enum Stage {
     /// Its session lives on another shard; it goes there at the end of the turn.
     Leaving(Box<PendingConnect>),
     /// The session is being stored before CONNACK says that it exists.
-    Storing { session: u32 },
+    Storing { session: u32, chosen: Chosen },
     /// CONNACK was sent.
     Open { session: u32 },
     /// Nothing more is read; what waits is written, then the socket closes.
     Closing,
+}
+
+/// What the server chose in place of the client, so that CONNACK says so.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen {
+    pub(crate) client_id: bool,
+    pub(crate) keepalive: bool,
+    pub(crate) expiry: bool,
 }
 
 /// What an open connection only needs when it publishes.
@@ -54,12 +62,12 @@ pub(crate) struct Connection {
     pub(crate) paused: bool,
     /// The client asked for reason strings. [5 MQTT-3.1.2-29]
     pub(crate) problem_information: bool,
-    /// The server chose the client id, the keep-alive or the session's expiry, and CONNACK says so.
-    pub(crate) assigned_client_id: bool,
-    pub(crate) overrules_keepalive: bool,
-    pub(crate) overrules_expiry: bool,
     /// The client asked for response information.
     pub(crate) response_information: bool,
+    /// Through which of the settings' entrances it came.
+    pub(crate) entrance: u8,
+    /// Who it is has been proved outside: a CONNECT without a user name is asked about all the same.
+    pub(crate) vouched: bool,
     /// Keep-alive in seconds; 0 = none.
     pub(crate) keepalive_secs: u16,
     /// The client's Receive Maximum.
@@ -98,10 +106,9 @@ impl Connection {
             choked: false,
             paused: false,
             problem_information: true,
-            assigned_client_id: false,
-            overrules_keepalive: false,
-            overrules_expiry: false,
             response_information: false,
+            entrance: 0,
+            vouched: false,
             keepalive_secs: 0,
             receive_maximum: u16::MAX,
             aliases_max: 0,

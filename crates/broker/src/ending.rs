@@ -55,14 +55,14 @@ impl Shard {
         connection.aliases = None;
         connection.exchange = None;
         self.output(Output::Close(id));
-        let grace = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        let grace = self.connect_timeout_ms(id);
         self.watch(id, now.saturating_add(grace), now);
         match stage {
             Stage::Open { session } => {
                 self.say_down(session);
                 self.detach(session, now);
             }
-            Stage::Storing { session } => {
+            Stage::Storing { session, .. } => {
                 // No CONNACK went out: the will of a CONNECT that was never accepted is nobody's will.
                 self.sessions[session as usize].will = None;
                 self.detach(session, now);

@@ -53,5 +53,5 @@ pub use message::Message;
 pub use pending::PendingConnect;
 pub use recovery::{RecoveredSession, Recovery};
 pub use retained_message::RetainedMessage;
-pub use settings::{Limits, Redirect, Settings};
+pub use settings::{Entrance, Limits, Redirect, Settings};
 pub use shard::{Place, SHARDS_MAX, Shard};

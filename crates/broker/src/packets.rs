@@ -22,12 +22,13 @@ impl Shard {
     ) -> Option<usize> {
         let connection = self.connection(id)?;
         let limits = &self.settings.limits;
+        let packet_bytes_max = self.settings.entrance(connection.entrance).packet_bytes_max;
         let maximum = match connection.stage {
             Stage::AwaitConnect | Stage::Authenticating(_) => {
-                limits.connect_bytes_max.min(limits.packet_bytes_max)
+                limits.connect_bytes_max.min(packet_bytes_max)
             }
             Stage::Leaving(_) | Stage::Storing { .. } | Stage::Open { .. } | Stage::Closing => {
-                limits.packet_bytes_max
+                packet_bytes_max
             }
         };
         let decode_limits = DecodeLimits {

@@ -105,6 +105,8 @@ pub struct Settings {
     pub access: AccessList,
     /// Whether clients are sent to another server.
     pub redirect: Redirect,
+    /// Entrances with limits of their own, from number 1 on; for every other number the whole shard's hold.
+    pub entrances: Vec<Entrance>,
 }
 
 /// Whether clients are sent to another server, for now or for good, and where that is.
@@ -135,5 +137,30 @@ impl Redirect {
             Self::Off => None,
             Self::Temporary(reference) | Self::Permanent(reference) => Some(reference),
         }
+    }
+}
+
+/// What holds for the connections that come through one listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entrance {
+    /// Largest packet in bytes, as [`Limits::packet_bytes_max`].
+    pub packet_bytes_max: u32,
+    /// Seconds a connection may take to send its CONNECT.
+    pub connect_timeout_secs: u16,
+    /// Whether clients without a user name may connect.
+    pub allow_anonymous: bool,
+}
+
+impl Settings {
+    /// What holds for an entrance.
+    pub fn entrance(&self, number: u8) -> Entrance {
+        let own = usize::from(number)
+            .checked_sub(1)
+            .and_then(|index| self.entrances.get(index));
+        own.copied().unwrap_or(Entrance {
+            packet_bytes_max: self.limits.packet_bytes_max,
+            connect_timeout_secs: self.limits.connect_timeout_secs,
+            allow_anonymous: self.allow_anonymous,
+        })
     }
 }

@@ -173,11 +173,27 @@ impl Shard {
 
     /// A socket was accepted.
     pub fn accept(&mut self, now: Millis) -> ConnectionId {
+        self.accept_through(0, now)
+    }
+
+    /// A connection through an entrance with limits of its own, or 0.
+    pub fn accept_through(&mut self, entrance: u8, now: Millis) -> ConnectionId {
         self.counters.connections_accepted += 1;
-        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
         let id = self.insert_connection(now);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.entrance = entrance;
+        }
+        let timeout = self.connect_timeout_ms(id);
         self.watch(id, now.saturating_add(timeout), now);
         id
+    }
+
+    /// Who this connection is has been proved outside, before its CONNECT: whatever name that gives, or none, it is asked
+    /// about with [`Output::Authenticate`].
+    pub fn vouch(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.vouched = true;
+        }
     }
 
     /// Bytes came. Afterwards [`Shard::wants_bytes`] tells whether to read on.

@@ -23,9 +23,17 @@ impl Shard {
         }
     }
 
+    /// How long this connection may take until it is open.
+    pub(crate) fn connect_timeout_ms(&self, id: ConnectionId) -> u64 {
+        let entrance = self
+            .connection(id)
+            .map_or(0, |connection| connection.entrance);
+        u64::from(self.settings.entrance(entrance).connect_timeout_secs) * 1000
+    }
+
     /// The time of a look has come.
     pub(crate) fn look_at_connection(&mut self, id: ConnectionId, now: Millis) {
-        let timeout = u64::from(self.settings.limits.connect_timeout_secs) * 1000;
+        let timeout = self.connect_timeout_ms(id);
         let now_secs = self.seconds(now);
         let Some(connection) = self.connection(id) else {
             return;

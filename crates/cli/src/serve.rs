@@ -10,10 +10,11 @@ mod signals;
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use http_api::Metrics;
+use http_api::{Credentials, Metrics};
 use server::config::HttpConfig;
 use server::handle::Handle;
 use server::handle::control::ControlSocket;
@@ -65,6 +66,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         &running.handle,
         metrics,
         &config.http,
+        running.http_credentials.clone(),
         &config.server.data,
     ) {
         Ok(doors) => doors,
@@ -76,20 +78,14 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     let addresses: Vec<_> = running
         .mqtt
         .iter()
-        .map(|address| format!("mqtt://{address}"))
-        .chain(
-            running
-                .quic
-                .iter()
-                .map(|address| format!("quic://{address}")),
-        )
-        .chain([format!("http://{}", doors.http)])
+        .map(ToString::to_string)
+        .chain([format!("{}://{}", doors.scheme(), doors.http)])
         .collect();
     running.announce(&addresses);
     if arguments.demo && running.demo_logins.is_empty() {
         tracing::warn!("there are accounts already: --demo has added nothing");
     }
-    exposure::warn(&running.mqtt, doors.http);
+    exposure::warn(&running.mqtt, (!doors.secure).then_some(doors.http));
     tell(&running, &doors, &config.server);
     notify::ready();
 
@@ -110,6 +106,8 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
 /// The doors beside MQTT: HTTP and the control socket.
 struct Doors {
     http: SocketAddr,
+    /// Whether it is HTTPS.
+    secure: bool,
     serving: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     control: JoinHandle<()>,
@@ -121,6 +119,7 @@ impl Doors {
         handle: &Handle,
         metrics: Metrics,
         config: &HttpConfig,
+        credentials: Option<Arc<Credentials>>,
         data: &std::path::Path,
     ) -> anyhow::Result<Self> {
         let _inside = runtime.enter();
@@ -135,12 +134,14 @@ impl Doors {
         let http = listener.local_addr()?;
         let socket = ControlSocket::bind(data)
             .with_context(|| format!("cannot listen on control.sock in {}", data.display()))?;
+        let secure = credentials.is_some();
         let (stop, stopped) = oneshot::channel();
         let serving = runtime.spawn(http_api::serve(
             listener,
             handle.clone(),
             metrics,
             config.clone(),
+            credentials,
             async {
                 // A dropped sender ends it as well.
                 let _ = stopped.await;
@@ -150,10 +151,15 @@ impl Doors {
         let control = runtime.spawn(async move { socket.serve(asked).await });
         Ok(Self {
             http,
+            secure,
             serving,
             stop,
             control,
         })
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.secure { "https" } else { "http" }
     }
 
     /// Takes no new requests and lets those under way finish, for a while.
@@ -203,8 +209,8 @@ fn tell(running: &Running, doors: &Doors, server: &server::config::ServerConfig)
     };
     let banner = Banner {
         mqtt: &running.mqtt,
-        quic: &running.quic,
         http: doors.http,
+        secure: doors.secure,
         server,
         setup,
     };

@@ -4,6 +4,7 @@
 mod connection;
 mod dial;
 mod flow;
+mod stream;
 
 use std::collections::VecDeque;
 use std::time::Instant;

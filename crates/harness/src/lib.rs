@@ -8,6 +8,7 @@ mod program;
 mod server;
 mod watched;
 
+mod authority;
 mod client;
 mod http;
 mod wire;
@@ -16,12 +17,14 @@ mod skip;
 
 pub mod proof;
 
+pub use authority::{Authority, Signed};
 pub use binary::magpie;
 pub use client::{Acknowledgement, Client, ClientError, Dial, Event, Message};
 pub use folder::repository;
 pub use http::{HttpAnswer, http_get, http_post, http_raw};
 pub use mqtt_codec::{QoS, Version};
 pub use program::{Program, Signal};
+pub use rustls;
 pub use server::{Launch, Server, password};
 pub use skip::{Needs, skip};
 pub use watched::Watched;

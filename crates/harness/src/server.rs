@@ -26,6 +26,7 @@ pub struct Launch {
     wrapper: Vec<String>,
     stable: bool,
     own_listeners: bool,
+    folder: Option<Arc<TempDir>>,
 }
 
 impl Launch {
@@ -55,17 +56,24 @@ impl Launch {
         self
     }
 
+    /// With the listeners of `config` and no other; the first that is said is the one that `Server::mqtt` names.
+    #[must_use]
+    pub fn own_listeners(mut self) -> Self {
+        self.own_listeners = true;
+        self
+    }
+
+    /// With this folder as its own in place of a new one.
+    #[must_use]
+    pub fn folder(mut self, folder: &Arc<TempDir>) -> Self {
+        self.folder = Some(folder.clone());
+        self
+    }
+
     /// On ports that stay its own while it is down.
     #[must_use]
     pub fn stable_ports(mut self) -> Self {
         self.stable = true;
-        self
-    }
-
-    /// With the listeners of its configuration, which must have a TCP one among them.
-    #[must_use]
-    pub fn own_listeners(mut self) -> Self {
-        self.own_listeners = true;
         self
     }
 
@@ -78,7 +86,9 @@ impl Launch {
 
     /// Starts it in a new folder and awaits that it serves.
     pub fn start(self) -> Server {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = self.folder.clone().unwrap_or_else(|| {
+            Arc::new(tempfile::tempdir().expect("a temporary folder can be made"))
+        });
         if let Some(text) = &self.config {
             std::fs::write(folder.path().join("magpie.toml"), text)
                 .expect("the folder can be written");
@@ -94,7 +104,7 @@ impl Launch {
                 Ok((program, mqtt, http)) => {
                     return Server {
                         launch: self,
-                        folder: Arc::new(folder),
+                        folder,
                         program,
                         mqtt,
                         http,
@@ -106,6 +116,21 @@ impl Launch {
             }
         }
         panic!("the server did not start:\n{trouble}");
+    }
+
+    /// Starts it where it has to refuse; what it says.
+    pub fn refused(self) -> String {
+        let folder = self.folder.clone().unwrap_or_else(|| {
+            Arc::new(tempfile::tempdir().expect("a temporary folder can be made"))
+        });
+        if let Some(text) = &self.config {
+            std::fs::write(folder.path().join("magpie.toml"), text)
+                .expect("the folder can be written");
+        }
+        match self.serve(folder.path(), any_port(), any_port()) {
+            Ok(_) => panic!("the server has started"),
+            Err(errors) => errors,
+        }
     }
 
     fn command(&self, folder: &Path, mqtt: SocketAddr, http: SocketAddr) -> Command {
@@ -138,21 +163,25 @@ impl Launch {
     ) -> Result<(Program, SocketAddr, SocketAddr), String> {
         let program = Program::start("magpie", &mut self.command(folder, mqtt, http));
         let address = |scheme: &str| {
-            let Some((_, line)) =
-                program.line_or_end(0, |line| line.trim_start().starts_with(scheme))
+            let Some((_, line)) = program.line_or_end(0, |line| address_in(line, scheme).is_some())
             else {
                 let status = program.end();
                 return Err(format!("{}\n{status}", program.errors()));
             };
-            let word = line.split_whitespace().next().unwrap_or_default();
-            word.trim_start_matches(scheme)
-                .parse()
-                .map_err(|error| format!("no address in {line:?}: {error}"))
+            address_in(&line, scheme).ok_or_else(|| format!("no address in {line:?}"))
         };
-        let mqtt = address("mqtt://")?;
-        let http = address("http://")?;
+        let mqtt = address("mqtt")?;
+        let http = address("http")?;
         Ok((program, mqtt, http))
     }
+}
+
+/// The address in a line of the banner: `mqtt://127.0.0.1:1883`, or with `s` behind the scheme.
+fn address_in(line: &str, scheme: &str) -> Option<SocketAddr> {
+    let word = line.split_whitespace().next()?;
+    let rest = word.strip_prefix(scheme)?;
+    let rest = rest.strip_prefix('s').unwrap_or(rest);
+    rest.strip_prefix("://")?.split('/').next()?.parse().ok()
 }
 
 /// A running server.
@@ -174,6 +203,19 @@ impl Server {
     /// Where it speaks MQTT.
     pub fn mqtt(&self) -> SocketAddr {
         self.mqtt
+    }
+
+    /// The address of the listener number `index` among those that begin with `scheme`, such as `wss://`.
+    pub fn listener(&self, scheme: &str, index: usize) -> SocketAddr {
+        let output = self.program.output();
+        let words = output
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        let address = words
+            .filter_map(|word| word.strip_prefix(scheme))
+            .nth(index)
+            .and_then(|rest| rest.split('/').next()?.parse().ok());
+        address.unwrap_or_else(|| panic!("no listener {scheme} number {index} in:\n{output}"))
     }
 
     /// Where it speaks HTTP.

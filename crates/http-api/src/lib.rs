@@ -1,6 +1,7 @@
 //! The HTTP door: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz` and `/metrics`.
 //! It asks the server through its `Handle`; it must not touch the store or know a rule of the messenger.
 
+mod secure;
 mod serve;
 
 mod answer;
@@ -16,5 +17,6 @@ mod security;
 mod web;
 mod websocket;
 
+pub use net::Credentials;
 pub use recorder::Metrics;
 pub use serve::serve;

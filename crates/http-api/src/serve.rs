@@ -13,8 +13,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use net::Credentials;
 use server::config::HttpConfig;
 use server::handle::Handle;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -24,6 +26,7 @@ use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
 use crate::router;
+use crate::secure::SecureStream;
 
 /// Bytes of a request's first line and header; more are answered 431.
 const HEADER_BYTES_MAX: usize = 32 * 1024;
@@ -38,12 +41,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the metrics' histograms are folded together.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Serves HTTP on `listener` until `stop` is ready, then lets requests under way finish.
+/// Serves HTTP, or HTTPS with `credentials`, on `listener` until `stop` is ready, then lets requests under way finish.
 pub async fn serve(
     listener: TcpListener,
     handle: Handle,
     metrics: Metrics,
     config: HttpConfig,
+    credentials: Option<Arc<Credentials>>,
     stop: impl Future<Output = ()>,
 ) {
     let doors = Doors {
@@ -55,6 +59,7 @@ pub async fn serve(
         router: router::router(doors),
         places: Arc::new(Semaphore::new(config.connections_max)),
         header_timeout: config.header_timeout,
+        credentials,
         stopping: watch::channel(false).0,
     };
     let mut tasks = JoinSet::new();
@@ -95,6 +100,7 @@ struct Connections {
     router: Router,
     places: Arc<Semaphore>,
     header_timeout: Duration,
+    credentials: Option<Arc<Credentials>>,
     stopping: watch::Sender<bool>,
 }
 
@@ -119,32 +125,91 @@ impl Connections {
         stream: TcpStream,
         peer: SocketAddr,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let router = self.router.clone();
+        let service = Service {
+            router: self.router.clone(),
+            peer,
+            header_timeout: self.header_timeout,
+            stopping: self.stopping.subscribe(),
+        };
+        let credentials = self.credentials.clone();
+        async move {
+            let Some(credentials) = credentials else {
+                return service.converse(stream).await;
+            };
+            // With the tables of a handshake it is large; most of its life it is not needed.
+            let secured = Box::pin(secure(stream, &credentials, service.header_timeout));
+            if let Some(stream) = secured.await {
+                service.converse(stream).await;
+            }
+        }
+    }
+}
+
+/// The TLS handshake, in the time that a request's header may take.
+async fn secure(
+    stream: TcpStream,
+    credentials: &Arc<Credentials>,
+    patience: Duration,
+) -> Option<SecureStream> {
+    let shaken = async {
+        let mut stream = SecureStream::new(stream, credentials)?;
+        stream.shake().await?;
+        Ok::<_, io::Error>(stream)
+    };
+    match tokio::time::timeout(patience, shaken).await {
+        Ok(Ok(stream)) => Some(stream),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "HTTPS: no handshake");
+            None
+        }
+        Err(_) => {
+            tracing::debug!("HTTPS: the handshake takes too long");
+            None
+        }
+    }
+}
+
+/// What one connection is served with.
+struct Service {
+    router: Router,
+    peer: SocketAddr,
+    header_timeout: Duration,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Service {
+    async fn converse<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self {
+            router,
+            peer,
+            header_timeout,
+            mut stopping,
+        } = self;
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
             router.clone().oneshot(request.map(Body::new))
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
+            .header_read_timeout(header_timeout)
             .max_headers(HEADER_LINES_MAX)
             .max_buf_size(HEADER_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        let mut stopping = self.stopping.subscribe();
-        async move {
-            let mut connection = pin!(connection);
-            let lifetime = tokio::time::sleep(CONNECTION_LIFETIME_MAX);
-            tokio::select! {
-                ended = connection.as_mut() => return log_end(ended),
-                _ = stopping.wait_for(|stopping| *stopping) => {}
-                () = lifetime => {}
-            }
-            connection.as_mut().graceful_shutdown();
-            match tokio::time::timeout(DRAIN_TIMEOUT, connection).await {
-                Ok(ended) => log_end(ended),
-                Err(_) => tracing::debug!("HTTP: connection cut off"),
-            }
+        let mut connection = pin!(connection);
+        let lifetime = tokio::time::sleep(CONNECTION_LIFETIME_MAX);
+        tokio::select! {
+            ended = connection.as_mut() => return log_end(ended),
+            _ = stopping.wait_for(|stopping| *stopping) => {}
+            () = lifetime => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        match tokio::time::timeout(DRAIN_TIMEOUT, connection).await {
+            Ok(ended) => log_end(ended),
+            Err(_) => tracing::debug!("HTTP: connection cut off"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! `/mqtt`: checks the WebSocket handshake, answers it, and hands the bare socket to the server's shards. It reads no frame.
 
+use std::io;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -7,13 +9,14 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use server::handle::{Handle, Subprotocol};
+use server::handle::{Handle, Subprotocol, UpgradedStream};
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
 use crate::answer::Refusal;
 use crate::doors::Doors;
 use crate::peer::Peer;
+use crate::secure::SecureStream;
 
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
@@ -47,26 +50,36 @@ async fn pass_on(upgrade: OnUpgrade, handle: Handle, peer: Peer, subprotocol: Su
             return tracing::debug!(%error, "WebSocket: the connection ended in its handshake");
         }
     };
-    let parts = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => parts,
-        Err(_) => {
-            return tracing::error!(
-                "WebSocket: an upgraded connection is not the TCP stream it began as"
-            );
-        }
-    };
-    let socket = match parts.io.into_inner().into_std() {
-        Ok(socket) => socket,
+    let (stream, leftover) = match take_out(upgraded) {
+        Ok(taken) => taken,
         Err(error) => {
-            return tracing::warn!(%error, "WebSocket: cannot take the socket out of the HTTP server");
+            return tracing::warn!(%error, "WebSocket: cannot take the connection out of the HTTP server");
         }
     };
     if let Err(error) = handle
-        .adopt_websocket(socket, parts.read_buf.to_vec(), peer.0, subprotocol)
+        .adopt_websocket(stream, leftover, peer.0, subprotocol)
         .await
     {
         // The socket went with the request and is closed.
         tracing::debug!(%error, "WebSocket: connection not taken over");
+    }
+}
+
+/// The bare connection, and what the client sent behind its request.
+fn take_out(upgraded: Upgraded) -> io::Result<(UpgradedStream, Vec<u8>)> {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            let stream = UpgradedStream::Plain(parts.io.into_inner().into_std()?);
+            return Ok((stream, parts.read_buf.to_vec()));
+        }
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<SecureStream>>() {
+        Ok(parts) => {
+            let stream = UpgradedStream::Secure(Box::new(parts.io.into_inner().into_tls()));
+            Ok((stream, parts.read_buf.to_vec()))
+        }
+        Err(_) => Err(io::Error::other("it is not the stream it began as")),
     }
 }
 

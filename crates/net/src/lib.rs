@@ -1,18 +1,33 @@
-//! What carries MQTT: TCP and WebSocket on mio and pipes in memory behind one face, and the addresses that are listened on.
-//! It moves bytes; it must not know a packet or a rule.
+//! What carries MQTT: TCP, Unix sockets, TLS and WebSocket on mio and pipes in memory behind one face, and the addresses
+//! that are listened on. It moves bytes; it must not know a packet or a rule.
 
 mod transport;
 
+mod arriving;
+mod failure;
 mod received;
 
 mod pipe;
-mod tcp;
+mod wire;
+
+mod proxy;
+mod tls;
+mod upgrade;
 mod websocket;
 
+mod credentials;
 mod listen;
+mod names;
 
-pub use listen::{ListenError, listen, open};
+pub use arriving::{Arriving, Layers};
+pub use credentials::{CredentialFiles, Credentials, CredentialsError};
+pub use failure::Failure;
+pub use listen::{ListenError, Listener, UNIX_PEER, listen, listen_unix};
+pub use names::{NameFrom, certificate_name};
 pub use pipe::{PipeEnd, Readiness, Watcher, pipe};
-pub use received::{Drained, Received};
+pub use received::{Drained, Received, Stage};
+pub use tls::TlsStream;
 pub use transport::Transport;
+pub use upgrade::Gate;
 pub use websocket::WebSocketStream;
+pub use wire::Wire;

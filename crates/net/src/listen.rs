@@ -1,31 +1,69 @@
-//! Listening sockets. They are bound before the state is recovered, so that a taken port is said at once, and answer
-//! nobody until somebody accepts.
+//! Listening sockets, TCP and Unix. They are bound before the state is recovered, so that a taken address is said at once,
+//! and answer nobody until somebody accepts.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mio::net::TcpListener;
-use socket2::{Domain, Protocol, Socket, Type};
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::wire::Wire;
 
 /// Connections the operating system keeps for us between two turns.
 const BACKLOG: i32 = 4096;
+
+/// The address of all peers of a Unix socket, which have none; no peer of another socket can have it.
+pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct ListenError {
-    /// The address.
-    pub address: SocketAddr,
+    /// The address or path.
+    pub address: String,
     /// Why.
     pub source: io::Error,
 }
 
-/// Binds `address` and returns one listener for each of `shares` threads; all accept from one queue.
-pub fn listen(address: SocketAddr, shares: usize) -> Result<Vec<TcpListener>, ListenError> {
-    bind(address, shares).map_err(|source| ListenError { address, source })
+/// One thread's share of a listening socket; all shares accept from one queue.
+#[derive(Debug)]
+pub struct Listener {
+    socket: ListeningSocket,
+    /// The socket's file, removed with the last share.
+    _file: Option<Arc<SocketFile>>,
 }
 
-fn bind(address: SocketAddr, shares: usize) -> io::Result<Vec<TcpListener>> {
+#[derive(Debug)]
+enum ListeningSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Removes the file of a Unix socket that this server has made.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Somebody may have removed it, which is all the same.
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+/// Binds `address` and returns one listener for each of `shares` threads.
+pub fn listen(address: SocketAddr, shares: usize) -> Result<Vec<Listener>, ListenError> {
+    bind(address, shares).map_err(|source| ListenError {
+        address: address.to_string(),
+        source,
+    })
+}
+
+fn bind(address: SocketAddr, shares: usize) -> io::Result<Vec<Listener>> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -37,17 +75,114 @@ fn bind(address: SocketAddr, shares: usize) -> io::Result<Vec<TcpListener>> {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
-    Ok((0..shares)
-        .map(|_| socket.try_clone())
-        .collect::<io::Result<Vec<_>>>()?
-        .into_iter()
-        .map(|share| TcpListener::from_std(share.into()))
-        .collect())
+    (0..shares)
+        .map(|_| {
+            let share = TcpListener::from_std(socket.try_clone()?.into());
+            Ok(Listener {
+                socket: ListeningSocket::Tcp(share),
+                _file: None,
+            })
+        })
+        .collect()
 }
 
-/// Begins to answer on listeners made by [`listen`].
-pub fn open(listener: &TcpListener) -> io::Result<()> {
-    let socket = socket2::SockRef::from(listener);
-    socket.set_nonblocking(true)?;
-    socket.listen(BACKLOG)
+/// Makes a Unix socket at `path` with these permissions, in place of one that nobody serves any more, and returns one
+/// listener for each of `shares` threads.
+pub fn listen_unix(path: &Path, mode: u32, shares: usize) -> Result<Vec<Listener>, ListenError> {
+    bind_unix(path, mode, shares).map_err(|source| ListenError {
+        address: path.display().to_string(),
+        source,
+    })
+}
+
+fn bind_unix(path: &Path, mode: u32, shares: usize) -> io::Result<Vec<Listener>> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let file = Arc::new(SocketFile(path.to_path_buf()));
+    // Nobody can connect before `open`, so that no moment with other permissions is of use to anybody.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    (0..shares)
+        .map(|_| {
+            let share: std::os::unix::net::UnixListener = socket.try_clone()?.into();
+            Ok(Listener {
+                socket: ListeningSocket::Unix(UnixListener::from_std(share)),
+                _file: Some(file.clone()),
+            })
+        })
+        .collect()
+}
+
+/// Removes the socket of a server that is gone. One that answers stays, and so does whatever is no socket.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !metadata.file_type().is_socket() {
+        let problem = "there is a file that is not a socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, problem));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another server answers there",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Listener {
+    /// Begins to answer.
+    pub fn open(&self) -> io::Result<()> {
+        let socket = match &self.socket {
+            ListeningSocket::Tcp(listener) => socket2::SockRef::from(listener),
+            ListeningSocket::Unix(listener) => socket2::SockRef::from(listener),
+        };
+        socket.set_nonblocking(true)?;
+        socket.listen(BACKLOG)
+    }
+
+    /// The next connection and its peer's address; `WouldBlock` if nobody waits.
+    pub fn accept(&self) -> io::Result<(Wire, IpAddr)> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                Ok((Wire::tcp(stream), peer.ip()))
+            }
+            ListeningSocket::Unix(listener) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Wire::Unix(stream), UNIX_PEER))
+            }
+        }
+    }
+
+    /// Address and port, unless it is a Unix socket.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => listener.local_addr().map(Some),
+            ListeningSocket::Unix(_) => Ok(None),
+        }
+    }
+
+    /// Has the poll tell of waiting connections under `token`.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE)
+    }
+
+    /// Has the poll forget it.
+    pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.deregister(self.source())
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match &mut self.socket {
+            ListeningSocket::Tcp(listener) => listener,
+            ListeningSocket::Unix(listener) => listener,
+        }
+    }
 }

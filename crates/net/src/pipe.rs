@@ -173,7 +173,7 @@ impl PipeEnd {
         match self.read(usize::MAX) {
             Received::Message(bytes) => Poll::Ready(Some(bytes)),
             Received::Closed => Poll::Ready(None),
-            Received::Blocked | Received::Buffered(..) => Poll::Pending,
+            Received::Blocked | Received::Buffered(..) | Received::Stage(_) => Poll::Pending,
         }
     }
 

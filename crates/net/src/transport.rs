@@ -1,24 +1,31 @@
 //! One connection's byte stream, whatever carries it.
 
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
 
-use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
+use crate::arriving::{Arriving, Progress};
 use crate::pipe::{PipeEnd, Watcher};
 use crate::received::Received;
-use crate::tcp;
+use crate::tls::TlsStream;
 use crate::websocket::WebSocketStream;
+use crate::wire::Wire;
 
-/// A byte stream in both directions, non-blocking, edge-triggered.
+/// A byte stream in both directions, non-blocking, edge-triggered. All but a plain socket is boxed: most connections are
+/// plain and shall not pay for the others.
 #[derive(Debug)]
 pub enum Transport {
-    /// MQTT directly on TCP.
-    Tcp(TcpStream),
-    /// MQTT in binary WebSocket frames. Boxed: most connections are plain and shall not pay for it.
-    WebSocket(Box<WebSocketStream>),
+    /// MQTT directly on a socket.
+    Plain(Wire),
+    /// MQTT in TLS.
+    Tls(Box<TlsStream>),
+    /// MQTT in binary WebSocket frames.
+    WebSocket(Box<WebSocketStream<Wire>>),
+    /// MQTT in binary WebSocket frames in TLS.
+    SecureWebSocket(Box<WebSocketStream<TlsStream>>),
+    /// Not there yet: what its listener asks for comes before MQTT.
+    Arriving(Box<Arriving>),
     /// MQTT through memory: somebody else has the socket, as for QUIC, or there is none, as in tests.
     Pipe(PipeEnd),
 }
@@ -28,12 +35,6 @@ pub enum Transport {
 const _: () = assert!(size_of::<Transport>() <= 16);
 
 impl Transport {
-    /// A TCP connection that has been accepted.
-    pub fn tcp(stream: TcpStream) -> Self {
-        tcp::send_at_once(&stream);
-        Self::Tcp(stream)
-    }
-
     /// A connection whose WebSocket handshake has been answered; `leftover` came behind it, and messages are at most
     /// `message_bytes_max` long.
     pub fn websocket(
@@ -42,48 +43,114 @@ impl Transport {
         message_bytes_max: usize,
     ) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream);
-        tcp::send_at_once(&stream);
-        let websocket = WebSocketStream::new(stream, leftover, message_bytes_max);
+        let wire = Wire::tcp(mio::net::TcpStream::from_std(stream));
+        let websocket = WebSocketStream::new(wire, leftover, message_bytes_max);
         Ok(Self::WebSocket(Box::new(websocket)))
+    }
+
+    /// The same on TLS, whose handshake is over as well.
+    pub fn secure_websocket(
+        stream: TlsStream,
+        leftover: Vec<u8>,
+        message_bytes_max: usize,
+    ) -> Self {
+        let websocket = WebSocketStream::new(stream, leftover, message_bytes_max);
+        Self::SecureWebSocket(Box::new(websocket))
     }
 
     /// Reads once; `scratch` is used if the transport has no buffer of its own, and of a pipe's no more is taken than fits it.
     pub fn read(&mut self, scratch: &mut [u8]) -> Received {
-        match self {
-            Self::Tcp(stream) => tcp::read(stream, scratch),
-            Self::WebSocket(stream) => stream.read(),
-            Self::Pipe(end) => end.read(scratch.len()),
+        loop {
+            match self {
+                Self::Plain(wire) => return wire.receive(scratch),
+                Self::Tls(stream) => return stream.receive(scratch),
+                Self::WebSocket(stream) => return stream.read(),
+                Self::SecureWebSocket(stream) => return stream.read(),
+                Self::Pipe(end) => return end.read(scratch.len()),
+                Self::Arriving(arriving) => match arriving.advance() {
+                    Progress::Stage(stage) => return Received::Stage(stage),
+                    Progress::Blocked => return Received::Blocked,
+                    Progress::Closed => return Received::Closed,
+                    Progress::Arrived(transport) => *self = transport,
+                },
+            }
         }
     }
 
     /// Writes as much as the socket takes. `WouldBlock` is an error like any other: the operating system will say when to
-    /// go on. Nothing to write is worth a call when the socket can take bytes again: a WebSocket may hold some back.
+    /// go on. Nothing to write is worth a call when the socket can take bytes again: what is encrypted or framed may be
+    /// held back.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => tcp::write(stream, bytes),
+            Self::Plain(wire) => wire.send(bytes),
+            Self::Tls(stream) => stream.send(bytes),
             Self::WebSocket(stream) => stream.write(bytes),
+            Self::SecureWebSocket(stream) => stream.write(bytes),
             Self::Pipe(end) => end.write(bytes),
+            // Nobody could read a word before the handshake; what is said then is that it ends.
+            Self::Arriving(arriving) => arriving.flush().map(|()| bytes.len()),
+        }
+    }
+
+    /// Whether bytes that were taken are not in the socket yet.
+    pub fn holds_back(&self) -> bool {
+        match self {
+            Self::Plain(_) | Self::Pipe(_) | Self::Arriving(_) => false,
+            Self::Tls(stream) => stream.holds_back(),
+            Self::WebSocket(stream) => stream.holds_back(),
+            Self::SecureWebSocket(stream) => stream.holds_back(),
+        }
+    }
+
+    /// Whether MQTT has not begun.
+    pub fn is_arriving(&self) -> bool {
+        matches!(self, Self::Arriving(arriving) if arriving.is_under_way())
+    }
+
+    /// The certificate that the peer has proved to hold, in DER form.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Tls(stream) => stream.peer_certificate(),
+            Self::SecureWebSocket(stream) => stream.get_ref().peer_certificate(),
+            Self::Arriving(arriving) => arriving.peer_certificate(),
+            Self::Plain(_) | Self::WebSocket(_) | Self::Pipe(_) => None,
         }
     }
 
     /// The peer has proved who it is, and may send more at once.
     pub fn trust(&mut self) {
         match self {
-            Self::Tcp(_) | Self::Pipe(_) => {}
+            Self::Plain(_) | Self::Tls(_) | Self::Arriving(_) | Self::Pipe(_) => {}
             Self::WebSocket(stream) => stream.trust(),
+            Self::SecureWebSocket(stream) => stream.trust(),
         }
     }
 
     /// Says that nothing more will be written.
     pub fn finish(&mut self) {
-        if let Self::WebSocket(stream) = self {
-            stream.close();
+        match self {
+            Self::Plain(wire) => wire.finish(),
+            Self::Tls(stream) => stream.close(),
+            Self::WebSocket(stream) => stream.close(),
+            Self::SecureWebSocket(stream) => stream.close(),
+            Self::Pipe(end) => end.finish(),
+            Self::Arriving(arriving) => {
+                if let Some(wire) = arriving.wire() {
+                    wire.finish();
+                }
+            }
         }
-        match self.carrier() {
-            // A peer that is gone already need not be told.
-            Carrier::Socket(stream) => drop(stream.shutdown(Shutdown::Write)),
-            Carrier::Pipe(end) => end.finish(),
+    }
+
+    /// Throws away what has come, whatever it means.
+    pub fn discard(&mut self, scratch: &mut [u8]) -> Received {
+        match self {
+            Self::Pipe(end) => end.read(scratch.len()),
+            Self::Arriving(arriving) => arriving.discard(scratch),
+            Self::Plain(wire) => wire.receive(scratch),
+            Self::Tls(stream) => stream.wire().receive(scratch),
+            Self::WebSocket(stream) => stream.get_mut().receive(scratch),
+            Self::SecureWebSocket(stream) => stream.get_mut().wire().receive(scratch),
         }
     }
 
@@ -95,39 +162,32 @@ impl Transport {
         watcher: &Arc<dyn Watcher>,
         tag: u64,
     ) -> io::Result<()> {
-        match self.carrier() {
-            Carrier::Socket(stream) => {
-                registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
-            }
-            Carrier::Pipe(end) => {
-                end.watch(watcher.clone(), tag);
-                Ok(())
-            }
+        if let Self::Pipe(end) = self {
+            end.watch(watcher.clone(), tag);
+            return Ok(());
         }
+        self.wire()
+            .map_or(Ok(()), |wire| wire.register(registry, token))
     }
 
     /// Has whoever tells of this connection forget it, so that another one can take it.
     pub fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        match self.carrier() {
-            Carrier::Socket(stream) => registry.deregister(stream),
-            Carrier::Pipe(end) => {
-                end.unwatch();
-                Ok(())
-            }
+        if let Self::Pipe(end) = self {
+            end.unwatch();
+            return Ok(());
         }
+        self.wire().map_or(Ok(()), |wire| wire.deregister(registry))
     }
 
-    fn carrier(&mut self) -> Carrier<'_> {
+    /// What readiness comes from, below all that lies over it.
+    fn wire(&mut self) -> Option<&mut Wire> {
         match self {
-            Self::Tcp(stream) => Carrier::Socket(stream),
-            Self::WebSocket(stream) => Carrier::Socket(stream.tcp()),
-            Self::Pipe(end) => Carrier::Pipe(end),
+            Self::Plain(wire) => Some(wire),
+            Self::Tls(stream) => Some(stream.wire()),
+            Self::WebSocket(stream) => Some(stream.get_mut()),
+            Self::SecureWebSocket(stream) => Some(stream.get_mut().wire()),
+            Self::Arriving(arriving) => arriving.wire(),
+            Self::Pipe(_) => None,
         }
     }
-}
-
-/// What readiness comes from, below all that lies over it.
-enum Carrier<'a> {
-    Socket(&'a mut TcpStream),
-    Pipe(&'a PipeEnd),
 }

@@ -1,14 +1,16 @@
 //! MQTT in binary WebSocket messages (RFC 6455). A message may hold a part of a packet or several of them, so what comes
 //! out is a byte stream again. The handshake has been answered elsewhere.
 
-use std::io;
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use mio::net::TcpStream;
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 use tungstenite::{Error, Message};
 
 use crate::received::Received;
+use crate::tls::TlsStream;
+use crate::transport::Transport;
+use crate::wire::Wire;
 
 /// Bytes read at once, and kept by an idle connection. Tungstenite's own default is 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;
@@ -17,10 +19,58 @@ const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes put into one message: a slow peer has at most so much copied.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
+/// What WebSocket frames go over: a bare socket or TLS.
+pub(crate) trait Carrier: Read + Write + Sized {
+    /// The end of the stream's life before MQTT began.
+    fn into_wire(self) -> Wire;
+    /// MQTT directly on it.
+    fn into_transport(self) -> Transport;
+    /// MQTT in frames on it.
+    fn websocket(stream: Box<WebSocketStream<Self>>) -> Transport;
+    /// Says that nothing more will be written.
+    fn close(&mut self);
+}
+
+impl Carrier for Wire {
+    fn into_wire(self) -> Wire {
+        self
+    }
+
+    fn into_transport(self) -> Transport {
+        Transport::Plain(self)
+    }
+
+    fn websocket(stream: Box<WebSocketStream<Self>>) -> Transport {
+        Transport::WebSocket(stream)
+    }
+
+    fn close(&mut self) {
+        self.finish();
+    }
+}
+
+impl Carrier for TlsStream {
+    fn into_wire(self) -> Wire {
+        self.into_wire()
+    }
+
+    fn into_transport(self) -> Transport {
+        Transport::Tls(Box::new(self))
+    }
+
+    fn websocket(stream: Box<WebSocketStream<Self>>) -> Transport {
+        Transport::SecureWebSocket(stream)
+    }
+
+    fn close(&mut self) {
+        self.close();
+    }
+}
+
 /// A WebSocket connection as a byte stream.
 #[derive(Debug)]
-pub struct WebSocketStream {
-    socket: WebSocket<TcpStream>,
+pub struct WebSocketStream<S> {
+    socket: WebSocket<S>,
     /// Longest message of a peer that has proved who it is.
     message_bytes_max: usize,
     trusted: bool,
@@ -28,8 +78,9 @@ pub struct WebSocketStream {
     unflushed: bool,
 }
 
-impl WebSocketStream {
-    pub(crate) fn new(stream: TcpStream, leftover: Vec<u8>, message_bytes_max: usize) -> Self {
+#[expect(private_bounds, reason = "which streams there are is decided here")]
+impl<S: Carrier> WebSocketStream<S> {
+    pub(crate) fn new(stream: S, leftover: Vec<u8>, message_bytes_max: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
@@ -55,8 +106,19 @@ impl WebSocketStream {
         }
     }
 
-    pub(crate) fn tcp(&mut self) -> &mut TcpStream {
+    /// What the frames go over.
+    pub(crate) fn get_ref(&self) -> &S {
+        self.socket.get_ref()
+    }
+
+    /// What the frames go over.
+    pub(crate) fn get_mut(&mut self) -> &mut S {
         self.socket.get_mut()
+    }
+
+    /// Whether a message is not wholly in the socket.
+    pub(crate) fn holds_back(&self) -> bool {
+        self.unflushed
     }
 
     pub(crate) fn read(&mut self) -> Received {
@@ -105,6 +167,7 @@ impl WebSocketStream {
     pub(crate) fn close(&mut self) {
         drop(self.socket.close(None));
         drop(self.socket.flush());
+        self.socket.get_mut().close();
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -37,7 +37,9 @@ fn read(transport: &mut Transport) -> Option<Vec<u8>> {
                 assert!(begin.elapsed() < PATIENCE, "nothing came");
                 std::thread::yield_now();
             }
-            Received::Buffered(..) => panic!("a WebSocket has buffers of its own"),
+            Received::Buffered(..) | Received::Stage(_) => {
+                panic!("a WebSocket has buffers of its own")
+            }
         }
     }
 }

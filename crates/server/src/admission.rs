@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::buckets::{Bucket, Rate};
-use crate::config::MqttConfig;
+use crate::config::{ListenerConfig, MqttConfig};
+use crate::entrance::Origin;
 
 /// Seconds of the rate that an address may use up at once.
 const BURST_SECS: u32 = 5;
@@ -43,6 +44,9 @@ impl AdmissionLimits {
 /// The connections there are, counted by all shards together.
 pub(crate) struct Admission {
     state: Mutex<State>,
+    /// By entrance, for those with limits of their own.
+    entrances: Vec<Option<Mutex<State>>>,
+    refused_by_entrance: metrics::Counter,
     refused_by_server: metrics::Counter,
     refused_by_address: metrics::Counter,
     refused_by_rate: metrics::Counter,
@@ -69,19 +73,17 @@ enum Full {
 }
 
 impl Admission {
-    pub(crate) fn new(limits: AdmissionLimits) -> Self {
+    pub(crate) fn new(config: &MqttConfig) -> Self {
+        let limits = AdmissionLimits::of(config);
         metrics::describe_counter!(
             "magpie_connections_refused_total",
             "Connections beyond the limit of the server, of one address, or of its connections in a second; closed at once."
         );
         let refused = |limit: &'static str| metrics::counter!("magpie_connections_refused_total", "limit" => limit);
         Self {
-            state: Mutex::new(State {
-                limits,
-                connections: 0,
-                absent: 0,
-                addresses: HashMap::new(),
-            }),
+            state: Mutex::new(State::new(limits)),
+            entrances: config.listeners.iter().map(own_state).collect(),
+            refused_by_entrance: refused("listener"),
             refused_by_server: refused("server"),
             refused_by_address: refused("address"),
             refused_by_rate: refused("rate"),
@@ -93,8 +95,21 @@ impl Admission {
     }
 
     /// Counts a connection in, unless it is one too many, which is counted as refused.
-    pub(crate) fn admit(&self, address: IpAddr) -> bool {
-        let outcome = self.lock().enter(network(address), Instant::now());
+    pub(crate) fn admit(&self, origin: Origin) -> bool {
+        let address = network(origin.address);
+        let now = Instant::now();
+        if let Some(mut own) = self.own(origin)
+            && own.enter(address, now).is_err()
+        {
+            self.refused_by_entrance.increment(1);
+            return false;
+        }
+        let outcome = self.lock().enter(address, now);
+        if outcome.is_err()
+            && let Some(mut own) = self.own(origin)
+        {
+            own.leave(address, now);
+        }
         match outcome {
             Ok(()) => return true,
             Err(Full::Server) => self.refused_by_server.increment(1),
@@ -105,8 +120,19 @@ impl Admission {
     }
 
     /// Counts a connection out.
-    pub(crate) fn release(&self, address: IpAddr) {
-        self.lock().leave(network(address), Instant::now());
+    pub(crate) fn release(&self, origin: Origin) {
+        let address = network(origin.address);
+        let now = Instant::now();
+        if let Some(mut own) = self.own(origin) {
+            own.leave(address, now);
+        }
+        self.lock().leave(address, now);
+    }
+
+    fn own(&self, origin: Origin) -> Option<MutexGuard<'_, State>> {
+        let index = usize::from(origin.entrance.0).checked_sub(1)?;
+        let state = self.entrances.get(index)?.as_ref()?;
+        Some(state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -114,10 +140,37 @@ impl Admission {
     }
 }
 
+/// The count of a listener with limits of its own.
+fn own_state(listener: &ListenerConfig) -> Option<Mutex<State>> {
+    let limits = &listener.limits;
+    let any = limits.connections_max.is_some() || limits.connections_per_address_max.is_some();
+    any.then(|| {
+        Mutex::new(State::new(AdmissionLimits {
+            connections_max: limits.connections_max.unwrap_or(usize::MAX),
+            per_address_max: limits.connections_per_address_max.unwrap_or(usize::MAX),
+            per_second_per_address: 0,
+        }))
+    })
+}
+
 impl State {
+    fn new(limits: AdmissionLimits) -> Self {
+        Self {
+            limits,
+            connections: 0,
+            absent: 0,
+            addresses: HashMap::new(),
+        }
+    }
+
     fn enter(&mut self, address: IpAddr, now: Instant) -> Result<(), Full> {
         if self.connections >= self.limits.connections_max {
             return Err(Full::Server);
+        }
+        if address.is_unspecified() {
+            // A Unix socket's peer, or one whose proxy has not said yet who it is.
+            self.connections += 1;
+            return Ok(());
         }
         let rate = self.limits.rate();
         let absent = &mut self.absent;
@@ -193,15 +246,24 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::entrance::EntranceNumber;
+
+    fn from(address: [u8; 4], entrance: u8) -> Origin {
+        Origin {
+            address: address.into(),
+            entrance: EntranceNumber(entrance),
+        }
+    }
 
     #[test]
     fn one_address_cannot_take_all_places() {
-        let admission = Admission::new(AdmissionLimits {
+        let admission = Admission::new(&MqttConfig {
             connections_max: 3,
-            per_address_max: 2,
-            per_second_per_address: 0,
+            connections_per_address_max: 2,
+            connections_per_second_per_address: 0,
+            ..MqttConfig::default()
         });
-        let [greedy, other]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
+        let [greedy, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(|address| from(address, 0));
         assert!(admission.admit(greedy) && admission.admit(greedy));
         assert!(!admission.admit(greedy));
         assert!(admission.admit(other));
@@ -211,17 +273,41 @@ mod tests {
     }
 
     #[test]
+    fn a_listener_has_limits_of_its_own() {
+        let mut small = ListenerConfig::default();
+        small.limits.connections_max = Some(3);
+        small.limits.connections_per_address_max = Some(2);
+        let admission = Admission::new(&MqttConfig {
+            connections_max: 4,
+            connections_per_second_per_address: 0,
+            listeners: vec![ListenerConfig::default(), small],
+            ..MqttConfig::default()
+        });
+        let [greedy, other] = [[127, 0, 0, 1], [127, 0, 0, 2]].map(|address| from(address, 2));
+        assert!(admission.admit(greedy) && admission.admit(greedy));
+        assert!(!admission.admit(greedy));
+        assert!(
+            admission.admit(from([127, 0, 0, 1], 1)),
+            "another listener has room"
+        );
+        assert!(admission.admit(other));
+        admission.release(other);
+        assert!(admission.admit(from([127, 0, 0, 3], 1)));
+        assert!(!admission.admit(other), "the server as a whole is full");
+        admission.release(greedy);
+        assert!(
+            admission.admit(other),
+            "what the server refused does not count for the listener"
+        );
+    }
+
+    #[test]
     fn one_address_cannot_come_and_go_without_end() {
-        let mut state = State {
-            limits: AdmissionLimits {
-                connections_max: 100,
-                per_address_max: 100,
-                per_second_per_address: 2,
-            },
-            connections: 0,
-            absent: 0,
-            addresses: HashMap::new(),
-        };
+        let mut state = State::new(AdmissionLimits {
+            connections_max: 100,
+            per_address_max: 100,
+            per_second_per_address: 2,
+        });
         let [greedy, other]: [IpAddr; 2] = [[127, 0, 0, 1].into(), [127, 0, 0, 2].into()];
         let begin = Instant::now();
         let mut come_and_go = |address, now| {

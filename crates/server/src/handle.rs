@@ -9,7 +9,7 @@ mod secret;
 #[cfg(test)]
 mod tests;
 
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use account::{AccountInfo, AccountRole, Login, NewAccount, ServerInfo};
 pub use error::RequestError;
-pub use request::{AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol};
+pub use request::{
+    AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol, UpgradedStream,
+};
 pub use secret::Secret;
 
 use crate::config::{Changes, Config};
@@ -168,13 +170,13 @@ impl Handle {
     /// sent behind its request.
     pub async fn adopt_websocket(
         &self,
-        socket: TcpStream,
+        stream: UpgradedStream,
         leftover: Vec<u8>,
         peer: SocketAddr,
         subprotocol: Subprotocol,
     ) -> Result<(), RequestError> {
         let adopted = AdoptedWebSocket {
-            socket,
+            stream,
             leftover,
             peer,
             subprotocol,

@@ -7,6 +7,9 @@ pub mod handle;
 mod start;
 mod tally;
 
+mod entrance;
+mod listeners;
+
 mod demo;
 mod recovery;
 
@@ -19,6 +22,7 @@ mod quic;
 
 mod admission;
 mod buckets;
+mod certificates;
 mod clock;
 mod limits;
 mod mailbox;
@@ -26,7 +30,8 @@ mod translate;
 
 mod post;
 
-pub use quic::{CertificateError, QuicError};
+pub use entrance::Endpoint;
+pub use quic::QuicError;
 pub use recovery::RecoveryError;
 pub use start::{Running, StartError, StartOptions, start};
 pub use store::DataDirError;

@@ -1,8 +1,13 @@
 //! The configuration in the words of the cores. No default stands here: those are the configuration's.
 
-use broker::{AccessList, Action, Limits, Redirect, Rule, Settings, Verdict, Who};
+use std::time::Duration;
 
-use crate::config::{AccessActions, AccessRule, AccessVerdict, AccessWho, Config, RedirectMode};
+use broker::{AccessList, Action, Entrance, Limits, Redirect, Rule, Settings, Verdict, Who};
+
+use crate::config::{
+    AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerLimits, MqttConfig,
+    RedirectMode,
+};
 
 /// For one of `shards` shards.
 pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
@@ -11,7 +16,7 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
     let defaults = Limits::default();
     Settings {
         limits: Limits {
-            connect_timeout_secs: u16::try_from(mqtt.connect_timeout.as_secs()).unwrap_or(u16::MAX),
+            connect_timeout_secs: secs16(mqtt.connect_timeout),
             connect_bytes_max: mqtt.connect_bytes_max,
             packet_bytes_max: mqtt.max_packet_size,
             keepalive_max_secs: mqtt.keepalive_max_secs,
@@ -46,7 +51,25 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             RedirectMode::Temporary => Redirect::Temporary(mqtt.server_reference.as_str().into()),
             RedirectMode::Permanent => Redirect::Permanent(mqtt.server_reference.as_str().into()),
         },
+        entrances: mqtt
+            .listeners
+            .iter()
+            .map(|listener| entrance(mqtt, &listener.limits))
+            .collect(),
     }
+}
+
+/// For one listener.
+fn entrance(mqtt: &MqttConfig, own: &ListenerLimits) -> Entrance {
+    Entrance {
+        packet_bytes_max: own.max_packet_size.unwrap_or(mqtt.max_packet_size),
+        connect_timeout_secs: secs16(own.connect_timeout.unwrap_or(mqtt.connect_timeout)),
+        allow_anonymous: own.allow_anonymous.unwrap_or(mqtt.allow_anonymous),
+    }
+}
+
+fn secs16(time: Duration) -> u16 {
+    u16::try_from(time.as_secs()).unwrap_or(u16::MAX)
 }
 
 /// For the messenger.

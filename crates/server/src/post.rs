@@ -1,6 +1,5 @@
 //! Who can be written to, and what: the letters between shards, the service, readers and authenticators.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use broker::{ChatDelivery, ConnectionId, PendingConnect};
@@ -8,6 +7,7 @@ use chat::HashedPassword;
 use net::{Readiness, Transport};
 use records::{AccountId, Role, ScramVerifier};
 
+use crate::entrance::Origin;
 use crate::handle::{AccountInfo, Login, Reply, RequestError};
 use crate::logins::Known;
 use crate::mailbox::Mailbox;
@@ -21,13 +21,13 @@ pub(crate) enum ShardEvent {
     /// A connection whose CONNECT another shard has accepted.
     Adopt {
         transport: Transport,
-        address: IpAddr,
+        origin: Origin,
         pending: Box<PendingConnect>,
     },
     /// A connection whose WebSocket handshake has been answered.
     Connection {
         transport: Transport,
-        address: IpAddr,
+        origin: Origin,
     },
     /// A connection that no poll watches can be read or written again.
     Ready {

@@ -1,6 +1,5 @@
 //! Starts a server out of a configuration and stops it again: which threads there are, in which order they begin and end.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
@@ -8,16 +7,18 @@ use std::time::{Duration, Instant};
 
 use broker::{Output, Place, SHARDS_MAX, Shard};
 use chat::Chat;
-use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use records::Millis;
 use store::{Committer, CommitterHandle, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
 use tokio::sync::watch;
 
-use crate::admission::{Admission, AdmissionLimits};
+use crate::admission::Admission;
+use crate::certificates::{self, Certificates};
 use crate::clock::Clock;
-use crate::config::{Config, Durability, ListenAddress};
+use crate::config::{Config, Durability, HttpConfig};
+use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
+use crate::listeners::{Bound, Share};
 use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
@@ -55,11 +56,16 @@ pub enum StartError {
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
     /// An address is not free.
-    #[error("{0}; stop whoever listens there, or choose another address with --mqtt")]
+    #[error(
+        "{0}; stop whoever listens there, or choose another address in the configuration or with --mqtt"
+    )]
     Listen(#[from] net::ListenError),
     /// An address for QUIC cannot be served.
     #[error("a listener of kind \"quic\" cannot be opened: {0}")]
     Quic(#[from] QuicError),
+    /// A certificate or its key cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] net::CredentialsError),
     /// The operating system refuses a thread, a descriptor or random numbers.
     #[error("the operating system refuses: {0}")]
     System(#[from] std::io::Error),
@@ -73,9 +79,9 @@ pub struct Running {
     /// What HTTP and the control socket ask.
     pub handle: Handle,
     /// Where MQTT is listened for, with the real ports.
-    pub mqtt: Vec<SocketAddr>,
-    /// Where MQTT is listened for over QUIC, with the real ports.
-    pub quic: Vec<SocketAddr>,
+    pub mqtt: Vec<Endpoint>,
+    /// The certificates of the HTTP server, if it has any.
+    pub http_credentials: Option<Arc<net::Credentials>>,
     /// The one-time token of the first start, while there is no account.
     pub setup_token: Option<Secret>,
     /// Names and passwords of the people of `--demo`.
@@ -88,6 +94,7 @@ pub struct Running {
     service: JoinHandle<()>,
     readers: Vec<JoinHandle<()>>,
     committer: Committer,
+    _certificates: certificates::Watch,
 }
 
 impl std::fmt::Debug for Running {
@@ -153,10 +160,12 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     let data_dir = DataDir::open(&config.server.data, Holder::this_process(now))?;
     // Bound before the recovery, so that a taken port is said at once; nobody is answered before it is over.
     let shards = shards(&config);
-    let mut listeners = Listeners::default();
-    if options.listen {
-        listeners = Listeners::bind(&config, shards, options.runtime.as_ref())?;
-    }
+    let (bound, http_credentials) = if options.listen {
+        let bound = Bound::bind(&config.mqtt, shards, options.runtime.as_ref())?;
+        (bound, http_credentials(&config.http)?)
+    } else {
+        (Bound::nothing(), None)
+    };
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(
         &data_dir,
         store_options(&config, options),
@@ -167,35 +176,10 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     } else {
         Vec::new()
     };
-    let running = assemble(config, demo_logins, data_dir, &store, state, listeners)?;
+    let doors = (bound, http_credentials);
+    let running = assemble(config, demo_logins, data_dir, &store, state, doors)?;
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
-}
-
-/// The addresses that are listened on, by what serves them.
-#[derive(Default)]
-struct Listeners {
-    /// By the shards, each of which has a share.
-    shared: Vec<Vec<TcpListener>>,
-    quic: Vec<quic::Bound>,
-}
-
-impl Listeners {
-    fn bind(
-        config: &Config,
-        shards: usize,
-        runtime: Option<&tokio::runtime::Handle>,
-    ) -> Result<Self, StartError> {
-        let mut listeners = Self::default();
-        for listener in &config.mqtt.listeners {
-            if let Some(bound) = quic::bind(listener, &config.mqtt, runtime)? {
-                listeners.quic.push(bound);
-            } else if let ListenAddress::Ip(address) = listener.address {
-                listeners.shared.push(net::listen(address, shards)?);
-            }
-        }
-        Ok(listeners)
-    }
 }
 
 /// The cores as they were when the server ended.
@@ -258,16 +242,17 @@ fn assemble(
     data_dir: DataDir,
     store: &Arc<dyn Store>,
     state: State,
-    listeners: Listeners,
+    (mut bound, http_credentials): (Bound, Option<Arc<net::Credentials>>),
 ) -> Result<Running, StartError> {
     let source = StoreSource(store.clone());
     let setup_token = state.chat.is_empty().then(service::new_token).flatten();
-    let Listeners { shared, quic } = listeners;
-    let mqtt = shared
-        .iter()
-        .map(|shares| shares[0].local_addr())
-        .collect::<Result<_, _>>()?;
-    let listeners = by_shard(shared, state.shards.len())?;
+    let mqtt = bound.endpoints.clone();
+    let entrances = bound.entrances.clone();
+    let mut credentials = bound.credentials();
+    credentials.extend(http_credentials.clone());
+    let certificates = Certificates::new(credentials);
+    let quic = std::mem::take(&mut bound.quic);
+    let listeners = bound.open(state.shards.len())?;
 
     let bell = Arc::new(Doorbell::default());
     let (polls, post) = mailboxes(state.shards.len(), &bell)?;
@@ -286,7 +271,7 @@ fn assemble(
         });
     });
     let logins = Logins::start(state.directory, &config.auth, &keys, keep)?;
-    let admission = Arc::new(Admission::new(AdmissionLimits::of(&config.mqtt)));
+    let admission = Arc::new(Admission::new(&config.mqtt));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
     let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();
@@ -300,6 +285,7 @@ fn assemble(
         readers: readers.clone(),
         admission: admission.clone(),
         tallies: tallies.clone(),
+        entrances: entrances.clone(),
         health: health.clone(),
     };
     let mut shards = Vec::new();
@@ -313,6 +299,7 @@ fn assemble(
     drop(starter);
     let lobby = Arc::new(quic::Lobby {
         admission: admission.clone(),
+        entrances,
         post: post.clone(),
     });
     let quic_listeners: Vec<_> = quic
@@ -332,6 +319,7 @@ fn assemble(
         logins,
         readers,
         admission,
+        certificates: certificates.clone(),
         requests,
         config,
         setup_token: setup_token.clone(),
@@ -344,7 +332,8 @@ fn assemble(
     Ok(Running {
         handle,
         mqtt,
-        quic: quic_listeners.iter().map(QuicListener::address).collect(),
+        http_credentials,
+        _certificates: certificates.watch()?,
         setup_token,
         demo_logins,
         data_dir,
@@ -381,6 +370,7 @@ struct ShardStarter {
     readers: Readers,
     admission: Arc<Admission>,
     tallies: Tallies,
+    entrances: Arc<Entrances>,
     health: watch::Sender<Health>,
 }
 
@@ -391,7 +381,7 @@ impl ShardStarter {
         core: Shard,
         first: Vec<Output>,
         poll: Poll,
-        listeners: Vec<TcpListener>,
+        listeners: Vec<Share>,
         low_water: Arc<AtomicU64>,
     ) -> Result<JoinHandle<()>, std::io::Error> {
         let mailbox = self.post.shard(number).clone();
@@ -410,6 +400,7 @@ impl ShardStarter {
             logins: self.logins.clone(),
             readers: self.readers.clone(),
             admission: self.admission.clone(),
+            entrances: self.entrances.clone(),
             low_water,
             tallies: self.tallies.clone(),
             listeners,
@@ -441,19 +432,12 @@ fn watched(requests: &Requests) -> (watch::Sender<Health>, Box<dyn Fn() + Send>)
     (requests.health.clone(), draining)
 }
 
-/// Each shard's shares of the listeners, which answer from here on.
-fn by_shard(
-    listeners: Vec<Vec<TcpListener>>,
-    shards: usize,
-) -> Result<Vec<Vec<TcpListener>>, std::io::Error> {
-    let mut shares: Vec<Vec<TcpListener>> = (0..shards).map(|_| Vec::new()).collect();
-    for listener in listeners {
-        for (share, shard) in listener.into_iter().zip(&mut shares) {
-            net::open(&share)?;
-            shard.push(share);
-        }
-    }
-    Ok(shares)
+fn http_credentials(http: &HttpConfig) -> Result<Option<Arc<net::Credentials>>, StartError> {
+    let (Some(certificate), Some(key)) = (&http.certificate, &http.key) else {
+        return Ok(None);
+    };
+    let files = entrance::http_files(certificate, key);
+    Ok(Some(Arc::new(net::Credentials::load(files)?)))
 }
 
 /// A thread whose panic ends the server in good order: what it held cannot be trusted any more. However it ends,

@@ -4,14 +4,16 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use server::config::{Durability, ServerConfig};
+use server::Endpoint;
+use server::config::{Durability, ListenerKind, ServerConfig};
 use server::handle::Secret;
 
 /// Everything that is told.
 pub(super) struct Banner<'a> {
-    pub(super) mqtt: &'a [SocketAddr],
-    pub(super) quic: &'a [SocketAddr],
+    pub(super) mqtt: &'a [Endpoint],
     pub(super) http: SocketAddr,
+    /// Whether it is HTTPS.
+    pub(super) secure: bool,
     pub(super) server: &'a ServerConfig,
     pub(super) setup: Setup<'a>,
 }
@@ -55,28 +57,29 @@ impl Banner<'_> {
         let paint = if colours { COLOURS } else { PLAIN };
         let Paint { strong, off, .. } = paint;
         writeln!(out, "\n{strong}Magpie{off} {}\n", env!("CARGO_PKG_VERSION"))?;
-        for address in self.mqtt {
-            row(
-                out,
-                &paint,
-                &format!("mqtt://{address}"),
-                "any MQTT client: 3.1, 3.1.1 and 5",
-            )?;
-        }
-        for address in self.quic {
-            row(out, &paint, &format!("quic://{address}"), "MQTT over QUIC")?;
+        for endpoint in self.mqtt {
+            let what = match endpoint.kind {
+                ListenerKind::Tcp => "any MQTT client: 3.1, 3.1.1 and 5",
+                ListenerKind::Tls => "MQTT over TLS",
+                ListenerKind::WebSocket => "MQTT over WebSocket",
+                ListenerKind::SecureWebSocket => "MQTT over WebSocket and TLS",
+                ListenerKind::Unix => "MQTT for programs on this machine",
+                ListenerKind::Quic => "MQTT over QUIC",
+            };
+            row(out, &paint, &endpoint.to_string(), what)?;
         }
         let http = self.http;
+        let s = if self.secure { "s" } else { "" };
         row(
             out,
             &paint,
-            &format!("http://{http}"),
+            &format!("http{s}://{http}"),
             "web client and REST",
         )?;
         row(
             out,
             &paint,
-            &format!("ws://{http}/mqtt"),
+            &format!("ws{s}://{http}/mqtt"),
             "MQTT over WebSocket",
         )?;
         let data = self.server.data.display();
@@ -102,6 +105,7 @@ impl Banner<'_> {
             off,
         } = paint;
         let http = reachable(self.http);
+        let s = if self.secure { "s" } else { "" };
         match self.setup {
             Setup::Done => Ok(()),
             Setup::FirstAccount(token) => {
@@ -111,14 +115,14 @@ impl Banner<'_> {
                 )?;
                 writeln!(
                     out,
-                    "  {link}http://{http}/setup#token={}{off}",
+                    "  {link}http{s}://{http}/setup#token={}{off}",
                     token.expose()
                 )
             }
             Setup::Demo(logins) => {
                 writeln!(
                     out,
-                    "\n  A demonstration: log in as one of these at {link}http://{http}{off}\n"
+                    "\n  A demonstration: log in as one of these at {link}http{s}://{http}{off}\n"
                 )?;
                 let width = logins.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
                 for (name, password) in logins {
@@ -156,6 +160,8 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use server::config::ListenAddress;
+
     use super::*;
 
     fn print(setup: Setup<'_>, durability: Durability, http: &str, colours: bool) -> String {
@@ -165,11 +171,17 @@ mod tests {
         };
         let banner = Banner {
             mqtt: &[
-                "127.0.0.1:1883".parse().unwrap(),
-                "[::1]:1883".parse().unwrap(),
-            ],
-            quic: &["[::]:8883".parse().unwrap()],
+                (ListenerKind::Tcp, "127.0.0.1:1883"),
+                (ListenerKind::Tcp, "[::1]:1883"),
+                (ListenerKind::Quic, "[::]:8883"),
+            ]
+            .map(|(kind, address)| Endpoint {
+                kind,
+                address: ListenAddress::Ip(address.parse().unwrap()),
+                path: String::new(),
+            }),
             http: http.parse().unwrap(),
+            secure: false,
             server: &server,
             setup,
         };

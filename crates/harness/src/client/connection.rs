@@ -1,11 +1,11 @@
 //! A blocking socket that hands out whole frames, with deadlines.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use mqtt_codec::{DecodeLimits, Packet, Version, frame};
 
+use super::stream::Stream;
 use super::{ClientError, Dial};
 use crate::PATIENCE;
 
@@ -14,16 +14,14 @@ const FRAME_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     version: Version,
     received: Vec<u8>,
 }
 
 impl Connection {
     pub(super) fn open(dial: &Dial) -> Result<Self, ClientError> {
-        let stream = TcpStream::connect_timeout(&dial.address, PATIENCE).map_err(lost)?;
-        stream.set_nodelay(true).map_err(lost)?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(lost)?;
+        let stream = Stream::open(&dial.place, &dial.layers).map_err(lost)?;
         Ok(Self {
             stream,
             version: dial.version,
@@ -63,8 +61,7 @@ impl Connection {
     }
 
     pub(super) fn close(&mut self) {
-        // It may be closed already.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        self.stream.shut();
     }
 
     /// The next frame; `None` at the deadline.
@@ -81,7 +78,7 @@ impl Connection {
             let left = deadline.saturating_duration_since(Instant::now());
             // A zero timeout means none at all to the socket.
             let timeout = left.max(Duration::from_micros(1));
-            self.stream.set_read_timeout(Some(timeout)).map_err(lost)?;
+            self.stream.set_read_timeout(timeout).map_err(lost)?;
             let mut bytes = [0; 16 * 1024];
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Err(ClientError::Lost("closed by the server".to_owned())),

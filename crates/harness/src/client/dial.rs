@@ -1,13 +1,17 @@
 //! How a client connects: everything that goes into its CONNECT.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
+use super::stream::{Layers, Place, WebSocketRequest};
 use mqtt_codec::{Connect, ConnectProperties, QoS, Version, Will, WillProperties};
 
 /// A CONNECT to be sent to an address.
 #[derive(Debug, Clone)]
 pub struct Dial {
-    pub(super) address: SocketAddr,
+    pub(super) place: Place,
+    pub(super) layers: Layers,
     pub(super) version: Version,
     pub(super) client_id: String,
     login: Option<(String, String)>,
@@ -26,7 +30,8 @@ impl Dial {
     /// Without a login, with a clean session that ends with the connection.
     pub fn new(address: SocketAddr, version: Version, client_id: &str) -> Self {
         Self {
-            address,
+            place: Place::Tcp(address),
+            layers: Layers::default(),
             version,
             client_id: client_id.to_owned(),
             login: None,
@@ -37,6 +42,51 @@ impl Dial {
             topic_alias_maximum: 0,
             will: None,
         }
+    }
+
+    /// To a Unix socket in place of the address.
+    #[must_use]
+    pub fn unix(mut self, path: &Path) -> Self {
+        self.place = Place::Unix(path.to_path_buf());
+        self
+    }
+
+    /// To another address.
+    #[must_use]
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.place = Place::Tcp(address);
+        self
+    }
+
+    /// With these bytes before everything else, as a proxy sends them.
+    #[must_use]
+    pub fn preamble(mut self, bytes: &[u8]) -> Self {
+        self.layers.preamble = bytes.to_vec();
+        self
+    }
+
+    /// Over TLS; the server is called `localhost`.
+    #[must_use]
+    pub fn tls(mut self, config: &Arc<rustls::ClientConfig>) -> Self {
+        self.layers.tls = Some(config.clone());
+        self
+    }
+
+    /// In WebSocket frames.
+    #[must_use]
+    pub fn websocket(mut self, path: &str, origin: Option<&str>) -> Self {
+        self.layers.websocket = Some(WebSocketRequest {
+            path: path.to_owned(),
+            origin: origin.map(str::to_owned),
+        });
+        self
+    }
+
+    /// Without a user name and a password.
+    #[must_use]
+    pub fn nameless(mut self) -> Self {
+        self.login = None;
+        self
     }
 
     /// With a user name and a password.

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use server::handle::Subprotocol;
+use server::handle::{Subprotocol, UpgradedStream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{PATIENCE, World, answer, world};
@@ -52,7 +52,9 @@ async fn the_socket_is_handed_over_with_what_came_behind_the_handshake() {
     assert_eq!(adopted.subprotocol, Subprotocol::Mqtt);
     assert_eq!(adopted.peer, client.local_addr().unwrap());
     // The socket is the client's, in both directions, and the HTTP server is out of the way.
-    let mut socket = adopted.socket;
+    let UpgradedStream::Plain(mut socket) = adopted.stream else {
+        panic!("{:?} is not the TCP stream it began as", adopted.stream);
+    };
     socket.set_nonblocking(false).unwrap();
     client.write_all(b"ping").await.unwrap();
     let mut said = [0; 4];

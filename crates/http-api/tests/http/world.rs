@@ -42,6 +42,7 @@ pub(crate) async fn world_with(config: HttpConfig) -> World {
         handle,
         metrics,
         config,
+        None,
         async move {
             // A test that forgets the sender lets the server go on.
             if stopped.await.is_err() {

@@ -266,7 +266,7 @@ fn converse(end: &PipeEnd, seed: u64) {
             }
             Received::Blocked => {}
             Received::Closed => ended = true,
-            Received::Buffered(..) => panic!("a pipe has its own buffers"),
+            Received::Buffered(..) | Received::Stage(_) => panic!("a pipe has its own buffers"),
         }
         if odd.below(500) == 0 {
             end.unwatch();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::check;
 use super::network::Network;
 use super::parse::address;
-use super::table::{Applies, COUNT_MAX, Key, Slot, TimeUnit};
+use super::slot::{Applies, COUNT_MAX, Key, Slot, TimeUnit};
 use super::values::{
     AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, ListenerLimits,
     MqttConfig, TlsConfig, TlsMin, WebSocketConfig,
@@ -17,7 +17,7 @@ use super::values::{
 /// Kinds, as written, in the order of `ListenerKind::ALL`.
 const KINDS: &[&str] = &["tcp", "tls", "ws", "wss", "unix", "quic"];
 /// What this server can serve.
-const BUILT: &[ListenerKind] = &[ListenerKind::Tcp, ListenerKind::Quic];
+const BUILT: &[ListenerKind] = &ListenerKind::ALL;
 const CLIENT_CERTIFICATE: &[&str] = &["none", "optional", "required"];
 const ACCOUNT_FROM: &[&str] = &["cn", "san"];
 const TLS_MIN: &[&str] = &["1.2", "1.3"];
@@ -214,11 +214,15 @@ fn foreign_keys(
         "key",
         "client_ca",
         "client_certificate",
-        "account_from",
         "tls_min",
     ];
-    let groups: [(&[&'static str], bool, &str); 4] = [
+    let groups: [(&[&'static str], bool, &str); 5] = [
         (TLS, kind.is_encrypted(), "tls, wss and quic"),
+        (
+            &["account_from"],
+            kind.is_encrypted() && kind != ListenerKind::Quic,
+            "tls and wss",
+        ),
         (&["path", "origins"], kind.is_websocket(), "ws and wss"),
         (&["mode"], kind == ListenerKind::Unix, "unix"),
         (
@@ -381,7 +385,7 @@ pub(super) static LISTENER: &[Key<ListenerDraft>] = &[
             range: (1, COUNT_MAX),
             unit: "connections",
         },
-        "Connections of this listener from one address. All clients of a Unix socket count as one address.",
+        "Connections of this listener from one address; clients of a Unix socket have none.",
     ),
     key(
         "max_packet_size",

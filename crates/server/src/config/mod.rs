@@ -10,6 +10,8 @@ mod overrides;
 mod parse;
 mod reference;
 mod reload;
+mod rule;
+mod slot;
 mod table;
 mod values;
 

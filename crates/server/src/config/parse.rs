@@ -10,7 +10,9 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::listener::{LISTENER, ListenerDraft};
 use super::mistake::{Mistake, Mistakes, nearest};
-use super::table::{self, Key, RuleDraft, SECTIONS, Slot, TimeUnit};
+use super::rule::{ACTIONS, RULE, RuleDraft};
+use super::slot::{Key, Slot, TimeUnit};
+use super::table::SECTIONS;
 use super::values::{
     AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerConfig, RedirectMode,
 };
@@ -180,7 +182,7 @@ impl Walk<'_, '_> {
                 ..RuleDraft::default()
             };
             for (name, value) in table {
-                self.key("acl", table::RULE, name, value, &mut draft);
+                self.key("acl", RULE, name, value, &mut draft);
             }
             if table.get("filter").is_none() {
                 self.mistakes.add(
@@ -263,7 +265,7 @@ fn rule(draft: RuleDraft) -> Option<AccessRule> {
         (None, Some(index)) => (AccessVerdict::Deny, index),
         (Some(_), Some(_)) | (None, None) => return None,
     };
-    let actions = match table::ACTIONS.get(index).copied() {
+    let actions = match ACTIONS.get(index).copied() {
         Some("publish") => AccessActions::Publish,
         Some("subscribe") => AccessActions::Subscribe,
         Some(_) | None => AccessActions::All,

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::listener::{INHERITED, LISTENER, ListenerDraft};
-use super::table::{self, Applies, Key, RuleDraft, SECTIONS, Slot, TimeUnit};
+use super::rule::{RULE, RuleDraft};
+use super::slot::{Applies, Key, Slot, TimeUnit};
+use super::table::SECTIONS;
 use super::values::Config;
 
 const OPENING: &str = "# Configuration
@@ -71,7 +73,7 @@ pub fn reference() -> String {
                 who: "*".to_owned(),
                 ..RuleDraft::default()
             };
-            rows(&mut page, table::RULE, &mut example, &[]);
+            rows(&mut page, RULE, &mut example, &[]);
         }
     }
     page

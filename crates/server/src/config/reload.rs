@@ -1,6 +1,7 @@
 //! What a reload (SIGHUP) changes: which keys take effect at once and which wait for a restart.
 
-use super::table::{Applies, SECTIONS, Slot, TimeUnit};
+use super::slot::{Applies, Slot, TimeUnit};
+use super::table::SECTIONS;
 use super::values::Config;
 
 /// The keys in which two configurations differ, as `section.key`.

@@ -1,13 +1,10 @@
 //! The one table of configuration keys: name, allowed values, when a change applies, meaning. The parser, the
 //! reload and `docs/configuration.md` all read it; defaults come from `values`.
 
-// tidy: long because it is one table, and a key is looked for in one place.
-
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check;
+use super::slot::{Applies, COUNT_MAX, Key, Slot, TimeUnit};
 use super::values::{Config, Durability, LogFormat, RedirectMode};
 
 /// One `[section]` of the file.
@@ -17,81 +14,7 @@ pub(super) struct Section {
     pub(super) keys: &'static [Key<Config>],
 }
 
-/// One key; `T` is what it is a part of.
-pub(super) struct Key<T: 'static> {
-    pub(super) name: &'static str,
-    pub(super) slot: Slot<T>,
-    pub(super) applies: Applies,
-    pub(super) about: &'static str,
-}
-
-/// When a changed value takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Applies {
-    /// When SIGHUP is received.
-    OnReload,
-    /// When the server is started again.
-    OnRestart,
-}
-
-/// Where a key's value lives, and which values are allowed. Ranges are inclusive.
-pub(super) enum Slot<T: 'static> {
-    Flag(fn(&mut T) -> &mut bool),
-    Number16 {
-        at: fn(&mut T) -> &mut u16,
-        range: (u16, u16),
-        unit: &'static str,
-    },
-    Number32 {
-        at: fn(&mut T) -> &mut u32,
-        range: (u32, u32),
-        unit: &'static str,
-    },
-    Size {
-        at: fn(&mut T) -> &mut usize,
-        range: (usize, usize),
-        unit: &'static str,
-    },
-    Time {
-        at: fn(&mut T) -> &mut Duration,
-        range: (u32, u32),
-        unit: TimeUnit,
-    },
-    Address(fn(&mut T) -> &mut SocketAddr),
-    Path(fn(&mut T) -> &mut PathBuf),
-    /// A path, or nothing where none is written.
-    OptionalPath(fn(&mut T) -> &mut Option<PathBuf>),
-    /// A text for which `check` says what is wrong with it.
-    Text {
-        at: fn(&mut T) -> &mut String,
-        check: fn(&str) -> Result<(), String>,
-        expected: &'static str,
-    },
-    /// A list of texts, each of which `check` looks at.
-    Texts {
-        at: fn(&mut T) -> &mut Vec<String>,
-        max: usize,
-        check: fn(&str) -> Result<(), String>,
-        expected: &'static str,
-    },
-    /// One of `words`, addressed by its index; an index beyond them is none.
-    Choice {
-        words: &'static [&'static str],
-        index: fn(&T) -> usize,
-        choose: fn(&mut T, usize),
-    },
-}
-
-/// What a number of a `Slot::Time` counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum TimeUnit {
-    Seconds,
-    Milliseconds,
-}
-
 const MEGABYTE: usize = 1024 * 1024;
-/// Of everything that is counted; keeps a slip of the finger from being taken for a number.
-pub(super) const COUNT_MAX: usize = 1_000_000_000;
 const BYTES_MAX: usize = 1 << 40;
 
 const fn size(
@@ -626,61 +549,4 @@ static LOG: &[Key<Config>] = &[
         },
         "`text` for people, `json` for one object per line.",
     ),
-];
-
-/// One `[[acl]]` as written; the parser makes an `AccessRule` of it.
-#[derive(Clone, Default)]
-pub(super) struct RuleDraft {
-    /// Index into `ACTIONS`, or none.
-    pub(super) allow: Option<usize>,
-    pub(super) deny: Option<usize>,
-    pub(super) filter: String,
-    pub(super) who: String,
-}
-
-/// What a rule may be about, as written.
-pub(super) const ACTIONS: &[&str] = &["publish", "subscribe", "all"];
-
-/// The keys of one `[[acl]]`.
-pub(super) static RULE: &[Key<RuleDraft>] = &[
-    Key {
-        name: "allow",
-        slot: Slot::Choice {
-            words: ACTIONS,
-            index: |r| r.allow.unwrap_or(0),
-            choose: |r, index| r.allow = Some(index),
-        },
-        applies: Applies::OnReload,
-        about: "What is allowed. A rule has either `allow` or `deny`.",
-    },
-    Key {
-        name: "deny",
-        slot: Slot::Choice {
-            words: ACTIONS,
-            index: |r| r.deny.unwrap_or(0),
-            choose: |r, index| r.deny = Some(index),
-        },
-        applies: Applies::OnReload,
-        about: "What is denied.",
-    },
-    Key {
-        name: "filter",
-        slot: Slot::Text {
-            at: |r| &mut r.filter,
-            check: check::topic_filter,
-            expected: "a topic filter",
-        },
-        applies: Applies::OnReload,
-        about: "Which topics: a topic filter. The level `%u` stands for the account's name, `%c` for the client id, as in `devices/%u/#`.",
-    },
-    Key {
-        name: "who",
-        slot: Slot::Text {
-            at: |r| &mut r.who,
-            check: check::who,
-            expected: "an account name, `*` or `anonymous`",
-        },
-        applies: Applies::OnReload,
-        about: "Whom it concerns: an account name, `*` for everybody (the default), or `anonymous` for clients without an account.",
-    },
 ];

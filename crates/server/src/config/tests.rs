@@ -70,6 +70,131 @@ fn every_kind_of_value_is_read() {
 }
 
 #[test]
+fn a_listener_has_what_its_kind_needs() {
+    let config = check(
+        r#"
+        [[mqtt.listener]]
+        kind = "tls"
+        address = "0.0.0.0:8883"
+        certificate = "chain.pem"
+        key = "key.pem"
+        client_ca = "ca.pem"
+        client_certificate = "required"
+        account_from = "cn"
+        tls_min = "1.3"
+        [[mqtt.listener]]
+        kind = "ws"
+        address = "127.0.0.1:8083"
+        path = "/chat"
+        origins = ["https://chat.example.org"]
+        proxy_protocol = true
+        proxy_from = ["127.0.0.1", "10.0.0.0/8"]
+        connections_max = 7
+        [[mqtt.listener]]
+        kind = "unix"
+        address = "/run/magpie/mqtt.sock"
+        mode = "0600"
+        "#,
+    );
+    let [tls, ws, unix] = &config.mqtt.listeners[..] else {
+        panic!("{:?}", config.mqtt.listeners);
+    };
+    assert_eq!(
+        tls.tls,
+        Some(TlsConfig {
+            certificate: "chain.pem".into(),
+            key: "key.pem".into(),
+            client_ca: Some("ca.pem".into()),
+            client_certificate: ClientCertificate::Required,
+            account_from: Some(AccountFrom::CommonName),
+            tls_min: TlsMin::V13,
+        })
+    );
+    assert_eq!((&tls.websocket, &tls.proxies), (&None, &None));
+    let websocket = ws.websocket.as_ref().unwrap();
+    assert_eq!(websocket.path, "/chat");
+    assert_eq!(websocket.origins, ["https://chat.example.org"]);
+    assert_eq!(ws.proxies.as_ref().unwrap().len(), 2);
+    let limits = ListenerLimits {
+        connections_max: Some(7),
+        ..ListenerLimits::default()
+    };
+    assert_eq!((&ws.limits, &ws.tls), (&limits, &None));
+    assert_eq!(
+        unix.address,
+        ListenAddress::Path("/run/magpie/mqtt.sock".into())
+    );
+    assert_eq!(unix.mode, 0o600);
+}
+
+#[test]
+fn what_a_listener_lacks_or_cannot_use_is_said() {
+    insta::assert_snapshot!(mistakes(
+        r#"
+[[mqtt.listener]]
+kind = "tls"
+[[mqtt.listener]]
+kind = "tls"
+address = "127.0.0.1:1"
+[[mqtt.listener]]
+address = "127.0.0.1:2"
+certificate = "chain.pem"
+[[mqtt.listener]]
+kind = "wss"
+address = "127.0.0.1:3"
+certificate = "chain.pem"
+key = "key.pem"
+client_certificate = "optional"
+[[mqtt.listener]]
+kind = "tls"
+address = "127.0.0.1:4"
+certificate = "chain.pem"
+key = "key.pem"
+account_from = "cn"
+[[mqtt.listener]]
+address = "127.0.0.1:5"
+proxy_protocol = true
+[[mqtt.listener]]
+address = "127.0.0.1:6"
+proxy_from = ["10.0.0.1"]
+[[mqtt.listener]]
+kind = "unix"
+address = "127.0.0.1:7"
+[[mqtt.listener]]
+kind = "ws"
+address = "127.0.0.1:8"
+origins = ["chat.example.org"]
+[[mqtt.listener]]
+kind = "ws"
+address = "127.0.0.1:9"
+path = "mqtt"
+[[mqtt.listener]]
+kind = "tcp"
+address = "127.0.0.1:10"
+mode = "0600"
+[[mqtt.listener]]
+kind = "unix"
+address = "./a.sock"
+mode = "rw"
+"#
+    ), @r#"
+    magpie.toml:2: mqtt.listener: has no `address`, such as "0.0.0.0:8883"
+    magpie.toml:4: mqtt.listener: needs a `certificate` and its `key`, two files in PEM form
+    magpie.toml:9: mqtt.listener.certificate: belongs to listeners of kind tls, wss and quic, this one is tcp
+    magpie.toml:15: mqtt.listener.client_certificate: needs `client_ca`, the file with the authorities that sign clients' certificates
+    magpie.toml:21: mqtt.listener.account_from: is of no use without client_certificate = "optional" or "required"
+    magpie.toml:24: mqtt.listener.proxy_protocol: needs `proxy_from`, the proxies' addresses, such as ["127.0.0.1", "10.0.0.0/8"]; anybody else could claim any address
+    magpie.toml:27: mqtt.listener.proxy_from: is of no use without proxy_protocol = true
+    magpie.toml:30: mqtt.listener.address: `127.0.0.1:7` is not a path; expected one such as "/run/magpie/mqtt.sock" or "./mqtt.sock"
+    magpie.toml:34: mqtt.listener.origins: `chat.example.org` is not an origin; expected an origin such as "https://chat.example.org", or "*" for every one
+    magpie.toml:38: mqtt.listener.path: `mqtt` is not a path; expected a path such as "/mqtt"
+    magpie.toml:42: mqtt.listener.mode: belongs to listeners of kind unix, this one is tcp
+    magpie.toml:46: mqtt.listener.mode: `rw` are not permissions; expected permissions such as "0660"
+    "#);
+    insta::assert_snapshot!(mistakes("[http]\ncertificate = \"chain.pem\"\n"), @"magpie.toml:1: http: `certificate` and `key` belong together: one of them is missing");
+}
+
+#[test]
 fn access_rules_keep_their_order() {
     let config = check(
         r##"

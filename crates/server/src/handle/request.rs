@@ -110,14 +110,23 @@ pub enum Request {
 /// A connection whose WebSocket handshake has been answered with 101.
 #[derive(Debug)]
 pub struct AdoptedWebSocket {
-    /// The socket, non-blocking and taken out of tokio's reactor.
-    pub socket: TcpStream,
+    /// The connection, non-blocking and taken out of tokio's reactor.
+    pub stream: UpgradedStream,
     /// What the client sent behind its request: the beginning of its first frame, usually empty.
     pub leftover: Vec<u8>,
     /// The client's address.
     pub peer: SocketAddr,
     /// What was agreed on.
     pub subprotocol: Subprotocol,
+}
+
+/// What a WebSocket connection goes over.
+#[derive(Debug)]
+pub enum UpgradedStream {
+    /// A bare socket.
+    Plain(TcpStream),
+    /// TLS, its handshake over.
+    Secure(Box<net::TlsStream>),
 }
 
 /// The WebSocket subprotocols that carry MQTT.

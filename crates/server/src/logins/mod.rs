@@ -148,6 +148,23 @@ impl Logins {
         });
     }
 
+    /// Decides about a CONNECT behind a verified certificate that names an account; a user name must be the same one.
+    pub(crate) fn certified(
+        &self,
+        name: &str,
+        username: &str,
+        address: IpAddr,
+    ) -> Result<Identity, ReasonCode> {
+        let same = username.is_empty() || username == name;
+        let known = self.directory.by_name(name).filter(|_| same);
+        let Some(known) = known.filter(Known::may_log_in) else {
+            self.failed_logins.increment(1);
+            tracing::debug!(certificate = name, %address, "a certificate opens no account");
+            return Err(ReasonCode::NOT_AUTHORIZED);
+        };
+        Ok(known.identity())
+    }
+
     /// Decides about a name and a password or token, at once or later on another thread.
     pub(crate) fn check(
         self: &Arc<Self>,

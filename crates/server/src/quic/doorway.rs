@@ -1,7 +1,6 @@
 //! Who comes in by QUIC: handshakes are counted and bounded, places are given by the same admission as TCP's, and a
 //! connection that has opened its stream goes to a shard.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,8 +10,10 @@ use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::settings::Certificates;
 use super::{Ending, NO_PLACE, TOO_SLOW, stream};
 use crate::admission::Admission;
+use crate::entrance::{EntranceNumber, Entrances, Origin};
 use crate::post::{Post, ShardEvent};
 
 /// Handshakes under way on one address; one more is refused.
@@ -26,12 +27,15 @@ const PIPE_BYTES: usize = 64 * 1024;
 /// What the connections of all QUIC addresses share.
 pub(crate) struct Lobby {
     pub(crate) admission: Arc<Admission>,
+    pub(crate) entrances: Arc<Entrances>,
     pub(crate) post: Post,
 }
 
 /// The way in at one address.
-pub(crate) struct Doorway {
+pub(super) struct Doorway {
     lobby: Arc<Lobby>,
+    certificates: Certificates,
+    entrance: EntranceNumber,
     handshakes: Arc<Semaphore>,
     /// For the handshake and the first stream; the core gives the CONNECT as much.
     patience: Duration,
@@ -42,7 +46,12 @@ pub(crate) struct Doorway {
 }
 
 impl Doorway {
-    pub(crate) fn new(lobby: Arc<Lobby>, patience: Duration) -> Self {
+    pub(super) fn new(
+        lobby: Arc<Lobby>,
+        certificates: Certificates,
+        patience: Duration,
+        entrance: EntranceNumber,
+    ) -> Self {
         metrics::describe_counter!(
             "magpie_quic_handshakes_refused_total",
             "QUIC connections refused because too many handshakes were under way."
@@ -57,6 +66,8 @@ impl Doorway {
         );
         Self {
             lobby,
+            certificates,
+            entrance,
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
             patience,
             next_shard: AtomicUsize::new(0),
@@ -92,18 +103,18 @@ impl Doorway {
 
     /// One connection, from its first packet to its last.
     async fn attend(self: Arc<Self>, incoming: Incoming, place: OwnedSemaphorePermit) {
-        let Some((connection, address)) = self.shake_hands(incoming, place).await else {
+        let Some((connection, origin)) = self.shake_hands(incoming, place).await else {
             self.failed.increment(1);
             return;
         };
         let ending = match self.stream_of(&connection).await {
             None => {
                 self.failed.increment(1);
-                self.lobby.admission.release(address);
+                self.lobby.admission.release(origin);
                 TOO_SLOW
             }
             Some((send, recv)) => {
-                let end = self.enter(address);
+                let end = self.enter(origin);
                 stream::carry(&connection, send, recv, end).await
             }
         };
@@ -116,17 +127,27 @@ impl Doorway {
         &self,
         incoming: Incoming,
         place: OwnedSemaphorePermit,
-    ) -> Option<(Connection, IpAddr)> {
-        let connecting = incoming.accept().ok()?;
+    ) -> Option<(Connection, Origin)> {
+        let connecting = incoming.accept_with(self.certificates.current()).ok()?;
         let connection = timeout(self.patience, connecting).await.ok()?.ok()?;
         drop(place);
         // Only here the peer has shown that the address is its own. If it moves later, the place stays where it was given.
-        let address = connection.remote_address().ip();
-        if !self.lobby.admission.admit(address) {
+        let origin = Origin {
+            address: connection.remote_address().ip(),
+            entrance: self.entrance,
+        };
+        let entrance = self.lobby.entrances.get(self.entrance);
+        if !self.lobby.admission.admit(origin) {
+            if let Some(entrance) = entrance {
+                entrance.count_refused();
+            }
             close(&connection, NO_PLACE);
             return None;
         }
-        Some((connection, address))
+        if let Some(entrance) = entrance {
+            entrance.count_accepted();
+        }
+        Some((connection, origin))
     }
 
     /// The stream that MQTT is spoken on; `None` if there was none in time.
@@ -138,14 +159,14 @@ impl Doorway {
     }
 
     /// Gives a shard its end of a new pipe, and the other one to the caller.
-    fn enter(&self, address: IpAddr) -> PipeEnd {
+    fn enter(&self, origin: Origin) -> PipeEnd {
         let (near, far) = pipe(PIPE_BYTES);
         // It moves to its session's shard with its CONNECT; until then any will do.
         let shards = &self.lobby.post.shards;
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % shards.len();
         shards[shard].send(ShardEvent::Connection {
             transport: Transport::Pipe(near),
-            address,
+            origin,
         });
         far
     }

@@ -1,25 +1,26 @@
 //! MQTT over QUIC: a UDP socket of quinn's on the tokio threads, and for each connection one task that carries its one
 //! stream to a shard through a pipe. A shard sees a byte stream like any other; no rule of MQTT stands here.
 
-mod certificate;
 mod doorway;
 mod settings;
 mod socket;
 mod stream;
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use net::Credentials;
 use quinn::{Endpoint, EndpointConfig, VarInt};
 use tokio::runtime::Handle;
 
-pub use certificate::CertificateError;
 use doorway::Doorway;
 pub(crate) use doorway::Lobby;
+use settings::Certificates;
 
-use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
+use crate::config::{ListenAddress, ListenerConfig, ListenerKind};
+use crate::entrance::EntranceNumber;
 
 /// How a connection is closed, as the peer is told. Numbers of our own: no standard for MQTT over QUIC gives any.
 #[derive(Debug, Clone, Copy)]
@@ -53,10 +54,11 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A QUIC address that is bound, while the state is still being recovered.
 pub(crate) struct Bound {
-    socket: UdpSocket,
-    tls: Arc<rustls::ServerConfig>,
-    patience: Duration,
-    runtime: Handle,
+    pub(crate) socket: UdpSocket,
+    pub(crate) credentials: Arc<Credentials>,
+    pub(crate) patience: Duration,
+    pub(crate) entrance: EntranceNumber,
+    pub(crate) runtime: Handle,
 }
 
 /// Why a QUIC address cannot be served.
@@ -65,41 +67,24 @@ pub enum QuicError {
     /// It is not free.
     #[error(transparent)]
     Listen(#[from] net::ListenError),
-    /// Its certificate, key or authorities do not do.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
     /// Whoever started the server gave no tokio runtime.
     #[error("a listener of kind \"quic\" needs a tokio runtime")]
     NoRuntime,
 }
 
-/// Binds the address of a listener of kind `quic` and reads its certificate.
-pub(crate) fn bind(
-    listener: &ListenerConfig,
-    config: &MqttConfig,
-    runtime: Option<&Handle>,
-) -> Result<Option<Bound>, QuicError> {
-    let (ListenerKind::Quic, ListenAddress::Ip(address), Some(tls)) =
-        (listener.kind, &listener.address, &listener.tls)
+/// Binds the address of a listener of kind `quic`; of other kinds nothing.
+pub(crate) fn socket(listener: &ListenerConfig) -> Result<Option<UdpSocket>, QuicError> {
+    let (ListenerKind::Quic, ListenAddress::Ip(address)) = (listener.kind, &listener.address)
     else {
         return Ok(None);
     };
-    Ok(Some(Bound {
-        tls: certificate::read(tls)?,
-        socket: socket::bind(*address)?,
-        patience: listener
-            .limits
-            .connect_timeout
-            .unwrap_or(config.connect_timeout),
-        runtime: runtime.ok_or(QuicError::NoRuntime)?.clone(),
-    }))
+    Ok(Some(socket::bind(*address)?))
 }
 
 /// A QUIC address that is served.
 pub(crate) struct QuicListener {
     endpoint: Endpoint,
     runtime: Handle,
-    address: SocketAddr,
 }
 
 impl QuicListener {
@@ -107,31 +92,25 @@ impl QuicListener {
     pub(crate) fn serve(bound: Bound, lobby: Arc<Lobby>) -> io::Result<Self> {
         let Bound {
             socket,
-            tls,
+            credentials,
             patience,
+            entrance,
             runtime,
         } = bound;
-        let address = socket.local_addr()?;
-        let config = settings::server(&tls).map_err(io::Error::other)?;
+        let certificates = Certificates::new(credentials).map_err(io::Error::other)?;
+        let config = certificates.current();
         let inside = runtime.enter();
         let endpoint = Endpoint::new(
             EndpointConfig::default(),
-            Some(config),
+            Some((*config).clone()),
             socket,
             Arc::new(quinn::TokioRuntime),
         )?;
         drop(inside);
-        runtime.spawn(Doorway::new(lobby, patience).stand_at(endpoint.clone()));
-        Ok(Self {
-            endpoint,
-            runtime,
-            address,
-        })
-    }
-
-    /// Where it listens, with the real port.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        runtime.spawn(
+            Doorway::new(lobby, certificates, patience, entrance).stand_at(endpoint.clone()),
+        );
+        Ok(Self { endpoint, runtime })
     }
 
     /// Takes nobody any more.

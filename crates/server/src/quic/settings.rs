@@ -1,8 +1,9 @@
 //! What QUIC may cost and how long it may be silent: quinn's settings, each with its reason.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use net::Credentials;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
@@ -35,8 +36,42 @@ pub(super) enum QuicTlsError {
     Cipher(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
 }
 
+/// The certificates of an address, as quinn wants them; made anew when they have been read again.
+pub(super) struct Certificates {
+    credentials: Arc<Credentials>,
+    made: Mutex<(Arc<rustls::ServerConfig>, Arc<ServerConfig>)>,
+}
+
+impl Certificates {
+    pub(super) fn new(credentials: Arc<Credentials>) -> Result<Self, QuicTlsError> {
+        let tls = credentials.current();
+        let made = Arc::new(server(&tls)?);
+        Ok(Self {
+            credentials,
+            made: Mutex::new((tls, made)),
+        })
+    }
+
+    /// What a connection that begins now works with.
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        let tls = self.credentials.current();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&made.0, &tls) {
+            // Whatever is wrong with the new ones for QUIC alone: the old ones stay in use.
+            match server(&tls) {
+                Ok(config) => *made = (tls, Arc::new(config)),
+                Err(error) => {
+                    tracing::warn!(%error, "the new certificate is not used for QUIC");
+                    made.0 = tls;
+                }
+            }
+        }
+        made.1.clone()
+    }
+}
+
 /// Settings of an address whose connections begin with `tls`; its protocols and early data are replaced.
-pub(super) fn server(tls: &Arc<rustls::ServerConfig>) -> Result<ServerConfig, QuicTlsError> {
+fn server(tls: &Arc<rustls::ServerConfig>) -> Result<ServerConfig, QuicTlsError> {
     let mut tls = (**tls).clone();
     tls.alpn_protocols = vec![ALPN.to_vec()];
     // What is sent in 0-RTT can be replayed by anybody who has seen it, and a PUBLISH is not idempotent.

@@ -12,7 +12,10 @@ const BUFFER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Binds `address`.
 pub(super) fn bind(address: SocketAddr) -> Result<UdpSocket, ListenError> {
-    open(address).map_err(|source| ListenError { address, source })
+    open(address).map_err(|source| ListenError {
+        address: address.to_string(),
+        source,
+    })
 }
 
 fn open(address: SocketAddr) -> io::Result<UdpSocket> {

@@ -17,6 +17,7 @@ use records::{KeyRange, SessionRef, Stamp, key};
 use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
 
 use crate::admission::{Admission, AdmissionLimits};
+use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::handle::{Health, Requests, Secret};
@@ -48,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) logins: Arc<Logins>,
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) certificates: Certificates,
     pub(crate) requests: Requests,
     pub(crate) config: Config,
     pub(crate) setup_token: Option<Secret>,
@@ -67,6 +69,7 @@ pub(crate) struct ServiceThread {
     logins: Arc<Logins>,
     readers: Readers,
     admission: Arc<Admission>,
+    certificates: Certificates,
     requests: Requests,
     config: Config,
     setup_token: Option<Secret>,
@@ -93,6 +96,7 @@ impl ServiceThread {
             logins: parts.logins,
             readers: parts.readers,
             admission: parts.admission,
+            certificates: parts.certificates,
             requests: parts.requests,
             config: parts.config,
             setup_token: parts.setup_token,

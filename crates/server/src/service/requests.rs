@@ -8,9 +8,10 @@ use records::{AccountId, Role, ScramVerifier};
 
 use super::ServiceThread;
 use crate::config::{Changes, Config};
+use crate::entrance::{EntranceNumber, Origin};
 use crate::handle::{
     AccountInfo, AccountRole, AdoptedWebSocket, Login, NewAccount, Reply, Request, RequestError,
-    Secret, ServerInfo,
+    Secret, ServerInfo, UpgradedStream,
 };
 use crate::logins::{self, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
 use crate::post::{Purpose, ServiceEvent, ShardEvent};
@@ -322,35 +323,51 @@ impl ServiceThread {
 
     fn adopt(&mut self, adopted: AdoptedWebSocket) -> Result<(), RequestError> {
         let AdoptedWebSocket {
-            socket,
+            stream,
             leftover,
             peer,
             subprotocol: _,
         } = adopted;
-        if !self.admission.admit(peer.ip()) {
+        let origin = Origin {
+            address: peer.ip(),
+            entrance: EntranceNumber::HTTP,
+        };
+        if !self.admission.admit(origin) {
             return Err(RequestError::Limit {
                 sentence: "too many connections".to_owned(),
             });
         }
         let message_bytes_max = self.config.mqtt.max_packet_size as usize;
-        let transport =
-            Transport::websocket(socket, leftover, message_bytes_max).map_err(|error| {
-                self.admission.release(peer.ip());
-                tracing::debug!(%error, "a WebSocket connection cannot be taken over");
-                RequestError::Internal
-            })?;
+        let transport = match stream {
+            UpgradedStream::Plain(socket) => {
+                Transport::websocket(socket, leftover, message_bytes_max)
+            }
+            UpgradedStream::Secure(tls) => Ok(Transport::secure_websocket(
+                *tls,
+                leftover,
+                message_bytes_max,
+            )),
+        };
+        let transport = transport.map_err(|error| {
+            self.admission.release(origin);
+            tracing::debug!(%error, "a WebSocket connection cannot be taken over");
+            RequestError::Internal
+        })?;
         // It moves to its session's shard with its CONNECT; until then any will do.
         self.next_shard = (self.next_shard + 1) % self.post.shards.len();
-        let letter = ShardEvent::Connection {
-            transport,
-            address: peer.ip(),
-        };
+        let letter = ShardEvent::Connection { transport, origin };
         self.post.shards[self.next_shard].send(letter);
         Ok(())
     }
 
-    fn reload(&mut self, config: Config) -> Changes {
+    fn reload(&mut self, mut config: Config) -> Changes {
         let changes = self.config.reloadable_diff(&config);
+        // Those that are listened on; others wait for a restart.
+        config
+            .mqtt
+            .listeners
+            .clone_from(&self.config.mqtt.listeners);
+        self.certificates.reload();
         self.reconfigure(config);
         changes
     }

@@ -2,15 +2,15 @@
 //! its session's shard once its CONNECT is known.
 
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpListener;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 use net::Transport;
 
 use crate::admission::Admission;
+use crate::entrance::{Entrances, Origin};
+use crate::listeners::Share;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: u32 = 64;
@@ -20,7 +20,8 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(100);
 
 pub(super) struct Door {
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Share>,
+    entrances: Arc<Entrances>,
     admission: Arc<Admission>,
     /// Which listener is asked next; `None` when all have said that nobody waits.
     asking: Option<usize>,
@@ -31,15 +32,19 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn open(
-        mut listeners: Vec<TcpListener>,
+        mut listeners: Vec<Share>,
+        entrances: Arc<Entrances>,
         registry: &Registry,
         admission: Arc<Admission>,
     ) -> io::Result<Self> {
         for (number, listener) in listeners.iter_mut().enumerate() {
-            registry.register(listener, Token(FIRST_LISTENER - number), Interest::READABLE)?;
+            listener
+                .listener
+                .register(registry, Token(FIRST_LISTENER - number))?;
         }
         Ok(Self {
             listeners,
+            entrances,
             admission,
             // Somebody may have been waiting before the listener was watched.
             asking: Some(0),
@@ -64,7 +69,7 @@ impl Door {
     }
 
     /// The next connection of this turn.
-    pub(super) fn next(&mut self) -> Option<(Transport, IpAddr)> {
+    pub(super) fn next(&mut self) -> Option<(Transport, Origin)> {
         if self.rest_until.is_some_and(|until| until > Instant::now()) {
             return None;
         }
@@ -74,18 +79,25 @@ impl Door {
                 self.left = ACCEPTS_PER_TURN;
                 return None;
             }
-            let listener = self.listeners.get(self.asking?);
-            let Some(listener) = listener else {
+            let share = self.listeners.get(self.asking?);
+            let Some((share, entrance)) =
+                share.and_then(|share| Some((share, self.entrances.get(share.entrance)?)))
+            else {
                 self.asking = None;
                 self.left = ACCEPTS_PER_TURN;
                 return None;
             };
-            match listener.accept() {
-                Ok((stream, peer)) => {
+            match share.listener.accept() {
+                Ok((wire, peer)) => {
                     self.left -= 1;
-                    if self.admission.admit(peer.ip()) {
-                        return Some((Transport::tcp(stream), peer.ip()));
+                    let Some(origin) = entrance.origin(peer) else {
+                        continue;
+                    };
+                    if self.admission.admit(origin) {
+                        entrance.count_accepted();
+                        return Some((entrance.layers.receive(wire), origin));
                     }
+                    entrance.count_refused();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.asking = self.asking.map(|number| number + 1);
@@ -105,7 +117,7 @@ impl Door {
     pub(super) fn close(&mut self, registry: &Registry) {
         for listener in &mut self.listeners {
             // The socket itself closes when the last shard lets go of it.
-            drop(registry.deregister(listener));
+            drop(listener.listener.deregister(registry));
         }
         self.listeners.clear();
         self.asking = None;

@@ -2,6 +2,7 @@
 //! asks for, flush every touched connection once. It holds sockets and order; every rule is the core's.
 
 mod accept;
+mod arrivals;
 mod gauges;
 mod outputs;
 mod pipes;
@@ -20,6 +21,8 @@ use store::{Append, Submitter};
 
 use crate::admission::Admission;
 use crate::clock::Clock;
+use crate::entrance::{Entrances, Origin};
+use crate::listeners::Share;
 use crate::logins::Logins;
 use crate::mailbox::Mailbox;
 use crate::post::{Post, ServiceEvent, ShardEvent};
@@ -66,7 +69,8 @@ pub(crate) struct Parts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) low_water: Arc<AtomicU64>,
     pub(crate) tallies: Tallies,
-    pub(crate) listeners: Vec<mio::net::TcpListener>,
+    pub(crate) entrances: Arc<Entrances>,
+    pub(crate) listeners: Vec<Share>,
 }
 
 /// The thread's state.
@@ -79,8 +83,11 @@ pub(crate) struct ShardThread {
     post: Post,
     sockets: Sockets,
     door: Door,
+    entrances: Arc<Entrances>,
     /// Connections that have to be read though no event will say so.
     ready: VecDeque<ConnectionId>,
+    /// The same for those whose MQTT has not begun.
+    arrivals: VecDeque<ConnectionId>,
     /// Connections to be flushed at the end of the turn.
     flushes: Vec<ConnectionId>,
     submitter: Submitter,
@@ -99,6 +106,7 @@ impl ShardThread {
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
         let door = Door::open(
             parts.listeners,
+            parts.entrances.clone(),
             parts.poll.registry(),
             parts.admission.clone(),
         )?;
@@ -115,6 +123,8 @@ impl ShardThread {
             post: parts.post,
             door,
             ready: VecDeque::new(),
+            arrivals: VecDeque::new(),
+            entrances: parts.entrances,
             flushes: Vec::new(),
             submitter: parts.submitter,
             waiting_appends: VecDeque::new(),
@@ -193,6 +203,7 @@ impl ShardThread {
             return CONGESTED_SLEEP;
         }
         let at_once = !self.ready.is_empty()
+            || !self.arrivals.is_empty()
             || self.core.has_deferred()
             || self.door.is_ready()
             || self.sockets.has_overdue();
@@ -228,17 +239,17 @@ impl ShardThread {
             ShardEvent::Deliver(delivery) => self.core.handle(Input::Deliver(delivery), now),
             ShardEvent::Adopt {
                 transport,
-                address,
+                origin,
                 pending,
             } => {
                 // The core may have given up slots whose sockets are still in the table.
                 self.carry_out_all();
                 let id = self.core.adopt(pending, now);
-                self.enter(id, transport, address);
+                self.enter(id, transport, origin);
             }
-            ShardEvent::Connection { transport, address } => {
+            ShardEvent::Connection { transport, origin } => {
                 self.carry_out_all();
-                self.welcome(transport, address, now);
+                self.welcome(transport, origin, now);
             }
             ShardEvent::Ready {
                 connection,
@@ -267,25 +278,20 @@ impl ShardThread {
 
     fn accept(&mut self) {
         let now = self.clock.now();
-        while let Some((transport, address)) = self.door.next() {
-            self.welcome(transport, address, now);
+        while let Some((transport, origin)) = self.door.next() {
+            self.welcome(transport, origin, now);
         }
     }
 
-    fn welcome(
-        &mut self,
-        transport: net::Transport,
-        address: std::net::IpAddr,
-        now: records::Millis,
-    ) {
-        let id = self.core.accept(now);
-        self.enter(id, transport, address);
+    fn welcome(&mut self, transport: net::Transport, origin: Origin, now: records::Millis) {
+        let id = self.core.accept_through(origin.entrance.0, now);
+        self.enter(id, transport, origin);
     }
 
-    fn enter(&mut self, id: ConnectionId, transport: net::Transport, address: std::net::IpAddr) {
+    fn enter(&mut self, id: ConnectionId, transport: net::Transport, origin: Origin) {
         match self
             .sockets
-            .insert(id, transport, address, self.poll.registry())
+            .insert(id, transport, origin, self.poll.registry())
         {
             // Bytes may lie in it that no event will tell of.
             Ok(()) => self.read_later(id),
@@ -304,6 +310,11 @@ impl ShardThread {
         };
         if event.is_writable() {
             self.flush(id);
+            // A handshake goes on by reading, even where it waited for room.
+            let arriving = self.sockets.get_mut(id);
+            if arriving.is_some_and(|socket| socket.transport.is_arriving()) {
+                self.read_later(id);
+            }
         }
         // An error or a hang-up is found by reading, behind what was sent before it.
         let ends = event.is_read_closed() || event.is_error();
@@ -335,8 +346,14 @@ impl ShardThread {
             let Some(id) = self.ready.pop_front() else {
                 break;
             };
-            self.read(id, &mut scratch[..share]);
+            let socket = self.sockets.get_mut(id);
+            if socket.is_some_and(|socket| socket.transport.is_arriving()) {
+                self.arrivals.push_back(id);
+            } else {
+                self.read(id, &mut scratch[..share]);
+            }
         }
+        self.read_arrivals(&mut scratch);
         self.scratch = scratch;
         self.carry_out_all();
     }
@@ -371,6 +388,11 @@ impl ShardThread {
                     }
                 }
                 Received::Message(bytes) => self.receive(id, &bytes),
+                Received::Stage(stage) => {
+                    if !self.arrive(id, stage) {
+                        return;
+                    }
+                }
                 Received::Blocked => return,
                 Received::Closed => {
                     socket.ended = true;

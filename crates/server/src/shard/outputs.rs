@@ -49,12 +49,12 @@ impl ShardThread {
                 shard,
                 pending,
             } => {
-                if let Some((transport, address)) =
+                if let Some((transport, origin)) =
                     self.sockets.take(connection, self.poll.registry())
                 {
                     self.post.shard(shard).send(ShardEvent::Adopt {
                         transport,
-                        address,
+                        origin,
                         pending,
                     });
                 }
@@ -98,23 +98,28 @@ impl ShardThread {
             username,
             password,
         } = request;
-        let Some(address) = self.sockets.address(connection) else {
+        let Some(origin) = self.sockets.origin(connection) else {
             return;
         };
         let mailbox = self.mailbox.clone();
-        self.logins
-            .connect(&username, password, address, move |verdict| {
-                let input = broker::Input::Authenticated {
-                    connection,
-                    verdict,
-                };
-                mailbox.send(ShardEvent::Input(input));
-            });
+        let answer = move |verdict| {
+            let input = broker::Input::Authenticated {
+                connection,
+                verdict,
+            };
+            mailbox.send(ShardEvent::Input(input));
+        };
+        match self.certified(connection) {
+            Some(name) => answer(self.logins.certified(&name, &username, origin.address)),
+            None => self
+                .logins
+                .connect(&username, password, origin.address, answer),
+        }
     }
 
     fn exchange(&mut self, request: &ExchangeRequest) {
         let connection = request.connection;
-        let Some(address) = self.sockets.address(connection) else {
+        let Some(address) = self.sockets.origin(connection).map(|origin| origin.address) else {
             return;
         };
         let outcome = self.logins.exchange(request, address);
@@ -185,12 +190,14 @@ impl ShardThread {
                 }
             }
         }
-        if socket.is_closing() && self.core.outgoing(id).is_empty() {
+        let written = self.core.outgoing(id).is_empty() && !socket.transport.holds_back();
+        if socket.is_closing() && written {
             self.finish(id);
         }
     }
 
     fn close(&mut self, id: ConnectionId) {
+        self.note_timeout(id);
         self.sockets.begin_closing(id);
         self.flush(id);
     }

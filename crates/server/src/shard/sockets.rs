@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use net::{Received, Transport, Watcher};
 
 use super::pipes::tag;
 use crate::admission::Admission;
+use crate::entrance::Origin;
 
 /// Sockets closed in one turn because their peers did not.
 const OVERDUE_PER_TURN: usize = 256;
@@ -32,7 +32,7 @@ pub(super) struct Socket {
     pub(super) half_closed: bool,
     /// The peer has ended it: there is nobody to linger for.
     pub(super) ended: bool,
-    address: IpAddr,
+    origin: Origin,
     pub(super) transport: Transport,
 }
 
@@ -63,8 +63,8 @@ impl Socket {
     /// Throws away what has come; true when the peer has closed.
     pub(super) fn discard(&mut self, scratch: &mut [u8]) -> bool {
         for _ in 0..super::READS_PER_TURN {
-            match self.transport.read(scratch) {
-                Received::Buffered(..) | Received::Message(_) => {}
+            match self.transport.discard(scratch) {
+                Received::Buffered(..) | Received::Message(_) | Received::Stage(_) => {}
                 Received::Blocked => return false,
                 Received::Closed => return true,
             }
@@ -103,12 +103,12 @@ impl Sockets {
         &mut self,
         id: ConnectionId,
         mut transport: Transport,
-        address: IpAddr,
+        origin: Origin,
         registry: &Registry,
     ) -> io::Result<()> {
         let slot = id.slot as usize;
         if let Err(error) = transport.register(registry, Token(slot), &self.watcher, tag(id)) {
-            self.admission.release(address);
+            self.admission.release(origin);
             return Err(error);
         }
         if self.slots.len() <= slot {
@@ -121,7 +121,7 @@ impl Sockets {
             queued: false,
             half_closed: false,
             ended: false,
-            address,
+            origin,
             transport,
         };
         let before = self.slots[slot].replace(socket);
@@ -149,8 +149,19 @@ impl Sockets {
     }
 
     /// Where a connection comes from.
-    pub(super) fn address(&mut self, id: ConnectionId) -> Option<IpAddr> {
-        self.get_mut(id).map(|socket| socket.address)
+    pub(super) fn origin(&mut self, id: ConnectionId) -> Option<Origin> {
+        self.get_mut(id).map(|socket| socket.origin)
+    }
+
+    /// Counts a connection as coming from elsewhere. False, if that is one too many: then it counts no longer, and has to be
+    /// taken out.
+    pub(super) fn readdress(&mut self, id: ConnectionId, origin: Origin) -> bool {
+        let Some(socket) = self.get_mut(id) else {
+            return true;
+        };
+        let before = std::mem::replace(&mut socket.origin, origin);
+        self.admission.release(before);
+        self.admission.admit(origin)
     }
 
     /// Begins the end of a connection, which comes at the latest after [`LINGER`].
@@ -165,8 +176,8 @@ impl Sockets {
 
     /// Closes it for good.
     pub(super) fn remove(&mut self, id: ConnectionId, registry: &Registry) {
-        if let Some((_, address)) = self.take(id, registry) {
-            self.admission.release(address);
+        if let Some((_, origin)) = self.take(id, registry) {
+            self.admission.release(origin);
         }
     }
 
@@ -175,13 +186,13 @@ impl Sockets {
         &mut self,
         id: ConnectionId,
         registry: &Registry,
-    ) -> Option<(Transport, IpAddr)> {
+    ) -> Option<(Transport, Origin)> {
         self.get_mut(id)?;
         let mut socket = self.slots[id.slot as usize].take()?;
         self.len -= 1;
         // Fails only for a socket that the poll does not know, and then there is nothing to forget.
         drop(socket.transport.deregister(registry));
-        Some((socket.transport, socket.address))
+        Some((socket.transport, socket.origin))
     }
 
     /// Whether more peers than one turn could close have let the time pass.

@@ -1,0 +1,218 @@
+//! The listeners as connections see them: what comes before MQTT, who may speak for whom, and what is counted. It opens no
+//! socket and holds no connection.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use net::{CredentialFiles, Credentials, CredentialsError, Failure, Gate, Layers, NameFrom};
+
+use crate::config::{
+    AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, MqttConfig,
+    Network, TlsConfig, TlsMin,
+};
+
+/// What MQTT is called when protocols of a TLS connection are negotiated.
+const ALPN_MQTT: &[&[u8]] = &[b"mqtt"];
+/// What carries a WebSocket handshake.
+const ALPN_HTTP: &[&[u8]] = &[b"http/1.1"];
+
+/// Where a connection came in: the HTTP server's `/mqtt` is 0, listeners count from 1 in the configuration's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntranceNumber(pub(crate) u8);
+
+impl EntranceNumber {
+    pub(crate) const HTTP: Self = Self(0);
+
+    pub(crate) fn of_listener(index: usize) -> Self {
+        Self(u8::try_from(index + 1).unwrap_or(0))
+    }
+}
+
+/// Where a connection comes from and came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The peer's address, or that which its proxy names; unspecified while nobody has said, and for Unix sockets.
+    pub(crate) address: IpAddr,
+    pub(crate) entrance: EntranceNumber,
+}
+
+/// A listener that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// What is spoken there.
+    pub kind: ListenerKind,
+    /// Where, with the real port.
+    pub address: ListenAddress,
+    /// The path of a WebSocket listener, otherwise nothing.
+    pub path: String,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (scheme, path) = (self.kind.scheme(), &self.path);
+        match &self.address {
+            ListenAddress::Ip(address) => write!(out, "{scheme}://{address}{path}"),
+            ListenAddress::Path(file) => write!(out, "{scheme}:{}", file.display()),
+        }
+    }
+}
+
+/// One listener's rules and counters, shared by all shards.
+pub(crate) struct Entrance {
+    pub(crate) number: EntranceNumber,
+    pub(crate) layers: Layers,
+    /// Who may send PROXY headers; none at all is everybody.
+    proxies: Option<Vec<Network>>,
+    name_from: Option<NameFrom>,
+    accepted: metrics::Counter,
+    refused: metrics::Counter,
+    failures: Vec<(Failure, metrics::Counter)>,
+    timeouts: metrics::Counter,
+    strangers: metrics::Counter,
+}
+
+/// Every listener, in the configuration's order.
+pub(crate) struct Entrances(Vec<Entrance>);
+
+impl Entrances {
+    pub(crate) fn new(entrances: Vec<Entrance>) -> Arc<Self> {
+        Arc::new(Self(entrances))
+    }
+
+    pub(crate) fn get(&self, number: EntranceNumber) -> Option<&Entrance> {
+        self.0.get(usize::from(number.0).checked_sub(1)?)
+    }
+
+    pub(crate) fn of_listener(&self, index: usize) -> Option<&Entrance> {
+        self.0.get(index)
+    }
+}
+
+impl Entrance {
+    /// The entrance of the listener at `index`, which listens at `endpoint`. Reads its certificates.
+    pub(crate) fn new(
+        index: usize,
+        config: &ListenerConfig,
+        mqtt: &MqttConfig,
+        endpoint: &Endpoint,
+    ) -> Result<Self, CredentialsError> {
+        let tls = config.tls.as_ref();
+        let layers = Layers {
+            proxy: config.proxies.is_some(),
+            tls: tls
+                .map(|tls| Credentials::load(files(tls, config.kind)).map(Arc::new))
+                .transpose()?,
+            websocket: config.websocket.as_ref().map(|websocket| {
+                let packet = config.limits.max_packet_size;
+                Arc::new(Gate {
+                    path: websocket.path.clone(),
+                    origins: websocket.origins.clone(),
+                    message_bytes_max: packet.unwrap_or(mqtt.max_packet_size) as usize,
+                })
+            }),
+        };
+        let name_from = tls.and_then(|tls| tls.account_from).map(|from| match from {
+            AccountFrom::CommonName => NameFrom::CommonName,
+            AccountFrom::AlternativeName => NameFrom::AlternativeName,
+        });
+        describe();
+        let listener = endpoint.to_string();
+        let failure = |reason: &'static str| metrics::counter!("magpie_handshake_failures_total", "listener" => listener.clone(), "reason" => reason);
+        Ok(Self {
+            number: EntranceNumber::of_listener(index),
+            layers,
+            proxies: config.proxies.clone(),
+            name_from,
+            accepted: metrics::counter!("magpie_listener_connections_total", "listener" => listener.clone()),
+            refused: metrics::counter!("magpie_listener_refused_total", "listener" => listener.clone()),
+            failures: Failure::ALL.map(|why| (why, failure(why.label()))).into(),
+            timeouts: failure("timeout"),
+            strangers: failure("proxy_from"),
+        })
+    }
+
+    /// The origin of a connection that was accepted from `peer`. `None`: it may not speak for others, and everybody has to
+    /// here. Behind a proxy the address is not known yet.
+    pub(crate) fn origin(&self, peer: IpAddr) -> Option<Origin> {
+        let address = match &self.proxies {
+            None => peer,
+            Some(proxies) if proxies.is_empty() => net::UNIX_PEER,
+            Some(proxies) if proxies.iter().any(|network| network.contains(peer)) => net::UNIX_PEER,
+            Some(_) => {
+                self.strangers.increment(1);
+                tracing::debug!(%peer, "a connection from no proxy was closed");
+                return None;
+            }
+        };
+        Some(Origin {
+            address,
+            entrance: self.number,
+        })
+    }
+
+    /// The account's name in a verified certificate.
+    pub(crate) fn account(&self, certificate: Option<&[u8]>) -> Option<String> {
+        net::certificate_name(certificate?, self.name_from?)
+    }
+
+    pub(crate) fn count_accepted(&self) {
+        self.accepted.increment(1);
+    }
+
+    pub(crate) fn count_refused(&self) {
+        self.refused.increment(1);
+    }
+
+    pub(crate) fn count_timeout(&self) {
+        self.timeouts.increment(1);
+    }
+
+    pub(crate) fn count_failure(&self, failure: Failure) {
+        if let Some((_, counter)) = self.failures.iter().find(|(known, _)| *known == failure) {
+            counter.increment(1);
+        }
+    }
+}
+
+/// Certificate files of a listener.
+pub(crate) fn files(tls: &TlsConfig, kind: ListenerKind) -> CredentialFiles {
+    CredentialFiles {
+        certificate: tls.certificate.clone(),
+        key: tls.key.clone(),
+        client_ca: tls.client_ca.clone(),
+        client_required: tls.client_certificate == ClientCertificate::Required,
+        tls12: tls.tls_min == TlsMin::V12 && kind != ListenerKind::Quic,
+        protocols: if kind.is_websocket() {
+            ALPN_HTTP
+        } else {
+            ALPN_MQTT
+        },
+    }
+}
+
+/// Certificate files of the HTTP server.
+pub(crate) fn http_files(certificate: &std::path::Path, key: &std::path::Path) -> CredentialFiles {
+    CredentialFiles {
+        certificate: certificate.to_path_buf(),
+        key: key.to_path_buf(),
+        client_ca: None,
+        client_required: false,
+        tls12: true,
+        protocols: ALPN_HTTP,
+    }
+}
+
+fn describe() {
+    metrics::describe_counter!(
+        "magpie_listener_connections_total",
+        "Connections that a listener has accepted."
+    );
+    metrics::describe_counter!(
+        "magpie_listener_refused_total",
+        "Connections that a listener has closed at once because of a limit, its own or the server's."
+    );
+    metrics::describe_counter!(
+        "magpie_handshake_failures_total",
+        "Connections that did not get as far as MQTT, by listener and reason."
+    );
+}

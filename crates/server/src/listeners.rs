@@ -1,0 +1,113 @@
+//! Binds what the configuration says is to be listened on, and opens it once the state is recovered.
+
+use std::io;
+use std::sync::Arc;
+
+use net::{Credentials, Listener};
+
+use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
+use crate::entrance::{Endpoint, Entrance, EntranceNumber, Entrances};
+use crate::quic::{self, QuicError};
+use crate::start::StartError;
+
+/// A shard's share of a listener.
+pub(crate) struct Share {
+    pub(crate) listener: Listener,
+    pub(crate) entrance: EntranceNumber,
+}
+
+/// Listeners that are bound and answer nobody yet.
+pub(crate) struct Bound {
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) entrances: Arc<Entrances>,
+    /// By listener, one for each shard; none where no shard accepts, as for QUIC.
+    shares: Vec<Vec<Listener>>,
+    pub(crate) quic: Vec<quic::Bound>,
+}
+
+impl Bound {
+    /// Binds every listener, `shards` times each.
+    pub(crate) fn bind(
+        mqtt: &MqttConfig,
+        shards: usize,
+        runtime: Option<&tokio::runtime::Handle>,
+    ) -> Result<Self, StartError> {
+        let mut bound = Self::nothing();
+        let mut entrances = Vec::new();
+        for (index, config) in mqtt.listeners.iter().enumerate() {
+            let listeners = match (&config.address, config.kind) {
+                (_, ListenerKind::Quic) => Vec::new(),
+                (ListenAddress::Ip(address), _) => net::listen(*address, shards)?,
+                (ListenAddress::Path(path), _) => net::listen_unix(path, config.mode, shards)?,
+            };
+            let mut endpoint = endpoint(config, &listeners)?;
+            let socket = quic::socket(config)?;
+            if let Some(socket) = &socket {
+                endpoint.address = ListenAddress::Ip(socket.local_addr()?);
+            }
+            let entrance = Entrance::new(index, config, mqtt, &endpoint)?;
+            if let (Some(socket), Some(credentials)) = (socket, entrance.layers.tls.clone()) {
+                let patience = config.limits.connect_timeout;
+                bound.quic.push(quic::Bound {
+                    socket,
+                    credentials,
+                    patience: patience.unwrap_or(mqtt.connect_timeout),
+                    entrance: entrance.number,
+                    runtime: runtime.ok_or(QuicError::NoRuntime)?.clone(),
+                });
+            }
+            entrances.push(entrance);
+            bound.endpoints.push(endpoint);
+            bound.shares.push(listeners);
+        }
+        bound.entrances = Entrances::new(entrances);
+        Ok(bound)
+    }
+
+    /// For a server that is not listened to.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            entrances: Entrances::new(Vec::new()),
+            shares: Vec::new(),
+            quic: Vec::new(),
+        }
+    }
+
+    /// The certificates of all of them.
+    pub(crate) fn credentials(&self) -> Vec<Arc<Credentials>> {
+        (0..self.endpoints.len())
+            .filter_map(|index| self.entrances.of_listener(index)?.layers.tls.clone())
+            .collect()
+    }
+
+    /// Each shard's shares, which answer from here on.
+    pub(crate) fn open(self, shards: usize) -> io::Result<Vec<Vec<Share>>> {
+        let mut by_shard: Vec<Vec<Share>> = (0..shards).map(|_| Vec::new()).collect();
+        for (index, listeners) in self.shares.into_iter().enumerate() {
+            for (listener, shares) in listeners.into_iter().zip(&mut by_shard) {
+                listener.open()?;
+                shares.push(Share {
+                    listener,
+                    entrance: EntranceNumber::of_listener(index),
+                });
+            }
+        }
+        Ok(by_shard)
+    }
+}
+
+fn endpoint(config: &ListenerConfig, listeners: &[Listener]) -> io::Result<Endpoint> {
+    let bound = listeners.first().map(Listener::local_addr).transpose()?;
+    Ok(Endpoint {
+        kind: config.kind,
+        address: match bound.flatten() {
+            Some(address) => ListenAddress::Ip(address),
+            None => config.address.clone(),
+        },
+        path: config
+            .websocket
+            .as_ref()
+            .map_or_else(String::new, |websocket| websocket.path.clone()),
+    })
+}
