@@ -87,6 +87,8 @@ pub(crate) struct Client {
     /// Its own session: QoS 2 deliveries it has received and the server has not released.
     pub(crate) received: BTreeMap<u16, (Vec<u8>, usize)>,
     pub(crate) must_clean: bool,
+    /// The will of its connection.
+    pub(crate) will: Option<MessageNumber>,
     /// A connection that broke before its CONNACK: while the server still has it, its CONNECT may be acted upon
     /// after a newer one, and nobody could tell what remains of the session.
     pub(crate) ghost: Option<usize>,
@@ -105,6 +107,7 @@ impl Client {
             flights: Vec::new(),
             received: BTreeMap::new(),
             must_clean: false,
+            will: None,
             ghost: None,
         }
     }

@@ -134,6 +134,7 @@ impl House {
         }
         if self.links[link].up.is_empty() {
             self.links[link].told = true;
+            self.links[link].read_out = true;
             self.shards[shard].closed(id, self.now);
         } else {
             let count = bytes.min(self.links[link].up.len());

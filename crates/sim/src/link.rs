@@ -32,6 +32,8 @@ pub(crate) struct Link {
     pub(crate) client_open: bool,
     /// The server has said that it closes once everything is written.
     pub(crate) closing: bool,
+    /// The server has read everything before it found that the client was gone.
+    pub(crate) read_out: bool,
     /// It has been told that the client is gone.
     pub(crate) told: bool,
 }
@@ -48,6 +50,7 @@ impl Link {
             room,
             client_open: true,
             closing: false,
+            read_out: false,
             told: false,
         }
     }

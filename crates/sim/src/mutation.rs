@@ -52,6 +52,12 @@ pub enum Mutation {
     IgnoreReceiveMaximum,
     /// Does not hear of the client's Maximum Packet Size.
     IgnorePacketSize,
+    /// Does not hear of the client's will.
+    IgnoreWill,
+    /// Does not hear of the client's DISCONNECT.
+    IgnoreDisconnect,
+    /// Takes a shared subscription for an ordinary one.
+    Unshare,
     /// Leaves sessions on disk when they end.
     LeakSession,
 }
@@ -82,6 +88,9 @@ impl Mutation {
         (Self::DenySession, "is gone though it was stored"),
         (Self::IgnoreReceiveMaximum, "[MQTT-3.3.4-9]"),
         (Self::IgnorePacketSize, "[MQTT-3.1.2-24]"),
+        (Self::IgnoreWill, "acknowledged and not delivered"),
+        (Self::IgnoreDisconnect, "though its client had disconnected"),
+        (Self::Unshare, "times to the group"),
         (Self::LeakSession, "a row is left"),
     ];
 

@@ -12,7 +12,7 @@ use crate::dice::Dice;
 use crate::house::House;
 use crate::link::Place;
 use crate::log::Log;
-use crate::model::{Model, Verdict};
+use crate::model::{MessageNumber, Model, Verdict};
 use crate::order::Order;
 use crate::plan::Plan;
 use crate::wire;
@@ -28,6 +28,12 @@ pub(crate) struct World {
     clients: Vec<Client>,
     /// Connections that their clients have left without closing them.
     abandoned: Vec<usize>,
+    /// Wills of connections that ended with a DISCONNECT.
+    void_wills: Vec<(usize, MessageNumber)>,
+    /// Wills of connections that broke while they were open, and how often the server had died before.
+    due_wills: Vec<(MessageNumber, usize)>,
+    /// The weather is fair.
+    calm: bool,
     log: Log,
     steps: usize,
     steps_max: usize,
@@ -59,6 +65,9 @@ impl World {
             house,
             clients,
             abandoned: Vec::new(),
+            void_wills: Vec::new(),
+            due_wills: Vec::new(),
+            calm: false,
             log,
             steps: 0,
         }
@@ -309,6 +318,19 @@ impl World {
     }
 
     fn lose(&mut self, number: usize) {
+        let client = &mut self.clients[number];
+        let at_once = client
+            .hello
+            .will
+            .as_ref()
+            .is_some_and(|will| will.delay == 0);
+        if let Some(will) = client.will.take()
+            && at_once
+            && client.phase == Phase::Open
+            && client.wire.may_end.is_none()
+        {
+            self.due_wills.push((will, self.model.crashes()));
+        }
         let time = self.house.now.value();
         self.clients[number].lost(&mut self.model, time);
     }

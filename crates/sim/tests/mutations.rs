@@ -3,7 +3,7 @@
 use sim::{Mutation, Order, verdict};
 
 /// Worlds in which a mistake has the chance to show.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 6000;
 
 #[test]
 fn every_mistake_is_found() {

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sim::{Failure, Mutation, Order, run};
 
 /// Worlds of each kind, unless `SIM_SEEDS` says how many.
-const SEEDS: u64 = 4000;
+const SEEDS: u64 = 10_000;
 /// Failing worlds after which there is no use in going on.
 const FAILURES_MAX: usize = 10;
 

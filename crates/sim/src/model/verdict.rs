@@ -1,5 +1,7 @@
 //! What must have come by the time everything is at rest and every client has read all there is.
 
+use std::collections::BTreeSet;
+
 use super::delivery::came;
 use super::session::{Session, Subscription};
 use super::{MessageNumber, Model, Verdict};
@@ -29,6 +31,66 @@ impl Model {
             return Err(format!(
                 "acknowledged and not delivered: {}{dropped}",
                 missing.join(", ")
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether any session got a message.
+    pub(crate) fn was_delivered(&self, number: MessageNumber) -> bool {
+        self.sessions
+            .iter()
+            .any(|session| session.got.contains_key(&number))
+    }
+
+    /// Everything is at rest, and no connection ever broke: each message reached one member of each group, and not
+    /// more. [5 MQTT-4.8.2-4]
+    pub(crate) fn finish_shares(&self) -> Verdict {
+        let filters: BTreeSet<&str> = self
+            .sessions
+            .iter()
+            .flat_map(|session| &session.subscriptions)
+            .filter(|known| known.shared())
+            .map(|known| known.filter.as_str())
+            .collect();
+        for filter in filters {
+            for number in 0..self.messages.len() {
+                self.check_group(filter, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_group(&self, filter: &str, number: MessageNumber) -> Verdict {
+        let message = &self.messages[number];
+        let mut copies = 0;
+        let mut owed = false;
+        for session in &self.sessions {
+            let mut matching = session
+                .subscriptions
+                .iter()
+                .filter(|known| known.matches(&message.topic));
+            // Whoever may have got it in another way as well tells nothing.
+            let alone = matching.clone().all(|known| known.filter == filter);
+            let Some(known) = matching.next().filter(|_| alone) else {
+                if matching.any(|known| known.filter == filter) {
+                    return Ok(());
+                }
+                continue;
+            };
+            copies += session.got.get(&number).map_or(0, Vec::len);
+            let fits = self.size(number) <= session.packet_max as usize;
+            owed |= fits && !session.ended && self.held_throughout(known, number, usize::MAX);
+        }
+        let promised = message.qos > 0 && came(message.done) && !message.refused;
+        if copies > message.sends as usize {
+            return Err(format!(
+                "m{number} came {copies} times to the group {filter}"
+            ));
+        }
+        if copies == 0 && owed && promised && !message.payload.is_empty() && !message.will {
+            return Err(format!(
+                "acknowledged and not delivered: m{number} to the group {filter}"
             ));
         }
         Ok(())

@@ -62,7 +62,10 @@ impl World {
         }
         let time = self.house.now.value();
         self.clients[number].must_clean |= self.model.must_begin_anew(number, time);
-        let hello = self.hello(number);
+        let mut hello = self.hello(number);
+        if !self.calm {
+            self.leave_will(number, &mut hello);
+        }
         let shard = self.some_shard();
         let room = self.plan.socket_room;
         let link = self.house.accept(number, hello.v5, shard, room);
@@ -83,6 +86,7 @@ impl World {
         match self.house.mutation {
             Mutation::IgnoreReceiveMaximum => said.receive_maximum = None,
             Mutation::IgnorePacketSize => said.packet_max = None,
+            Mutation::IgnoreWill => said.will = None,
             _ => {}
         }
         self.send(number, &wire::connect(&said));
@@ -113,8 +117,46 @@ impl World {
             receive_maximum: tight.then(|| *self.dice.pick(&[1, 2, 10])),
             packet_max: (tight && self.dice.percent(20)).then_some(150),
             alias_max: if tight { 3 } else { 0 },
-            will: None::<Will>,
+            will: None,
         }
+    }
+
+    /// What the client leaves behind if this connection ends badly.
+    fn leave_will(&mut self, number: usize, hello: &mut Hello) {
+        self.clients[number].will = None;
+        if !self.dice.percent(25) {
+            return;
+        }
+        let (topic, qos) = (*self.dice.pick(&TOPICS), self.dice.below(3) as u8);
+        let retain = self.dice.percent(20);
+        let message = Message {
+            publisher: number,
+            session: 0,
+            topic: topic.into(),
+            qos,
+            retain,
+            payload: vec![0; 1],
+            expires: false,
+            sends: 1,
+            sent: 0,
+            done: 0,
+            refused: false,
+            will: true,
+        };
+        let will = self.model.publish_sent(message);
+        let delay = if hello.v5 {
+            *self.dice.pick(&[0, 0, 2, 30])
+        } else {
+            0
+        };
+        hello.will = Some(Will {
+            topic: topic.into(),
+            payload: self.model.messages[will].payload.clone(),
+            qos,
+            retain,
+            delay,
+        });
+        self.clients[number].will = Some(will);
     }
 
     pub(super) fn cut(&mut self, number: usize) {
@@ -136,7 +178,12 @@ impl World {
         };
         let bytes = wire::disconnect(self.clients[number].v5, 0, None);
         self.log.note(|| format!("client {number}: disconnects"));
-        self.send(number, &bytes);
+        if self.house.mutation != Mutation::IgnoreDisconnect {
+            self.send(number, &bytes);
+        }
+        if let Some(will) = self.clients[number].will.take() {
+            self.void_wills.push((link, will));
+        }
         let written = self.house.links[link].up.len();
         self.house.links[link].cut(written);
         self.lose(number);
@@ -288,7 +335,16 @@ impl World {
         self.log
             .note(|| format!("client {number}: subscribes ({packet_id}, {identifier}) {wishes:?}"));
         self.model.subscribe_sent(number, identifier, &wishes);
-        let bytes = wire::subscribe(v5, packet_id, identifier, &wishes);
+        let mut said = wishes.clone();
+        if self.house.mutation == Mutation::Unshare {
+            for wish in &mut said {
+                wish.filter = wish
+                    .filter
+                    .replace("$share/g/", "")
+                    .replace("$share/h/", "");
+            }
+        }
+        let bytes = wire::subscribe(v5, packet_id, identifier, &said);
         self.send(number, &bytes);
         self.clients[number].wire.asked = Some(Asked::Subscribe(packet_id, wishes));
     }

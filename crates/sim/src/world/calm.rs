@@ -20,6 +20,7 @@ impl World {
     pub(super) fn calm_down(&mut self) -> Verdict {
         self.log
             .note(|| "CALM: the weather is fair from here on".into());
+        self.calm = true;
         self.check_taken_over()?;
         for link in std::mem::take(&mut self.abandoned) {
             self.house.links[link].cut(0);
@@ -34,7 +35,12 @@ impl World {
                 ));
             }
         }
+        self.check_wills()?;
         self.model.finish(self.house.dropped())?;
+        let quiet = self.plan.cuts + self.plan.crashes + self.plan.restarts == 0;
+        if quiet && self.house.dropped() == 0 {
+            self.model.finish_shares()?;
+        }
         self.everybody_leaves()
     }
 
@@ -90,6 +96,24 @@ impl World {
             }
         }
         Ok(busy)
+    }
+
+    /// A will is void after DISCONNECT [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.14.4-3], and due when a connection breaks
+    /// [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-8]; that it survives a death of the server is not asked for.
+    fn check_wills(&mut self) -> Verdict {
+        for (link, will) in &self.void_wills {
+            if self.house.links[*link].read_out && self.model.was_delivered(*will) {
+                return Err(format!(
+                    "the will m{will} came though its client had disconnected"
+                ));
+            }
+        }
+        for (will, crashes) in std::mem::take(&mut self.due_wills) {
+            if crashes == self.model.crashes() {
+                self.model.publish_done(will, false);
+            }
+        }
+        Ok(())
     }
 
     /// [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]: whoever has read its CONNACK has no older connection.
