@@ -185,7 +185,9 @@ impl Model {
         }
         // [5 MQTT-3.8.3-3], as far as the session that published is the one that subscribes.
         let begun = self.session(client).map_or(0, |session| session.begun);
-        let own = message.publisher == client && message.sent > begun;
+        // A stored will does not tell whose it was.
+        let told = !(message.will && crashed);
+        let own = message.publisher == client && message.sent > begun && told;
         force.delivers = force
             .possible
             .iter()
@@ -205,7 +207,8 @@ impl Model {
         let copies = self
             .session(client)
             .and_then(|session| session.got.get(&number));
-        let repeatable = publish.qos == 1
+        let repeatable = self.matched_anew(client, number)
+            || publish.qos == 1
             || copies.is_some_and(|copies| copies.iter().any(|copy| copy.qos == 1));
         let allowed = self.copies_allowed(client, number, repeatable, now);
         let plain = !self.has_share(client, number);
@@ -216,7 +219,12 @@ impl Model {
             published: message.qos,
             delivered: publish.qos,
         };
-        let ordered = plain
+        // One that was too large for a connection may come on a later one, after a crash.
+        let fits = self
+            .session(client)
+            .is_some_and(|session| self.fits(number, session));
+        let ordered = fits
+            && plain
             && !self.matched_anew(client, number)
             && !publish.retain
             && !publish.dup
@@ -307,7 +315,9 @@ impl Model {
                 .into_iter()
                 .flat_map(|session| &session.subscriptions)
                 .any(|known| {
-                    let changed = known.versions.len() > 1 || known.continues.is_some();
+                    let changed = known.versions.len() > 1
+                        || known.continues.is_some()
+                        || known.versions[0].granted > message.sent;
                     changed && known.matches(&message.topic)
                 })
     }

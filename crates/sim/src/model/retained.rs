@@ -34,7 +34,9 @@ impl Model {
     /// Whether no other message had surely taken its place.
     fn may_be_retained(&self, message: &Message, version: &Version) -> bool {
         !self.retained_of(&message.topic).any(|(_, other)| {
-            other.sent > message.done && other.done < version.requested && !other.refused
+            // Nothing is promised of a QoS 0 message: a crash may bring back what it had replaced.
+            let kept = other.qos > 0 || self.crashes_since(other.sent) == 0;
+            other.sent > message.done && other.done < version.requested && !other.refused && kept
         })
     }
 
