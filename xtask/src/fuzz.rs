@@ -12,6 +12,8 @@ use anyhow::{Context, Result, bail};
 use crate::arguments::Arguments;
 use crate::{child, tree};
 
+/// The target that needs the whole server; the others build sooner without it.
+const WHOLE: &str = "configuration";
 /// How long each target runs when nothing else is said.
 const SECONDS: u32 = 60;
 /// An input may take this long, on a busy machine and instrumented.
@@ -65,7 +67,8 @@ pub(crate) fn run(mut arguments: Arguments) -> Result<bool> {
         bail!("no such target: {wrong}; there are {}", known.join(", "));
     }
     let chosen = if only.is_empty() { known } else { only };
-    let range = build(root)?;
+    let whole = chosen.iter().any(|target| target == WHOLE);
+    let range = build(root, whole)?;
     if let Some(input) = input {
         let [target] = &chosen[..] else {
             bail!("--input needs one --target");
@@ -92,7 +95,7 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     Ok(names.collect())
 }
 
-fn build(root: PathBuf) -> Result<Range> {
+fn build(root: PathBuf, whole: bool) -> Result<Range> {
     let compiler = Command::new("rustc").arg("-vV").output()?;
     let told = String::from_utf8_lossy(&compiler.stdout).into_owned();
     let host = told.lines().find_map(|line| line.strip_prefix("host: "));
@@ -106,6 +109,9 @@ fn build(root: PathBuf) -> Result<Range> {
         .current_dir(root.join("fuzz"))
         .env("CARGO_TARGET_DIR", &work)
         .env("RUSTFLAGS", FLAGS.join(" "));
+    if !whole {
+        command.arg("--no-default-features");
+    }
     if !child::show(&mut command)? {
         bail!(
             "the fuzz targets cannot be built; libFuzzer needs a C++ compiler (Debian: build-essential)"

@@ -15,6 +15,7 @@ mod topics;
 
 mod door;
 
+#[cfg(feature = "configuration")]
 mod configuration;
 mod messenger;
 
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     target("retained", retained::run, seeds::decisions),
     target("door", door::run, seeds::door),
     target("messenger", messenger::run, seeds::messenger),
+    #[cfg(feature = "configuration")]
     target("configuration", configuration::run, seeds::configuration),
 ];
 

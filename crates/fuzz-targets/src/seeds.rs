@@ -199,6 +199,7 @@ pub(crate) fn messenger() -> Vec<Vec<u8>> {
 }
 
 /// Configurations, sound and not.
+#[cfg(feature = "configuration")]
 pub(crate) fn configuration() -> Vec<Vec<u8>> {
     [
         "",
