@@ -54,7 +54,11 @@ impl Shard {
     pub(crate) fn deliver_here(&mut self, publication: &mut Publication<'_>) {
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
-        self.index.collect(publication.view.topic, &mut matches);
+        let topic = publication.view.topic;
+        match self.local_publisher(publication) {
+            Some(slot) => self.index.collect_from(slot, topic, &mut matches),
+            None => self.index.collect(topic, &mut matches),
+        }
         self.frames.clear();
         // Nobody durable waited when it came: one who does now would get it from memory, before what is stored.
         let unstored = publication.view.qos != QoS::AtMostOnce && publication.stamp.is_none();
@@ -70,16 +74,17 @@ impl Shard {
         }
     }
 
+    /// The session that published, if it lives here: its subscriptions without its own messages take no part, with
+    /// their QoS and identifiers neither. [5 MQTT-3.8.3-3]
+    fn local_publisher(&self, publication: &Publication<'_>) -> Option<u32> {
+        let publisher = publication.publisher;
+        (publisher.shard == self.shard)
+            .then(|| self.session_slot(publisher))
+            .flatten()
+    }
+
     pub(crate) fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {
         let slot = found.session;
-        // [5 MQTT-3.8.3-3]
-        if found.no_local()
-            && publication.publisher.shard == self.shard
-            && publication.publisher.slot == slot
-            && self.sessions[slot as usize].serial == publication.publisher.generation
-        {
-            return;
-        }
         // [3.1.1 MQTT-3.8.4-6] [5 MQTT-3.8.4-8]
         let granted = QoS::from_bits(found.qos()).unwrap_or(QoS::AtMostOnce);
         let qos = publication.view.qos.min(granted);
