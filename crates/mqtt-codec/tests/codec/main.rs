@@ -4,3 +4,4 @@
 mod malformed;
 mod random;
 mod table;
+mod whole;
