@@ -297,7 +297,8 @@ impl Shard {
             return;
         };
         if session.look_at == Millis::ZERO || at < session.look_at {
-            session.look_at = at;
+            let earlier = std::mem::replace(&mut session.look_at, at);
+            self.deadlines.give_up(earlier, slot, session.serial);
             self.deadlines.schedule(at, slot, session.serial);
         }
     }

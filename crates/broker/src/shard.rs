@@ -426,6 +426,8 @@ impl Shard {
     pub(crate) fn remove_session(&mut self, slot: u32) -> Session {
         let session = &self.sessions[slot as usize];
         let hash = session_hash(&self.hasher, session.account, &session.client_id);
+        self.deadlines
+            .give_up(session.look_at, slot, session.serial);
         self.session_table.remove(hash as u32, slot);
         self.away.came(&mut self.sessions, slot);
         self.sessions.remove(slot as usize)

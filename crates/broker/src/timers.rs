@@ -1,9 +1,8 @@
 //! When to look again at which connection or session. Connections stand in a wheel of one-second buckets
 //! and are looked at rarely: activity does not touch the wheel, the look decides whether time is really
-//! over. Rare deadlines (session expiry, delayed wills) stand in a heap.
+//! over. Rare deadlines (session expiry, delayed wills) stand in order, one for each session.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 
 use records::Millis;
 
@@ -81,29 +80,33 @@ impl Wheel {
 }
 
 /// When sessions without a connection are looked at. A look that is no longer needed is recognised by the
-/// session when it comes.
+/// session when it comes, or given up with it: sessions that come and go leave nothing behind.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    heap: BinaryHeap<Reverse<(Millis, u32, u32)>>,
+    looks: BTreeSet<(Millis, u32, u32)>,
 }
 
 impl Deadlines {
     pub(crate) fn schedule(&mut self, at: Millis, slot: u32, serial: u32) {
-        self.heap.push(Reverse((at, slot, serial)));
+        self.looks.insert((at, slot, serial));
+    }
+
+    pub(crate) fn give_up(&mut self, at: Millis, slot: u32, serial: u32) {
+        self.looks.remove(&(at, slot, serial));
     }
 
     pub(crate) fn take_due(&mut self, now: Millis) -> Option<(u32, u32)> {
-        let Reverse((at, ..)) = self.heap.peek()?;
+        let (at, ..) = self.looks.first()?;
         if *at > now {
             return None;
         }
-        self.heap
-            .pop()
-            .map(|Reverse((_, slot, serial))| (slot, serial))
+        self.looks
+            .pop_first()
+            .map(|(_, slot, serial)| (slot, serial))
     }
 
     pub(crate) fn next_due(&self) -> Option<Millis> {
-        self.heap.peek().map(|Reverse((at, ..))| *at)
+        self.looks.first().map(|(at, ..)| *at)
     }
 }
 

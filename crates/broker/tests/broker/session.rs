@@ -129,6 +129,24 @@ fn disconnect_may_change_how_long_the_session_is_kept() {
 }
 
 #[test]
+fn sessions_that_come_and_go_leave_no_deadline_behind() {
+    let mut world = World::new();
+    for secs in [4000, 3000, 2000, 1000] {
+        // Each absence is to end earlier than the one before it.
+        let stays = hello(V5, "c")
+            .clean(false)
+            .property(&four(SESSION_EXPIRY, secs));
+        let client = world.join(&stays);
+        world.cut(client);
+    }
+    let client = world.guest(V5, "c");
+    world.cut(client);
+    assert_eq!(world.shards[0].population().sessions, 0);
+    world.advance(500_000);
+    assert_eq!(world.shards[0].poll_timeout(), None);
+}
+
+#[test]
 fn a_session_may_be_taken_up_in_another_version() {
     for (before, after) in [(V311, V5), (V5, V311), (V31, V311)] {
         let mut world = World::new();
