@@ -203,7 +203,7 @@ impl Range {
         fs::create_dir_all(&merged)?;
         let mut command = self.program(target);
         command
-            .arg("-merge=1")
+            .arg("-set_cover_merge=1")
             .arg(format!("-max_len={CORPUS_INPUT_BYTES_MAX}"))
             .arg(&merged)
             .arg(self.committed(target))

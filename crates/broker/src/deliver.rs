@@ -55,7 +55,8 @@ impl Shard {
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
         let topic = publication.view.topic;
-        match self.local_publisher(publication) {
+        // [5 MQTT-3.8.3-3]
+        match self.local_session(publication.publisher) {
             Some(slot) => self.index.collect_from(slot, topic, &mut matches),
             None => self.index.collect(topic, &mut matches),
         }
@@ -72,15 +73,6 @@ impl Shard {
             let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
             *newest = (*newest).max(stamp);
         }
-    }
-
-    /// The session that published, if it lives here: its subscriptions without its own messages take no part, with
-    /// their QoS and identifiers neither. [5 MQTT-3.8.3-3]
-    fn local_publisher(&self, publication: &Publication<'_>) -> Option<u32> {
-        let publisher = publication.publisher;
-        (publisher.shard == self.shard)
-            .then(|| self.session_slot(publisher))
-            .flatten()
     }
 
     pub(crate) fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {

@@ -408,6 +408,12 @@ impl Shard {
         (session.serial == reference.generation).then_some(reference.slot)
     }
 
+    /// The session, if it lives on this shard.
+    pub(crate) fn local_session(&self, reference: SessionRef) -> Option<u32> {
+        let here = (reference.shard == self.shard).then_some(reference)?;
+        self.session_slot(here)
+    }
+
     pub(crate) fn find_session(&self, account: Option<AccountId>, client_id: &str) -> Option<u32> {
         let hash = session_hash(&self.hasher, account, client_id);
         self.session_table.find(hash as u32, |slot| {

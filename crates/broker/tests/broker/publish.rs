@@ -3,7 +3,7 @@
 use mqtt_codec::Version::{V5, V31, V311};
 
 use crate::got::Got;
-use crate::packets::{again, hello, message, options, ping, puback};
+use crate::packets::{again, hello, message, options, ping, puback, subscribe_as};
 use crate::world::{ALL, World, open_settings, resident};
 
 // [3.1.1 MQTT-3.3.4-1] [3.1.1 MQTT-2.3.1-6] [5 MQTT-3.3.4-1] [5 MQTT-2.2.1-5] [5 MQTT-4.3.2-4] [5 MQTT-4.3.3-8]
@@ -185,6 +185,25 @@ fn no_local_keeps_a_clients_own_messages_from_it() {
     world.publish(other, "t", "yours", 0);
     assert_eq!(world.texts(client), ["t yours"]);
     assert_eq!(world.texts(other), ["t mine", "t yours"]);
+}
+
+// [5 MQTT-3.8.3-3]: found by the differential test.
+#[test]
+fn no_local_lends_neither_qos_nor_identifier_to_another_subscription() {
+    let mut world = World::new();
+    let client = world.guest(V5, "c");
+    let mut own = options(1);
+    own.no_local = true;
+    for (identifier, filter, options) in [(1, "t", own), (2, "t/#", options(0))] {
+        world.send(client, &subscribe_as(identifier, &[(filter, options)]));
+    }
+    world.take(client);
+    world.publish(client, "t", "mine", 1);
+    let told = world.take(client).into_iter().find_map(|got| match got {
+        Got::Publish(message) => Some((message.qos, message.identifiers)),
+        _ => None,
+    });
+    assert_eq!(told, Some((0, vec![2])));
 }
 
 // [3.1.1 MQTT-4.6.0-5] [3.1.1 MQTT-4.6.0-6] [5 MQTT-4.6.0-5] [5 MQTT-4.6.0-6]
