@@ -6,7 +6,7 @@ use mqtt_session::{AckKind, AckOrdinal, FlightState, PubrecOutcome};
 use records::{Millis, Outgoing, OutgoingState, Write, key};
 
 use crate::door::ConnectionId;
-use crate::durable::{Then, stored_number};
+use crate::durable::{Then, claim_delete, stored_number};
 use crate::message::Origin;
 use crate::publish::Fault;
 use crate::session::Held;
@@ -206,17 +206,15 @@ impl Shard {
         let Some(origin) = outbound.flight(packet_id).map(|flight| flight.item.origin) else {
             return;
         };
-        match self.outgoing_write(session, origin, packet_id, OutgoingState::Released) {
-            Some(write) => {
-                let session = self.sessions[session as usize].reference(self.shard, session);
-                self.append(vec![write], Then::Pubrel { session, packet_id }, now);
-            }
-            None => {
-                self.sessions[session as usize]
-                    .outbound()
-                    .released(packet_id);
-                self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
-            }
+        let writes = self.outgoing_writes(session, origin, packet_id, OutgoingState::Released);
+        if writes.is_empty() {
+            self.sessions[session as usize]
+                .outbound()
+                .released(packet_id);
+            self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
+        } else {
+            let session = self.sessions[session as usize].reference(self.shard, session);
+            self.append(writes, Then::Pubrel { session, packet_id }, now);
         }
     }
 
@@ -247,6 +245,14 @@ impl Shard {
         let Some(number) = stored_number(self.sessions[session as usize].number) else {
             return;
         };
+        if let Some(settle) = claim_delete(origin) {
+            // No cursor has to pass a claim: it is over, and with it what was remembered.
+            let forget = Write::Delete {
+                key: key::outgoing(number, stamp),
+            };
+            self.append(vec![forget, settle], Then::Nothing, now);
+            return;
+        }
         let value = Outgoing {
             packet_id: 0,
             state: OutgoingState::Done,
@@ -262,6 +268,9 @@ impl Shard {
 
     fn finished(&mut self, session: u32, held: &Held, now: Millis) {
         self.chat_received(session, held.origin);
+        if held.qos == QoS::AtLeastOnce {
+            self.claim_over(held.origin, now);
+        }
         self.mark_dirty(session, now);
         self.pump(session, now);
     }

@@ -9,11 +9,10 @@ use records::{Millis, SessionRef, Stamp};
 use routing::Match;
 
 use crate::connection::Stage;
-use crate::door::{Forwarded, Output};
-use crate::durable::{StoredPublish, Then, stamp_shard};
+use crate::door::Output;
+use crate::durable::{Then, stamp_shard};
 use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
-use crate::retained_message::RetainedMessage;
 use crate::session::{Held, Identifiers, StoredDelivery};
 use crate::shard::Shard;
 
@@ -41,7 +40,7 @@ pub(crate) struct Publication<'a> {
 }
 
 impl Publication<'_> {
-    fn message(&mut self) -> Arc<Message> {
+    pub(crate) fn message(&mut self) -> Arc<Message> {
         let (view, now) = (self.view, self.now);
         self.shared
             .get_or_insert_with(|| Arc::new(view.to_message(now)))
@@ -218,14 +217,13 @@ impl Shard {
         if self.too_large(slot, held, now) {
             // [5 MQTT-3.1.2-25]: as if its delivery was completed.
             self.counters.dropped_too_large += 1;
+            self.claim_over(held.origin, now);
             self.mark_dirty(slot, now);
             return;
         }
+        let remembered = held.qos == QoS::ExactlyOnce && self.is_remembered(slot, held.origin);
         let session = &mut self.sessions[slot as usize];
         let connection = session.connection;
-        let remembered = held.qos == QoS::ExactlyOnce
-            && session.is_stored()
-            && held.origin.outgoing_key().is_some();
         let state = if remembered {
             FlightState::Beginning
         } else {
@@ -234,11 +232,10 @@ impl Shard {
         let packet_id = session.outbound().begin(state, held.clone());
         if remembered {
             let sent = records::OutgoingState::Sent;
-            if let Some(write) = self.outgoing_write(slot, held.origin, packet_id, sent) {
-                let session = self.sessions[slot as usize].reference(self.shard, slot);
-                self.append(vec![write], Then::Deliver { session, packet_id }, now);
-                return;
-            }
+            let writes = self.outgoing_writes(slot, held.origin, packet_id, sent);
+            let session = self.sessions[slot as usize].reference(self.shard, slot);
+            self.append(writes, Then::Deliver { session, packet_id }, now);
+            return;
         }
         self.send_publish(connection, held, Some(packet_id), false, now);
     }
@@ -380,7 +377,12 @@ impl Shard {
             return;
         }
         self.resend(slot, now);
-        while !self.is_spent() && self.next_waiting(slot, now) {}
+        loop {
+            while !self.is_spent() && self.next_waiting(slot, now) {}
+            if self.is_spent() || !self.pull_claims(slot) {
+                break;
+            }
+        }
         self.pump_chat(slot, now);
         self.pump_retained(slot);
         if self.is_spent() && self.sessions[slot as usize].wants_room() {
@@ -403,7 +405,13 @@ impl Shard {
             self.begin_unless_expired(slot, &held, now);
             return true;
         }
-        if !open || waiting.stored().is_empty() {
+        if !open {
+            return false;
+        }
+        if !waiting.claims.is_empty() {
+            return self.next_claimed(slot, now);
+        }
+        if waiting.stored().is_empty() {
             return false;
         }
         let Some((stamp, message)) = waiting.fetched.pop_front() else {
@@ -451,6 +459,7 @@ impl Shard {
     pub(crate) fn begin_unless_expired(&mut self, slot: u32, held: &Held, now: Millis) {
         if held.message.view().expired(now) {
             self.counters.expired += 1;
+            self.claim_over(held.origin, now);
             self.mark_dirty(slot, now);
             return;
         }
@@ -458,14 +467,22 @@ impl Shard {
         self.begin_delivery(slot, held, now);
     }
 
-    fn fetch(&mut self, slot: u32) {
+    pub(crate) fn fetch(&mut self, slot: u32) {
         let session = &mut self.sessions[slot as usize];
         let reference = session.reference(self.shard, slot);
         let waiting = session.waiting();
         if std::mem::replace(&mut waiting.fetching, true) {
             return;
         }
-        let stamps = waiting.stored().stamps().take(FETCH_MAX).collect();
+        waiting.fetching_claims = !waiting.claims.is_empty();
+        let stamps = if waiting.fetching_claims {
+            let claims = waiting.claims.iter().take(FETCH_MAX);
+            claims
+                .map(|delivery| delivery.claim.stored.message)
+                .collect()
+        } else {
+            waiting.stored().stamps().take(FETCH_MAX).collect()
+        };
         self.output(Output::Fetch {
             session: reference,
             stamps,
@@ -490,6 +507,11 @@ impl Shard {
             self.sessions[slot as usize].shed();
             return;
         }
+        if waiting.fetching_claims {
+            waiting.take_fetched_claims(messages);
+            self.pump(slot, now);
+            return;
+        }
         // What was dropped for the bound meanwhile is no longer at the front.
         let Some(front) = waiting.stored().front() else {
             return;
@@ -499,90 +521,6 @@ impl Shard {
             .skip_while(|(stamp, _)| *stamp != front)
             .collect();
         self.pump(slot, now);
-    }
-
-    // Other shards.
-
-    /// Delivers a message that has been stored, or need not be: here, to other shards, and to the retained
-    /// store.
-    pub(crate) fn release_publish(&mut self, stored: &StoredPublish, now: Millis) {
-        let mut publication = Publication {
-            view: stored.message.view(),
-            shared: Some(stored.message.clone()),
-            stamp: stored.stamp,
-            publisher: stored.publisher,
-            now,
-        };
-        let retained = stored
-            .retained
-            .map(|stamp| RetainedMessage::new(stamp, &stored.message));
-        if let Some(retained) = &retained {
-            self.retain(&stored.message.topic, retained.clone());
-        }
-        self.deliver_everywhere(&mut publication, retained);
-    }
-
-    /// Delivers here and to other shards.
-    pub(crate) fn deliver_everywhere(
-        &mut self,
-        publication: &mut Publication<'_>,
-        retained: Option<RetainedMessage>,
-    ) {
-        self.deliver_here(publication);
-        let shared = self.deliver_shared(publication);
-        self.deliver_elsewhere(publication, retained, shared);
-    }
-
-    /// Sends the message once to every other shard that has use for it.
-    fn deliver_elsewhere(
-        &mut self,
-        publication: &mut Publication<'_>,
-        retained: Option<RetainedMessage>,
-        shared: Vec<(u16, Box<str>)>,
-    ) {
-        if self.shards == 1 {
-            return;
-        }
-        let everyone = (u64::MAX >> (64 - u32::from(self.shards))) & !(1 << self.shard);
-        let shards = match retained {
-            Some(_) => everyone,
-            None => self.remote.matches(publication.view.topic).shards & everyone,
-        };
-        let shards = shared
-            .iter()
-            .fold(shards, |shards, (shard, _)| shards | (1 << shard));
-        if shards != 0 {
-            let forwarded = Arc::new(Forwarded {
-                message: publication.message(),
-                stamp: publication.stamp,
-                retained,
-                clock: self.clock(),
-                publisher: publication.publisher,
-                shared,
-            });
-            self.output(Output::Forward { shards, forwarded });
-        }
-    }
-
-    /// Another shard published.
-    pub(crate) fn forwarded(&mut self, forwarded: &Forwarded, now: Millis) {
-        self.observe(forwarded.clock);
-        if let Some(retained) = &forwarded.retained {
-            self.retain(&forwarded.message.topic, retained.clone());
-        }
-        let mut publication = Publication {
-            view: forwarded.message.view(),
-            shared: Some(forwarded.message.clone()),
-            stamp: forwarded.stamp,
-            publisher: forwarded.publisher,
-            now,
-        };
-        self.deliver_here(&mut publication);
-        for (shard, filter) in &forwarded.shared {
-            if *shard == self.shard {
-                self.deliver_shared_here(filter, &mut publication);
-            }
-        }
     }
 
     /// The protocol version a connection speaks.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mqtt_codec::ReasonCode;
+use mqtt_codec::{QoS, ReasonCode};
 use records::{AccountId, ConversationId, Pos, Seq, SessionRef, Stamp, Write};
 
 use crate::access::Identity;
@@ -49,6 +49,8 @@ pub enum Input {
     Forwarded(Arc<Forwarded>),
     /// Another shard's interest in a filter changed.
     Announced(Announcement),
+    /// Another shard has messages of a shared subscription that it has nobody for.
+    PassedOn(PassedOn),
     /// The messenger delivers to accounts or to one session.
     Deliver(Arc<ChatDelivery>),
     /// What a session asked for with [`Service::CatchUp`].
@@ -132,6 +134,13 @@ pub enum Output {
     },
     /// Tell every other shard.
     Announce(Announcement),
+    /// Another shard has members of a shared subscription that can take these.
+    PassOn {
+        /// The shard.
+        shard: u16,
+        /// What it gets.
+        passed: PassedOn,
+    },
     /// For the messenger.
     Service(Service),
     /// The answer to [`crate::Shard::seek_low_water`]: messages below this stamp wait for nobody here.
@@ -230,8 +239,45 @@ pub struct Forwarded {
     pub clock: Stamp,
     /// Who published.
     pub publisher: SessionRef,
-    /// Shared subscriptions whose turn it is: the shard, and the filter with its `$share/<name>/`.
-    pub shared: Vec<(u16, Box<str>)>,
+    /// Shared subscriptions that are served there.
+    pub shared: Vec<ForwardedClaim>,
+}
+
+/// A shared subscription that gets a message on another shard.
+#[derive(Debug)]
+pub struct ForwardedClaim {
+    /// The shard whose turn it is.
+    pub shard: u16,
+    /// `$share/<name>/<filter>`.
+    pub group: Box<str>,
+    /// Its key in the claim table when it is stored.
+    pub claim: Option<Stamp>,
+}
+
+/// Messages of a shared subscription that move to a shard with members that can take them.
+#[derive(Debug)]
+pub struct PassedOn {
+    /// `$share/<name>/<filter>`.
+    pub group: Box<str>,
+    /// What is stored.
+    pub stored: Vec<PassedClaim>,
+    /// What is only in memory.
+    pub held: Vec<Arc<Message>>,
+    /// The clock of the shard that sends.
+    pub clock: Stamp,
+}
+
+/// A stored message that a shared subscription has still to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PassedClaim {
+    /// Its key in the claim table.
+    pub claim: Stamp,
+    /// Its key in the queue table.
+    pub message: Stamp,
+    /// Quality of service it was published with.
+    pub qos: QoS,
+    /// Bytes of its message.
+    pub weight: u32,
 }
 
 /// A change in what one shard wants to hear about.
@@ -245,6 +291,8 @@ pub struct Announcement {
     pub filter: Arc<str>,
     /// Whether it has subscribers for it, and durable ones.
     pub interest: routing::Interest,
+    /// Of a shared filter that is not under `im/`: its members.
+    pub group: routing::GroupInterest,
     /// The clock of the shard that speaks.
     pub clock: Stamp,
 }

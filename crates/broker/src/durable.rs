@@ -14,6 +14,7 @@ use crate::door::{ConnectionId, Ticket};
 use crate::message::{Message, Origin};
 use crate::session::{Held, Session};
 use crate::shard::Shard;
+use crate::waiting::Claims;
 
 /// How often changed cursors are written; a crash repeats at most this much of QoS 1.
 const CURSOR_INTERVAL_MS: u64 = 1000;
@@ -57,6 +58,11 @@ pub(crate) enum Then {
     },
     /// The message is safe: deliver and acknowledge it.
     Publish(Box<StoredPublish>),
+    /// The message is nobody else's any more: it may go at QoS 0, unless the session is away by now.
+    Live {
+        session: SessionRef,
+        held: Box<Held>,
+    },
     /// PUBREC is remembered: PUBREL may go.
     Pubrel { session: SessionRef, packet_id: u16 },
     /// The packet identifier of an exactly-once delivery is remembered: PUBLISH may go.
@@ -71,6 +77,8 @@ pub(crate) struct StoredPublish {
     pub(crate) stamp: Option<Stamp>,
     /// Set when the message is to be retained.
     pub(crate) retained: Option<Stamp>,
+    /// The groups that have to get it.
+    pub(crate) claims: Claims,
     pub(crate) publisher: SessionRef,
     pub(crate) ack: Option<(ConnectionId, AckOrdinal)>,
 }
@@ -133,6 +141,7 @@ impl Shard {
                     self.settle(connection, ordinal, ReasonCode::SUCCESS, None);
                 }
             }
+            Then::Live { session, held } => self.give_live(session, *held, now),
             Then::Pubrel { session, packet_id } => self.send_stored_pubrel(session, packet_id),
             Then::Deliver { session, packet_id } => {
                 self.send_stored_publish(session, packet_id, now)
@@ -207,7 +216,9 @@ impl Shard {
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| match flight.item.origin {
             Origin::Queue(stamp) => Some(stamp),
-            Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => None,
+            Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } | Origin::Claim { .. } => {
+                None
+            }
         });
         let waiting = session
             .waiting
@@ -231,6 +242,10 @@ impl Shard {
         }
         session.dirty = true;
         self.dirty.push_back(slot);
+        self.cursors_soon(now);
+    }
+
+    pub(crate) fn cursors_soon(&mut self, now: Millis) {
         self.cursors_due
             .get_or_insert(now.saturating_add(CURSOR_INTERVAL_MS));
     }
@@ -238,6 +253,7 @@ impl Shard {
     /// Writes the cursors of sessions whose flow has moved; nobody waits for it. Those that are too many for one call
     /// are due at once.
     pub(crate) fn store_cursors(&mut self, now: Millis) {
+        self.store_settled(now);
         let count = self.dirty.len().min(CURSORS_PER_CALL);
         let slots: Vec<u32> = self.dirty.drain(..count).collect();
         self.cursors_due = (!self.dirty.is_empty()).then_some(now);
@@ -285,8 +301,15 @@ impl Shard {
         let queue_cursors = self.queue_cursors(session);
         let chat_cursor = chat_cursor(session, self.latest_pos);
         let number = session.number;
+        let waiting = session.waiting.iter().flat_map(|waiting| &waiting.claims);
+        let claims: Vec<Stamp> = waiting
+            .map(|delivery| delivery.claim.stored.claim)
+            .collect();
         let passed = |origin: Origin| match origin {
             Origin::Memory | Origin::Share { .. } => true,
+            Origin::Claim { stored, .. } => {
+                stored.is_none_or(|stored| !claims.contains(&stored.claim))
+            }
             Origin::Queue(stamp) => is_covered(&queue_cursors, stamp),
             Origin::Chat { pos, .. } => pos <= chat_cursor,
         };
@@ -365,30 +388,22 @@ impl Shard {
                 key: key::incoming(number, *packet_id),
             });
         }
-        for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
-            if let Some(stamp) = flight.item.origin.outgoing_key() {
+        let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
+        let begun = flights
+            .filter(|flight| flight.item.qos == QoS::ExactlyOnce)
+            .map(|flight| flight.item.origin);
+        let waiting = session.waiting.iter();
+        let recovered = waiting
+            .flat_map(|waiting| &waiting.recovered)
+            .map(|(stamp, _)| Origin::from_outgoing_key(*stamp));
+        for origin in begun.chain(session.done.iter().copied()).chain(recovered) {
+            if let Some(stamp) = origin.outgoing_key() {
                 writes.push(Write::Delete {
                     key: key::outgoing(number, stamp),
                 });
             }
-        }
-        for stamp in session
-            .done
-            .iter()
-            .filter_map(|origin| origin.outgoing_key())
-        {
-            writes.push(Write::Delete {
-                key: key::outgoing(number, stamp),
-            });
-        }
-        for (stamp, _) in session
-            .waiting
-            .iter()
-            .flat_map(|waiting| &waiting.recovered)
-        {
-            writes.push(Write::Delete {
-                key: key::outgoing(number, *stamp),
-            });
+            // [5 MQTT-4.8.2-5]: no other member gets what was under way exactly once.
+            writes.extend(claim_delete(origin));
         }
         writes.push(Write::Delete {
             key: session_key(session),
@@ -398,22 +413,41 @@ impl Shard {
 
     // Exactly-once deliveries.
 
+    /// Whether the store has to know of an exactly-once delivery.
+    pub(crate) fn is_remembered(&self, slot: u32, origin: Origin) -> bool {
+        let stored = self.sessions[slot as usize].is_stored();
+        let claimed = matches!(origin, Origin::Claim { .. });
+        origin.outgoing_key().is_some() && (stored || claimed)
+    }
+
     /// Remembers an exactly-once delivery before it begins: after a crash it goes on under the same
-    /// identifier instead of beginning again.
-    pub(crate) fn outgoing_write(
+    /// identifier instead of beginning again, and if that cannot be, because the session ends with the crash,
+    /// nobody else gets it. [5 MQTT-4.8.2-5]
+    pub(crate) fn outgoing_writes(
         &self,
         slot: u32,
         origin: Origin,
         packet_id: u16,
         state: OutgoingState,
-    ) -> Option<Write> {
+    ) -> Vec<Write> {
         let session = &self.sessions[slot as usize];
-        let stamp = origin.outgoing_key().filter(|_| session.is_stored())?;
-        let value = Outgoing { packet_id, state }.encode();
-        Some(Write::Put {
-            key: key::outgoing(session.number, stamp),
-            value,
-        })
+        let mut writes = Vec::new();
+        let begins = match state {
+            OutgoingState::Sent => true,
+            OutgoingState::Released | OutgoingState::Done => false,
+        };
+        if let Some(stamp) = origin.outgoing_key().filter(|_| session.is_stored()) {
+            let value = Outgoing { packet_id, state }.encode();
+            writes.push(Write::Put {
+                key: key::outgoing(session.number, stamp),
+                value,
+            });
+        }
+        // A claim is over when its message is with a lasting member, or on its way to another.
+        if begins != session.is_stored() {
+            writes.extend(claim_delete(origin));
+        }
+        writes
     }
 
     fn send_stored_pubrel(&mut self, reference: SessionRef, packet_id: u16) {
@@ -449,6 +483,20 @@ impl Shard {
     }
 }
 
+/// Strikes out the claim that a delivery answers.
+pub(crate) fn claim_delete(origin: Origin) -> Option<Write> {
+    let Origin::Claim {
+        stored: Some(stored),
+        ..
+    } = origin
+    else {
+        return None;
+    };
+    Some(Write::Delete {
+        key: key::claim(stored.claim),
+    })
+}
+
 /// Whether the cursors of a session are past a stored message.
 pub(crate) fn is_covered(cursors: &[Stamp], stamp: Stamp) -> bool {
     cursors
@@ -476,7 +524,7 @@ fn chat_cursor(session: &Session, latest: records::Pos) -> records::Pos {
     let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
     let begun = flights.filter_map(|flight| match flight.item.origin {
         Origin::Chat { pos, .. } => Some(records::Pos::new(pos.value().saturating_sub(1))),
-        Origin::Memory | Origin::Share { .. } | Origin::Queue(_) => None,
+        Origin::Memory | Origin::Share { .. } | Origin::Queue(_) | Origin::Claim { .. } => None,
     });
     begun.fold(chat.sent, records::Pos::min)
 }

@@ -248,6 +248,8 @@ impl Shard {
             self.end_session(slot, now);
             return;
         }
+        self.return_waiting(slot, None, now);
+        self.rebalance_shares(slot, now);
         self.sessions[slot as usize].shed();
         self.mark_dirty(slot, now);
         self.arrange_look(slot);
@@ -315,6 +317,7 @@ impl Shard {
             self.publish_chat_will(slot, &will.message);
             return;
         }
+        let claims = self.begin_claims(&will.message.topic, will.message.qos, now);
         let stamp = self.stamp(now);
         let message = Arc::new(Message {
             at: now,
@@ -323,13 +326,15 @@ impl Shard {
                 .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
             ..will.message
         });
-        let durable = message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic);
+        let durable = !claims.is_empty()
+            || (message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic));
         let mut writes = Vec::new();
         if durable {
             writes.push(Write::Put {
                 key: key::queue(stamp),
                 value: message.to_record(None).encode(),
             });
+            writes.extend(self.claim_writes(&claims, stamp));
         }
         let retained = message.retain && self.may_retain(message.view());
         if retained {
@@ -339,6 +344,7 @@ impl Shard {
             retained: retained.then_some(stamp),
             stamp: durable.then_some(stamp),
             message,
+            claims,
             publisher,
             ack: None,
         };
@@ -383,6 +389,7 @@ impl Shard {
         }
         self.leave_messenger(slot, now);
         self.drop_subscriptions(slot, now);
+        self.return_all(slot, now);
         self.remove_session(slot);
     }
 }

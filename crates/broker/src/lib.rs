@@ -5,8 +5,10 @@ mod door;
 mod settings;
 
 mod acknowledge;
+mod across;
 mod authenticate;
 mod away;
+mod claims;
 mod connect;
 mod connection;
 mod deliver;
@@ -45,13 +47,14 @@ pub use counters::{Counters, Population};
 pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
-    ExchangeRequest, Exchanged, Forwarded, Input, Output, Service, Ticket,
+    ExchangeRequest, Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
+    Service, Ticket,
 };
 pub use durable::APPEND_BYTES_MAX;
 pub use exchange::{AUTHENTICATION_BYTES_MAX, AUTHENTICATION_STEPS_MAX};
 pub use message::Message;
 pub use pending::PendingConnect;
-pub use recovery::{RecoveredSession, Recovery};
+pub use recovery::{RecoveredClaim, RecoveredSession, Recovery};
 pub use retained_message::RetainedMessage;
 pub use settings::{Entrance, Limits, Redirect, Settings};
 pub use shard::{Place, SHARDS_MAX, Shard};

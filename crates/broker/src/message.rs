@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use mqtt_codec::QoS;
 use records::{ConversationId, Millis, Pos, QueuedMessage, Seq, SessionNumber, Stamp};
+use routing::GroupId;
 
 /// What is delivered, borrowed from wherever it stands.
 #[derive(Debug, Clone, Copy)]
@@ -136,10 +137,28 @@ pub(crate) enum Origin {
     Share {
         receipt: Option<(ConversationId, Seq)>,
     },
+    /// It answers the claim of this group.
+    Claim {
+        group: GroupId,
+        stored: Option<StoredClaim>,
+        /// Quality of service it was published with.
+        qos: QoS,
+    },
+}
+
+/// Where a message stands that a group has still to get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoredClaim {
+    /// Key in the claim table.
+    pub(crate) claim: Stamp,
+    /// Key in the queue table; zero for a delivery whose message is not needed any more.
+    pub(crate) message: Stamp,
 }
 
 /// Marks the key of a conversation's entry; no stamp reaches this bit before the year 3000.
 const CHAT_KEY: u64 = 1 << 63;
+/// Marks the key of a claim; no stamp reaches this bit before the year 2500.
+const CLAIM_KEY: u64 = 1 << 62;
 /// Bits of such a key that say which packet of the entry it is.
 const PART_BITS: u32 = 2;
 
@@ -147,18 +166,42 @@ impl Origin {
     /// The key under which an exactly-once delivery of it is remembered, unless it is only in memory.
     pub(crate) fn outgoing_key(self) -> Option<Stamp> {
         match self {
-            Self::Memory | Self::Share { .. } => None,
+            Self::Memory | Self::Share { .. } | Self::Claim { stored: None, .. } => None,
             Self::Queue(stamp) => Some(stamp),
+            Self::Claim {
+                stored: Some(stored),
+                ..
+            } => Some(Stamp::new(CLAIM_KEY | stored.claim.value())),
             Self::Chat { pos, part, .. } => Some(Stamp::new(
                 CHAT_KEY | (pos.value() << PART_BITS) | u64::from(part),
             )),
         }
     }
 
-    /// Back from the key; a receipt is not remembered in it.
+    /// The stored message that must not go before this is delivered.
+    pub(crate) fn needs(self) -> Option<Stamp> {
+        match self {
+            Self::Queue(stamp) => Some(stamp),
+            Self::Claim { stored, .. } => stored
+                .map(|stored| stored.message)
+                .filter(|message| *message != Stamp::ZERO),
+            Self::Memory | Self::Share { .. } | Self::Chat { .. } => None,
+        }
+    }
+
+    /// Back from the key; a receipt is not remembered in it, nor a group.
     pub(crate) fn from_outgoing_key(key: Stamp) -> Self {
         if key.value() & CHAT_KEY == 0 {
-            return Self::Queue(key);
+            let claim = Stamp::new(key.value() & !CLAIM_KEY);
+            if claim == key {
+                return Self::Queue(key);
+            }
+            let message = Stamp::ZERO;
+            return Self::Claim {
+                group: GroupId::default(),
+                stored: Some(StoredClaim { claim, message }),
+                qos: QoS::ExactlyOnce,
+            };
         }
         let rest = key.value() & !CHAT_KEY;
         let part = (rest & ((1 << PART_BITS) - 1)) as u8;

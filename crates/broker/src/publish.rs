@@ -16,6 +16,7 @@ use crate::message::{Message, MessageView};
 use crate::messenger::is_chat;
 use crate::session::Unsettled;
 use crate::shard::Shard;
+use crate::waiting::Claims;
 
 /// Why the connection has to close.
 pub(crate) type Fault = ReasonCode;
@@ -273,7 +274,9 @@ impl Shard {
         let publisher =
             self.sessions[accepted.session as usize].reference(self.shard, accepted.session);
         let ordered_behind_others = self.owes_acks(accepted.id);
-        let durable = view.qos != QoS::AtMostOnce && self.durable_interest(view.topic);
+        let claims = self.begin_claims(view.topic, view.qos, now);
+        let durable = !claims.is_empty()
+            || (view.qos != QoS::AtMostOnce && self.durable_interest(view.topic));
         let owned_by_session = accepted
             .ack
             .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
@@ -281,7 +284,8 @@ impl Shard {
         let promised = accepted.ack.is_some() && ordered_behind_others;
         if durable || view.retain || owned_by_session || promised {
             let copies = usize::from(durable) + usize::from(view.retain);
-            if copies * record_bytes_max(view) > APPEND_BYTES_MAX {
+            let beside = self.claim_bytes_max(&claims);
+            if copies * record_bytes_max(view) + beside > APPEND_BYTES_MAX {
                 let sentence = "too large to be stored";
                 return self.refuse(
                     accepted.id,
@@ -291,7 +295,7 @@ impl Shard {
                     sentence,
                 );
             }
-            self.publish_stored(accepted, durable, owned_by_session, now);
+            self.publish_stored(accepted, durable.then_some(claims), owned_by_session, now);
             return Ok(());
         }
         let mut publication = Publication {
@@ -301,19 +305,20 @@ impl Shard {
             publisher,
             now,
         };
-        self.deliver_everywhere(&mut publication, None);
+        self.deliver_everywhere(&mut publication, None, &claims);
         if let Some((kind, packet_id)) = accepted.ack {
             self.acknowledge(accepted.id, kind, packet_id, ReasonCode::SUCCESS, None);
         }
         Ok(())
     }
 
-    /// Writes first; delivery and acknowledgement follow the disk. A QoS 0 message to be retained does not
+    /// Writes first; delivery and acknowledgement follow the disk. `durable` are the claims of a message that goes
+    /// into the queue. A QoS 0 message to be retained does not
     /// wait: nothing was promised for it.
     fn publish_stored(
         &mut self,
         accepted: &Accepted<'_>,
-        durable: bool,
+        durable: Option<Claims>,
         owned_by_session: bool,
         now: Millis,
     ) {
@@ -323,11 +328,14 @@ impl Shard {
         let publisher = session.reference(self.shard, accepted.session);
         let stamp = self.stamp(now);
         let mut writes = Vec::new();
-        if durable {
+        let queued = durable.is_some();
+        let claims = durable.unwrap_or_default();
+        if queued {
             writes.push(Write::Put {
                 key: key::queue(stamp),
                 value: message.to_record(number).encode(),
             });
+            writes.extend(self.claim_writes(&claims, stamp));
         }
         if message.retain {
             writes.push(retained_write(&message, stamp));
@@ -344,8 +352,9 @@ impl Shard {
             .map(|(kind, packet_id)| (accepted.id, self.owe(accepted.id, kind, packet_id)));
         let stored = StoredPublish {
             retained: message.retain.then_some(stamp),
-            stamp: durable.then_some(stamp),
+            stamp: queued.then_some(stamp),
             message,
+            claims,
             publisher,
             ack,
         };

@@ -3,23 +3,25 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use mqtt_codec::{QoS, SubscriptionOptions, topic};
 use mqtt_session::FlightState;
 use records::{
     AccountId, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber, Stamp,
     Subscription,
 };
-use routing::Subscriber;
+use routing::{GroupId, GroupInterest, Subscriber};
 use smallvec::SmallVec;
 
 use crate::door::{Announcement, Output};
 use crate::durable::{is_covered, stamp_shard};
-use crate::message::{Message, Origin};
+use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::is_chat;
 use crate::retained_message::RetainedMessage;
 use crate::session::{AwayNeighbours, ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shares::member;
+use crate::waiting::{ClaimDelivery, WaitingClaim};
 
 /// Everything the store knows of one session.
 #[derive(Debug)]
@@ -48,6 +50,35 @@ pub struct Recovery {
     /// By the slots of the sessions, which are given one after the other: every stored message looks here for each of
     /// its recipients.
     waiting: Vec<RecoveredInterest>,
+    /// Claims that a session had begun to get at QoS 2, by the key it is remembered under.
+    begun: HashMap<Stamp, u32, ahash::RandomState>,
+}
+
+/// A message that a group has still to get.
+#[derive(Debug, Clone, Copy)]
+pub struct RecoveredClaim<'a> {
+    /// Its key in the claim table.
+    pub claim: Stamp,
+    /// The message's key in the queue table.
+    pub message: Stamp,
+    /// `$share/<name>/<filter>`.
+    pub group: &'a str,
+    /// The message.
+    pub parts: &'a QueuedParts<'a>,
+}
+
+impl RecoveredClaim<'_> {
+    fn waiting(&self) -> WaitingClaim {
+        let stored = StoredClaim {
+            claim: self.claim,
+            message: self.message,
+        };
+        WaitingClaim {
+            stored,
+            qos: QoS::from_bits(self.parts.qos).unwrap_or(QoS::AtLeastOnce),
+            weight: weight(self.parts),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -71,6 +102,7 @@ impl Shard {
         assert!(self.sessions.is_empty(), "recovery comes first");
         Recovery {
             waiting: Vec::new(),
+            begun: HashMap::with_hasher(self.hasher.clone()),
         }
     }
 
@@ -124,6 +156,12 @@ impl Shard {
             let session = &mut self.sessions[slot as usize];
             session.inbound.get_or_insert_default().publish(packet_id);
         }
+        let begun = recovered.outgoing.iter();
+        recovery.begun.extend(
+            begun
+                .filter(|(_, flow)| flow.state == OutgoingState::Sent)
+                .map(|(key, _)| (*key, slot)),
+        );
         self.recover_flows(slot, record, recovered.outgoing, now);
         self.arrange_look(slot);
         let cursors = recovered.record.queue_cursors;
@@ -169,9 +207,9 @@ impl Shard {
             return;
         }
         if share.is_some() {
-            let member = member(slot, record.options, identifier);
+            let member = member(slot, record.options, identifier, true);
             self.join_share(slot, filter, member);
-            self.announce_share(filter, now);
+            self.announce_joined(slot, filter, now);
             return;
         }
         let durable = SubscriptionOptions::from_bits(record.options).qos != QoS::AtMostOnce;
@@ -194,6 +232,7 @@ impl Shard {
                 account: None,
                 filter: Arc::from(filter),
                 interest,
+                group: GroupInterest::default(),
                 clock: self.clock(),
             };
             self.output(Output::Announce(announcement));
@@ -210,6 +249,16 @@ impl Shard {
         let Some(highest) = outgoing.iter().map(|(_, flow)| flow.packet_id).max() else {
             return;
         };
+        for (key, _) in &outgoing {
+            // No other message may get the stamp while this is remembered, though its own may be gone.
+            match Origin::from_outgoing_key(*key) {
+                Origin::Queue(stamp) => self.observe(stamp),
+                Origin::Claim { stored, .. } => {
+                    self.observe(stored.map_or(Stamp::ZERO, |stored| stored.claim));
+                }
+                Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => {}
+            }
+        }
         let session = &mut self.sessions[slot as usize];
         session.outbound().start_after(highest);
         for (stamp, mut flow) in outgoing {
@@ -227,6 +276,10 @@ impl Shard {
                     session
                         .outbound()
                         .recover(flow.packet_id, state, placeholder);
+                    if let Origin::Claim { .. } = origin {
+                        // Its claim is over: the message does not come up again.
+                        continue;
+                    }
                     // Its message, when it comes up again, is one that has been delivered.
                     flow.state = OutgoingState::Done;
                 }
@@ -261,6 +314,53 @@ impl Shard {
         self.matches = matches;
     }
 
+    /// Takes back the claim of a group that a session of this shard had begun to get at QoS 2; false when none had.
+    pub fn recover_begun_claim(&mut self, recovery: &Recovery, claim: &RecoveredClaim<'_>) -> bool {
+        self.observe(claim.claim);
+        let group = self.group_of(claim.group).unwrap_or_default();
+        let mut delivery = ClaimDelivery {
+            group,
+            claim: claim.waiting(),
+            qos: QoS::ExactlyOnce,
+            keeps_retain: false,
+            identifiers: None,
+        };
+        let key = delivery.origin().outgoing_key();
+        let Some(slot) = key.and_then(|key| recovery.begun.get(&key).copied()) else {
+            return false;
+        };
+        if let Some(member) = self.shared.member(group, slot) {
+            delivery.keeps_retain = member.retain_as_published();
+            let identifier = member.identifier;
+            delivery.identifiers = (identifier != 0).then(|| [identifier].into());
+        }
+        let waiting = self.sessions[slot as usize].waiting();
+        waiting.claims.push_back(delivery);
+        true
+    }
+
+    /// Takes back the claim of a group that nobody has begun to get; false when the group has no member here.
+    pub fn recover_claim(&mut self, claim: &RecoveredClaim<'_>, now: Millis) -> bool {
+        self.observe(claim.claim);
+        let group = self.group_of(claim.group);
+        let Some(group) = group.filter(|group| !self.shared.members(*group).is_empty()) else {
+            return false;
+        };
+        self.await_member(group, claim.waiting(), now);
+        true
+    }
+
+    /// A claim whose group or message is gone is struck out.
+    pub fn drop_claim(&mut self, claim: Stamp, now: Millis) {
+        self.observe(claim);
+        self.settle_claim(claim, now);
+    }
+
+    fn group_of(&self, text: &str) -> Option<GroupId> {
+        let (name, plain) = topic::shared(text)?;
+        self.shared.id(name, plain)
+    }
+
     /// Takes back a retained message.
     pub fn recover_retained(&mut self, topic: &str, message: RetainedMessage) {
         self.retain(topic, message);
@@ -284,7 +384,7 @@ fn is_passed(origin: Origin, record: &records::Session) -> bool {
     match origin {
         Origin::Queue(stamp) => is_covered(&record.queue_cursors, stamp),
         Origin::Chat { pos, .. } => pos <= record.chat_cursor,
-        Origin::Memory | Origin::Share { .. } => true,
+        Origin::Memory | Origin::Share { .. } | Origin::Claim { .. } => true,
     }
 }
 

@@ -2,11 +2,13 @@
 //! on it; this one owns the state and its bounds.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use ahash::RandomState;
 use mqtt_session::{AckOrdinal, Inbound, Outbound};
 use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
-use routing::FilterId;
+use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
 use crate::door::{ChatDelivery, ConnectionId};
@@ -45,7 +47,7 @@ pub(crate) struct Session {
     /// about which messages it waits for.
     pub(crate) held_since: Vec<(FilterId, Stamp)>,
     /// Shared ordinary filters, as the client wrote them.
-    pub(crate) shares: Vec<Box<str>>,
+    pub(crate) shares: Vec<Membership>,
     pub(crate) outbound: Option<Box<Outbound<Held>>>,
     pub(crate) inbound: Option<Box<Inbound>>,
     pub(crate) waiting: Option<Box<Waiting>>,
@@ -88,6 +90,14 @@ pub(crate) struct Unsettled {
     pub(crate) packet_id: u16,
     pub(crate) connection: ConnectionId,
     pub(crate) ordinal: AckOrdinal,
+}
+
+/// A session's place in a group.
+#[derive(Debug, Clone)]
+pub(crate) struct Membership {
+    pub(crate) group: GroupId,
+    /// `$share/<name>/<filter>`.
+    pub(crate) filter: Box<str>,
 }
 
 /// A session's part in the messenger.
@@ -205,7 +215,7 @@ impl Session {
             .outbound
             .as_ref()
             .is_some_and(|outbound| outbound.unsent() > 0);
-        self.waiting.is_some() || behind || unsent
+        self.waiting.is_some() || behind || unsent || !self.shares.is_empty()
     }
 
     /// Gives back memory that an idle session does not need.
@@ -238,4 +248,16 @@ impl Session {
             self.inbound = None;
         }
     }
+}
+
+/// Where a client's session stands in the tables, and on which shard.
+pub(crate) fn session_hash(
+    hasher: &RandomState,
+    account: Option<AccountId>,
+    client_id: &str,
+) -> u64 {
+    let mut state = hasher.build_hasher();
+    account.map_or(0, AccountId::value).hash(&mut state);
+    client_id.hash(&mut state);
+    state.finish()
 }

@@ -1,9 +1,8 @@
 //! One shard: its tables of connections and sessions, its clock, its door. What it does with a packet
 //! is in the rooms beside it (`connect`, `publish`, `subscribe`, `deliver`, `acknowledge`, `messenger`,
-//! `durable`, `retained`), each an `impl Shard`.
+//! `claims`, `durable`, `retained`), each an `impl Shard`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -23,10 +22,11 @@ use crate::jobs::{Job, Waits};
 use crate::message::Message;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
-use crate::session::Session;
+use crate::session::{Session, session_hash};
 use crate::settings::Settings;
 use crate::shares::ChatShare;
 use crate::timers::{Deadlines, Wheel};
+use crate::waiting::Groups;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
@@ -67,6 +67,7 @@ pub struct Shard {
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
     pub(crate) index: SubscriptionIndex,
     pub(crate) shared: SharedIndex,
+    pub(crate) groups: Groups,
     pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
     pub(crate) remote: RemoteIndex,
     pub(crate) retained: RetainedIndex<RetainedMessage>,
@@ -134,6 +135,7 @@ impl Shard {
             accounts: HashMap::with_hasher(hasher.clone()),
             index: SubscriptionIndex::new(place.seeds),
             shared: SharedIndex::new(place.seeds),
+            groups: Groups::default(),
             chat_shares: HashMap::with_hasher(hasher.clone()),
             remote: RemoteIndex::new(place.seeds),
             retained: RetainedIndex::new(),
@@ -279,7 +281,8 @@ impl Shard {
             } => self.exchanged(connection, outcome, now),
             Input::Appended(ticket) => self.appended(ticket, now),
             Input::Forwarded(forwarded) => self.forwarded(&forwarded, now),
-            Input::Announced(announcement) => self.announced(&announcement),
+            Input::Announced(announcement) => self.announced(&announcement, now),
+            Input::PassedOn(passed) => self.passed_on(passed, now),
             Input::Deliver(delivery) => self.deliver_chat(&delivery, now),
             Input::CaughtUp {
                 session,
@@ -590,11 +593,4 @@ impl Shard {
             self.output(Output::Resume(id));
         }
     }
-}
-
-fn session_hash(hasher: &RandomState, account: Option<AccountId>, client_id: &str) -> u64 {
-    let mut state = hasher.build_hasher();
-    account.map_or(0, AccountId::value).hash(&mut state);
-    client_id.hash(&mut state);
-    state.finish()
 }

@@ -1,20 +1,19 @@
-//! Shared subscriptions: which of a group's sessions gets a message, here or on another shard. Ordinary groups
-//! stand in an index; those under `im/` belong to an account, whose devices take turns.
+//! Who shares a subscription, and who else does on other shards. Ordinary groups stand in an index, and how their
+//! messages reach them is in `turns`; groups under `im/` belong to an account, whose devices take turns here.
 //!
-//! A share is served live: its members' waiting messages are kept in memory, not in the store, and an `im/`
-//! share gets what is delivered while one of its devices is connected. What it misses stays in the
-//! conversations, where a device finds it with `ask sync`.
+//! An `im/` share is served live: it gets what is delivered while one of its devices is connected. What it misses stays
+//! in the conversations, where a device finds it with `ask sync`.
 
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, topic};
 use records::{AccountId, Millis, Pos};
-use routing::{Chosen, Interest, Match, Subscriber};
+use routing::{GroupInterest, Interest, Subscriber};
 
-use crate::deliver::Publication;
 use crate::door::{Announcement, ChatDelivery, Output};
 use crate::message::{Message, Origin};
 use crate::messenger::{is_chat, wanted};
+use crate::session::Membership;
 use crate::shard::Shard;
 
 /// Where else devices of an account that share a filter under `im/` are connected.
@@ -26,9 +25,6 @@ pub(crate) struct ChatShare {
     shards: u64,
 }
 
-/// A group on another shard that is to get a message: the shard, and `$share/<name>/<filter>`.
-pub(crate) type Elsewhere = Vec<(u16, Box<str>)>;
-
 impl Shard {
     // Ordinary topics.
 
@@ -37,37 +33,47 @@ impl Shard {
         let Some((name, plain)) = topic::shared(filter) else {
             return false;
         };
-        let replaced = self.shared.subscribe(name, plain, subscriber).is_some();
-        if !replaced {
-            self.sessions[slot as usize].shares.push(filter.into());
+        let joined = self.shared.subscribe(name, plain, subscriber);
+        if joined.replaced.is_none() {
+            let shares = &mut self.sessions[slot as usize].shares;
+            shares.push(Membership {
+                group: joined.id,
+                filter: filter.into(),
+            });
         }
-        replaced
+        joined.replaced.is_some()
     }
 
-    /// Takes a session out of a group; false when it was not in it.
+    /// Takes a session out of a group; false when it was not in it. What has been sent to it is finished with it.
     pub(crate) fn leave_share(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
-        let Some((name, plain)) = topic::shared(filter) else {
+        let shares = &mut self.sessions[slot as usize].shares;
+        let Some(place) = shares.iter().position(|share| &*share.filter == filter) else {
             return false;
         };
-        if self.shared.unsubscribe(name, plain, slot).is_none() {
-            return false;
-        }
-        let shares = &mut self.sessions[slot as usize].shares;
-        if let Some(place) = shares.iter().position(|known| &**known == filter) {
-            shares.swap_remove(place);
-        }
-        self.announce_share(filter, now);
+        let share = shares.remove(place);
+        self.shared.unsubscribe(share.group, slot);
+        self.announce_share(&share, now);
+        self.return_waiting(slot, Some(share.group), now);
+        self.rebalance(share.group, now);
         true
     }
 
     /// Tells the other shards who of a group is here.
-    pub(crate) fn announce_share(&mut self, filter: &str, now: Millis) {
-        let Some((name, plain)) = topic::shared(filter).filter(|_| self.shards > 1) else {
+    pub(crate) fn announce_share(&mut self, share: &Membership, now: Millis) {
+        if self.shards == 1 {
             return;
-        };
-        let ready = |slot| self.open_connection(slot).is_some();
-        let interest = self.shared.interest(name, plain, ready);
-        self.announce(filter, interest, now);
+        }
+        let connected = |slot| self.open_connection(slot).is_some();
+        let group = self.shared.interest(share.group, connected);
+        let clock = self.stamp(now);
+        self.output(Output::Announce(Announcement {
+            shard: self.shard,
+            account: None,
+            filter: (&*share.filter).into(),
+            interest: Interest::default(),
+            group,
+            clock,
+        }));
     }
 
     /// A session has come or gone: its groups are told.
@@ -75,53 +81,20 @@ impl Shard {
         if self.shards == 1 {
             return;
         }
-        for filter in self.sessions[slot as usize].shares.clone() {
-            self.announce_share(&filter, now);
+        for share in self.sessions[slot as usize].shares.clone() {
+            self.announce_share(&share, now);
         }
         self.announce_chat_shares(slot, now);
     }
 
-    /// Delivers to one member of each group that gets the topic, and returns the groups whose turn it is on
-    /// another shard.
-    pub(crate) fn deliver_shared(&mut self, publication: &mut Publication<'_>) -> Elsewhere {
-        let mut elsewhere = Vec::new();
-        if self.shared.is_empty() {
-            return elsewhere;
+    /// Tells the other shards of a session's latest share.
+    pub(crate) fn announce_joined(&mut self, slot: u32, filter: &str, now: Millis) {
+        let shares = &self.sessions[slot as usize].shares;
+        let share = shares.iter().find(|share| &*share.filter == filter);
+        if let Some(share) = share.cloned() {
+            self.announce_share(&share, now);
+            self.rebalance(share.group, now);
         }
-        let mut here = Vec::new();
-        let ready = |slot| self.open_connection(slot).is_some();
-        let name = publication.view.topic;
-        self.shared
-            .choose(name, ready, |id, group, chosen| match chosen {
-                Chosen::Here(subscriber) => here.push(subscriber),
-                Chosen::Shard(shard) => {
-                    let mut filter = format!("$share/{group}/");
-                    self.shared.write_filter(id, &mut filter);
-                    elsewhere.push((shard, filter.into()));
-                }
-            });
-        for subscriber in here {
-            self.deliver_to_member(&subscriber, publication);
-        }
-        elsewhere
-    }
-
-    /// Another shard has found that it is this shard's turn.
-    pub(crate) fn deliver_shared_here(&mut self, filter: &str, publication: &mut Publication<'_>) {
-        let Some((name, plain)) = topic::shared(filter) else {
-            return;
-        };
-        let ready = |slot| self.open_connection(slot).is_some();
-        if let Some(subscriber) = self.shared.choose_here(name, plain, ready) {
-            self.deliver_to_member(&subscriber, publication);
-        }
-    }
-
-    fn deliver_to_member(&mut self, subscriber: &Subscriber, publication: &mut Publication<'_>) {
-        // Which member it went to is remembered in memory only.
-        let stamp = publication.stamp.take();
-        self.deliver_match(&Match::from(subscriber), publication);
-        publication.stamp = stamp;
     }
 
     // The messenger.
@@ -169,6 +142,7 @@ impl Shard {
                 account: Some(account),
                 filter: format!("$share/{name}/{filter}").into(),
                 interest,
+                group: GroupInterest::default(),
                 clock,
             }));
         }
@@ -303,12 +277,12 @@ pub(crate) fn is_ordinary_share(filter: &str) -> bool {
     topic::shared(filter).is_some_and(|(_, plain)| !is_chat(plain))
 }
 
-/// A group of an ordinary subscription record. QoS and identifier as granted.
-pub(crate) fn member(slot: u32, options: u8, identifier: u32) -> Subscriber {
+/// A member of a group. QoS and identifier as granted.
+pub(crate) fn member(slot: u32, options: u8, identifier: u32, lasting: bool) -> Subscriber {
     Subscriber {
         session: slot,
         identifier,
         options,
-        durable: QoS::from_bits(options & 3).is_some_and(|qos| qos != QoS::AtMostOnce),
+        durable: lasting && QoS::from_bits(options & 3).is_some_and(|qos| qos != QoS::AtMostOnce),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions, topic};
 use records::{AccountId, Millis, Subscription, Write};
-use routing::{FilterId, Interest, Subscriber};
+use routing::{FilterId, GroupInterest, Interest, Subscriber};
 
 use crate::access::Client;
 use crate::door::{Announcement, Output, Service};
@@ -119,9 +119,10 @@ impl Shard {
             return self.grant_chat(slot, plain, share, options, identifier, now);
         }
         if share.is_some() {
-            let member = member(slot, options.bits(), identifier);
+            let lasting = self.sessions[slot as usize].is_stored();
+            let member = member(slot, options.bits(), identifier, lasting);
             let existed = self.join_share(slot, filter, member);
-            self.announce_share(filter, now);
+            self.announce_joined(slot, filter, now);
             return Ok(existed);
         }
         let session = &self.sessions[slot as usize];
@@ -203,7 +204,7 @@ impl Shard {
             return self.sessions[slot as usize]
                 .shares
                 .iter()
-                .any(|known| &**known == filter);
+                .any(|share| &*share.filter == filter);
         }
         if !is_chat(plain) {
             let id = self.index.id(filter);
@@ -357,8 +358,8 @@ impl Shard {
         for filter_id in subscriptions {
             self.drop_subscription(slot, filter_id, now);
         }
-        for filter in std::mem::take(&mut self.sessions[slot as usize].shares) {
-            self.leave_share(slot, &filter, now);
+        for share in self.sessions[slot as usize].shares.clone() {
+            self.leave_share(slot, &share.filter, now);
         }
     }
 
@@ -382,7 +383,7 @@ impl Shard {
             self.index.write_filter(*filter_id, &mut filter);
             filters.push(filter);
         }
-        filters.extend(session.shares.iter().map(|filter| filter.to_string()));
+        filters.extend(session.shares.iter().map(|share| share.filter.to_string()));
         for known in session.chat.iter().flat_map(|chat| &chat.filters) {
             filters.push(match &known.share {
                 Some(share) => format!("$share/{share}/{}", known.filter),
@@ -404,20 +405,22 @@ impl Shard {
             account: None,
             filter: Arc::from(filter),
             interest,
+            group: GroupInterest::default(),
             clock,
         }));
     }
 
     /// Another shard's interest has changed.
-    pub(crate) fn announced(&mut self, announcement: &Announcement) {
+    pub(crate) fn announced(&mut self, announcement: &Announcement, now: Millis) {
         self.observe(announcement.clock);
         if let Some(account) = announcement.account {
             self.chat_share_announced(account, announcement);
             return;
         }
         if let Some((name, filter)) = topic::shared(&announcement.filter) {
-            let (shard, interest) = (announcement.shard, announcement.interest);
-            self.shared.announce(name, filter, shard, interest);
+            let (shard, members) = (announcement.shard, announcement.group);
+            let group = self.shared.announce(name, filter, shard, members);
+            self.rebalance(group, now);
             return;
         }
         self.remote.announce(

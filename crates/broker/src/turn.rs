@@ -7,8 +7,8 @@ use records::{Millis, Stamp};
 use crate::door::{ConnectionId, Output};
 use crate::durable::Then;
 use crate::jobs::{Census, Job};
-use crate::message::Origin;
 use crate::shard::Shard;
+use crate::waiting::Backlog;
 
 /// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
 /// message: about a millisecond.
@@ -132,6 +132,7 @@ impl Shard {
             return;
         }
         let lowest = census.lowest.min(self.lowest_under_way());
+        self.groups.passing = None;
         self.waits = census.waiting;
         self.output(Output::LowWater(lowest));
     }
@@ -145,27 +146,33 @@ impl Shard {
         for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
             seen += 1;
             census.waiting.bytes += flight.item.message.weight() as u64;
-            match flight.item.origin {
-                Origin::Queue(stamp) => census.lowest = census.lowest.min(stamp),
-                Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => {}
+            if let Some(stamp) = flight.item.origin.needs() {
+                census.lowest = census.lowest.min(stamp);
             }
         }
         if let Some(waiting) = &session.waiting {
             let stored = waiting.stored();
             census.lowest = stored.stamps().fold(census.lowest, Stamp::min);
+            let claims = waiting.claims.iter();
+            let claims = claims.map(|delivery| delivery.claim.stored.message);
+            census.lowest = claims.fold(census.lowest, Stamp::min);
             census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
-            seen += stored.len() + waiting.held();
+            seen += stored.len() + waiting.claims.len() + waiting.held();
         }
         census.waiting.messages += seen as u64;
         seen
     }
 
-    /// What is still on its way to the disk has reached nobody yet, whoever may wait for it.
+    /// What is still on its way to the disk has reached nobody yet, whoever may wait for it. What waits in groups is
+    /// nobody's, and what they have passed on may not have arrived.
     fn lowest_under_way(&self) -> Stamp {
         let under_way = self.appends.iter().filter_map(|append| match &append.then {
             Then::Publish(stored) => stored.stamp,
             _ => None,
         });
-        under_way.fold(Stamp::new(u64::MAX), Stamp::min)
+        let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
+        let waiting = waiting.map(|claim| claim.stored.message);
+        let all = under_way.chain(waiting).chain(self.groups.passing);
+        all.fold(Stamp::new(u64::MAX), Stamp::min)
     }
 }

@@ -1,14 +1,15 @@
 //! What waits for one session because its window or its socket is full or its client is away. It owns the
 //! queues and knows what they weigh; how much may wait, the rooms that push decide.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use mqtt_codec::QoS;
 use records::Stamp;
-use routing::RetainedCursor;
+use routing::{GroupId, RetainedCursor};
+use smallvec::SmallVec;
 
-use crate::message::{Message, Origin};
+use crate::message::{Message, Origin, StoredClaim};
 use crate::stored::{Identifiers, StoredDelivery, StoredQueue};
 
 /// A delivery that waits or is under way.
@@ -43,6 +44,101 @@ pub(crate) struct RetainedJob {
     pub(crate) cursor: RetainedCursor,
 }
 
+/// A stored message that a group waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitingClaim {
+    pub(crate) stored: StoredClaim,
+    /// Quality of service it was published with.
+    pub(crate) qos: QoS,
+    /// Bytes of its message.
+    pub(crate) weight: u32,
+}
+
+/// Claims of one message, by group.
+pub(crate) type Claims = SmallVec<[(GroupId, Stamp); 1]>;
+
+/// What a shard's ordinary shared subscriptions have at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// What waits while nobody of a group is free.
+    pub(crate) backlogs: BTreeMap<GroupId, Backlog>,
+    /// Claims that are over and not yet struck out.
+    pub(crate) settled: Vec<Stamp>,
+    /// The oldest message that has gone to other shards since it was last said what is needed.
+    pub(crate) passing: Option<Stamp>,
+}
+
+/// What a group waits for while nobody of it is free, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    claims: VecDeque<WaitingClaim>,
+    bytes: u64,
+}
+
+impl Backlog {
+    pub(crate) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    /// What the messages weigh.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &WaitingClaim> {
+        self.claims.iter()
+    }
+
+    /// Puts it in its place; nearly always that is the end.
+    pub(crate) fn insert(&mut self, claim: WaitingClaim) {
+        self.bytes += u64::from(claim.weight);
+        let place = self
+            .claims
+            .partition_point(|known| known.stored.claim < claim.stored.claim);
+        self.claims.insert(place, claim);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<WaitingClaim> {
+        let claim = self.claims.pop_front()?;
+        self.bytes -= u64::from(claim.weight);
+        Some(claim)
+    }
+}
+
+/// A message that is a session's because it was its claim.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimDelivery {
+    pub(crate) group: GroupId,
+    pub(crate) claim: WaitingClaim,
+    pub(crate) qos: QoS,
+    /// RETAIN is kept if the message has it.
+    pub(crate) keeps_retain: bool,
+    pub(crate) identifiers: Identifiers,
+}
+
+impl ClaimDelivery {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Claim {
+            group: self.group,
+            stored: Some(self.claim.stored),
+            qos: self.claim.qos,
+        }
+    }
+}
+
+/// What a session gives back to one of its groups.
+#[derive(Debug)]
+pub(crate) enum Returned {
+    /// It is on disk.
+    Stored(GroupId, WaitingClaim),
+    /// It is only in memory.
+    Held(GroupId, Arc<Message>),
+}
+
 /// A session's queues.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -58,6 +154,12 @@ pub(crate) struct Waiting {
     pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
     /// The store has been asked for the front of `stored`.
     pub(crate) fetching: bool,
+    /// It was asked for the front of `claims`.
+    pub(crate) fetching_claims: bool,
+    /// What this session's groups have given it, a few at a time.
+    pub(crate) claims: VecDeque<ClaimDelivery>,
+    /// The front of `claims`, as far as it has been read.
+    pub(crate) fetched_claims: VecDeque<(Stamp, Option<Arc<Message>>)>,
     pub(crate) retained: VecDeque<RetainedJob>,
     /// The session is listed for a slice of retained messages.
     pub(crate) retained_listed: bool,
@@ -69,13 +171,17 @@ impl Waiting {
     pub(crate) fn is_empty(&self) -> bool {
         self.held() == 0
             && self.stored.is_empty()
+            && self.claims.is_empty()
             && self.retained.is_empty()
             && self.recovered.is_empty()
     }
 
     /// Whether a new QoS 1 or 2 message has to queue behind others. What is merely remembered holds nothing back.
     pub(crate) fn holds_back(&self) -> bool {
-        !(self.flows.is_empty() && self.stored.is_empty() && self.retained.is_empty())
+        !(self.flows.is_empty()
+            && self.stored.is_empty()
+            && self.claims.is_empty()
+            && self.retained.is_empty())
     }
 
     /// Whether a message that is only in memory has to queue behind others of its kind: QoS 0 waits for no
@@ -183,6 +289,51 @@ impl Waiting {
             self.fetched.pop_front();
         }
         Some(delivery)
+    }
+
+    // Of groups.
+
+    /// The store has answered. Some of it may have gone to other members meanwhile.
+    pub(crate) fn take_fetched_claims(&mut self, messages: Vec<(Stamp, Option<Arc<Message>>)>) {
+        let mut messages = messages.into_iter();
+        let claims = self.claims.iter();
+        self.fetched_claims = claims
+            .map_while(|delivery| {
+                let message = delivery.claim.stored.message;
+                messages.find(|(stamp, _)| *stamp == message)
+            })
+            .collect();
+    }
+
+    /// Takes out what has come from groups, of one or of all, and has not been sent.
+    pub(crate) fn take_claims(&mut self, only: Option<GroupId>) -> Vec<Returned> {
+        let concerned = |group| only.is_none_or(|only| only == group);
+        let mut returned = Vec::new();
+        let recovered = &self.recovered;
+        self.claims.retain(|delivery| {
+            let key = delivery.origin().outgoing_key();
+            // One that had begun before a restart is finished with its member. [5 MQTT-4.8.2-4]
+            let begun = recovered.iter().any(|(known, _)| Some(*known) == key);
+            if begun || !concerned(delivery.group) {
+                return true;
+            }
+            returned.push(Returned::Stored(delivery.group, delivery.claim));
+            false
+        });
+        if !returned.is_empty() {
+            // It is read again as it stands now.
+            self.fetched_claims.clear();
+        }
+        let bytes = &mut self.held_bytes;
+        self.flows.retain(|(_, held)| match held.origin {
+            Origin::Claim { group, .. } if concerned(group) => {
+                *bytes -= held.message.weight();
+                returned.push(Returned::Held(group, held.message.clone()));
+                false
+            }
+            _ => true,
+        });
+        returned
     }
 
     /// Begins to remember an exactly-once delivery the store knows of.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use routing::{Chosen, Interest, SharedIndex, Subscriber};
+use routing::{Chosen, GroupInterest, SharedIndex, Standing, Subscriber};
 
 use crate::feed::Feed;
 use crate::naive::{self, SEEDS};
@@ -39,7 +39,7 @@ type Group = (String, String);
 struct World {
     index: SharedIndex,
     members: BTreeMap<Group, BTreeMap<u32, Subscriber>>,
-    shards: BTreeMap<Group, BTreeMap<u16, Interest>>,
+    shards: BTreeMap<Group, BTreeMap<u16, GroupInterest>>,
 }
 
 impl World {
@@ -55,10 +55,13 @@ impl World {
             options: feed.byte() % 3,
             durable: false,
         };
-        let replaced = self.index.subscribe(&group.0, &group.1, subscriber);
+        let joined = self.index.subscribe(&group.0, &group.1, subscriber);
         let members = self.members.entry(group.clone()).or_default();
-        assert_eq!(replaced, members.insert(subscriber.session, subscriber));
-        assert!(self.index.holds(&group.0, &group.1, subscriber.session));
+        let replaced = members.insert(subscriber.session, subscriber);
+        assert_eq!(joined.replaced, replaced);
+        assert_eq!(self.index.id(&group.0, &group.1), Some(joined.id));
+        let member = self.index.member(joined.id, subscriber.session);
+        assert_eq!(member, Some(&subscriber));
     }
 
     fn unsubscribe(&mut self, feed: &mut Feed<'_>) {
@@ -73,23 +76,25 @@ impl World {
         let known = self.members.get_mut(&group);
         let expected = known.and_then(|members| members.remove(&session));
         self.members.retain(|_, members| !members.is_empty());
-        let removed = self.index.unsubscribe(&group.0, &group.1, session);
+        let id = self.index.id(&group.0, &group.1);
+        let removed = id.and_then(|id| self.index.unsubscribe(id, session));
         assert_eq!(removed, expected);
-        assert!(!self.index.holds(&group.0, &group.1, session));
+        assert!(id.is_none_or(|id| self.index.member(id, session).is_none()));
     }
 
     fn announce(&mut self, feed: &mut Feed<'_>) {
         let group = Self::group(feed);
         let shard = 1 + feed.below(SHARDS) as u16;
-        let durable = feed.flag();
-        let interest = Interest {
-            live: durable && feed.flag(),
-            durable,
+        let present = feed.flag();
+        let interest = GroupInterest {
+            connected: (present && feed.flag()).into(),
+            members: present.into(),
+            durable: false,
         };
         self.index.announce(&group.0, &group.1, shard, interest);
         let shards = self.shards.entry(group).or_default();
         shards.remove(&shard);
-        if durable {
+        if present {
             shards.insert(shard, interest);
         }
         self.shards.retain(|_, shards| !shards.is_empty());
@@ -104,14 +109,19 @@ impl World {
         let rounds = candidates.values().map(BTreeSet::len).max().unwrap_or(1);
         let mut turns: BTreeMap<Group, Vec<(u16, u32)>> = BTreeMap::new();
         for _ in 0..rounds {
-            self.index.choose(&topic, is_ready, |id, name, chosen| {
-                let mut filter = String::new();
-                self.index.write_filter(id, &mut filter);
+            let standing = |session| match is_ready(session) {
+                true => Standing::Free,
+                false => Standing::Away,
+            };
+            self.index.choose(&topic, standing, |id, chosen| {
+                let text = self.index.text(id).expect("a group that is there");
+                let (name, filter) = mqtt_codec::topic::shared(&text).expect("a shared filter");
                 let chosen = match chosen {
-                    Chosen::Here(subscriber) => (0, subscriber.session),
-                    Chosen::Shard(shard) => (shard, 0),
+                    Chosen::Here(subscriber) | Chosen::Away(subscriber) => (0, subscriber.session),
+                    Chosen::Shard(shard) | Chosen::AwayElsewhere(shard) => (shard, 0),
+                    Chosen::Busy(_) => panic!("nobody is busy"),
                 };
-                let group = (name.to_owned(), filter);
+                let group = (name.to_owned(), filter.to_owned());
                 turns.entry(group).or_default().push(chosen);
             });
         }
@@ -142,7 +152,9 @@ impl World {
                 entry.extend(those.map(|session| (0, *session)));
             }
             for (group, shards) in &self.shards {
-                let those = shards.iter().filter(|(_, interest)| all || interest.live);
+                let those = shards
+                    .iter()
+                    .filter(|(_, interest)| all || interest.connected > 0);
                 let entry = found.entry(group.clone()).or_default();
                 // Of shards without a ready member and of ours it may be any.
                 entry.extend(those.map(|(shard, _)| (*shard, 0)));
@@ -159,13 +171,14 @@ impl World {
     fn end(mut self) {
         for ((name, filter), members) in &self.members {
             for session in members.keys() {
-                assert!(self.index.unsubscribe(name, filter, *session).is_some());
+                let id = self.index.id(name, filter).expect("it has members");
+                assert!(self.index.unsubscribe(id, *session).is_some());
             }
         }
         for ((name, filter), shards) in &self.shards {
             for shard in shards.keys() {
                 self.index
-                    .announce(name, filter, *shard, Interest::default());
+                    .announce(name, filter, *shard, GroupInterest::default());
             }
         }
         assert!(self.index.is_empty());

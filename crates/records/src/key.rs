@@ -47,15 +47,19 @@ pub enum Table {
     Outgoing = 0x32,
     /// QoS 2 receipts by session number and packet id.
     Incoming = 0x33,
+    /// Wills by account and client id.
+    Will = 0x34,
     /// Ordinary messages by stamp.
     Queue = 0x40,
     /// Retained messages by topic.
     Retained = 0x41,
+    /// What groups of shared subscriptions have still to get, by claim.
+    Claim = 0x42,
 }
 
 impl Table {
     /// Every table, in key order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Meta,
         Self::Account,
         Self::Token,
@@ -68,8 +72,10 @@ impl Table {
         Self::Subscription,
         Self::Outgoing,
         Self::Incoming,
+        Self::Will,
         Self::Queue,
         Self::Retained,
+        Self::Claim,
     ];
 
     /// The table that a key belongs to.
@@ -347,7 +353,19 @@ pub fn incomings(session: SessionNumber) -> KeyRange {
     KeyRange::prefix(build(Table::Incoming, &[&be(session.value())]))
 }
 
-/// An ordinary message that some persistent session waits for.
+/// The will of a connection, by account (zero for anonymous clients) and client id.
+pub fn will(account: AccountId, client_id: &str) -> Vec<u8> {
+    build(Table::Will, &[&be(account.value()), client_id.as_bytes()])
+}
+
+/// The parts of a `will` key.
+pub fn parse_will(key: &[u8]) -> Result<(AccountId, &str), KeyError> {
+    let mut parts = Parts::open(Table::Will, key)?;
+    let account = AccountId::new(parts.u64()?);
+    Ok((account, parts.text()?))
+}
+
+/// An ordinary message that some persistent session or group waits for.
 pub fn queue(stamp: Stamp) -> Vec<u8> {
     build(Table::Queue, &[&be(stamp.value())])
 }
@@ -357,6 +375,18 @@ pub fn parse_queue(key: &[u8]) -> Result<Stamp, KeyError> {
     let mut parts = Parts::open(Table::Queue, key)?;
     let stamp = Stamp::new(parts.u64()?);
     parts.end(stamp)
+}
+
+/// A message that a group of a shared subscription has still to get.
+pub fn claim(claim: Stamp) -> Vec<u8> {
+    build(Table::Claim, &[&be(claim.value())])
+}
+
+/// The parts of a `claim` key.
+pub fn parse_claim(key: &[u8]) -> Result<Stamp, KeyError> {
+    let mut parts = Parts::open(Table::Claim, key)?;
+    let claim = Stamp::new(parts.u64()?);
+    parts.end(claim)
 }
 
 /// A topic's retained message.

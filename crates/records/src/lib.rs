@@ -27,6 +27,6 @@ pub use id::{
     Seq, SessionNumber, SessionRef, Stamp,
 };
 pub use key::{KeyError, KeyRange, Table};
-pub use queue::{QueuedMessage, QueuedParts, Retained};
-pub use session::{EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Session, Subscription};
+pub use queue::{Claim, QueuedMessage, QueuedParts, Retained};
+pub use session::{EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Session, Subscription, Will};
 pub use write::Write;

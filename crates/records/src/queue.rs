@@ -1,8 +1,9 @@
-//! Values of the queue and retained tables: ordinary MQTT messages.
+//! Values of the queue, retained and claim tables: ordinary MQTT messages, and who has still to get them.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
-use crate::codec::{Reader, VALUE_VERSION};
+use crate::codec::{self, Reader, VALUE_VERSION};
 use crate::{Millis, RecordError, SessionNumber, Stamp};
 
 const QUEUED: &str = "queued message";
@@ -206,5 +207,27 @@ impl Retained {
         let stamp = Stamp::new(reader.u64()?);
         let message = QueuedMessage::decode(&bytes.slice_ref(reader.rest()))?;
         Ok(Self { stamp, message })
+    }
+}
+
+/// A message that a group of a shared subscription has still to get; the key is the claim. It is there until a member
+/// has it, whichever member that is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The message's key in the queue table.
+    pub message: Stamp,
+    /// The group, as its members subscribed: `$share/<name>/<filter>`.
+    pub group: Box<str>,
+}
+
+impl Claim {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("claim", bytes)
     }
 }

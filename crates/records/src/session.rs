@@ -1,8 +1,10 @@
-//! Values of the session, subscription, outgoing and incoming tables.
+//! Values of the session, subscription, outgoing, incoming and will tables.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::codec;
+use crate::codec::{self, Reader, VALUE_VERSION};
+use crate::queue::QueuedMessage;
 use crate::{Millis, Pos, RecordError, SessionNumber, Stamp};
 
 /// A session expiry that means never.
@@ -106,5 +108,48 @@ impl Incoming {
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         codec::decode("incoming", bytes)
+    }
+}
+
+/// What a connection leaves to be published when it ends without a word.
+///
+/// Layout: version, delay, 1 or 0 for whether the message expires, expiry (four bytes each number, big-endian), and the
+/// message's own layout to the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Will {
+    /// Seconds to wait after the connection's end.
+    pub delay_secs: u32,
+    /// Seconds the message lives once it is published.
+    pub expiry_secs: Option<u32>,
+    /// The message; `at` is when the connection was made.
+    pub message: QueuedMessage,
+}
+
+impl Will {
+    /// The value as it stands on disk; panics as `QueuedParts::encode` does.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut value = vec![VALUE_VERSION];
+        value.extend_from_slice(&self.delay_secs.to_be_bytes());
+        value.push(u8::from(self.expiry_secs.is_some()));
+        value.extend_from_slice(&self.expiry_secs.unwrap_or(0).to_be_bytes());
+        value.extend_from_slice(&self.message.encode());
+        value
+    }
+
+    /// Reads what `encode` wrote; payload and properties share the memory of `bytes`.
+    pub fn decode(bytes: &Bytes) -> Result<Self, RecordError> {
+        let mut reader = Reader::open("will", bytes)?;
+        let delay_secs = reader.u32()?;
+        let expires = reader.u8()?;
+        let expiry_secs = reader.u32()?;
+        if expires > 1 || (expires == 0 && expiry_secs != 0) {
+            return Err(reader.malformed("unknown expiry"));
+        }
+        let message = QueuedMessage::decode(&bytes.slice_ref(reader.rest()))?;
+        Ok(Self {
+            delay_secs,
+            expiry_secs: (expires == 1).then_some(expiry_secs),
+            message,
+        })
     }
 }

@@ -14,7 +14,7 @@ fn holds(range: &KeyRange, key: &[u8]) -> bool {
 #[test]
 fn keys_keep_their_bytes() {
     let two = AccountId::new(2);
-    let cases: [(Vec<u8>, &[u8]); 14] = [
+    let cases: [(Vec<u8>, &[u8]); 16] = [
         (key::meta("format"), b"\x01format"),
         (key::account(two), b"\x10\0\0\0\0\0\0\0\x02"),
         (key::token(&[7; 32]), &[&[0x11][..], &[7; 32]].concat()),
@@ -51,8 +51,10 @@ fn keys_keep_their_bytes() {
             key::incoming(SessionNumber::new(9), 513),
             b"\x33\0\0\0\0\0\0\0\x09\x02\x01",
         ),
+        (key::will(two, "phone"), b"\x34\0\0\0\0\0\0\0\x02phone"),
         (key::queue(Stamp::new(5)), b"\x40\0\0\0\0\0\0\0\x05"),
         (key::retained("a/b"), b"\x41a/b"),
+        (key::claim(Stamp::new(5)), b"\x42\0\0\0\0\0\0\0\x05"),
     ];
     for ((key, bytes), table) in cases.into_iter().zip(Table::ALL) {
         assert_eq!(key, bytes);
@@ -146,6 +148,9 @@ proptest! {
         prop_assert_eq!(key::parse_queue(&key::queue(stamp)), Ok(stamp));
         let stored = key::retained(text);
         prop_assert_eq!(key::parse_retained(&stored), Ok(text));
+        let stored = key::will(account, text);
+        prop_assert_eq!(key::parse_will(&stored), Ok((account, text)));
+        prop_assert_eq!(key::parse_claim(&key::claim(stamp)), Ok(stamp));
         prop_assert_eq!(key::decode_pos(&key::encode_pos(pos)), Ok(pos));
     }
 
@@ -199,6 +204,8 @@ proptest! {
                 key::parse_incoming(&key).is_ok(),
                 key::parse_queue(&key).is_ok(),
                 key::parse_retained(&key).is_ok(),
+                key::parse_will(&key).is_ok(),
+                key::parse_claim(&key).is_ok(),
             ];
             prop_assert!(parsed.iter().filter(|ok| **ok).count() <= 1);
         }

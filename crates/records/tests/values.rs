@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use bytes::Bytes;
 use proptest::prelude::*;
 use records::{
-    Account, AccountId, AccountName, Conversation, ConversationId, ConversationKind, Dedup,
+    Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
     EXPIRY_NEVER, Entry, EntryKind, GroupSlug, Incoming, Member, MemberRole, Millis, Outgoing,
     OutgoingState, Pos, QueuedMessage, QueuedParts, RecordError, Retained, Role, ScramVerifier,
-    Seq, Session, SessionNumber, Stamp, Subscription, Token,
+    Seq, Session, SessionNumber, Stamp, Subscription, Token, Will,
 };
 
 /// A value's two halves, whatever its decoder borrows from.
@@ -33,7 +33,7 @@ macro_rules! record {
         })*
     };
 }
-record!(Account Token Conversation Member Entry Dedup Session Subscription Outgoing Incoming QueuedMessage Retained);
+record!(Account Token Conversation Member Entry Dedup Session Subscription Outgoing Incoming QueuedMessage Retained Claim Will);
 
 /// One value of each kind, as it stands in `tests/fixtures/v1`.
 mod sample {
@@ -208,6 +208,29 @@ mod sample {
             message: queued(),
         }
     }
+
+    pub(super) fn claim() -> Claim {
+        Claim {
+            message: Stamp::new(452_096_000_031_488_001),
+            group: "$share/workers/sensors/방/+".into(),
+        }
+    }
+
+    pub(super) fn will() -> Will {
+        Will {
+            delay_secs: 30,
+            expiry_secs: Some(3600),
+            message: queued(),
+        }
+    }
+
+    pub(super) fn bare_will() -> Will {
+        Will {
+            delay_secs: 0,
+            expiry_secs: None,
+            message: bare_queued(),
+        }
+    }
 }
 
 /// What this version writes is byte for byte what stands in the fixture, and the fixture decodes to the value.
@@ -302,6 +325,9 @@ fn version_1_keeps_its_bytes() {
     check_fixture("queued", &sample::queued());
     check_fixture("queued-bare", &sample::bare_queued());
     check_fixture("retained", &sample::retained());
+    check_fixture("claim", &sample::claim());
+    check_fixture("will", &sample::will());
+    check_fixture("will-bare", &sample::bare_will());
 }
 
 #[test]
@@ -588,7 +614,9 @@ proptest! {
         let stored = queued.encode();
         prop_assert_eq!(QueuedParts::decode(&stored), Ok(queued.parts()));
         comes_back(queued.clone())?;
-        comes_back(Retained { stamp: Stamp::new(a), message: queued })?;
+        comes_back(Retained { stamp: Stamp::new(a), message: queued.clone() })?;
+        comes_back(Will { delay_secs: packet_id.into(), expiry_secs: identifier, message: queued.clone() })?;
+        comes_back(Claim { message: Stamp::new(a), group: queued.topic })?;
     }
 
     #[test]
@@ -609,6 +637,8 @@ proptest! {
         decode_and_encode::<Incoming>(&bytes)?;
         decode_and_encode::<QueuedMessage>(&bytes)?;
         decode_and_encode::<Retained>(&bytes)?;
+        decode_and_encode::<Claim>(&bytes)?;
+        decode_and_encode::<Will>(&bytes)?;
     }
 }
 

@@ -23,6 +23,6 @@ pub use filter_map::FilterId;
 pub use id_table::IdTable;
 pub use remote::{RemoteIndex, RemoteMatch, SHARDS_MAX};
 pub use retained::{LOOKED_AT_MAX, RetainedCursor, RetainedIndex};
-pub use shared::{Chosen, SharedIndex};
+pub use shared::{Chosen, GroupId, GroupInterest, Joined, SharedIndex, Standing};
 pub use subscriber::{Interest, Subscriber};
 pub use subscriptions::{Subscribed, SubscriptionIndex, Unsubscribed};

@@ -1,37 +1,84 @@
 //! Shared subscriptions: groups of subscribers, possibly on several shards, of which one gets each message. It
-//! takes turns among those that are ready; it does not deliver, nor know when a subscriber is ready.
+//! takes turns among those that are free; it does not deliver, nor know by itself who is free.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
 
 use crate::filter_map::{FilterId, FilterMap};
 use crate::keys::Keys;
 use crate::remote::SHARDS_MAX;
-use crate::subscriber::{Interest, Subscriber};
+use crate::subscriber::Subscriber;
 
 /// Groups by filter, this shard's members and what other shards have.
 #[derive(Debug)]
 pub struct SharedIndex {
     filters: FilterMap<Vec<Group>>,
+    /// Where each group stands.
+    places: BTreeMap<GroupId, FilterId>,
+    last_id: u32,
     subscriptions: usize,
 }
 
+/// Handle of a group; never given to another one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(u32);
+
 #[derive(Debug)]
 struct Group {
+    id: GroupId,
     name: Box<str>,
     members: Vec<Subscriber>,
-    /// Other shards with a member that is ready, and with any member; bit `n` is shard `n`.
-    ready_shards: u64,
-    member_shards: u64,
+    /// What other shards have, by shard.
+    elsewhere: SmallVec<[(u16, GroupInterest); 1]>,
     turn: Cell<usize>,
+}
+
+/// What one shard has of a group; the others take turns by it.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct GroupInterest {
+    /// Members that are connected.
+    pub connected: u32,
+    /// Members, connected or not.
+    pub members: u32,
+    /// Whether messages must be on disk for one of them.
+    pub durable: bool,
+}
+
+/// Whether a member can take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Connected, with room.
+    Free,
+    /// Connected, and has enough to do.
+    Busy,
+    /// Not connected.
+    Away,
 }
 
 /// Who gets a message of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chosen {
-    /// A member on this shard.
+    /// A member on this shard that is free.
     Here(Subscriber),
     /// A member on another shard, which chooses it.
     Shard(u16),
+    /// Nobody is free: a member on this shard that is connected.
+    Busy(Subscriber),
+    /// Nobody is connected: a member on this shard that may come back.
+    Away(Subscriber),
+    /// Nobody is connected, and who may come back is on another shard.
+    AwayElsewhere(u16),
+}
+
+/// What subscribing to a group did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The group.
+    pub id: GroupId,
+    /// The member's earlier subscription.
+    pub replaced: Option<Subscriber>,
 }
 
 impl SharedIndex {
@@ -39,6 +86,8 @@ impl SharedIndex {
     pub fn new(seeds: [u64; 4]) -> Self {
         Self {
             filters: FilterMap::new(Keys::new(seeds)),
+            places: BTreeMap::new(),
+            last_id: 0,
             subscriptions: 0,
         }
     }
@@ -54,173 +103,264 @@ impl SharedIndex {
     }
 
     /// Adds a member to a group, or replaces its earlier subscription.
-    pub fn subscribe(
-        &mut self,
-        name: &str,
-        filter: &str,
-        subscriber: Subscriber,
-    ) -> Option<Subscriber> {
+    pub fn subscribe(&mut self, name: &str, filter: &str, subscriber: Subscriber) -> Joined {
         let group = self.group_mut(name, filter);
+        let id = group.id;
         let known = group
             .members
             .iter_mut()
             .find(|member| member.session == subscriber.session);
         if let Some(known) = known {
-            return Some(std::mem::replace(known, subscriber));
+            let replaced = Some(std::mem::replace(known, subscriber));
+            return Joined { id, replaced };
         }
         group.members.push(subscriber);
         self.subscriptions += 1;
-        None
+        Joined { id, replaced: None }
     }
 
     /// Takes a member out of a group.
-    pub fn unsubscribe(&mut self, name: &str, filter: &str, session: u32) -> Option<Subscriber> {
-        let id = self.filters.find(filter)?;
-        let group = self
-            .filters
-            .value_mut(id)
-            .iter_mut()
-            .find(|group| *group.name == *name)?;
-        let place = group
-            .members
-            .iter()
-            .position(|member| member.session == session)?;
-        let removed = group.members.remove(place);
+    pub fn unsubscribe(&mut self, id: GroupId, session: u32) -> Option<Subscriber> {
+        let place = *self.places.get(&id)?;
+        let groups = self.filters.value_mut(place);
+        let group = groups.iter_mut().find(|group| group.id == id)?;
+        let member = group.place_of(session)?;
+        let removed = group.members.remove(member);
         self.subscriptions -= 1;
-        self.forget_empty(id);
+        self.forget_empty(place);
         Some(removed)
     }
 
-    /// What this shard has to tell the others about a group: whether a member is ready (live), and whether there
-    /// is any (durable).
-    pub fn interest(&self, name: &str, filter: &str, ready: impl Fn(u32) -> bool) -> Interest {
-        let members = self
-            .group(name, filter)
-            .map_or(&[][..], |group| &group.members);
-        Interest {
-            live: members.iter().any(|member| ready(member.session)),
-            durable: !members.is_empty(),
+    /// What this shard has to tell the others about a group.
+    pub fn interest(&self, id: GroupId, connected: impl Fn(u32) -> bool) -> GroupInterest {
+        let members = self.group(id).map_or(&[][..], |group| &group.members);
+        let connected = members.iter().filter(|member| connected(member.session));
+        GroupInterest {
+            connected: connected.count() as u32,
+            members: members.len() as u32,
+            durable: members.iter().any(|member| member.durable),
         }
     }
 
-    /// Replaces what is known of another shard's members of a group.
+    /// Replaces what is known of another shard's members of a group, which may end with it.
     ///
     /// # Panics
     /// When the shard's number is not below [`SHARDS_MAX`].
-    pub fn announce(&mut self, name: &str, filter: &str, shard: u16, interest: Interest) {
+    pub fn announce(
+        &mut self,
+        name: &str,
+        filter: &str,
+        shard: u16,
+        interest: GroupInterest,
+    ) -> GroupId {
         assert!(shard < SHARDS_MAX, "no such shard: {shard}");
-        let bit = 1 << shard;
         let group = self.group_mut(name, filter);
-        group.ready_shards &= !bit;
-        group.member_shards &= !bit;
-        if interest.live {
-            group.ready_shards |= bit;
+        let id = group.id;
+        group.elsewhere.retain(|(known, _)| *known != shard);
+        if interest.members > 0 {
+            let place = group.elsewhere.partition_point(|(known, _)| *known < shard);
+            group.elsewhere.insert(place, (shard, interest));
         }
-        if interest.durable {
-            group.member_shards |= bit;
+        if let Some(place) = self.places.get(&id).copied() {
+            self.forget_empty(place);
         }
-        if let Some(id) = self.filters.find(filter) {
-            self.forget_empty(id);
-        }
+        id
     }
 
-    /// Chooses, for each group that gets the topic, who gets it: in turn among those who are ready, or among all
-    /// when nobody is.
+    /// The group of this name and filter.
+    pub fn id(&self, name: &str, filter: &str) -> Option<GroupId> {
+        let groups = self.filters.value(self.filters.find(filter)?)?;
+        let group = groups.iter().find(|group| *group.name == *name)?;
+        Some(group.id)
+    }
+
+    /// Whether a group has members, here or elsewhere.
+    pub fn exists(&self, id: GroupId) -> bool {
+        self.places.contains_key(&id)
+    }
+
+    /// How members subscribe to a group: `$share/<name>/<filter>`. `None` when it has ended.
+    pub fn text(&self, id: GroupId) -> Option<String> {
+        let place = *self.places.get(&id)?;
+        let mut text = format!("$share/{}/", self.group(id)?.name);
+        self.filters.write_filter(place, &mut text);
+        Some(text)
+    }
+
+    /// The members of a group on this shard.
+    pub fn members(&self, id: GroupId) -> &[Subscriber] {
+        self.group(id).map_or(&[], |group| &group.members)
+    }
+
+    /// A session's membership of a group.
+    pub fn member(&self, id: GroupId, session: u32) -> Option<&Subscriber> {
+        let group = self.group(id)?;
+        Some(&group.members[group.place_of(session)?])
+    }
+
+    /// The groups that get a topic and whose messages must be on disk.
+    pub fn durable(&self, topic: &str, mut visit: impl FnMut(GroupId)) {
+        if self.is_empty() {
+            return;
+        }
+        self.filters.matches(topic, |_, groups| {
+            for group in groups.iter().filter(|group| group.is_durable()) {
+                visit(group.id);
+            }
+        });
+    }
+
+    /// Chooses, for each group that gets the topic, who gets it: in turn among those who are free, or else among
+    /// those who are connected, or else among all.
     pub fn choose(
         &self,
         topic: &str,
-        ready: impl Fn(u32) -> bool,
-        mut visit: impl FnMut(FilterId, &str, Chosen),
+        standing: impl Fn(u32) -> Standing,
+        mut visit: impl FnMut(GroupId, Chosen),
     ) {
-        self.filters.matches(topic, |id, groups| {
+        self.filters.matches(topic, |_, groups| {
             for group in groups {
-                let chosen = group
-                    .choose(group.ready_shards, &ready)
-                    .or_else(|| group.choose(group.member_shards, |_| true));
-                if let Some(chosen) = chosen {
-                    visit(id, &group.name, chosen);
+                if let Some(chosen) = group.choose(&standing, true) {
+                    visit(group.id, chosen);
                 }
             }
         });
     }
 
-    /// Chooses among the members on this shard.
-    pub fn choose_here(
-        &self,
-        name: &str,
-        filter: &str,
-        ready: impl Fn(u32) -> bool,
-    ) -> Option<Subscriber> {
-        let group = self.group(name, filter)?;
-        match group
-            .choose(0, &ready)
-            .or_else(|| group.choose(0, |_| true))?
-        {
-            Chosen::Here(subscriber) => Some(subscriber),
-            Chosen::Shard(_) => None,
-        }
+    /// Chooses for one group.
+    pub fn choose_of(&self, id: GroupId, standing: impl Fn(u32) -> Standing) -> Option<Chosen> {
+        self.group(id)?.choose(&standing, true)
     }
 
-    /// Appends the filter of an id in use to `text`.
-    pub fn write_filter(&self, id: FilterId, text: &mut String) {
-        self.filters.write_filter(id, text);
+    /// Chooses for one group among the members of this shard, if it has any.
+    pub fn choose_here(&self, id: GroupId, standing: impl Fn(u32) -> Standing) -> Option<Chosen> {
+        self.group(id)?.choose(&standing, false)
     }
 
-    /// Whether a session is a member of a group.
-    pub fn holds(&self, name: &str, filter: &str, session: u32) -> bool {
-        self.group(name, filter)
-            .is_some_and(|group| group.members.iter().any(|member| member.session == session))
+    /// Another shard with a connected member of the group.
+    pub fn connected_elsewhere(&self, id: GroupId) -> Option<u16> {
+        let group = self.group(id)?;
+        let mut elsewhere = group.elsewhere.iter();
+        let found = elsewhere.find(|(_, interest)| interest.connected > 0);
+        found.map(|(shard, _)| *shard)
     }
 
-    fn group(&self, name: &str, filter: &str) -> Option<&Group> {
-        let groups = self.filters.value(self.filters.find(filter)?)?;
-        groups.iter().find(|group| *group.name == *name)
+    fn group(&self, id: GroupId) -> Option<&Group> {
+        let groups = self.filters.value(*self.places.get(&id)?)?;
+        groups.iter().find(|group| group.id == id)
     }
 
     fn group_mut(&mut self, name: &str, filter: &str) -> &mut Group {
-        let id = self.filters.find_or_insert(filter);
-        let groups = self.filters.value_mut(id);
-        let place = groups.iter().position(|group| *group.name == *name);
-        let place = place.unwrap_or_else(|| {
+        let place = self.filters.find_or_insert(filter);
+        let groups = self.filters.value_mut(place);
+        let known = groups.iter().position(|group| *group.name == *name);
+        let known = known.unwrap_or_else(|| {
+            self.last_id += 1;
+            let id = GroupId(self.last_id);
+            self.places.insert(id, place);
             groups.push(Group {
+                id,
                 name: name.into(),
                 members: Vec::new(),
-                ready_shards: 0,
-                member_shards: 0,
+                elsewhere: SmallVec::new(),
                 turn: Cell::new(0),
             });
             groups.len() - 1
         });
-        &mut groups[place]
+        &mut groups[known]
     }
 
-    fn forget_empty(&mut self, id: FilterId) {
-        let groups = self.filters.value_mut(id);
+    fn forget_empty(&mut self, place: FilterId) {
+        let groups = self.filters.value_mut(place);
         groups.retain(|group| {
-            !group.members.is_empty() || group.ready_shards != 0 || group.member_shards != 0
+            let stays = !group.members.is_empty() || !group.elsewhere.is_empty();
+            if !stays {
+                self.places.remove(&group.id);
+            }
+            stays
         });
         if groups.is_empty() {
-            self.filters.remove(id);
+            self.filters.remove(place);
         }
     }
 }
 
 impl Group {
-    fn choose(&self, shards: u64, ready: impl Fn(u32) -> bool) -> Option<Chosen> {
-        let here = || self.members.iter().filter(|member| ready(member.session));
-        let count_here = here().count();
-        let count = count_here + shards.count_ones() as usize;
-        if count == 0 {
-            return None;
-        }
-        let turn = self.turn.get() % count;
-        self.turn.set(turn + 1);
-        if let Some(member) = here().nth(turn) {
-            return Some(Chosen::Here(*member));
-        }
-        (0..SHARDS_MAX)
-            .filter(|shard| shards & (1 << shard) != 0)
-            .nth(turn - count_here)
-            .map(Chosen::Shard)
+    fn place_of(&self, session: u32) -> Option<usize> {
+        self.members
+            .iter()
+            .position(|member| member.session == session)
     }
+
+    fn is_durable(&self) -> bool {
+        let mut elsewhere = self.elsewhere.iter();
+        self.members.iter().any(|member| member.durable)
+            || elsewhere.any(|(_, interest)| interest.durable)
+    }
+
+    fn choose(&self, standing: &impl Fn(u32) -> Standing, everywhere: bool) -> Option<Chosen> {
+        let elsewhere: &[(u16, GroupInterest)] = if everywhere { &self.elsewhere } else { &[] };
+        let connected = |interest: &GroupInterest| interest.connected as usize;
+        let members = |interest: &GroupInterest| interest.members as usize;
+        let free = |slot| standing(slot) == Standing::Free;
+        let busy = |slot| standing(slot) == Standing::Busy;
+        if let Some(place) = self.take(elsewhere, connected, free) {
+            return Some(match place {
+                Place::Member(member) => Chosen::Here(member),
+                Place::Shard(shard) => Chosen::Shard(shard),
+            });
+        }
+        if let Some(Place::Member(member)) = self.take(&[], connected, busy) {
+            return Some(Chosen::Busy(member));
+        }
+        let place = self.take(elsewhere, members, |_| true)?;
+        Some(match place {
+            Place::Member(member) => Chosen::Away(member),
+            Place::Shard(shard) => Chosen::AwayElsewhere(shard),
+        })
+    }
+
+    /// The next of those who take part, from where the turn stands.
+    fn take(
+        &self,
+        elsewhere: &[(u16, GroupInterest)],
+        weight: impl Fn(&GroupInterest) -> usize,
+        takes_part: impl Fn(u32) -> bool,
+    ) -> Option<Place> {
+        let there: usize = elsewhere.iter().map(|(_, interest)| weight(interest)).sum();
+        let count = self.members.len() + there;
+        for step in 0..count {
+            let place = (self.turn.get() + step) % count;
+            let Some(member) = self.members.get(place) else {
+                self.turn.set(place + 1);
+                return shard_at(elsewhere, weight, place - self.members.len()).map(Place::Shard);
+            };
+            if takes_part(member.session) {
+                self.turn.set(place + 1);
+                return Some(Place::Member(*member));
+            }
+        }
+        None
+    }
+}
+
+/// The shard that has the `place`th of the members elsewhere.
+fn shard_at(
+    elsewhere: &[(u16, GroupInterest)],
+    weight: impl Fn(&GroupInterest) -> usize,
+    mut place: usize,
+) -> Option<u16> {
+    for (shard, interest) in elsewhere {
+        let weight = weight(interest);
+        if place < weight {
+            return Some(*shard);
+        }
+        place -= weight;
+    }
+    None
+}
+
+enum Place {
+    Member(Subscriber),
+    Shard(u16),
 }

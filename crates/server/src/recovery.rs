@@ -1,14 +1,15 @@
 //! From the store back to the cores, before anybody is answered: accounts, conversations, sessions, stored messages.
 
 use std::collections::HashMap;
+use std::iter::Peekable;
 
-use broker::{Message, Output, RecoveredSession, Recovery, RetainedMessage, Shard};
+use broker::{Message, Output, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard};
 use bytes::Bytes;
 use chat::{Chat, CredentialsChange};
 use records::{
-    Account, AccountId, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing, Pos,
-    QueuedParts, RecordError, Retained, Seq, Session, SessionNumber, Stamp, Subscription, Table,
-    Token, Write, key,
+    Account, AccountId, Claim, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing,
+    Pos, QueuedParts, RecordError, Retained, Seq, Session, SessionNumber, Stamp, Subscription,
+    Table, Token, Write, key,
 };
 use store::{Batch, CommitError, Range, ReadError, Store};
 
@@ -149,14 +150,17 @@ pub(crate) fn shards(
         }
         Ok(())
     })?;
+    let mut claims = Claims::read(store)?;
     each(store, Table::Queue.range(), |key, value| {
         let stamp = key::parse_queue(key)?;
         let message = QueuedParts::decode(value)?;
         for (shard, recovery) in shards.iter_mut().zip(&recoveries) {
             shard.recover_queued(recovery, stamp, &message);
         }
+        claims.recover(stamp, &message, shards, &recoveries, now);
         Ok(())
     })?;
+    claims.finish(shards, now);
     each(store, Table::Retained.range(), |_, value| {
         let retained = Retained::decode(value)?;
         let message = Message::from_record(retained.message);
@@ -228,6 +232,81 @@ impl Flows {
             Ok(())
         })?;
         Ok(flows)
+    }
+}
+
+/// Groups' claims, in the order of their messages.
+struct Claims {
+    groups: Vec<Box<str>>,
+    /// The message, the claim, and the group's place in `groups`.
+    rest: Peekable<std::vec::IntoIter<(Stamp, Stamp, usize)>>,
+    /// Claims whose message or group is gone.
+    gone: Vec<Stamp>,
+}
+
+impl Claims {
+    fn read(store: &dyn Store) -> Result<Self, RecoveryError> {
+        let mut places: HashMap<Box<str>, usize> = HashMap::new();
+        let mut found = Vec::new();
+        each(store, Table::Claim.range(), |key, value| {
+            let (claim, record) = (key::parse_claim(key)?, Claim::decode(value)?);
+            let next = places.len();
+            let place = *places.entry(record.group).or_insert(next);
+            found.push((record.message, claim, place));
+            Ok(())
+        })?;
+        found.sort_unstable();
+        let mut groups = vec![Box::default(); places.len()];
+        for (group, place) in places {
+            groups[place] = group;
+        }
+        Ok(Self {
+            groups,
+            rest: found.into_iter().peekable(),
+            gone: Vec::new(),
+        })
+    }
+
+    /// Gives the claims of a message to a shard whose session has begun to get it, or else to one that has members of
+    /// the group. Messages come in the order of their stamps.
+    fn recover(
+        &mut self,
+        stamp: Stamp,
+        message: &QueuedParts<'_>,
+        shards: &mut [Shard],
+        recoveries: &[Recovery],
+        now: Millis,
+    ) {
+        while let Some((message_stamp, claim, place)) =
+            self.rest.next_if(|(message, ..)| *message <= stamp)
+        {
+            let recovered = RecoveredClaim {
+                claim,
+                message: message_stamp,
+                group: &self.groups[place],
+                parts: message,
+            };
+            let taken = message_stamp == stamp
+                && (shards
+                    .iter_mut()
+                    .zip(recoveries)
+                    .any(|(shard, recovery)| shard.recover_begun_claim(recovery, &recovered))
+                    || shards
+                        .iter_mut()
+                        .any(|shard| shard.recover_claim(&recovered, now)));
+            if !taken {
+                self.gone.push(claim);
+            }
+        }
+    }
+
+    fn finish(self, shards: &mut [Shard], now: Millis) {
+        let rest = self.rest.map(|(_, claim, _)| claim);
+        for claim in self.gone.into_iter().chain(rest) {
+            if let Some(shard) = shards.first_mut() {
+                shard.drop_claim(claim, now);
+            }
+        }
     }
 }
 

@@ -447,6 +447,10 @@ impl House {
                     self.mail[other].push_back(Letter::Input(input));
                 }
             }
+            Output::PassOn { shard, passed } => {
+                let input = Input::PassedOn(passed);
+                self.mail[usize::from(shard)].push_back(Letter::Input(input));
+            }
             Output::LowWater(stamp) => self.low_water[shard] = Some(stamp),
             Output::Service(_) => {}
             Output::Fetch { session, stamps } => self.readings.push((session, stamps)),

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use broker::{Input, Message, Output, RecoveredSession, Recovery, RetainedMessage, Shard};
+use broker::{
+    Input, Message, Output, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard,
+};
 use bytes::Bytes;
 use records::{
-    AccountId, Millis, Outgoing, Pos, QueuedParts, Retained, Session, SessionNumber, Stamp,
+    AccountId, Claim, Millis, Outgoing, Pos, QueuedParts, Retained, Session, SessionNumber, Stamp,
     Subscription, Table, key,
 };
 
@@ -34,6 +36,7 @@ pub(crate) fn recover(disk: &Disk, shards: &mut [Shard], now: Millis) -> Vec<Vec
             shard.recover_queued(recovery, stamp, &message);
         }
     }
+    recover_claims(disk, shards, &recoveries, now);
     for (_, value) in rows(disk, Table::Retained) {
         let retained = Retained::decode(&Bytes::from(value.clone())).expect("a retained message");
         let message = Message::from_record(retained.message);
@@ -46,6 +49,34 @@ pub(crate) fn recover(disk: &Disk, shards: &mut [Shard], now: Millis) -> Vec<Vec
         shard.finish_recovery(recovery, Pos::ZERO);
     }
     introduce(shards, now)
+}
+
+/// A group's claim goes to the session that has begun to get the message, or else to a shard with members.
+fn recover_claims(disk: &Disk, shards: &mut [Shard], recoveries: &[Recovery], now: Millis) {
+    for (row, value) in rows(disk, Table::Claim) {
+        let claim = key::parse_claim(row).expect("a claim's key");
+        let record = Claim::decode(value).expect("a claim");
+        // A claim that is over may outlive its message by a moment.
+        let Some(stored) = disk.rows.get(&key::queue(record.message)) else {
+            shards[0].drop_claim(claim, now);
+            continue;
+        };
+        let parts = QueuedParts::decode(stored).expect("a stored message");
+        let recovered = RecoveredClaim {
+            claim,
+            message: record.message,
+            group: &record.group,
+            parts: &parts,
+        };
+        let mut owners = shards.iter_mut().zip(recoveries);
+        let taken = owners.any(|(shard, own)| shard.recover_begun_claim(own, &recovered))
+            || shards
+                .iter_mut()
+                .any(|shard| shard.recover_claim(&recovered, now));
+        if !taken {
+            shards[0].drop_claim(claim, now);
+        }
+    }
 }
 
 fn introduce(shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>> {

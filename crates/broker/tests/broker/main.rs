@@ -12,6 +12,7 @@ mod acknowledge;
 mod aliases;
 mod append_bounds;
 mod bounds;
+mod claims;
 mod closing;
 mod connack;
 mod connect;

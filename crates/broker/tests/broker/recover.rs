@@ -1,15 +1,21 @@
 //! A process that dies and starts again: new shards from what is in the world's store.
 
-use broker::{Message as Carried, RecoveredSession, RetainedMessage};
+use broker::{
+    Message as Carried, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard,
+};
 use bytes::Bytes;
-use records::{AccountId, Outgoing, Pos, QueuedParts, Subscription, key};
+use records::{AccountId, Claim, Outgoing, Pos, QueuedParts, Stamp, Subscription, key};
 
 use crate::world::World;
 
 impl World {
     /// The process dies with what is on disk, and starts again.
     pub(crate) fn restart(&mut self) {
-        let count = self.shards.len() as u16;
+        self.restart_with(self.shards.len() as u16);
+    }
+
+    /// The next machine may have more cores or fewer.
+    pub(crate) fn restart_with(&mut self, count: u16) {
         self.appends.clear();
         self.services.clear();
         self.needed = None;
@@ -17,10 +23,53 @@ impl World {
             peer.closed = true;
         }
         self.build_shards(count);
-        for shard in 0..usize::from(count) {
-            self.recover(shard);
+        let mut recoveries: Vec<Recovery> = self.shards.iter().map(Shard::begin_recovery).collect();
+        for (shard, recovery) in recoveries.iter_mut().enumerate() {
+            self.recover_sessions(shard, recovery);
+        }
+        for (shard, recovery) in recoveries.iter().enumerate() {
+            self.recover_messages(shard, recovery);
+        }
+        self.recover_claims(&recoveries);
+        for (shard, recovery) in self.shards.iter_mut().zip(recoveries) {
+            shard.finish_recovery(recovery, Pos::ZERO);
         }
         self.settle();
+    }
+
+    fn recover_claims(&mut self, recoveries: &[Recovery]) {
+        let claims: Vec<(Stamp, Claim)> = self
+            .store
+            .iter()
+            .filter_map(|(at, value)| {
+                let claim = key::parse_claim(at).ok()?;
+                Some((claim, Claim::decode(value).expect("a claim")))
+            })
+            .collect();
+        for (claim, record) in claims {
+            // A claim that is over may outlive its message by a moment.
+            let Some(stored) = self.store.get(&key::queue(record.message)) else {
+                self.shards[0].drop_claim(claim, self.now);
+                continue;
+            };
+            let parts = QueuedParts::decode(stored).expect("a message");
+            let recovered = RecoveredClaim {
+                claim,
+                message: record.message,
+                group: &record.group,
+                parts: &parts,
+            };
+            let mut shards = self.shards.iter_mut().zip(recoveries);
+            let taken = shards
+                .any(|(shard, recovery)| shard.recover_begun_claim(recovery, &recovered))
+                || self
+                    .shards
+                    .iter_mut()
+                    .any(|shard| shard.recover_claim(&recovered, self.now));
+            if !taken {
+                self.shards[0].drop_claim(claim, self.now);
+            }
+        }
     }
 
     /// Stored messages that no shard needed the last time are thrown away, and the shards are asked again.
@@ -35,8 +84,7 @@ impl World {
             .min();
     }
 
-    fn recover(&mut self, shard: usize) {
-        let mut recovery = self.shards[shard].begin_recovery();
+    fn recover_sessions(&mut self, shard: usize, recovery: &mut Recovery) {
         for (at, value) in &self.store {
             let Ok((account, client_id)) = key::parse_session(at) else {
                 continue;
@@ -47,12 +95,15 @@ impl World {
             }
             let record = records::Session::decode(value).expect("a session");
             let recovered = self.recovered_session(account, client_id, record);
-            self.shards[shard].recover_session(&mut recovery, recovered, self.now);
+            self.shards[shard].recover_session(recovery, recovered, self.now);
         }
+    }
+
+    fn recover_messages(&mut self, shard: usize, recovery: &Recovery) {
         for (at, value) in &self.store {
             if let Ok(stamp) = key::parse_queue(at) {
                 let message = QueuedParts::decode(value).expect("a message");
-                self.shards[shard].recover_queued(&recovery, stamp, &message);
+                self.shards[shard].recover_queued(recovery, stamp, &message);
             }
             if key::parse_retained(at).is_ok() {
                 let retained = records::Retained::decode(&Bytes::from(value.clone()));
@@ -62,7 +113,6 @@ impl World {
                 self.shards[shard].recover_retained(&message.topic, packed);
             }
         }
-        self.shards[shard].finish_recovery(recovery, Pos::ZERO);
     }
 
     fn recovered_session(

@@ -6,17 +6,24 @@ use crate::got::Got;
 use crate::packets::{hello, message, puback, pubcomp, pubrec, raw, subscribe_as, unsubscribe};
 use crate::world::{ALL, Client, World, open_settings, resident};
 
-/// How many messages each client got.
+/// How many messages each client got; it acknowledges those of QoS 1.
 fn counts(world: &mut World, clients: &[Client]) -> Vec<usize> {
-    clients
-        .iter()
-        .map(|client| {
-            let got = world.take(*client);
-            got.iter()
-                .filter(|got| matches!(got, Got::Publish(_)))
-                .count()
-        })
-        .collect()
+    let mut counts = Vec::new();
+    for client in clients {
+        let got = world.take(*client);
+        let messages = got.into_iter().filter_map(|got| match got {
+            Got::Publish(message) => Some(message),
+            _ => None,
+        });
+        let messages: Vec<_> = messages.collect();
+        counts.push(messages.len());
+        for id in messages.iter().filter_map(|message| message.packet_id) {
+            if !world.is_closed(*client) {
+                world.send(*client, &puback(id));
+            }
+        }
+    }
+    counts
 }
 
 // [5 MQTT-4.8.2-1] [5 MQTT-4.8.2-3]

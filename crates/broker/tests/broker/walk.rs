@@ -325,3 +325,32 @@ fn what_is_only_remembered_holds_nothing_back() {
     walk.finish();
     walk.check();
 }
+
+/// Found by the walk: a stamp that was remembered of a message long gone was given again.
+#[test]
+fn what_is_remembered_keeps_its_stamp() {
+    let mut walk = Walk::new(1);
+    for step in [
+        (0, 128),
+        (0, 127),
+        (0, 61),
+        (0, 13),
+        (12, 3),
+        (12, 169),
+        (12, 32),
+        (8, 0),
+        (12, 32),
+        (12, 129),
+        (28, 0),
+        (28, 0),
+        (26, 0),
+        (19, 38),
+        (0, 126),
+        (0, 0),
+        (0, 0),
+    ] {
+        walk.step(step);
+    }
+    walk.finish();
+    walk.check();
+}

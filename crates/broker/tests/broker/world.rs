@@ -87,7 +87,7 @@ pub(crate) struct World {
     /// Below which stamp nobody needed a stored message when the shards were last asked.
     pub(crate) needed: Option<Stamp>,
     /// What a shard has answered last.
-    low_water: Option<Stamp>,
+    pub(crate) low_water: Option<Stamp>,
     settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
@@ -503,6 +503,9 @@ impl World {
                 }
             }
             Output::LowWater(stamp) => self.low_water = Some(stamp),
+            Output::PassOn { shard, passed } => {
+                self.shards[usize::from(shard)].handle(Input::PassedOn(passed), self.now);
+            }
             Output::Service(service) => self.services.push(service),
             Output::Fetch { session, stamps } if self.slow_store => {
                 self.asked.push((shard, session, stamps));

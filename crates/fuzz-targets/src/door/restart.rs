@@ -1,8 +1,8 @@
 //! The server dies with what is on disk and starts again, and stored messages that nobody needs are thrown away.
 
-use broker::{Message, RecoveredSession, RetainedMessage};
+use broker::{Message, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard};
 use bytes::Bytes;
-use records::{AccountId, Outgoing, Pos, QueuedParts, Subscription, key};
+use records::{AccountId, Claim, Outgoing, Pos, QueuedParts, Subscription, key};
 
 use super::world::World;
 
@@ -19,10 +19,46 @@ impl World {
             peer.closed = true;
         }
         self.build_shards(count);
-        for shard in 0..usize::from(count) {
-            self.recover(shard);
+        let mut recoveries: Vec<Recovery> = self.shards.iter().map(Shard::begin_recovery).collect();
+        for (shard, recovery) in recoveries.iter_mut().enumerate() {
+            self.recover(shard, recovery);
+        }
+        self.recover_claims(&recoveries);
+        let latest = Pos::new(self.entries.len() as u64);
+        for (shard, recovery) in self.shards.iter_mut().zip(recoveries) {
+            shard.finish_recovery(recovery, latest);
         }
         self.settle();
+    }
+
+    fn recover_claims(&mut self, recoveries: &[Recovery]) {
+        for (at, value) in &self.store {
+            let Ok(claim) = key::parse_claim(at) else {
+                continue;
+            };
+            let record = Claim::decode(value).expect("a claim");
+            // A claim that is over may outlive its message by a moment.
+            let Some(stored) = self.store.get(&key::queue(record.message)) else {
+                self.shards[0].drop_claim(claim, self.now);
+                continue;
+            };
+            let parts = QueuedParts::decode(stored).expect("a message");
+            let recovered = RecoveredClaim {
+                claim,
+                message: record.message,
+                group: &record.group,
+                parts: &parts,
+            };
+            let mut owners = self.shards.iter_mut().zip(recoveries);
+            let taken = owners.any(|(shard, own)| shard.recover_begun_claim(own, &recovered))
+                || self
+                    .shards
+                    .iter_mut()
+                    .any(|shard| shard.recover_claim(&recovered, self.now));
+            if !taken {
+                self.shards[0].drop_claim(claim, self.now);
+            }
+        }
     }
 
     pub(super) fn trim(&mut self) {
@@ -40,8 +76,7 @@ impl World {
         self.needed = self.low_waters.iter().min().copied();
     }
 
-    fn recover(&mut self, shard: usize) {
-        let mut recovery = self.shards[shard].begin_recovery();
+    fn recover(&mut self, shard: usize, recovery: &mut Recovery) {
         for (at, value) in &self.store {
             let Ok((account, client_id)) = key::parse_session(at) else {
                 continue;
@@ -52,12 +87,12 @@ impl World {
             }
             let record = records::Session::decode(value).expect("a session");
             let recovered = self.recovered_session(account, client_id, record);
-            self.shards[shard].recover_session(&mut recovery, recovered, self.now);
+            self.shards[shard].recover_session(recovery, recovered, self.now);
         }
         for (at, value) in &self.store {
             if let Ok(stamp) = key::parse_queue(at) {
                 let message = QueuedParts::decode(value).expect("a message");
-                self.shards[shard].recover_queued(&recovery, stamp, &message);
+                self.shards[shard].recover_queued(recovery, stamp, &message);
             }
             if key::parse_retained(at).is_ok() {
                 let retained = records::Retained::decode(&Bytes::from(value.clone()));
@@ -67,8 +102,6 @@ impl World {
                 self.shards[shard].recover_retained(&message.topic, packed);
             }
         }
-        let latest = Pos::new(self.entries.len() as u64);
-        self.shards[shard].finish_recovery(recovery, latest);
     }
 
     fn recovered_session(

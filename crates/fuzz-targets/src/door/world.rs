@@ -501,6 +501,9 @@ impl World {
                     self.shards[other].handle(input, self.now);
                 }
             }
+            Output::PassOn { shard, passed } => {
+                self.shards[usize::from(shard)].handle(Input::PassedOn(passed), self.now);
+            }
             Output::LowWater(stamp) => self.low_waters.push(stamp),
             Output::Service(service) => self.services.push_back(service),
             Output::Fetch { session, stamps } if self.slow_store => {

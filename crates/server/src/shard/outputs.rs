@@ -87,6 +87,10 @@ impl ShardThread {
                 }
             }
             Output::LowWater(lowest) => self.low_water.store(lowest.value(), Ordering::Release),
+            Output::PassOn { shard, passed } => {
+                let input = broker::Input::PassedOn(passed);
+                self.post.shard(shard).send(ShardEvent::Input(input));
+            }
             Output::Service(service) => self.ask_service(service),
             Output::Fetch { session, stamps } => self.readers.fetch(session, stamps),
         }

@@ -174,7 +174,10 @@ impl Model {
             // A stored message is matched again after a crash, with the options of that time.
             let known = continues || !force.possible.is_empty();
             let again = crashed && known && version.requested < now;
-            if (version.requested < end && begin < gone) || again {
+            // A group keeps its messages for whoever of it comes, whenever that is.
+            let kept = subscription.shared() && message.qos > 0;
+            let requested = version.requested < if kept { now } else { end };
+            if (requested && begin < gone) || again {
                 force.possible.push(version);
             }
             let until = if crashed { now } else { end };
@@ -347,12 +350,16 @@ impl Model {
 }
 
 fn check_share(force: &InForce<'_>, message: &Message, publish: &Publish) -> Verdict {
-    let fits = force.possible.iter().any(|version| {
-        message.qos.min(version.qos) == publish.qos
-            && publish.retain == (message.retain && version.as_published)
+    // What had begun at QoS 2 before a crash goes on so, whatever else the subscription has become since; of one that
+    // has been given up nothing is known any more.
+    let possible = || force.possible.iter();
+    let qos = possible().any(|version| message.qos.min(version.qos) == publish.qos);
+    let fits = possible().any(|version| {
+        publish.retain == (message.retain && version.as_published)
             && publish.identifiers == own_identifier(version)
     });
-    if fits {
+    let bare = publish.dup && publish.qos == 2 && publish.identifiers.is_empty() && !publish.retain;
+    if qos && (fits || bare) {
         Ok(())
     } else {
         Err("does not fit the shared subscription".into())

@@ -52,10 +52,11 @@ impl Family {
             | Table::Subscription
             | Table::Outgoing
             | Table::Incoming
+            | Table::Will
             | Table::Retained => Self::State,
             Table::Entry | Table::Seq => Self::Entry,
             Table::Dedup => Self::Dedup,
-            Table::Queue => Self::Queue,
+            Table::Queue | Table::Claim => Self::Queue,
         }
     }
 

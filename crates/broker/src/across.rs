@@ -1,0 +1,98 @@
+//! A message on its way to everybody: the recipients of this shard, its groups, and once to every other shard that has
+//! use for it. Who the recipients are and how they get it is in the rooms beside it.
+
+use std::sync::Arc;
+
+use records::Millis;
+
+use crate::deliver::Publication;
+use crate::door::{Forwarded, ForwardedClaim, Output};
+use crate::durable::StoredPublish;
+use crate::retained_message::RetainedMessage;
+use crate::shard::Shard;
+use crate::waiting::Claims;
+
+impl Shard {
+    /// Delivers a message that has been stored, or need not be: here, to other shards, and to the retained
+    /// store.
+    pub(crate) fn release_publish(&mut self, stored: &StoredPublish, now: Millis) {
+        let mut publication = Publication {
+            view: stored.message.view(),
+            shared: Some(stored.message.clone()),
+            stamp: stored.stamp,
+            publisher: stored.publisher,
+            now,
+        };
+        let retained = stored
+            .retained
+            .map(|stamp| RetainedMessage::new(stamp, &stored.message));
+        if let Some(retained) = &retained {
+            self.retain(&stored.message.topic, retained.clone());
+        }
+        self.deliver_everywhere(&mut publication, retained, &stored.claims);
+    }
+
+    /// Delivers here and to other shards.
+    pub(crate) fn deliver_everywhere(
+        &mut self,
+        publication: &mut Publication<'_>,
+        retained: Option<RetainedMessage>,
+        claims: &Claims,
+    ) {
+        self.deliver_here(publication);
+        let shared = self.serve_groups(publication, claims);
+        self.deliver_elsewhere(publication, retained, shared);
+    }
+
+    /// Sends the message once to every other shard that has use for it.
+    fn deliver_elsewhere(
+        &mut self,
+        publication: &mut Publication<'_>,
+        retained: Option<RetainedMessage>,
+        shared: Vec<ForwardedClaim>,
+    ) {
+        if self.shards == 1 {
+            return;
+        }
+        let everyone = (u64::MAX >> (64 - u32::from(self.shards))) & !(1 << self.shard);
+        let shards = match retained {
+            Some(_) => everyone,
+            None => self.remote.matches(publication.view.topic).shards & everyone,
+        };
+        let shards = shared
+            .iter()
+            .fold(shards, |shards, claim| shards | (1 << claim.shard));
+        if shards != 0 {
+            let forwarded = Arc::new(Forwarded {
+                message: publication.message(),
+                stamp: publication.stamp,
+                retained,
+                clock: self.clock(),
+                publisher: publication.publisher,
+                shared,
+            });
+            self.output(Output::Forward { shards, forwarded });
+        }
+    }
+
+    /// Another shard published.
+    pub(crate) fn forwarded(&mut self, forwarded: &Forwarded, now: Millis) {
+        self.observe(forwarded.clock);
+        if let Some(retained) = &forwarded.retained {
+            self.retain(&forwarded.message.topic, retained.clone());
+        }
+        let mut publication = Publication {
+            view: forwarded.message.view(),
+            shared: Some(forwarded.message.clone()),
+            stamp: forwarded.stamp,
+            publisher: forwarded.publisher,
+            now,
+        };
+        self.deliver_here(&mut publication);
+        for claim in &forwarded.shared {
+            if claim.shard == self.shard {
+                self.serve_forwarded(claim, &mut publication);
+            }
+        }
+    }
+}
