@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::proxy::{Announced, ProxyHeader};
 use crate::received::{Received, Stage};
 use crate::tls::TlsStream;
-use crate::transport::Transport;
 use crate::upgrade::{Gate, Upgrade};
 use crate::websocket::{Carrier, WebSocketStream};
 use crate::wire::Wire;
@@ -45,37 +44,59 @@ enum At {
     Between,
 }
 
+/// What a connection has become, MQTT next.
+#[derive(Debug)]
+pub(crate) enum Arrived {
+    Plain(Wire),
+    Tls(Box<TlsStream>),
+    WebSocket(Box<WebSocketStream<Wire>>),
+    SecureWebSocket(Box<WebSocketStream<TlsStream>>),
+}
+
+/// How a stream of one sort goes on: as what it waits, what it becomes with frames and without.
+struct Turns<S> {
+    waits: fn(S, Upgrade) -> At,
+    bare: fn(S) -> Arrived,
+    framed: fn(Box<WebSocketStream<S>>) -> Arrived,
+}
+
+const PLAIN: Turns<Wire> = Turns {
+    waits: At::Plain,
+    bare: Arrived::Plain,
+    framed: Arrived::WebSocket,
+};
+const SECURE: Turns<TlsStream> = Turns {
+    waits: At::Secure,
+    bare: |stream| Arrived::Tls(Box::new(stream)),
+    framed: Arrived::SecureWebSocket,
+};
+
 /// What an attempt to go on came to.
 pub(crate) enum Progress {
     Stage(Stage),
-    Arrived(Transport),
+    Arrived(Arrived),
     Blocked,
     Closed,
 }
 
-impl Layers {
-    /// A connection that has just been accepted.
-    pub fn receive(&self, wire: Wire) -> Transport {
-        if !self.proxy && self.tls.is_none() && self.websocket.is_none() {
-            return Transport::Plain(wire);
-        }
-        let mut arriving = Arriving {
-            at: At::Between,
-            tls: self.tls.clone(),
-            websocket: self.websocket.clone(),
-        };
-        if self.proxy {
-            arriving.at = At::Proxy(wire, ProxyHeader::default());
-        } else if let Some(transport) = arriving.begin(wire) {
-            return transport;
-        }
-        Transport::Arriving(Box::new(arriving))
-    }
-}
-
 impl Arriving {
-    /// What comes behind the PROXY header; the transport if that is MQTT itself.
-    fn begin(&mut self, wire: Wire) -> Option<Transport> {
+    /// A connection that has just been accepted; given back as it is if nothing comes before MQTT.
+    pub(crate) fn new(wire: Wire, layers: &Layers) -> Result<Self, Wire> {
+        let mut arriving = Self {
+            at: At::Between,
+            tls: layers.tls.clone(),
+            websocket: layers.websocket.clone(),
+        };
+        if layers.proxy {
+            arriving.at = At::Proxy(wire, ProxyHeader::default());
+        } else if let Some(wire) = arriving.begin(wire) {
+            return Err(wire);
+        }
+        Ok(arriving)
+    }
+
+    /// What comes behind the PROXY header; the socket itself if that is MQTT.
+    fn begin(&mut self, wire: Wire) -> Option<Wire> {
         if let Some(credentials) = &self.tls {
             match TlsStream::new(wire, credentials.current()) {
                 Ok(stream) => self.at = At::Tls(stream),
@@ -88,7 +109,7 @@ impl Arriving {
             self.at = At::Plain(wire, Upgrade::new(gate.clone()));
             return None;
         }
-        Some(Transport::Plain(wire))
+        Some(wire)
     }
 
     /// Goes on as far as possible, one step at most.
@@ -96,8 +117,8 @@ impl Arriving {
         match std::mem::replace(&mut self.at, At::Between) {
             At::Proxy(wire, header) => self.read_header(wire, header),
             At::Tls(stream) => self.shake(stream),
-            At::Plain(stream, upgrade) => self.upgrade(stream, upgrade, At::Plain),
-            At::Secure(stream, upgrade) => self.upgrade(stream, upgrade, At::Secure),
+            At::Plain(stream, upgrade) => self.upgrade(stream, upgrade, &PLAIN),
+            At::Secure(stream, upgrade) => self.upgrade(stream, upgrade, &SECURE),
             At::Failed(wire) => {
                 self.at = At::Failed(wire);
                 Progress::Closed
@@ -118,7 +139,7 @@ impl Arriving {
                     Announced::Nobody => None,
                 };
                 // Even where nothing but MQTT follows, the step is told before the first byte is.
-                if let Some(Transport::Plain(wire)) = self.begin(wire) {
+                if let Some(wire) = self.begin(wire) {
                     self.at = At::Plain(wire, Upgrade::none());
                 }
                 Progress::Stage(Stage::Proxied(client))
@@ -149,18 +170,18 @@ impl Arriving {
         &mut self,
         mut stream: S,
         mut upgrade: Upgrade,
-        again: impl FnOnce(S, Upgrade) -> At,
+        turns: &Turns<S>,
     ) -> Progress {
         match upgrade.advance(&mut stream) {
             Ok(None) => {
-                self.at = again(stream, upgrade);
+                self.at = (turns.waits)(stream, upgrade);
                 Progress::Blocked
             }
-            Ok(Some(None)) => Progress::Arrived(stream.into_transport()),
+            Ok(Some(None)) => Progress::Arrived((turns.bare)(stream)),
             Ok(Some(Some(agreed))) => {
                 let websocket =
                     WebSocketStream::new(stream, agreed.leftover, agreed.message_bytes_max);
-                Progress::Arrived(S::websocket(Box::new(websocket)))
+                Progress::Arrived((turns.framed)(Box::new(websocket)))
             }
             Err(failure) => self.fail(stream.into_wire(), failure),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mio::{Registry, Token};
 
-use crate::arriving::{Arriving, Progress};
+use crate::arriving::{Arrived, Arriving, Layers, Progress};
 use crate::pipe::{PipeEnd, Watcher};
 use crate::received::Received;
 use crate::tls::TlsStream;
@@ -34,7 +34,26 @@ pub enum Transport {
 #[cfg(not(debug_assertions))]
 const _: () = assert!(size_of::<Transport>() <= 16);
 
+impl From<Arrived> for Transport {
+    fn from(arrived: Arrived) -> Self {
+        match arrived {
+            Arrived::Plain(wire) => Self::Plain(wire),
+            Arrived::Tls(stream) => Self::Tls(stream),
+            Arrived::WebSocket(stream) => Self::WebSocket(stream),
+            Arrived::SecureWebSocket(stream) => Self::SecureWebSocket(stream),
+        }
+    }
+}
+
 impl Transport {
+    /// A connection that has just been accepted where these layers lie before MQTT.
+    pub fn accepted(wire: Wire, layers: &Layers) -> Self {
+        match Arriving::new(wire, layers) {
+            Ok(arriving) => Self::Arriving(Box::new(arriving)),
+            Err(wire) => Self::Plain(wire),
+        }
+    }
+
     /// A connection whose WebSocket handshake has been answered; `leftover` came behind it, and messages are at most
     /// `message_bytes_max` long.
     pub fn websocket(
@@ -71,7 +90,7 @@ impl Transport {
                     Progress::Stage(stage) => return Received::Stage(stage),
                     Progress::Blocked => return Received::Blocked,
                     Progress::Closed => return Received::Closed,
-                    Progress::Arrived(transport) => *self = transport,
+                    Progress::Arrived(arrived) => *self = arrived.into(),
                 },
             }
         }

@@ -9,7 +9,6 @@ use tungstenite::{Error, Message};
 
 use crate::received::Received;
 use crate::tls::TlsStream;
-use crate::transport::Transport;
 use crate::wire::Wire;
 
 /// Bytes read at once, and kept by an idle connection. Tungstenite's own default is 128 KiB.
@@ -23,10 +22,6 @@ const MESSAGE_BYTES: usize = 64 * 1024;
 pub(crate) trait Carrier: Read + Write + Sized {
     /// The end of the stream's life before MQTT began.
     fn into_wire(self) -> Wire;
-    /// MQTT directly on it.
-    fn into_transport(self) -> Transport;
-    /// MQTT in frames on it.
-    fn websocket(stream: Box<WebSocketStream<Self>>) -> Transport;
     /// Says that nothing more will be written.
     fn close(&mut self);
 }
@@ -34,14 +29,6 @@ pub(crate) trait Carrier: Read + Write + Sized {
 impl Carrier for Wire {
     fn into_wire(self) -> Wire {
         self
-    }
-
-    fn into_transport(self) -> Transport {
-        Transport::Plain(self)
-    }
-
-    fn websocket(stream: Box<WebSocketStream<Self>>) -> Transport {
-        Transport::WebSocket(stream)
     }
 
     fn close(&mut self) {
@@ -52,14 +39,6 @@ impl Carrier for Wire {
 impl Carrier for TlsStream {
     fn into_wire(self) -> Wire {
         self.into_wire()
-    }
-
-    fn into_transport(self) -> Transport {
-        Transport::Tls(Box::new(self))
-    }
-
-    fn websocket(stream: Box<WebSocketStream<Self>>) -> Transport {
-        Transport::SecureWebSocket(stream)
     }
 
     fn close(&mut self) {

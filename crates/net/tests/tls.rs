@@ -70,7 +70,7 @@ impl Scene {
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         server.set_nonblocking(true).unwrap();
         let wire = Wire::Unix(mio::net::UnixStream::from_std(server));
-        (client, self.layers.receive(wire))
+        (client, Transport::accepted(wire, &self.layers))
     }
 }
 

@@ -31,6 +31,7 @@ mod translate;
 mod post;
 
 pub use entrance::Endpoint;
+pub use listeners::ListenerError;
 pub use quic::QuicError;
 pub use recovery::RecoveryError;
 pub use start::{Running, StartError, StartOptions, start};

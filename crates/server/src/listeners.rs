@@ -8,7 +8,25 @@ use net::{Credentials, Listener};
 use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
 use crate::entrance::{Endpoint, Entrance, EntranceNumber, Entrances};
 use crate::quic::{self, QuicError};
-use crate::start::StartError;
+
+/// Why a listener cannot be opened. The `Display` form says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenerError {
+    /// An address is not free.
+    #[error(
+        "{0}; stop whoever listens there, or choose another address in the configuration or with --mqtt"
+    )]
+    Listen(#[from] net::ListenError),
+    /// An address for QUIC cannot be served.
+    #[error("a listener of kind \"quic\" cannot be opened: {0}")]
+    Quic(#[from] QuicError),
+    /// A certificate or its key cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] net::CredentialsError),
+    /// The operating system does not say what it has bound.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] io::Error),
+}
 
 /// A shard's share of a listener.
 pub(crate) struct Share {
@@ -31,7 +49,7 @@ impl Bound {
         mqtt: &MqttConfig,
         shards: usize,
         runtime: Option<&tokio::runtime::Handle>,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, ListenerError> {
         let mut bound = Self::nothing();
         let mut entrances = Vec::new();
         for (index, config) in mqtt.listeners.iter().enumerate() {

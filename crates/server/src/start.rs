@@ -18,11 +18,11 @@ use crate::clock::Clock;
 use crate::config::{Config, Durability, HttpConfig};
 use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
-use crate::listeners::{Bound, Share};
+use crate::listeners::{Bound, ListenerError, Share};
 use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
-use crate::quic::{self, QuicError, QuicListener};
+use crate::quic::{self, QuicListener};
 use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
 use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
@@ -55,17 +55,9 @@ pub enum StartError {
     /// The state cannot be taken back.
     #[error(transparent)]
     Recovery(#[from] RecoveryError),
-    /// An address is not free.
-    #[error(
-        "{0}; stop whoever listens there, or choose another address in the configuration or with --mqtt"
-    )]
-    Listen(#[from] net::ListenError),
-    /// An address for QUIC cannot be served.
-    #[error("a listener of kind \"quic\" cannot be opened: {0}")]
-    Quic(#[from] QuicError),
-    /// A certificate or its key cannot be used.
+    /// A listener cannot be opened.
     #[error(transparent)]
-    Credentials(#[from] net::CredentialsError),
+    Listener(#[from] ListenerError),
     /// The operating system refuses a thread, a descriptor or random numbers.
     #[error("the operating system refuses: {0}")]
     System(#[from] std::io::Error),
@@ -432,7 +424,7 @@ fn watched(requests: &Requests) -> (watch::Sender<Health>, Box<dyn Fn() + Send>)
     (requests.health.clone(), draining)
 }
 
-fn http_credentials(http: &HttpConfig) -> Result<Option<Arc<net::Credentials>>, StartError> {
+fn http_credentials(http: &HttpConfig) -> Result<Option<Arc<net::Credentials>>, ListenerError> {
     let (Some(certificate), Some(key)) = (&http.certificate, &http.key) else {
         return Ok(None);
     };

@@ -95,7 +95,7 @@ impl Door {
                     };
                     if self.admission.admit(origin) {
                         entrance.count_accepted();
-                        return Some((entrance.layers.receive(wire), origin));
+                        return Some((Transport::accepted(wire, &entrance.layers), origin));
                     }
                     entrance.count_refused();
                 }
