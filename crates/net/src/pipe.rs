@@ -6,7 +6,7 @@ mod lane;
 mod tests;
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ pub fn pipe(capacity: usize) -> (PipeEnd, PipeEnd) {
     assert!(capacity > 0, "a pipe without room carries nothing");
     let pipe = Arc::new(Pipe {
         capacity,
+        certificate: OnceLock::new(),
         state: Mutex::default(),
     });
     let near = PipeEnd {
@@ -85,6 +86,8 @@ impl Side {
 #[derive(Debug)]
 struct Pipe {
     capacity: usize,
+    /// Of the peer behind the pipe, in DER form.
+    certificate: OnceLock<Box<[u8]>>,
     state: Mutex<State>,
 }
 
@@ -158,6 +161,19 @@ impl PipeEnd {
         tell(state, is_ready, self.side, readiness);
         // Without the lock, as in `replace_watch`.
         drop(before);
+    }
+
+    /// Says which certificate the peer for whom this end stands has proved to hold, in DER form. The first word counts.
+    pub fn vouch(&self, certificate: &[u8]) {
+        drop(self.pipe.certificate.set(certificate.into()));
+    }
+
+    /// The certificate that has been vouched for.
+    pub fn peer_certificate(&self) -> Option<&[u8]> {
+        self.pipe
+            .certificate
+            .get()
+            .map(|certificate| &**certificate)
     }
 
     /// Nobody is told any more.

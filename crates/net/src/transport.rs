@@ -132,7 +132,8 @@ impl Transport {
             Self::Tls(stream) => stream.peer_certificate(),
             Self::SecureWebSocket(stream) => stream.get_ref().peer_certificate(),
             Self::Arriving(arriving) => arriving.peer_certificate(),
-            Self::Plain(_) | Self::WebSocket(_) | Self::Pipe(_) => None,
+            Self::Pipe(end) => end.peer_certificate(),
+            Self::Plain(_) | Self::WebSocket(_) => None,
         }
     }
 

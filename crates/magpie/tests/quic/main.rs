@@ -11,7 +11,7 @@ use harness::{Client, ClientError, Dial, QoS, Version};
 use mqtt_codec::{Subscribe, SubscriptionOptions};
 use quinn::{ApplicationClose, ConnectionError};
 
-use peer::{Greeted, connect_packet};
+use peer::{Greeted, Peer, connect_packet};
 use stage::Stage;
 
 const QOS: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
@@ -145,7 +145,7 @@ fn whoever_does_not_offer_mqtt_is_refused() {
     const NO_PROTOCOL: u64 = 0x100 + 120;
     let stage = Stage::new();
     for alpn in [&[b"h3".as_slice()] as &[&[u8]], &[]] {
-        let peer = peer::Peer::new(stage.quic, &stage.root, alpn);
+        let peer = Peer::new(stage.quic, &stage.authority.client_config(None), alpn);
         match peer.connect() {
             Err(ConnectionError::ConnectionClosed(close)) => {
                 assert_eq!(u64::from(close.error_code), NO_PROTOCOL);
@@ -153,6 +153,55 @@ fn whoever_does_not_offer_mqtt_is_refused() {
             other => panic!("{alpn:?}: {other:?}"),
         }
     }
+}
+
+#[test]
+fn a_client_certificate_is_an_account() {
+    const ASKS: &str = "client_ca = \"FOLDER/clients.pem\"\nclient_certificate = \"required\"\naccount_from = \"cn\"";
+    let stage = Stage::with(ASKS, "");
+    stage.server.add_account("alice");
+    stage.server.add_account("bob");
+    let mut bob = stage
+        .server
+        .dial(Version::V5, "bob", "laptop")
+        .connect()
+        .unwrap();
+    let signed = stage.authority.client("alice", &[]);
+    let peer = Peer::new(
+        stage.quic,
+        &stage.authority.client_config(Some(&signed)),
+        &[b"mqtt"],
+    );
+    // No name and no password, and yet it is alice, whoever of the shards has the session.
+    for device in ["a", "b", "c", "d"] {
+        let mut client = Dial::new(peer.tunnel(), Version::V5, device)
+            .connect()
+            .unwrap();
+        client.subscribe(&[("im/in/#", QoS::AtLeastOnce)]).unwrap();
+        bob.publish("im/to/@alice", "hi", QoS::AtLeastOnce).unwrap();
+        assert_eq!(client.receive().unwrap().json()["from"], "bob");
+    }
+    // Without one nobody comes in.
+    let stranger = stage.peer();
+    assert!(stranger.try_greet("stranger").is_err());
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_to_whoever_comes_next() {
+    let mut stage = Stage::new();
+    let before = stage.peer();
+    let held = before.greet("before");
+    stage.renew_certificate();
+    let after = stage.peer();
+    let deadline = Instant::now() + harness::PATIENCE;
+    while let Err(error) = after.try_greet("after") {
+        assert!(
+            Instant::now() < deadline,
+            "the old one is still shown: {error}"
+        );
+    }
+    assert!(held.connection.close_reason().is_none());
+    assert!(before.connect().is_err(), "signed by whom it does not know");
 }
 
 #[test]
@@ -303,7 +352,11 @@ fn handshakes_that_never_end_keep_nobody_out() {
     // First packets of real clients, which never learn of an answer: they think the server is elsewhere.
     let decoy = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     decoy.set_read_timeout(Some(harness::PATIENCE)).unwrap();
-    let lost = peer::Peer::new(decoy.local_addr().unwrap(), &stage.root, &[b"mqtt"]);
+    let lost = Peer::new(
+        decoy.local_addr().unwrap(),
+        &stage.authority.client_config(None),
+        &[b"mqtt"],
+    );
     for _ in 0..FORGED {
         lost.begin();
         let mut packet = [0; 1500];

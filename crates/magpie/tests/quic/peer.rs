@@ -13,8 +13,6 @@ use quinn::{
     ClientConfig, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream,
     TransportConfig,
 };
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use tokio::io::copy;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -31,8 +29,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Believes in `root` and speaks `alpn` with `server`.
-    pub(crate) fn new(server: SocketAddr, root: &CertificateDer<'static>, alpn: &[&[u8]]) -> Self {
+    /// Speaks `alpn` with `server` on the terms of `tls`.
+    pub(crate) fn new(server: SocketAddr, tls: &rustls::ClientConfig, alpn: &[&[u8]]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -46,7 +44,7 @@ impl Peer {
             runtime,
             endpoint,
             server,
-            config: config(root, alpn),
+            config: config(tls.clone(), alpn),
         }
     }
 
@@ -222,15 +220,7 @@ async fn through(mut tcp: TcpStream, connection: &Connection) -> std::io::Result
     }
 }
 
-fn config(root: &CertificateDer<'static>, alpn: &[&[u8]]) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(root.clone()).expect("it is a certificate");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("the provider speaks TLS 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+fn config(mut tls: rustls::ClientConfig, alpn: &[&[u8]]) -> ClientConfig {
     tls.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     let crypto = QuicClientConfig::try_from(tls).expect("it does for QUIC");
     let mut config = ClientConfig::new(Arc::new(crypto));

@@ -1,10 +1,8 @@
 //! A server with a QUIC address and a certificate that was made for it.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
-use harness::{Launch, Server};
-use rustls::pki_types::CertificateDer;
+use harness::{Authority, Launch, Server, Signal};
 
 use crate::peer::Peer;
 
@@ -12,19 +10,27 @@ use crate::peer::Peer;
 pub(crate) struct Stage {
     pub(crate) server: Server,
     pub(crate) quic: SocketAddr,
-    pub(crate) root: CertificateDer<'static>,
-    _certificates: tempfile::TempDir,
+    pub(crate) authority: Authority,
+    certificates: tempfile::TempDir,
 }
 
 impl Stage {
     /// With more lines for its listener, and more of the configuration behind it.
     pub(crate) fn with(listener: &str, more: &str) -> Self {
         let certificates = tempfile::tempdir().expect("a temporary folder can be made");
-        let root = write_certificate(certificates.path());
+        let authority = Authority::new();
+        authority.server().write(certificates.path(), "server");
+        // Signs its clients too, for the tests that ask them for a certificate.
+        std::fs::write(
+            certificates.path().join("clients.pem"),
+            authority.certificate(),
+        )
+        .expect("the folder can be written");
+        let folder = certificates.path().display();
+        let listener = listener.replace("FOLDER", &folder.to_string());
         let config = format!(
             "[[mqtt.listener]]\naddress = \"127.0.0.1:0\"\n[[mqtt.listener]]\nkind = \"quic\"\naddress = \"127.0.0.1:0\"\n\
-             certificate = \"{folder}/certificate.pem\"\nkey = \"{folder}/key.pem\"\n{listener}\n{more}",
-            folder = certificates.path().display(),
+             certificate = \"{folder}/server.pem\"\nkey = \"{folder}/server.key\"\n{listener}\n{more}",
         );
         let server = Launch::new()
             .config(&config)
@@ -37,8 +43,8 @@ impl Stage {
         Self {
             server,
             quic,
-            root,
-            _certificates: certificates,
+            authority,
+            certificates,
         }
     }
 
@@ -49,7 +55,16 @@ impl Stage {
 
     /// A computer whose clients speak `mqtt`.
     pub(crate) fn peer(&self) -> Peer {
-        Peer::new(self.quic, &self.root, &[b"mqtt"])
+        Peer::new(self.quic, &self.authority.client_config(None), &[b"mqtt"])
+    }
+
+    /// Another authority signs the server's certificate from here on.
+    pub(crate) fn renew_certificate(&mut self) {
+        self.authority = Authority::new();
+        self.authority
+            .server()
+            .write(self.certificates.path(), "server");
+        self.server.program().signal(Signal::HangUp);
     }
 }
 
@@ -61,15 +76,4 @@ fn quic_address(server: &Server) -> SocketAddr {
     word.trim_start_matches("quic://")
         .parse()
         .unwrap_or_else(|error| panic!("no address in {line:?}: {error}"))
-}
-
-fn write_certificate(folder: &Path) -> CertificateDer<'static> {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])
-        .expect("a certificate can be made");
-    let write = |name: &str, text: String| {
-        std::fs::write(folder.join(name), text).expect("the folder can be written");
-    };
-    write("key.pem", made.signing_key.serialize_pem());
-    write("certificate.pem", made.cert.pem());
-    made.cert.der().clone()
 }

@@ -214,15 +214,11 @@ fn foreign_keys(
         "key",
         "client_ca",
         "client_certificate",
+        "account_from",
         "tls_min",
     ];
-    let groups: [(&[&'static str], bool, &str); 5] = [
+    let groups: [(&[&'static str], bool, &str); 4] = [
         (TLS, kind.is_encrypted(), "tls, wss and quic"),
-        (
-            &["account_from"],
-            kind.is_encrypted() && kind != ListenerKind::Quic,
-            "tls and wss",
-        ),
         (&["path", "origins"], kind.is_websocket(), "ws and wss"),
         (&["mode"], kind == ListenerKind::Unix, "unix"),
         (

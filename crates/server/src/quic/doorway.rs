@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use net::{PipeEnd, Transport, pipe};
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -114,7 +115,7 @@ impl Doorway {
                 TOO_SLOW
             }
             Some((send, recv)) => {
-                let end = self.enter(origin);
+                let end = self.enter(&connection, origin);
                 stream::carry(&connection, send, recv, end).await
             }
         };
@@ -159,8 +160,11 @@ impl Doorway {
     }
 
     /// Gives a shard its end of a new pipe, and the other one to the caller.
-    fn enter(&self, origin: Origin) -> PipeEnd {
+    fn enter(&self, connection: &Connection, origin: Origin) -> PipeEnd {
         let (near, far) = pipe(PIPE_BYTES);
+        if let Some(certificate) = certificate(connection) {
+            far.vouch(&certificate);
+        }
         // It moves to its session's shard with its CONNECT; until then any will do.
         let shards = &self.lobby.post.shards;
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % shards.len();
@@ -170,6 +174,13 @@ impl Doorway {
         });
         far
     }
+}
+
+/// The peer's own certificate, which the handshake has verified.
+fn certificate(connection: &Connection) -> Option<CertificateDer<'static>> {
+    let chain = connection.peer_identity()?;
+    let chain = chain.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    chain.into_iter().next()
 }
 
 fn close(connection: &Connection, ending: Ending) {

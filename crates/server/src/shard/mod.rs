@@ -249,7 +249,11 @@ impl ShardThread {
             }
             ShardEvent::Connection { transport, origin } => {
                 self.carry_out_all();
-                self.welcome(transport, origin, now);
+                let id = self.welcome(transport, origin, now);
+                // Its handshake is over already.
+                if self.certified(id).is_some() {
+                    self.core.vouch(id);
+                }
             }
             ShardEvent::Ready {
                 connection,
@@ -283,9 +287,15 @@ impl ShardThread {
         }
     }
 
-    fn welcome(&mut self, transport: net::Transport, origin: Origin, now: records::Millis) {
+    fn welcome(
+        &mut self,
+        transport: net::Transport,
+        origin: Origin,
+        now: records::Millis,
+    ) -> ConnectionId {
         let id = self.core.accept_through(origin.entrance.0, now);
         self.enter(id, transport, origin);
+        id
     }
 
     fn enter(&mut self, id: ConnectionId, transport: net::Transport, origin: Origin) {
