@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Connect, ReasonCode, Version, connack};
-use records::{Millis, SessionNumber};
-use smallvec::SmallVec;
+use records::{Millis, SessionNumber, Write};
 
 use crate::access::{Client, Identity};
 use crate::connection::{Chosen, Stage};
@@ -15,7 +14,7 @@ use crate::message::Message;
 use crate::messenger::is_chat;
 use crate::pending::PendingConnect;
 use crate::publish::Fault;
-use crate::session::{AwayNeighbours, NEVER, NO_CONNECTION, Session};
+use crate::session::{NEVER, Session};
 use crate::shard::Shard;
 use crate::will::Will;
 
@@ -240,8 +239,10 @@ impl Shard {
         }
         let present = existing.is_some();
         let slot = existing.unwrap_or_else(|| self.create_session(&pending, &identity));
+        let had_will = self.sessions[slot as usize].will.is_some();
         self.attach(id, slot, pending, identity);
-        self.store_or_connack(id, slot, present, now);
+        let will = self.will_write(slot, had_will);
+        self.store_or_connack(id, slot, present, will, now);
     }
 
     /// Whether the client may come in, with the will it leaves: that is a publish like any other.
@@ -277,32 +278,8 @@ impl Shard {
 
     fn create_session(&mut self, pending: &PendingConnect, identity: &Identity) -> u32 {
         let serial = self.serial();
-        self.insert_session(Session {
-            serial,
-            connection: NO_CONNECTION,
-            account: identity.account,
-            admin: identity.admin,
-            protocol_level: pending.version.level(),
-            dirty: false,
-            put_off: false,
-            expiry_secs: 0,
-            name: identity.name.clone(),
-            client_id: pending.client_id.clone(),
-            number: SessionNumber::ZERO,
-            subscriptions: SmallVec::new(),
-            held_since: Vec::new(),
-            outbound: None,
-            inbound: None,
-            waiting: None,
-            chat: None,
-            will: None,
-            done: Vec::new(),
-            unsettled: Vec::new(),
-            shares: Vec::new(),
-            look_at: Millis::ZERO,
-            disconnected_at: None,
-            away: AwayNeighbours::default(),
-        })
+        let session = Session::new(serial, identity, pending.client_id.clone());
+        self.insert_session(session)
     }
 
     fn attach(&mut self, id: ConnectionId, slot: u32, pending: PendingConnect, identity: Identity) {
@@ -342,12 +319,20 @@ impl Shard {
         };
     }
 
-    /// A session that outlives its connection is on disk before CONNACK says that it exists.
-    fn store_or_connack(&mut self, id: ConnectionId, slot: u32, present: bool, now: Millis) {
+    /// A session that outlives its connection is on disk before CONNACK says that it exists, and so is a will.
+    fn store_or_connack(
+        &mut self,
+        id: ConnectionId,
+        slot: u32,
+        present: bool,
+        will: Option<Write>,
+        now: Millis,
+    ) {
+        let mut writes: Vec<Write> = will.into_iter().collect();
         if self.sessions[slot as usize].expiry_secs == 0
             && !self.sessions[slot as usize].is_stored()
         {
-            if !self.is_ending() {
+            if writes.is_empty() && !self.is_ending() {
                 self.connected(id, present, now);
                 return;
             }
@@ -357,10 +342,9 @@ impl Shard {
                 connection: id,
                 present,
             };
-            self.append(Vec::new(), then, now);
+            self.append(writes, then, now);
             return;
         }
-        let mut writes = Vec::new();
         if !self.sessions[slot as usize].is_stored() {
             let number = SessionNumber::new(self.stamp(now).value());
             self.sessions[slot as usize].number = number;

@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, ReasonCode, Version, disconnect};
-use records::{AccountId, Millis, Write, key};
+use mqtt_codec::{ReasonCode, Version, disconnect};
+use records::{AccountId, Millis};
 
 use crate::connection::Stage;
 use crate::door::{ConnectionId, Output, Service};
-use crate::durable::{StoredPublish, Then};
+use crate::durable::Then;
 use crate::jobs::{Closing, Job};
-use crate::message::Message;
-use crate::messenger::is_chat;
 use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
 use crate::settings::Settings;
@@ -64,7 +62,7 @@ impl Shard {
             }
             Stage::Storing { session, .. } => {
                 // No CONNACK went out: the will of a CONNECT that was never accepted is nobody's will.
-                self.sessions[session as usize].will = None;
+                self.withdraw_will(session, now);
                 self.detach(session, now);
             }
             Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
@@ -220,7 +218,7 @@ impl Shard {
             state.expiry_secs = secs.min(maximum);
         }
         if reason != ReasonCode::DISCONNECT_WITH_WILL {
-            state.will = None;
+            self.withdraw_will(session, now);
         }
         self.lose_connection(id, now);
         Ok(())
@@ -274,18 +272,6 @@ impl Shard {
         }
     }
 
-    /// Publishes the will of a connection that has ended, unless it is to wait. [5 MQTT-3.1.2-8]
-    fn arrange_will(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
-        let waits = session
-            .will
-            .as_ref()
-            .is_some_and(|will| will.delay_secs.min(session.expiry_secs) > 0);
-        if !waits {
-            self.publish_will(slot, now);
-        }
-    }
-
     /// Has the session looked at when its will is due or it ends. A session that comes and goes keeps the look
     /// it has: that one finds out when the next is due.
     pub(crate) fn arrange_look(&mut self, slot: u32) {
@@ -302,56 +288,6 @@ impl Shard {
             let earlier = std::mem::replace(&mut session.look_at, at);
             self.deadlines.give_up(earlier, slot, session.serial);
             self.deadlines.schedule(at, slot, session.serial);
-        }
-    }
-
-    /// [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.1.2-10]: published, it is no longer there.
-    fn publish_will(&mut self, slot: u32, now: Millis) {
-        let Some(will) = self.sessions[slot as usize].will.take() else {
-            return;
-        };
-        self.counters.wills_published += 1;
-        let session = &self.sessions[slot as usize];
-        let publisher = session.reference(self.shard, slot);
-        if is_chat(&will.message.topic) {
-            self.publish_chat_will(slot, &will.message);
-            return;
-        }
-        let claims = self.begin_claims(&will.message.topic, will.message.qos, now);
-        let stamp = self.stamp(now);
-        let message = Arc::new(Message {
-            at: now,
-            expires_at: will
-                .expiry_secs
-                .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
-            ..will.message
-        });
-        let durable = !claims.is_empty()
-            || (message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic));
-        let mut writes = Vec::new();
-        if durable {
-            writes.push(Write::Put {
-                key: key::queue(stamp),
-                value: message.to_record(None).encode(),
-            });
-            writes.extend(self.claim_writes(&claims, stamp));
-        }
-        let retained = message.retain && self.may_retain(message.view());
-        if retained {
-            writes.push(crate::publish::retained_write(&message, stamp));
-        }
-        let stored = StoredPublish {
-            retained: retained.then_some(stamp),
-            stamp: durable.then_some(stamp),
-            message,
-            claims,
-            publisher,
-            ack: None,
-        };
-        if writes.is_empty() {
-            self.release_publish(&stored, now);
-        } else {
-            self.append(writes, Then::Publish(Box::new(stored)), now);
         }
     }
 

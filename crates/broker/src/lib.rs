@@ -34,6 +34,7 @@ mod subscribe;
 mod system;
 mod turn;
 mod waiting;
+mod wills;
 
 mod access;
 mod counters;
@@ -58,3 +59,4 @@ pub use recovery::{RecoveredClaim, RecoveredSession, Recovery};
 pub use retained_message::RetainedMessage;
 pub use settings::{Entrance, Limits, Redirect, Settings};
 pub use shard::{Place, SHARDS_MAX, Shard};
+pub use wills::RecoveredWill;

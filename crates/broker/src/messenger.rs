@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mqtt_codec::{QoS, ReasonCode, topic};
 use records::{AccountId, Millis, Pos, SessionRef};
 
-use crate::door::{Audience, ChatDelivery, ChatPublish, Output, Service};
+use crate::door::{Audience, ChatDelivery, Output, Service};
 use crate::message::{Message, Origin};
 use crate::session::{ChatFilter, ChatInterest, ChatMode, Held, Session};
 use crate::shard::Shard;
@@ -298,27 +298,6 @@ impl Shard {
         }
     }
 
-    /// A will that names a conversation is a message of its account like any other; nobody waits for its
-    /// acknowledgement.
-    pub(crate) fn publish_chat_will(&mut self, slot: u32, message: &Message) {
-        let session = &self.sessions[slot as usize];
-        let Some(account) = session.account else {
-            return;
-        };
-        let publish = ChatPublish {
-            session: session.reference(self.shard, slot),
-            account,
-            device: session.client_id.clone(),
-            topic: message.topic.clone(),
-            payload: message.payload.clone(),
-            ack: None,
-            response_topic: None,
-            correlation: None,
-            attach: Vec::new(),
-        };
-        self.output(Output::Service(Service::Publish(Box::new(publish))));
-    }
-
     /// A device has acknowledged a message.
     pub(crate) fn chat_received(&mut self, slot: u32, origin: Origin) {
         let (Origin::Chat {
@@ -426,9 +405,12 @@ impl Shard {
         reference: SessionRef,
         ack: u64,
         outcome: Result<(), (ReasonCode, Box<str>)>,
+        now: Millis,
     ) {
         self.chat_publishes = self.chat_publishes.saturating_sub(1);
-        if let Some(slot) = self.session_slot(reference) {
+        if self.chat_will_settled(ack, &outcome, now) {
+            // Nobody waits for it.
+        } else if let Some(slot) = self.session_slot(reference) {
             self.settle_chat(slot, ack, outcome);
         }
         self.wake_stalled();

@@ -11,14 +11,14 @@ use records::{
     Subscription,
 };
 use routing::{GroupId, GroupInterest, Subscriber};
-use smallvec::SmallVec;
 
+use crate::access::Identity;
 use crate::door::{Announcement, Output};
 use crate::durable::{is_covered, stamp_shard};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::is_chat;
 use crate::retained_message::RetainedMessage;
-use crate::session::{AwayNeighbours, ChatFilter, Held, NO_CONNECTION, Session, StoredDelivery};
+use crate::session::{ChatFilter, Held, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shares::member;
 use crate::waiting::{ClaimDelivery, WaitingClaim};
@@ -123,32 +123,19 @@ impl Shard {
         let serial = self.serial();
         // A crash leaves no time of disconnection: the server's start is when the client was gone.
         let since = record.disconnected_at.unwrap_or(now);
-        let slot = self.insert_session(Session {
-            serial,
-            connection: NO_CONNECTION,
+        let identity = Identity {
             account: recovered.account,
-            admin: recovered.admin,
-            protocol_level: record.protocol_level,
-            dirty: false,
-            put_off: false,
-            expiry_secs: record.expiry_secs,
             name: recovered.name,
-            client_id: recovered.client_id,
+            admin: recovered.admin,
+        };
+        let session = Session {
+            protocol_level: record.protocol_level,
+            expiry_secs: record.expiry_secs,
             number: record.number,
-            subscriptions: SmallVec::new(),
-            held_since: Vec::new(),
-            outbound: None,
-            inbound: None,
-            waiting: None,
-            chat: None,
-            will: None,
-            done: Vec::new(),
-            unsettled: Vec::new(),
-            shares: Vec::new(),
-            look_at: Millis::ZERO,
             disconnected_at: Some(since),
-            away: AwayNeighbours::default(),
-        });
+            ..Session::new(serial, &identity, recovered.client_id)
+        };
+        let slot = self.insert_session(session);
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
         }

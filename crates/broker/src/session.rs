@@ -11,6 +11,7 @@ use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
 use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
+use crate::access::Identity;
 use crate::door::{ChatDelivery, ConnectionId};
 use crate::message::Origin;
 pub(crate) use crate::stored::{Identifiers, StoredDelivery};
@@ -148,6 +149,36 @@ pub(crate) struct ChatFilter {
 }
 
 impl Session {
+    /// One that has nothing yet and ends with its connection.
+    pub(crate) fn new(serial: u32, identity: &Identity, client_id: Arc<str>) -> Self {
+        Self {
+            serial,
+            connection: NO_CONNECTION,
+            account: identity.account,
+            admin: identity.admin,
+            protocol_level: 0,
+            dirty: false,
+            put_off: false,
+            expiry_secs: 0,
+            name: identity.name.clone(),
+            client_id,
+            number: SessionNumber::ZERO,
+            subscriptions: SmallVec::new(),
+            held_since: Vec::new(),
+            outbound: None,
+            inbound: None,
+            waiting: None,
+            chat: None,
+            will: None,
+            done: Vec::new(),
+            unsettled: Vec::new(),
+            shares: Vec::new(),
+            look_at: Millis::ZERO,
+            disconnected_at: None,
+            away: AwayNeighbours::default(),
+        }
+    }
+
     pub(crate) fn reference(&self, shard: u16, slot: u32) -> SessionRef {
         SessionRef {
             shard,

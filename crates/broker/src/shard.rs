@@ -27,6 +27,7 @@ use crate::settings::Settings;
 use crate::shares::ChatShare;
 use crate::timers::{Deadlines, Wheel};
 use crate::waiting::Groups;
+use crate::wills::ToldWill;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
@@ -77,6 +78,7 @@ pub struct Shard {
     pub(crate) appends: VecDeque<PendingAppend>,
     next_ticket: u64,
     pub(crate) chat_publishes: usize,
+    pub(crate) told_wills: VecDeque<ToldWill>,
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
     pub(crate) deferred: VecDeque<ConnectionId>,
@@ -148,6 +150,7 @@ impl Shard {
             appends: VecDeque::new(),
             next_ticket: 0,
             chat_publishes: 0,
+            told_wills: VecDeque::new(),
             outputs: VecDeque::new(),
             deferred: VecDeque::new(),
             jobs: VecDeque::new(),
@@ -297,7 +300,7 @@ impl Shard {
                 session,
                 ack,
                 outcome,
-            } => self.chat_acknowledged(session, ack, outcome),
+            } => self.chat_acknowledged(session, ack, outcome, now),
             Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
             Input::System(figures) => self.system_told(&figures, now),
             Input::Reconfigure(settings) => self.reconfigure(settings),

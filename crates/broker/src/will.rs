@@ -11,3 +11,23 @@ pub(crate) struct Will {
     /// Seconds the message lives once it is published.
     pub(crate) expiry_secs: Option<u32>,
 }
+
+impl Will {
+    /// The form in which it is stored.
+    pub(crate) fn to_record(&self) -> records::Will {
+        records::Will {
+            delay_secs: self.delay_secs,
+            expiry_secs: self.expiry_secs,
+            message: self.message.to_record(None),
+        }
+    }
+
+    /// Back from the stored form.
+    pub(crate) fn from_record(record: records::Will) -> Self {
+        Self {
+            delay_secs: record.delay_secs,
+            expiry_secs: record.expiry_secs,
+            message: Message::from_record(record.message),
+        }
+    }
+}

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::iter::Peekable;
 
-use broker::{Message, Output, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard};
+use broker::{
+    Identity, Message, Output, RecoveredClaim, RecoveredSession, RecoveredWill, Recovery,
+    RetainedMessage, Shard,
+};
 use bytes::Bytes;
 use chat::{Chat, CredentialsChange};
 use records::{
     Account, AccountId, Claim, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing,
     Pos, QueuedParts, RecordError, Retained, Seq, Session, SessionNumber, Stamp, Subscription,
-    Table, Token, Write, key,
+    Table, Token, Will, Write, key,
 };
 use store::{Batch, CommitError, Range, ReadError, Store};
 
@@ -174,7 +177,45 @@ pub(crate) fn shards(
     for (shard, recovery) in shards.iter_mut().zip(recoveries) {
         shard.finish_recovery(recovery, latest_pos);
     }
-    Ok(exchange_announcements(shards, now))
+    let mut later = exchange_announcements(shards, now);
+    wills(store, directory, shards, now)?;
+    // What is published finds everybody who waits for it.
+    for (later, more) in later.iter_mut().zip(exchange_announcements(shards, now)) {
+        later.extend(more);
+    }
+    Ok(later)
+}
+
+/// Takes back and publishes the wills of connections that ended with the server.
+fn wills(
+    store: &dyn Store,
+    directory: &Directory,
+    shards: &mut [Shard],
+    now: Millis,
+) -> Result<(), RecoveryError> {
+    each(store, Table::Will.range(), |key, value| {
+        let (account, client_id) = key::parse_will(key)?;
+        let account = (account != AccountId::ZERO).then_some(account);
+        let known = account.and_then(|id| directory.by_id(id));
+        let will = RecoveredWill {
+            identity: Identity {
+                account,
+                name: known.as_ref().map(Known::shared_name).unwrap_or_default(),
+                admin: known.is_some_and(|known| known.is_admin()),
+            },
+            client_id: client_id.into(),
+            record: Will::decode(value)?,
+        };
+        let mut homes = shards.iter_mut();
+        if let Some(home) = homes.find(|shard| shard.owns(account, client_id)) {
+            home.recover_will(will, now);
+        }
+        Ok(())
+    })?;
+    for shard in shards {
+        shard.publish_recovered_wills(now);
+    }
+    Ok(())
 }
 
 /// Lets every shard know what the others wait for, so that nothing is published past them. The rest is for later.

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 
 use broker::{
-    Input, Message, Output, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard,
+    Identity, Input, Message, Output, RecoveredClaim, RecoveredSession, RecoveredWill, Recovery,
+    RetainedMessage, Shard,
 };
 use bytes::Bytes;
 use records::{
     AccountId, Claim, Millis, Outgoing, Pos, QueuedParts, Retained, Session, SessionNumber, Stamp,
-    Subscription, Table, key,
+    Subscription, Table, Will, key,
 };
 
 use crate::disk::Disk;
@@ -48,7 +49,31 @@ pub(crate) fn recover(disk: &Disk, shards: &mut [Shard], now: Millis) -> Vec<Vec
     for (shard, recovery) in shards.iter_mut().zip(recoveries) {
         shard.finish_recovery(recovery, Pos::ZERO);
     }
-    introduce(shards, now)
+    let mut later = introduce(shards, now);
+    for (row, value) in rows(disk, Table::Will) {
+        let (account, client_id) = key::parse_will(row).expect("a will's key");
+        let account = (account != AccountId::ZERO).then_some(account);
+        let will = RecoveredWill {
+            identity: Identity {
+                account,
+                name: "".into(),
+                admin: false,
+            },
+            client_id: client_id.into(),
+            record: Will::decode(&Bytes::from(value.clone())).expect("a will"),
+        };
+        let mut homes = shards.iter_mut();
+        let home = homes.find(|shard| shard.owns(account, client_id));
+        home.expect("every client has a home")
+            .recover_will(will, now);
+    }
+    for shard in shards.iter_mut() {
+        shard.publish_recovered_wills(now);
+    }
+    for (later, more) in later.iter_mut().zip(introduce(shards, now)) {
+        later.extend(more);
+    }
+    later
 }
 
 /// A group's claim goes to the session that has begun to get the message, or else to a shard with members.

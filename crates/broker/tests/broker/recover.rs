@@ -1,10 +1,11 @@
 //! A process that dies and starts again: new shards from what is in the world's store.
 
 use broker::{
-    Message as Carried, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard,
+    Identity, Message as Carried, RecoveredClaim, RecoveredSession, RecoveredWill, Recovery,
+    RetainedMessage, Shard,
 };
 use bytes::Bytes;
-use records::{AccountId, Claim, Outgoing, Pos, QueuedParts, Stamp, Subscription, key};
+use records::{AccountId, Claim, Outgoing, Pos, QueuedParts, Stamp, Subscription, Will, key};
 
 use crate::world::World;
 
@@ -34,7 +35,40 @@ impl World {
         for (shard, recovery) in self.shards.iter_mut().zip(recoveries) {
             shard.finish_recovery(recovery, Pos::ZERO);
         }
+        // Every shard knows what the others wait for.
         self.settle();
+        self.recover_wills();
+        self.settle();
+    }
+
+    fn recover_wills(&mut self) {
+        let wills: Vec<RecoveredWill> = self
+            .store
+            .iter()
+            .filter_map(|(at, value)| {
+                let (account, client_id) = key::parse_will(at).ok()?;
+                let account = (account != AccountId::ZERO).then_some(account);
+                let identity = Identity {
+                    account,
+                    name: "".into(),
+                    admin: false,
+                };
+                let record = Will::decode(&Bytes::from(value.clone())).expect("a will");
+                Some(RecoveredWill {
+                    identity,
+                    client_id: client_id.into(),
+                    record,
+                })
+            })
+            .collect();
+        for will in wills {
+            let mut homes = self.shards.iter_mut();
+            let home = homes.find(|shard| shard.owns(will.identity.account, &will.client_id));
+            home.expect("a home").recover_will(will, self.now);
+        }
+        for shard in &mut self.shards {
+            shard.publish_recovered_wills(self.now);
+        }
     }
 
     fn recover_claims(&mut self, recoveries: &[Recovery]) {

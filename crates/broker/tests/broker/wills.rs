@@ -2,6 +2,8 @@
 
 use mqtt_codec::Version::{V5, V31, V311};
 
+use records::key;
+
 use crate::got::Got;
 use crate::packets::{
     MESSAGE_EXPIRY, SESSION_EXPIRY, WILL_DELAY, four, goodbye, hello, message, ping, raw, string,
@@ -253,4 +255,182 @@ fn a_retained_will_beyond_the_limit_is_delivered_and_not_kept() {
     assert_eq!(world.texts(watcher), ["w gone"]);
     assert_eq!(world.shards[0].population().retained, 0);
     assert!(world.store.is_empty());
+}
+
+/// The wills that stand in the store.
+fn stored(world: &World) -> usize {
+    let wills = world.store.keys().filter(|at| key::parse_will(at).is_ok());
+    wills.count()
+}
+
+#[test]
+fn a_will_is_on_disk_before_its_connack_and_one_without_costs_no_write() {
+    for version in ALL {
+        let mut world = World::new();
+        world.slow_disk = true;
+        let plain = world.connect(&hello(version, "plain"));
+        assert_eq!(world.appends.len(), 0);
+        assert_eq!(world.take(plain).len(), 1);
+        let client = world.connect(&hello(version, "c").will("w", "gone", 1, false));
+        assert_eq!((world.appends.len(), world.take(client)), (1, vec![]));
+        world.commit();
+        assert_eq!((world.take(client).len(), stored(&world)), (1, 1));
+        // Taken back, it is gone.
+        world.send(client, &goodbye(version));
+        world.commit();
+        assert_eq!(stored(&world), 0);
+    }
+}
+
+// [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-8]
+#[test]
+fn the_death_of_the_server_is_the_end_of_every_connection() {
+    for version in ALL {
+        for lasting in [false, true] {
+            let mut world = World::with(3, open_settings());
+            let reader = world.join(&resident(version, "reader"));
+            world.subscribe(reader, "w/#", 1);
+            for number in 0..6 {
+                let name = format!("c{number}");
+                let hello = if lasting {
+                    resident(version, &name)
+                } else {
+                    hello(version, &name)
+                };
+                world.join(&hello.will(&format!("w/{number}"), "gone", 1, true));
+            }
+            world.restart();
+            assert_eq!(stored(&world), 0);
+            // Published once and on disk, it survives the next death too, and comes only once.
+            world.restart();
+            let reader = world.join_and_keep(&resident(version, "reader"));
+            let mut texts = world.texts(reader);
+            texts.sort();
+            let expected: Vec<String> = (0..6).map(|number| format!("w/{number} gone")).collect();
+            assert_eq!(texts, expected);
+            let late = world.guest(version, "late");
+            world.subscribe(late, "w/+", 0);
+            assert_eq!(world.texts(late).len(), 6, "they are retained");
+            let sessions: usize = world
+                .shards
+                .iter()
+                .map(|shard| shard.population().sessions)
+                .sum();
+            assert_eq!(sessions, if lasting { 8 } else { 2 });
+        }
+    }
+}
+
+// [5 MQTT-3.1.3-9]
+#[test]
+fn a_delayed_will_waits_across_a_restart_for_a_client_that_may_come_back() {
+    for comes_back in [true, false] {
+        let mut world = World::new();
+        let reader = world.join(&resident(V5, "reader"));
+        world.subscribe(reader, "w", 1);
+        let hello = resident(V5, "c")
+            .will("w", "gone", 1, false)
+            .will_property(&four(WILL_DELAY, 30));
+        world.join(&hello);
+        world.restart();
+        world.advance(29_000);
+        assert_eq!(
+            (stored(&world), world.shards[0].counters().wills_published),
+            (1, 0)
+        );
+        if comes_back {
+            world.join(&resident(V5, "c"));
+            assert_eq!(stored(&world), 0);
+        }
+        world.advance(60_000);
+        assert_eq!(stored(&world), 0);
+        let reader = world.join_and_keep(&resident(V5, "reader"));
+        let expected: &[&str] = if comes_back { &[] } else { &["w gone"] };
+        assert_eq!(world.texts(reader), expected);
+    }
+}
+
+#[test]
+fn a_connect_that_was_never_accepted_leaves_no_will() {
+    let mut world = World::new();
+    let watcher = watcher(&mut world);
+    world.slow_disk = true;
+    let client = world.connect(&hello(V5, "c").will("w", "gone", 0, false));
+    world.cut(client);
+    world.commit();
+    world.slow_disk = false;
+    assert_eq!(world.take(watcher), []);
+    assert_eq!(stored(&world), 0);
+}
+
+#[test]
+fn another_connection_s_will_replaces_the_one_before() {
+    let mut world = World::new();
+    let reader = world.join(&resident(V5, "reader"));
+    world.subscribe(reader, "w", 1);
+    let hello = |text: &str| {
+        resident(V5, "c")
+            .will("w", text, 1, false)
+            .will_property(&four(WILL_DELAY, 30))
+    };
+    let first = world.join(&hello("first"));
+    world.cut(first);
+    world.join(&hello("second"));
+    assert_eq!(stored(&world), 1);
+    world.restart();
+    world.advance(60_000);
+    let reader = world.join_and_keep(&resident(V5, "reader"));
+    assert_eq!(world.texts(reader), ["w second"]);
+}
+
+#[test]
+fn a_will_for_a_conversation_goes_from_the_disk_with_its_message() {
+    for accepted in [true, false] {
+        let mut world = World::new();
+        let hello = hello(V5, "phone")
+            .login("alice")
+            .will("im/to/@bob", "bye", 1, false);
+        world.join(&hello);
+        world.restart();
+        let mut told = world
+            .services
+            .drain(..)
+            .filter_map(|service| match service {
+                broker::Service::Publish(publish) => Some(publish),
+                _ => None,
+            });
+        let publish = told.next().expect("a message");
+        assert!(told.next().is_none());
+        drop(told);
+        assert_eq!(
+            (&*publish.topic, &publish.payload[..]),
+            ("im/to/@bob", &b"bye"[..])
+        );
+        assert_eq!((&*publish.device, stored(&world)), ("phone", 1));
+        let gone = records::Write::Delete {
+            key: key::will(publish.account, "phone"),
+        };
+        assert_eq!(publish.attach, [gone]);
+        // The messenger commits it with the message, or refuses.
+        if accepted {
+            world.store.remove(&key::will(publish.account, "phone"));
+        }
+        let outcome = if accepted {
+            Ok(())
+        } else {
+            Err((
+                mqtt_codec::ReasonCode::NOT_AUTHORIZED,
+                "not a member".into(),
+            ))
+        };
+        let input = broker::Input::Acknowledged {
+            session: publish.session,
+            ack: publish.ack.expect("an answer is wanted"),
+            outcome,
+        };
+        world.input(0, input);
+        assert_eq!(stored(&world), 0);
+        world.restart();
+        assert!(world.services.is_empty());
+    }
 }

@@ -1,8 +1,11 @@
 //! The server dies with what is on disk and starts again, and stored messages that nobody needs are thrown away.
 
-use broker::{Message, RecoveredClaim, RecoveredSession, Recovery, RetainedMessage, Shard};
+use broker::{
+    Identity, Message, RecoveredClaim, RecoveredSession, RecoveredWill, Recovery, RetainedMessage,
+    Shard,
+};
 use bytes::Bytes;
-use records::{AccountId, Claim, Outgoing, Pos, QueuedParts, Subscription, key};
+use records::{AccountId, Claim, Outgoing, Pos, QueuedParts, Subscription, Will, key};
 
 use super::world::World;
 
@@ -29,6 +32,38 @@ impl World {
             shard.finish_recovery(recovery, latest);
         }
         self.settle();
+        self.recover_wills();
+        self.settle();
+    }
+
+    fn recover_wills(&mut self) {
+        let wills: Vec<RecoveredWill> = self
+            .store
+            .iter()
+            .filter_map(|(at, value)| {
+                let (account, client_id) = key::parse_will(at).ok()?;
+                let account = (account != AccountId::ZERO).then_some(account);
+                let identity = Identity {
+                    account,
+                    name: "".into(),
+                    admin: account == Some(AccountId::new(3)),
+                };
+                let record = Will::decode(&Bytes::from(value.clone())).expect("a will");
+                Some(RecoveredWill {
+                    identity,
+                    client_id: client_id.into(),
+                    record,
+                })
+            })
+            .collect();
+        for will in wills {
+            let mut homes = self.shards.iter_mut();
+            let home = homes.find(|shard| shard.owns(will.identity.account, &will.client_id));
+            home.expect("a home").recover_will(will, self.now);
+        }
+        for shard in &mut self.shards {
+            shard.publish_recovered_wills(self.now);
+        }
     }
 
     fn recover_claims(&mut self, recoveries: &[Recovery]) {

@@ -188,9 +188,7 @@ impl Model {
         }
         // [5 MQTT-3.8.3-3], as far as the session that published is the one that subscribes.
         let begun = self.session(client).map_or(0, |session| session.begun);
-        // A stored will does not tell whose it was.
-        let told = !(message.will && crashed);
-        let own = message.publisher == client && message.sent > begun && told;
+        let own = message.publisher == client && message.sent > begun;
         force.delivers = force
             .possible
             .iter()
