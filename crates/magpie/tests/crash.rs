@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use harness::Launch;
-use harness::proof::{self, Ledger, Random, Round, Stage};
+use harness::proof::{self, Crew, Ledger, Random, Round, Stage, Wills};
 
 const ROUNDS: u64 = 60;
 
@@ -36,6 +36,11 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         .into_iter()
         .map(|(reader, ends)| reader.spawn(&stage, ends))
         .collect();
+    let crews: Vec<_> = Crew::gather(&server, &mut random)
+        .into_iter()
+        .map(|crew| crew.spawn(&stage))
+        .collect();
+    let mut wills = Wills::watch(&server);
     let writers: Vec<JoinHandle<()>> = proof::writers(&server)
         .into_iter()
         .map(|writer| writer.spawn(&stage, &ledger))
@@ -43,6 +48,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
 
     for round in 1..=rounds {
         stage.open(Round::Busy(round));
+        let mortals = wills.leave(&server, round);
         // Fewer than the writers have to write: it is killed in the middle of things.
         let acknowledgements = 1 + random.below(4 * proof::ROUND_MAX as u64);
         if !stage.acknowledged(acknowledgements) {
@@ -53,6 +59,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         }
         server.kill();
         stage.close();
+        drop(mortals);
         // The next machine may have more cores or fewer.
         let shards = 1 + random.below(3);
         std::fs::write(
@@ -87,6 +94,10 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let ledger = ledger.close();
     let lengths = proof::conversations(&server, &ledger);
     proof::judge_readers(&ledger, &lengths, &seen);
+    for crew in crews {
+        crew.judge(&ledger);
+    }
+    wills.judge();
     say(&format!(
         "{rounds} rounds, {} messages acknowledged, {} sent, {} s",
         ledger.acknowledged.len(),

@@ -5,7 +5,9 @@ mod cast;
 mod ledger;
 mod stage;
 
+mod crew;
 mod reader;
+mod wills;
 mod writer;
 
 mod verdict;
@@ -13,9 +15,11 @@ mod verdict;
 mod random;
 
 pub use cast::{people, readers, writers};
+pub use crew::{Crew, Reading};
 pub use ledger::{Entries, Key, Ledger, Place, conversation};
 pub use random::{Random, seed};
 pub use reader::{Reader, Seen};
 pub use stage::{Round, Stage};
 pub use verdict::{conversations, readers as judge_readers, write_ends};
+pub use wills::Wills;
 pub use writer::{ROUND_MAX, Session, Writer};
