@@ -31,7 +31,7 @@ pub(crate) fn record(exchange: &Exchange, peer: &Peer) -> Vec<Vec<Arrival>> {
     steps
         .map(|step| {
             let awaited = run.carry_out(&step.command);
-            run.gather(awaited)
+            run.gather(awaited.as_ref())
         })
         .collect()
 }
@@ -121,7 +121,7 @@ impl Run {
     }
 
     /// Reads until nothing comes any more, and at least until something has come at the client that waits for it.
-    fn gather(&mut self, awaited: Option<String>) -> Vec<Arrival> {
+    fn gather(&mut self, awaited: Option<&String>) -> Vec<Arrival> {
         let mut told: Vec<Arrival> = Vec::new();
         let (began, mut last) = (Instant::now(), Instant::now());
         loop {
@@ -136,7 +136,7 @@ impl Run {
                 }
             }
             let came = |name: &String| told.iter().any(|one| one.client == *name);
-            let enough = awaited.as_ref().is_none_or(came) || began.elapsed() > PATIENCE;
+            let enough = awaited.is_none_or(came) || began.elapsed() > PATIENCE;
             if enough && last.elapsed() > SILENCE {
                 return sorted(told);
             }
