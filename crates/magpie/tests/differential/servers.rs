@@ -10,7 +10,9 @@ use crate::script::Which;
 
 /// What both are told to allow.
 const MOSQUITTO: &str = "allow_anonymous true\nset_tcp_nodelay true\n";
-const MAGPIE: &str = "[mqtt]\nallow_anonymous = true\n";
+/// One shard: among several, whose turn it is in a shared subscription depends on where its members' sessions live, which
+/// secret seeds decide.
+const MAGPIE: &str = "[mqtt]\nallow_anonymous = true\nshards = 1\n";
 
 /// One of them, running.
 pub(crate) enum Peer {
