@@ -25,28 +25,24 @@ use crate::waiting::{ClaimDelivery, WaitingClaim};
 
 /// Everything the store knows of one session.
 #[derive(Debug)]
-pub struct RecoveredSession {
-    /// Its account; `None` for an anonymous client.
-    pub account: Option<AccountId>,
-    /// The account's name.
-    pub name: Arc<str>,
-    /// Whether the account is an administrator.
-    pub admin: bool,
+pub(crate) struct RecoveredSession {
+    /// Whose it is.
+    pub(crate) identity: Identity,
     /// Client id.
-    pub client_id: Arc<str>,
+    pub(crate) client_id: Arc<str>,
     /// The session's record.
-    pub record: records::Session,
+    pub(crate) record: records::Session,
     /// Filters and their records.
-    pub subscriptions: Vec<(String, Subscription)>,
+    pub(crate) subscriptions: Vec<(String, Subscription)>,
     /// Exactly-once deliveries that had begun.
-    pub outgoing: Vec<(Stamp, Outgoing)>,
+    pub(crate) outgoing: Vec<(Stamp, Outgoing)>,
     /// Packet identifiers of unreleased QoS 2 receipts.
-    pub incoming: Vec<u16>,
+    pub(crate) incoming: Vec<u16>,
 }
 
 /// What recovery has to remember until the stored messages are matched.
 #[derive(Debug)]
-pub struct Recovery {
+pub(crate) struct Recovery {
     /// By the slots of the sessions, which are given one after the other: every stored message looks here for each of
     /// its recipients.
     waiting: Vec<RecoveredInterest>,
@@ -56,15 +52,15 @@ pub struct Recovery {
 
 /// A message that a group has still to get.
 #[derive(Debug, Clone, Copy)]
-pub struct RecoveredClaim<'a> {
+pub(crate) struct RecoveredClaim<'a> {
     /// Its key in the claim table.
-    pub claim: Stamp,
+    pub(crate) claim: Stamp,
     /// The message's key in the queue table.
-    pub message: Stamp,
+    pub(crate) message: Stamp,
     /// `$share/<name>/<filter>`.
-    pub group: &'a str,
+    pub(crate) group: &'a str,
     /// The message.
-    pub parts: &'a QueuedParts<'a>,
+    pub(crate) parts: &'a QueuedParts<'a>,
 }
 
 impl RecoveredClaim<'_> {
@@ -90,7 +86,7 @@ struct RecoveredInterest {
 
 impl Shard {
     /// Whether this shard is the home of a session.
-    pub fn owns(&self, account: Option<AccountId>, client_id: &str) -> bool {
+    pub(crate) fn owns(&self, account: Option<AccountId>, client_id: &str) -> bool {
         self.home_of(account, client_id) == self.shard
     }
 
@@ -98,7 +94,7 @@ impl Shard {
     ///
     /// # Panics
     /// When the shard has sessions already.
-    pub fn begin_recovery(&self) -> Recovery {
+    pub(crate) fn begin_recovery(&self) -> Recovery {
         assert!(self.sessions.is_empty(), "recovery comes first");
         Recovery {
             waiting: Vec::new(),
@@ -107,7 +103,7 @@ impl Shard {
     }
 
     /// Takes back a session.
-    pub fn recover_session(
+    pub(crate) fn recover_session(
         &mut self,
         recovery: &mut Recovery,
         recovered: RecoveredSession,
@@ -123,17 +119,12 @@ impl Shard {
         let serial = self.serial();
         // A crash leaves no time of disconnection: the server's start is when the client was gone.
         let since = record.disconnected_at.unwrap_or(now);
-        let identity = Identity {
-            account: recovered.account,
-            name: recovered.name,
-            admin: recovered.admin,
-        };
         let session = Session {
             protocol_level: record.protocol_level,
             expiry_secs: record.expiry_secs,
             number: record.number,
             disconnected_at: Some(since),
-            ..Session::new(serial, &identity, recovered.client_id)
+            ..Session::new(serial, &recovered.identity, recovered.client_id)
         };
         let slot = self.insert_session(session);
         for (filter, subscription) in &recovered.subscriptions {
@@ -283,7 +274,12 @@ impl Shard {
     }
 
     /// Takes back a stored message, oldest first.
-    pub fn recover_queued(&mut self, recovery: &Recovery, stamp: Stamp, message: &QueuedParts<'_>) {
+    pub(crate) fn recover_queued(
+        &mut self,
+        recovery: &Recovery,
+        stamp: Stamp,
+        message: &QueuedParts<'_>,
+    ) {
         self.observe(stamp);
         let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
         *newest = (*newest).max(stamp);
@@ -302,7 +298,11 @@ impl Shard {
     }
 
     /// Takes back the claim of a group that a session of this shard had begun to get at QoS 2; false when none had.
-    pub fn recover_begun_claim(&mut self, recovery: &Recovery, claim: &RecoveredClaim<'_>) -> bool {
+    pub(crate) fn recover_begun_claim(
+        &mut self,
+        recovery: &Recovery,
+        claim: &RecoveredClaim<'_>,
+    ) -> bool {
         self.observe(claim.claim);
         let group = self.group_of(claim.group).unwrap_or_default();
         let mut delivery = ClaimDelivery {
@@ -327,7 +327,7 @@ impl Shard {
     }
 
     /// Takes back the claim of a group that nobody has begun to get; false when the group has no member here.
-    pub fn recover_claim(&mut self, claim: &RecoveredClaim<'_>, now: Millis) -> bool {
+    pub(crate) fn recover_claim(&mut self, claim: &RecoveredClaim<'_>, now: Millis) -> bool {
         self.observe(claim.claim);
         let group = self.group_of(claim.group);
         let Some(group) = group.filter(|group| !self.shared.members(*group).is_empty()) else {
@@ -338,7 +338,7 @@ impl Shard {
     }
 
     /// A claim whose group or message is gone is struck out.
-    pub fn drop_claim(&mut self, claim: Stamp, now: Millis) {
+    pub(crate) fn drop_claim(&mut self, claim: Stamp, now: Millis) {
         self.observe(claim);
         self.settle_claim(claim, now);
     }
@@ -349,12 +349,12 @@ impl Shard {
     }
 
     /// Takes back a retained message.
-    pub fn recover_retained(&mut self, topic: &str, message: RetainedMessage) {
+    pub(crate) fn recover_retained(&mut self, topic: &str, message: RetainedMessage) {
         self.retain(topic, message);
     }
 
     /// Ends a recovery: the messenger has come this far.
-    pub fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
+    pub(crate) fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
         let mut away: Vec<u32> = (0..recovery.waiting.len() as u32).collect();
         drop(recovery);
         let since = |slot: &u32| self.sessions[*slot as usize].disconnected_at;

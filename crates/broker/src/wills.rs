@@ -28,13 +28,13 @@ pub(crate) struct ToldWill {
 
 /// What the store knows of a connection that ended with the server.
 #[derive(Debug)]
-pub struct RecoveredWill {
+pub(crate) struct RecoveredWill {
     /// Whose it was; the account is `None` for an anonymous client.
-    pub identity: Identity,
+    pub(crate) identity: Identity,
     /// Client id.
-    pub client_id: Arc<str>,
+    pub(crate) client_id: Arc<str>,
     /// The will.
-    pub record: records::Will,
+    pub(crate) record: records::Will,
 }
 
 impl Shard {
@@ -195,7 +195,7 @@ impl Shard {
     // After a restart.
 
     /// Takes back the will of a connection that ended with the server. Sessions come before.
-    pub fn recover_will(&mut self, recovered: RecoveredWill, now: Millis) {
+    pub(crate) fn recover_will(&mut self, recovered: RecoveredWill, now: Millis) {
         let account = recovered.identity.account;
         let known = self.find_session(account, &recovered.client_id);
         let slot = known.unwrap_or_else(|| {
@@ -213,7 +213,7 @@ impl Shard {
 
     /// Publishes the wills that were taken back, once every shard knows what the others wait for; those that are to
     /// wait do so from the end of their connections on, which for a killed server is its start.
-    pub fn publish_recovered_wills(&mut self, now: Millis) {
+    pub(crate) fn publish_recovered_wills(&mut self, now: Millis) {
         let sessions = self.sessions.iter();
         let left: Vec<u32> = sessions
             .filter(|(_, session)| session.will.is_some())

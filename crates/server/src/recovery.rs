@@ -1,18 +1,11 @@
 //! From the store back to the cores, before anybody is answered: accounts, conversations, sessions, stored messages.
 
-use std::collections::HashMap;
-use std::iter::Peekable;
-
-use broker::{
-    Identity, Message, Output, RecoveredClaim, RecoveredSession, RecoveredWill, Recovery,
-    RetainedMessage, Shard,
-};
+use broker::{Identity, Output, Rows, Shard};
 use bytes::Bytes;
 use chat::{Chat, CredentialsChange};
 use records::{
-    Account, AccountId, Claim, Conversation, Entry, KeyError, KeyRange, Member, Millis, Outgoing,
-    Pos, QueuedParts, RecordError, Retained, Seq, Session, SessionNumber, Stamp, Subscription,
-    Table, Token, Will, Write, key,
+    Account, AccountId, Conversation, Entry, KeyError, KeyRange, Member, Millis, Pos, RecordError,
+    Seq, Table, Token, Write, key,
 };
 use store::{Batch, CommitError, Range, ReadError, Store};
 
@@ -117,7 +110,7 @@ pub(crate) fn chat(
     Ok(())
 }
 
-/// Takes back sessions, what they wait for, and what is retained. Returns what each shard asks for beyond that.
+/// Takes back sessions, what they wait for, what is retained, and wills. Returns what each shard asks for beyond that.
 pub(crate) fn shards(
     store: &dyn Store,
     directory: &Directory,
@@ -125,229 +118,28 @@ pub(crate) fn shards(
     latest_pos: Pos,
     now: Millis,
 ) -> Result<Vec<Vec<Output>>, RecoveryError> {
-    let mut flows = Flows::read(store)?;
-    let mut recoveries: Vec<Recovery> = shards.iter().map(Shard::begin_recovery).collect();
-    each(store, Table::Session.range(), |key, value| {
-        let (account, client_id) = key::parse_session(key)?;
-        let record = Session::decode(value)?;
-        let account = (account != AccountId::ZERO).then_some(account);
+    let identity = |account: Option<AccountId>| {
         let known = account.and_then(|id| directory.by_id(id));
-        let session = RecoveredSession {
+        Identity {
             account,
             name: known.as_ref().map(Known::shared_name).unwrap_or_default(),
             admin: known.is_some_and(|known| known.is_admin()),
-            client_id: client_id.into(),
-            subscriptions: flows
-                .subscriptions
-                .remove(&record.number)
-                .unwrap_or_default(),
-            outgoing: flows.outgoing.remove(&record.number).unwrap_or_default(),
-            incoming: flows.incoming.remove(&record.number).unwrap_or_default(),
-            record,
-        };
-        let home = shards
-            .iter()
-            .position(|shard| shard.owns(session.account, &session.client_id));
-        if let Some(home) = home {
-            shards[home].recover_session(&mut recoveries[home], session, now);
         }
-        Ok(())
-    })?;
-    let mut claims = Claims::read(store)?;
-    each(store, Table::Queue.range(), |key, value| {
-        let stamp = key::parse_queue(key)?;
-        let message = QueuedParts::decode(value)?;
-        for (shard, recovery) in shards.iter_mut().zip(&recoveries) {
-            shard.recover_queued(recovery, stamp, &message);
-        }
-        claims.recover(stamp, &message, shards, &recoveries, now);
-        Ok(())
-    })?;
-    claims.finish(shards, now);
-    each(store, Table::Retained.range(), |_, value| {
-        let retained = Retained::decode(value)?;
-        let message = Message::from_record(retained.message);
-        // One copy for all shards.
-        let packed = RetainedMessage::new(retained.stamp, &message);
-        for shard in shards.iter_mut() {
-            shard.recover_retained(&message.topic, packed.clone());
-        }
-        Ok(())
-    })?;
-    for (shard, recovery) in shards.iter_mut().zip(recoveries) {
-        shard.finish_recovery(recovery, latest_pos);
-    }
-    let mut later = exchange_announcements(shards, now);
-    wills(store, directory, shards, now)?;
-    // What is published finds everybody who waits for it.
-    for (later, more) in later.iter_mut().zip(exchange_announcements(shards, now)) {
-        later.extend(more);
-    }
-    Ok(later)
+    };
+    broker::recover(&Stored(store), shards, identity, latest_pos, now)
 }
 
-/// Takes back and publishes the wills of connections that ended with the server.
-fn wills(
-    store: &dyn Store,
-    directory: &Directory,
-    shards: &mut [Shard],
-    now: Millis,
-) -> Result<(), RecoveryError> {
-    each(store, Table::Will.range(), |key, value| {
-        let (account, client_id) = key::parse_will(key)?;
-        let account = (account != AccountId::ZERO).then_some(account);
-        let known = account.and_then(|id| directory.by_id(id));
-        let will = RecoveredWill {
-            identity: Identity {
-                account,
-                name: known.as_ref().map(Known::shared_name).unwrap_or_default(),
-                admin: known.is_some_and(|known| known.is_admin()),
-            },
-            client_id: client_id.into(),
-            record: Will::decode(value)?,
-        };
-        let mut homes = shards.iter_mut();
-        if let Some(home) = homes.find(|shard| shard.owns(account, client_id)) {
-            home.recover_will(will, now);
-        }
-        Ok(())
-    })?;
-    for shard in shards {
-        shard.publish_recovered_wills(now);
-    }
-    Ok(())
-}
+struct Stored<'a>(&'a dyn Store);
 
-/// Lets every shard know what the others wait for, so that nothing is published past them. The rest is for later.
-fn exchange_announcements(shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>> {
-    let mut later: Vec<Vec<Output>> = shards.iter().map(|_| Vec::new()).collect();
-    for speaker in 0..shards.len() {
-        while let Some(output) = shards[speaker].poll_output() {
-            let Output::Announce(announcement) = output else {
-                later[speaker].push(output);
-                continue;
-            };
-            for (listener, shard) in shards.iter_mut().enumerate() {
-                if listener != speaker {
-                    shard.handle(broker::Input::Announced(announcement.clone()), now);
-                }
-            }
-        }
-    }
-    later
-}
+impl Rows for Stored<'_> {
+    type Error = RecoveryError;
 
-/// What is keyed by session numbers.
-#[derive(Default)]
-struct Flows {
-    subscriptions: HashMap<SessionNumber, Vec<(String, Subscription)>>,
-    outgoing: HashMap<SessionNumber, Vec<(Stamp, Outgoing)>>,
-    incoming: HashMap<SessionNumber, Vec<u16>>,
-}
-
-impl Flows {
-    fn read(store: &dyn Store) -> Result<Self, RecoveryError> {
-        let mut flows = Self::default();
-        each(store, Table::Subscription.range(), |key, value| {
-            let (number, filter) = key::parse_subscription(key)?;
-            let subscription = (filter.to_owned(), Subscription::decode(value)?);
-            flows
-                .subscriptions
-                .entry(number)
-                .or_default()
-                .push(subscription);
-            Ok(())
-        })?;
-        each(store, Table::Outgoing.range(), |key, value| {
-            let (number, stamp) = key::parse_outgoing(key)?;
-            flows
-                .outgoing
-                .entry(number)
-                .or_default()
-                .push((stamp, Outgoing::decode(value)?));
-            Ok(())
-        })?;
-        each(store, Table::Incoming.range(), |key, _| {
-            let (number, packet_id) = key::parse_incoming(key)?;
-            flows.incoming.entry(number).or_default().push(packet_id);
-            Ok(())
-        })?;
-        Ok(flows)
-    }
-}
-
-/// Groups' claims, in the order of their messages.
-struct Claims {
-    groups: Vec<Box<str>>,
-    /// The message, the claim, and the group's place in `groups`.
-    rest: Peekable<std::vec::IntoIter<(Stamp, Stamp, usize)>>,
-    /// Claims whose message or group is gone.
-    gone: Vec<Stamp>,
-}
-
-impl Claims {
-    fn read(store: &dyn Store) -> Result<Self, RecoveryError> {
-        let mut places: HashMap<Box<str>, usize> = HashMap::new();
-        let mut found = Vec::new();
-        each(store, Table::Claim.range(), |key, value| {
-            let (claim, record) = (key::parse_claim(key)?, Claim::decode(value)?);
-            let next = places.len();
-            let place = *places.entry(record.group).or_insert(next);
-            found.push((record.message, claim, place));
-            Ok(())
-        })?;
-        found.sort_unstable();
-        let mut groups = vec![Box::default(); places.len()];
-        for (group, place) in places {
-            groups[place] = group;
-        }
-        Ok(Self {
-            groups,
-            rest: found.into_iter().peekable(),
-            gone: Vec::new(),
-        })
-    }
-
-    /// Gives the claims of a message to a shard whose session has begun to get it, or else to one that has members of
-    /// the group. Messages come in the order of their stamps.
-    fn recover(
-        &mut self,
-        stamp: Stamp,
-        message: &QueuedParts<'_>,
-        shards: &mut [Shard],
-        recoveries: &[Recovery],
-        now: Millis,
-    ) {
-        while let Some((message_stamp, claim, place)) =
-            self.rest.next_if(|(message, ..)| *message <= stamp)
-        {
-            let recovered = RecoveredClaim {
-                claim,
-                message: message_stamp,
-                group: &self.groups[place],
-                parts: message,
-            };
-            let taken = message_stamp == stamp
-                && (shards
-                    .iter_mut()
-                    .zip(recoveries)
-                    .any(|(shard, recovery)| shard.recover_begun_claim(recovery, &recovered))
-                    || shards
-                        .iter_mut()
-                        .any(|shard| shard.recover_claim(&recovered, now)));
-            if !taken {
-                self.gone.push(claim);
-            }
-        }
-    }
-
-    fn finish(self, shards: &mut [Shard], now: Millis) {
-        let rest = self.rest.map(|(_, claim, _)| claim);
-        for claim in self.gone.into_iter().chain(rest) {
-            if let Some(shard) = shards.first_mut() {
-                shard.drop_claim(claim, now);
-            }
-        }
+    fn each(
+        &self,
+        table: Table,
+        take: impl FnMut(&[u8], &Bytes) -> Result<(), RecoveryError>,
+    ) -> Result<(), RecoveryError> {
+        each(self.0, table.range(), take)
     }
 }
 

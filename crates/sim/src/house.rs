@@ -9,12 +9,12 @@ use broker::{
     AuthenticationRequest, ConnectionId, Identity, Input, Output, PendingConnect, Place as Seat,
     Settings, Shard,
 };
-use records::{AccountId, Millis, SessionRef, Stamp};
+use records::{AccountId, Millis, Pos, SessionRef, Stamp};
 
 use crate::disk::{Append, Disk};
 use crate::link::{Link, Place};
 use crate::mutation::Mutation;
-use crate::{recovery, wire};
+use crate::wire;
 
 /// What lies in a mailbox.
 enum Letter {
@@ -299,7 +299,14 @@ impl House {
         self.readings.clear();
         self.logins.clear();
         self.build(self.shards.len() as u16);
-        let first = recovery::recover(&self.disk, &mut self.shards, self.now);
+        let identity = |account: Option<AccountId>| Identity {
+            account,
+            name: account.map_or("", |_| crate::client::USER).into(),
+            admin: false,
+        };
+        let (rows, shards) = (&self.disk.rows, &mut self.shards);
+        let first = broker::recover(rows, shards, identity, Pos::ZERO, self.now);
+        let first = first.expect("what a shard writes can be read");
         for (shard, outputs) in first.into_iter().enumerate() {
             for output in outputs {
                 self.carry_out(shard, output);

@@ -15,7 +15,6 @@ mod log;
 mod model;
 mod mutation;
 mod plan;
-mod recovery;
 mod wire;
 
 pub use mutation::Mutation;

@@ -445,7 +445,7 @@ impl World {
         panic!("the world does not come to rest");
     }
 
-    fn carry_out(&mut self, shard: usize, output: Output) {
+    pub(crate) fn carry_out(&mut self, shard: usize, output: Output) {
         match output {
             Output::Flush(id) => {
                 if let Some(peer) = self.peer(shard, id) {
