@@ -16,8 +16,8 @@ const ROUNDS: u64 = 60;
 
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
-    let rounds = number("MAGPIE_CRASH_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("MAGPIE_CRASH_SEED").unwrap_or_else(proof::seed);
+    let rounds = proof::number("MAGPIE_CRASH_ROUNDS").unwrap_or(ROUNDS);
+    let seed = proof::number("MAGPIE_CRASH_SEED").unwrap_or_else(proof::seed);
     say(&format!(
         "seed {seed}; again: MAGPIE_CRASH_SEED={seed} MAGPIE_CRASH_ROUNDS={rounds} cargo test -p magpie --test crash"
     ));
@@ -104,17 +104,6 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
         ledger.sent.len(),
         begun.elapsed().as_secs()
     ));
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable)
-        .ok()
-        .filter(|value| !value.is_empty())?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable}={value} is not a number")),
-    )
 }
 
 /// Straight to standard error: a seed that the test runner keeps to itself helps nobody.

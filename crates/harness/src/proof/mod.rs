@@ -17,7 +17,7 @@ mod random;
 pub use cast::{people, readers, writers};
 pub use crew::{Crew, Reading};
 pub use ledger::{Entries, Key, Ledger, Place, conversation};
-pub use random::{Random, seed};
+pub use random::{Random, number, seed};
 pub use reader::{Reader, Seen};
 pub use stage::{Round, Stage};
 pub use verdict::{conversations, readers as judge_readers, write_ends};

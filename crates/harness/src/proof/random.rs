@@ -33,6 +33,21 @@ impl Random {
     }
 }
 
+/// The number in an environment variable, unless it is empty or not set.
+///
+/// # Panics
+/// When it is no number: a proof that was asked for otherwise than it runs proves nothing.
+pub fn number(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable)
+        .ok()
+        .filter(|value| !value.is_empty())?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{variable}={value} is not a number")),
+    )
+}
+
 /// A seed from the system's randomness.
 pub fn seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish() >> 1

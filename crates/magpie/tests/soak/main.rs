@@ -48,8 +48,8 @@ struct Counts {
 
 #[test]
 fn hours_of_everything_at_once_lose_nothing_and_leave_nothing() {
-    let secs = number("MAGPIE_SOAK_SECS").unwrap_or(SECS);
-    let seed = number("MAGPIE_SOAK_SEED").unwrap_or_else(proof::seed);
+    let secs = proof::number("MAGPIE_SOAK_SECS").unwrap_or(SECS);
+    let seed = proof::number("MAGPIE_SOAK_SEED").unwrap_or_else(proof::seed);
     say(&format!(
         "seed {seed}; again: MAGPIE_SOAK_SEED={seed} MAGPIE_SOAK_SECS={secs} cargo test -p magpie --test soak"
     ));
@@ -223,17 +223,6 @@ impl Soak {
             say(&format!("| {name} | {value} |"));
         }
     }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let value = std::env::var(variable)
-        .ok()
-        .filter(|value| !value.is_empty())?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable}={value} is not a number")),
-    )
 }
 
 /// Straight to standard error: what takes long has to show that it goes on, and a seed that the test runner keeps to itself
