@@ -55,26 +55,7 @@ impl Shard {
             self.refuse_connect(id, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, now);
             return Ok(());
         };
-        let pending = Box::new(PendingConnect {
-            version,
-            client_id,
-            assigned,
-            clean_start: packet.clean_start,
-            keepalive_secs: packet.keep_alive,
-            expiry_secs: requested_expiry(packet),
-            receive_maximum: packet.properties.receive_maximum.unwrap_or(u16::MAX),
-            packet_bytes_max: packet.properties.maximum_packet_size.unwrap_or(u32::MAX),
-            aliases_max: packet.properties.topic_alias_maximum,
-            problem_information: packet.properties.request_problem_information,
-            response_information: packet.properties.request_response_information,
-            will: will_of(packet, now),
-            identity: None,
-            asked_at: now,
-            home: self.shard,
-            exchange: None,
-            entrance,
-            rest: Vec::new(),
-        });
+        let pending = Box::new(self.asked(packet, client_id, assigned, entrance, now));
         if let Some(method) = packet.properties.authentication_method {
             if vouched {
                 // A certificate has proved who it is already; a second proof could be somebody else's.
@@ -110,6 +91,37 @@ impl Shard {
             None => self.refuse_connect(id, ReasonCode::NOT_AUTHORIZED, now),
         }
         Ok(())
+    }
+
+    /// What a CONNECT asks for.
+    fn asked(
+        &self,
+        packet: &Connect<'_>,
+        client_id: Arc<str>,
+        assigned: bool,
+        entrance: u8,
+        now: Millis,
+    ) -> PendingConnect {
+        PendingConnect {
+            version: packet.version,
+            client_id,
+            assigned,
+            clean_start: packet.clean_start,
+            keepalive_secs: packet.keep_alive,
+            expiry_secs: requested_expiry(packet),
+            receive_maximum: packet.properties.receive_maximum.unwrap_or(u16::MAX),
+            packet_bytes_max: packet.properties.maximum_packet_size.unwrap_or(u32::MAX),
+            aliases_max: packet.properties.topic_alias_maximum,
+            problem_information: packet.properties.request_problem_information,
+            response_information: packet.properties.request_response_information,
+            will: will_of(packet, now),
+            identity: None,
+            asked_at: now,
+            home: self.shard,
+            exchange: None,
+            entrance,
+            rest: Vec::new(),
+        }
     }
 
     /// The client id, or a new one when the client left it to us. `None` is refused.

@@ -250,19 +250,7 @@ fn assemble(
     let (polls, post) = mailboxes(state.shards.len(), &bell)?;
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
-    let keys = Keys {
-        process: random()?,
-        server: state.secret,
-    };
-    let service = post.service.clone();
-    let keep = Box::new(move |account, argon2, scram| {
-        service.send(ServiceEvent::KeepVerifier {
-            account,
-            argon2,
-            scram,
-        });
-    });
-    let logins = Logins::start(state.directory, &config.auth, &keys, keep)?;
+    let logins = start_logins(state.directory, state.secret, &config, &post)?;
     let admission = Arc::new(Admission::new(&config.mqtt));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
     let tallies = Tallies::new(state.shards.len());
@@ -337,6 +325,28 @@ fn assemble(
         readers: reader_threads,
         committer,
     })
+}
+
+/// Who checks logins. What it learns for an account's record, the service keeps.
+fn start_logins(
+    directory: Arc<Directory>,
+    secret: [u8; 32],
+    config: &Config,
+    post: &Post,
+) -> Result<Arc<Logins>, StartError> {
+    let keys = Keys {
+        process: random()?,
+        server: secret,
+    };
+    let service = post.service.clone();
+    let keep = Box::new(move |account, argon2, scram| {
+        service.send(ServiceEvent::KeepVerifier {
+            account,
+            argon2,
+            scram,
+        });
+    });
+    Ok(Logins::start(directory, &config.auth, &keys, keep)?)
 }
 
 /// A mailbox for each shard, rung by its poll, and one for the service, rung by `bell`.
