@@ -186,7 +186,7 @@ impl Shard {
                 }
             }
             Ok(PubrecOutcome::Refused(held)) => {
-                self.finished_exactly_once(session, held.origin, now);
+                self.finished_exactly_once(session, packet_id, held.origin, now);
                 self.finished(session, &held, now);
             }
             // [3.1.1 MQTT-4.3.3-1]: the peer waits for a PUBREL all the same.
@@ -231,26 +231,26 @@ impl Shard {
         let Ok(held) = outbound.pubcomp(packet_id) else {
             return Ok(());
         };
-        self.finished_exactly_once(session, held.origin, now);
+        self.finished_exactly_once(session, packet_id, held.origin, now);
         self.finished(session, &held, now);
         Ok(())
     }
 
     /// Until the session's cursor is known to have passed it, a finished exactly-once delivery is remembered
     /// as done: a crash must not begin it anew. Cursor and deletion go in one commit.
-    fn finished_exactly_once(&mut self, session: u32, origin: Origin, now: Millis) {
-        let Some(stamp) = origin.outgoing_key() else {
-            return;
-        };
+    fn finished_exactly_once(&mut self, session: u32, packet_id: u16, origin: Origin, now: Millis) {
         let Some(number) = stored_number(self.sessions[session as usize].number) else {
             return;
         };
-        if let Some(settle) = claim_delete(origin) {
-            // No cursor has to pass a claim: it is over, and with it what was remembered.
+        let stamp = origin.outgoing_key(packet_id);
+        let settle = claim_delete(origin);
+        if settle.is_some() || origin.stored_key().is_none() {
+            // No cursor has to pass a claim, nor what was in memory: it is over, and with it what was remembered.
             let forget = Write::Delete {
                 key: key::outgoing(number, stamp),
             };
-            self.append(vec![forget, settle], Then::Nothing, now);
+            let writes = std::iter::once(forget).chain(settle).collect();
+            self.append(writes, Then::Nothing, now);
             return;
         }
         let value = Outgoing {

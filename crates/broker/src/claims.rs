@@ -319,7 +319,7 @@ impl Shard {
         );
         let origin = delivery.origin();
         let recovered = origin
-            .outgoing_key()
+            .stored_key()
             .and_then(|key| waiting.take_recovered(key));
         let Some(message) = message else {
             self.claim_over(origin, now);

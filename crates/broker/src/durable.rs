@@ -321,7 +321,7 @@ impl Shard {
         let session = &mut self.sessions[slot as usize];
         session.done.retain(|origin| {
             let passed = passed(*origin);
-            if let (true, Some(stamp)) = (passed, origin.outgoing_key()) {
+            if let (true, Some(stamp)) = (passed, origin.stored_key()) {
                 forget(stamp);
             }
             !passed
@@ -340,9 +340,13 @@ impl Shard {
             }
             !passed
         });
-        // Its message is not coming any more, but the client may hold the identifier: PUBREL frees it.
+        // Its message is not coming any more, but the client may hold the identifier: PUBREL frees it, and until PUBCOMP
+        // it is remembered.
         for packet_id in released {
             let placeholder = Held::released(Origin::Memory);
+            let state = OutgoingState::Released;
+            writes.extend(self.outgoing_writes(slot, placeholder.origin, packet_id, state));
+            let session = &mut self.sessions[slot as usize];
             let state = FlightState::AwaitPubcomp;
             session.outbound().recover(packet_id, state, placeholder);
         }
@@ -391,17 +395,22 @@ impl Shard {
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights
             .filter(|flight| flight.item.qos == QoS::ExactlyOnce)
-            .map(|flight| flight.item.origin);
+            .map(|flight| {
+                (
+                    flight.item.origin.outgoing_key(flight.packet_id),
+                    flight.item.origin,
+                )
+            });
+        let done = session.done.iter();
+        let done = done.filter_map(|origin| Some((origin.stored_key()?, *origin)));
         let waiting = session.waiting.iter();
         let recovered = waiting
             .flat_map(|waiting| &waiting.recovered)
-            .map(|(stamp, _)| Origin::from_outgoing_key(*stamp));
-        for origin in begun.chain(session.done.iter().copied()).chain(recovered) {
-            if let Some(stamp) = origin.outgoing_key() {
-                writes.push(Write::Delete {
-                    key: key::outgoing(number, stamp),
-                });
-            }
+            .map(|(stamp, _)| (*stamp, Origin::from_outgoing_key(*stamp)));
+        for (stamp, origin) in begun.chain(done).chain(recovered) {
+            writes.push(Write::Delete {
+                key: key::outgoing(number, stamp),
+            });
             // [5 MQTT-4.8.2-5]: no other member gets what was under way exactly once.
             writes.extend(claim_delete(origin));
         }
@@ -415,9 +424,7 @@ impl Shard {
 
     /// Whether the store has to know of an exactly-once delivery.
     pub(crate) fn is_remembered(&self, slot: u32, origin: Origin) -> bool {
-        let stored = self.sessions[slot as usize].is_stored();
-        let claimed = matches!(origin, Origin::Claim { .. });
-        origin.outgoing_key().is_some() && (stored || claimed)
+        self.sessions[slot as usize].is_stored() || claim_delete(origin).is_some()
     }
 
     /// Remembers an exactly-once delivery before it begins: after a crash it goes on under the same
@@ -436,10 +443,10 @@ impl Shard {
             OutgoingState::Sent => true,
             OutgoingState::Released | OutgoingState::Done => false,
         };
-        if let Some(stamp) = origin.outgoing_key().filter(|_| session.is_stored()) {
+        if session.is_stored() {
             let value = Outgoing { packet_id, state }.encode();
             writes.push(Write::Put {
-                key: key::outgoing(session.number, stamp),
+                key: key::outgoing(session.number, origin.outgoing_key(packet_id)),
                 value,
             });
         }

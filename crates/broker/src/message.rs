@@ -159,12 +159,22 @@ pub(crate) struct StoredClaim {
 const CHAT_KEY: u64 = 1 << 63;
 /// Marks the key of a claim; no stamp reaches this bit before the year 2500.
 const CLAIM_KEY: u64 = 1 << 62;
+/// Marks, both of them together, the key of a delivery whose message is only in memory. No position in the messenger reaches
+/// the bit that it shares with a conversation's entry.
+const MEMORY_KEY: u64 = CHAT_KEY | CLAIM_KEY;
 /// Bits of such a key that say which packet of the entry it is.
 const PART_BITS: u32 = 2;
 
 impl Origin {
-    /// The key under which an exactly-once delivery of it is remembered, unless it is only in memory.
-    pub(crate) fn outgoing_key(self) -> Option<Stamp> {
+    /// The key under which an exactly-once delivery of it is remembered. One whose message is only in memory has none
+    /// but its packet identifier, which is its session's alone as long as it is under way.
+    pub(crate) fn outgoing_key(self, packet_id: u16) -> Stamp {
+        self.stored_key()
+            .unwrap_or_else(|| Stamp::new(MEMORY_KEY | u64::from(packet_id)))
+    }
+
+    /// That key, unless the message is only in memory.
+    pub(crate) fn stored_key(self) -> Option<Stamp> {
         match self {
             Self::Memory | Self::Share { .. } | Self::Claim { stored: None, .. } => None,
             Self::Queue(stamp) => Some(stamp),
@@ -191,6 +201,9 @@ impl Origin {
 
     /// Back from the key; a receipt is not remembered in it, nor a group.
     pub(crate) fn from_outgoing_key(key: Stamp) -> Self {
+        if key.value() & MEMORY_KEY == MEMORY_KEY {
+            return Self::Memory;
+        }
         if key.value() & CHAT_KEY == 0 {
             let claim = Stamp::new(key.value() & !CLAIM_KEY);
             if claim == key {

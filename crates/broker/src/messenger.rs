@@ -156,7 +156,7 @@ impl Shard {
         };
         let held = wanted.held(entry.packets[part].clone(), origin);
         let waiting = &mut self.sessions[slot as usize].waiting;
-        let recovered = origin.outgoing_key().and_then(|key| {
+        let recovered = origin.stored_key().and_then(|key| {
             let waiting = waiting.as_mut();
             waiting.and_then(|waiting| waiting.take_recovered(key))
         });

@@ -247,15 +247,17 @@ impl Shard {
                 *newest = (*newest).max(stamp);
             }
             match flow.state {
-                OutgoingState::Sent => {}
-                OutgoingState::Released => {
+                OutgoingState::Sent if origin != Origin::Memory => {}
+                // The message went with the memory it was in. The client may have it and keep its identifier: PUBREL
+                // frees it, and until PUBCOMP no other message gets it. [3.1.1 MQTT-2.3.1-4] [5 MQTT-2.2.1-4]
+                OutgoingState::Sent | OutgoingState::Released => {
                     let placeholder = Held::released(origin);
                     let state = FlightState::AwaitPubcomp;
                     session
                         .outbound()
                         .recover(flow.packet_id, state, placeholder);
-                    if let Origin::Claim { .. } = origin {
-                        // Its claim is over: the message does not come up again.
+                    if let Origin::Claim { .. } | Origin::Memory = origin {
+                        // Its claim is over, or it was in memory: the message does not come up again.
                         continue;
                     }
                     // Its message, when it comes up again, is one that has been delivered.
@@ -312,7 +314,7 @@ impl Shard {
             keeps_retain: false,
             identifiers: None,
         };
-        let key = delivery.origin().outgoing_key();
+        let key = delivery.origin().stored_key();
         let Some(slot) = key.and_then(|key| recovery.begun.get(&key).copied()) else {
             return false;
         };

@@ -311,7 +311,7 @@ impl Waiting {
         let mut returned = Vec::new();
         let recovered = &self.recovered;
         self.claims.retain(|delivery| {
-            let key = delivery.origin().outgoing_key();
+            let key = delivery.origin().stored_key();
             // One that had begun before a restart is finished with its member. [5 MQTT-4.8.2-4]
             let begun = recovered.iter().any(|(known, _)| Some(*known) == key);
             if begun || !concerned(delivery.group) {

@@ -64,8 +64,6 @@ pub(crate) struct Wire {
     pub(crate) unpinged: Vec<MessageNumber>,
     /// Whether the server may close it, and why.
     pub(crate) may_end: Option<&'static str>,
-    /// How often the server had died before it was opened.
-    pub(crate) crashes: usize,
     /// When it was opened, in the world's time.
     pub(crate) opened: u64,
     /// When the server is known to have lost it.
@@ -85,7 +83,7 @@ pub(crate) struct Client {
     /// Its own session: publishes that are not finished, in the order of their sending.
     pub(crate) flights: Vec<Flight>,
     /// Its own session: QoS 2 deliveries it has received and the server has not released.
-    pub(crate) received: BTreeMap<u16, (Vec<u8>, usize)>,
+    pub(crate) received: BTreeMap<u16, Vec<u8>>,
     pub(crate) must_clean: bool,
     /// The will of its connection.
     pub(crate) will: Option<MessageNumber>,
@@ -345,14 +343,7 @@ impl Client {
             0 => {}
             1 => self.wire.answers.push_back((wire::PUBACK, packet_id)),
             _ => {
-                // The broker does not remember over a crash that a delivery from memory was begun (retained
-                // messages, shares): this world lets it pass until it does.
-                let forgotten = self.wire.crashes;
-                if let Some((known, _)) = self
-                    .received
-                    .get(&packet_id)
-                    .filter(|(_, crashes)| *crashes == forgotten)
-                {
+                if let Some(known) = self.received.get(&packet_id) {
                     if *known != publish.payload {
                         return Err(format!(
                             "[MQTT-2.2.1-4] client {client} got another message under {packet_id}, which is not released"
@@ -365,16 +356,7 @@ impl Client {
                     }
                     repeated = Repeated::Yes;
                 }
-                let crashes = self.wire.crashes;
-                if self
-                    .received
-                    .get(&packet_id)
-                    .is_some_and(|(known, _)| *known == publish.payload && publish.dup)
-                {
-                    repeated = Repeated::Yes;
-                }
-                self.received
-                    .insert(packet_id, (publish.payload.clone(), crashes));
+                self.received.insert(packet_id, publish.payload.clone());
                 self.wire.answers.push_back((wire::PUBREC, packet_id));
             }
         }

@@ -22,6 +22,8 @@ pub enum Mutation {
     KeepSubscription,
     /// Forgets QoS 2 packet identifiers that it has received.
     LoseReceipt,
+    /// Forgets under which packet identifiers it has begun to deliver at QoS 2.
+    LoseIdentifier,
     /// Does not tell other shards of every message.
     LoseForward,
     /// Does not read what another shard has said before it reads its sockets.
@@ -73,6 +75,7 @@ impl Mutation {
         (Self::LoseSubscription, "acknowledged and not delivered"),
         (Self::KeepSubscription, "no subscription matches"),
         (Self::LoseReceipt, "exactly once"),
+        (Self::LoseIdentifier, "which is not released"),
         (Self::LoseForward, "acknowledged and not delivered"),
         (Self::ReadBeforeMail, "acknowledged and not delivered"),
         (Self::ForgetDup, "without DUP"),
@@ -101,6 +104,7 @@ impl Mutation {
             Self::LoseSubscription => (Table::Subscription, true),
             Self::KeepSubscription => (Table::Subscription, false),
             Self::LoseReceipt => (Table::Incoming, true),
+            Self::LoseIdentifier => (Table::Outgoing, true),
             Self::LeakSession => (Table::Session, false),
             _ => return,
         };

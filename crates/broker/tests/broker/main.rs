@@ -17,6 +17,7 @@ mod closing;
 mod connack;
 mod connect;
 mod exchange;
+mod identifiers;
 mod inbox;
 mod inbox_walk;
 mod lost_and_kept;

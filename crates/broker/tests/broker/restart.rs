@@ -360,15 +360,17 @@ fn a_begun_delivery_whose_message_is_gone_leaves_nothing_behind() {
     world.subscribe(client, "t", 2);
     let publisher = world.guest(V5, "p");
     world.publish(publisher, "t", "x", 2);
-    assert_eq!(world.messages(client).len(), 1);
+    let id = world.messages(client)[0].packet_id.expect("QoS 2");
     world.restart();
     // Still waited for, but taken out of the store by an operator.
     world
         .store
         .retain(|at, _| records::key::parse_queue(at).is_err());
-    let (_, got) = back(&mut world, V5, "c");
+    let (client, got) = back(&mut world, V5, "c");
     assert_eq!(got, []);
     world.advance(3000);
+    assert_eq!(world.take(client), [Got::Pubrel(id, 0)]);
+    world.send(client, &pubcomp(id));
     let left = world
         .store
         .keys()

@@ -79,7 +79,6 @@ impl World {
         client.link = Some(link);
         client.phase = Phase::Connecting;
         client.wire.receive_maximum = self.plan.settings.limits.receive_maximum;
-        client.wire.crashes = self.model.crashes();
         client.wire.opened = self.house.now.value();
         client.hello = hello.clone();
         let mut said = hello;
