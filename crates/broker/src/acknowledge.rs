@@ -206,7 +206,8 @@ impl Shard {
         let Some(origin) = outbound.flight(packet_id).map(|flight| flight.item.origin) else {
             return;
         };
-        let writes = self.outgoing_writes(session, origin, packet_id, OutgoingState::Released);
+        let released = Outgoing::past(packet_id, OutgoingState::Released);
+        let writes = self.outgoing_writes(session, origin, &released);
         if writes.is_empty() {
             self.sessions[session as usize]
                 .outbound()
@@ -253,11 +254,7 @@ impl Shard {
             self.append(writes, Then::Nothing, now);
             return;
         }
-        let value = Outgoing {
-            packet_id: 0,
-            state: OutgoingState::Done,
-        }
-        .encode();
+        let value = Outgoing::past(0, OutgoingState::Done).encode();
         let done = Write::Put {
             key: key::outgoing(number, stamp),
             value,
@@ -360,9 +357,12 @@ impl Shard {
         held: Held,
         now: Millis,
     ) {
-        // As it began, whatever its subscription has become since: the client is in the middle of it.
+        // As it began, whatever its subscriptions have become since: the client is in the middle of it, and what it is sent
+        // again is the packet it was sent. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
         let held = Held {
             qos: QoS::ExactlyOnce,
+            retain: outgoing.retain,
+            identifiers: outgoing.identifiers,
             ..held
         };
         match outgoing.state {

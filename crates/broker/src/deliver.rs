@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mqtt_codec::{QoS, Version};
 use mqtt_session::{Alias, FlightState};
-use records::{Millis, SessionRef, Stamp};
+use records::{Millis, Outgoing, OutgoingState, SessionRef, Stamp};
 use routing::Match;
 
 use crate::connection::Stage;
@@ -231,8 +231,13 @@ impl Shard {
         };
         let packet_id = session.outbound().begin(state, held.clone());
         if remembered {
-            let sent = records::OutgoingState::Sent;
-            let writes = self.outgoing_writes(slot, held.origin, packet_id, sent);
+            let outgoing = Outgoing {
+                packet_id,
+                state: OutgoingState::Sent,
+                retain: held.retain,
+                identifiers: held.identifiers.clone(),
+            };
+            let writes = self.outgoing_writes(slot, held.origin, &outgoing);
             let session = self.sessions[slot as usize].reference(self.shard, slot);
             self.append(writes, Then::Deliver { session, packet_id }, now);
             return;

@@ -344,8 +344,8 @@ impl Shard {
         // it is remembered.
         for packet_id in released {
             let placeholder = Held::released(Origin::Memory);
-            let state = OutgoingState::Released;
-            writes.extend(self.outgoing_writes(slot, placeholder.origin, packet_id, state));
+            let outgoing = Outgoing::past(packet_id, OutgoingState::Released);
+            writes.extend(self.outgoing_writes(slot, placeholder.origin, &outgoing));
             let session = &mut self.sessions[slot as usize];
             let state = FlightState::AwaitPubcomp;
             session.outbound().recover(packet_id, state, placeholder);
@@ -434,20 +434,18 @@ impl Shard {
         &self,
         slot: u32,
         origin: Origin,
-        packet_id: u16,
-        state: OutgoingState,
+        outgoing: &Outgoing,
     ) -> Vec<Write> {
         let session = &self.sessions[slot as usize];
         let mut writes = Vec::new();
-        let begins = match state {
+        let begins = match outgoing.state {
             OutgoingState::Sent => true,
             OutgoingState::Released | OutgoingState::Done => false,
         };
         if session.is_stored() {
-            let value = Outgoing { packet_id, state }.encode();
             writes.push(Write::Put {
-                key: key::outgoing(session.number, origin.outgoing_key(packet_id)),
-                value,
+                key: key::outgoing(session.number, origin.outgoing_key(outgoing.packet_id)),
+                value: outgoing.encode(),
             });
         }
         // A claim is over when its message is with a lasting member, or on its way to another.

@@ -11,6 +11,7 @@ use records::{
     Subscription,
 };
 use routing::{GroupId, GroupInterest, Subscriber};
+use smallvec::SmallVec;
 
 use crate::access::Identity;
 use crate::door::{Announcement, Output};
@@ -46,8 +47,8 @@ pub(crate) struct Recovery {
     /// By the slots of the sessions, which are given one after the other: every stored message looks here for each of
     /// its recipients.
     waiting: Vec<RecoveredInterest>,
-    /// Claims that a session had begun to get at QoS 2, by the key it is remembered under.
-    begun: HashMap<Stamp, u32, ahash::RandomState>,
+    /// Who had begun to get what at QoS 2, by the key it is remembered under.
+    begun: HashMap<Stamp, SmallVec<[u32; 2]>, ahash::RandomState>,
 }
 
 /// A message that a group has still to get.
@@ -135,11 +136,9 @@ impl Shard {
             session.inbound.get_or_insert_default().publish(packet_id);
         }
         let begun = recovered.outgoing.iter();
-        recovery.begun.extend(
-            begun
-                .filter(|(_, flow)| flow.state == OutgoingState::Sent)
-                .map(|(key, _)| (*key, slot)),
-        );
+        for (key, _) in begun.filter(|(_, flow)| flow.state == OutgoingState::Sent) {
+            recovery.begun.entry(*key).or_default().push(slot);
+        }
         self.recover_flows(slot, record, recovered.outgoing, now);
         self.arrange_look(slot);
         let cursors = recovered.record.queue_cursors;
@@ -297,6 +296,15 @@ impl Shard {
             }
         }
         self.matches = matches;
+        // A delivery that has begun is finished, whether or not a subscription still asks for it. [3.1.1 MQTT-3.10.4-3]
+        // [5 MQTT-3.10.4-3]
+        for slot in recovery.begun.get(&stamp).into_iter().flatten() {
+            let waiting = self.sessions[*slot as usize].waiting();
+            if waiting.stored().back() != Some(stamp) {
+                let delivery = begun_delivery(stamp, message);
+                self.hold_stored(*slot, delivery);
+            }
+        }
     }
 
     /// Takes back the claim of a group that a session of this shard had begun to get at QoS 2; false when none had.
@@ -307,7 +315,8 @@ impl Shard {
     ) -> bool {
         self.observe(claim.claim);
         let group = self.group_of(claim.group).unwrap_or_default();
-        let mut delivery = ClaimDelivery {
+        // How it was sent is remembered with it.
+        let delivery = ClaimDelivery {
             group,
             claim: claim.waiting(),
             qos: QoS::ExactlyOnce,
@@ -315,15 +324,13 @@ impl Shard {
             identifiers: None,
         };
         let key = delivery.origin().stored_key();
-        let Some(slot) = key.and_then(|key| recovery.begun.get(&key).copied()) else {
+        let Some([slot, ..]) = key
+            .and_then(|key| recovery.begun.get(&key))
+            .map(|slots| &slots[..])
+        else {
             return false;
         };
-        if let Some(member) = self.shared.member(group, slot) {
-            delivery.keeps_retain = member.retain_as_published();
-            let identifier = member.identifier;
-            delivery.identifiers = (identifier != 0).then(|| [identifier].into());
-        }
-        let waiting = self.sessions[slot as usize].waiting();
+        let waiting = self.sessions[*slot as usize].waiting();
         waiting.claims.push_back(delivery);
         true
     }
@@ -410,6 +417,17 @@ impl RecoveredInterest {
             weight: weight(message),
             identifiers: (!identifiers.is_empty()).then(|| identifiers.into()),
         })
+    }
+}
+
+/// One that goes on as it began: how, is remembered with it.
+fn begun_delivery(stamp: Stamp, message: &QueuedParts<'_>) -> StoredDelivery {
+    StoredDelivery {
+        stamp,
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        weight: weight(message),
+        identifiers: None,
     }
 }
 

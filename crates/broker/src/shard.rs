@@ -309,6 +309,17 @@ impl Shard {
         self.hand_over();
     }
 
+    /// The newest stamp this shard has given or heard of. Whatever it writes to a socket tells of moments up to here.
+    pub fn clock(&self) -> Stamp {
+        Stamp::new((self.clock << 8) | u64::from(self.shard))
+    }
+
+    /// A stamp of elsewhere: ours go on from there. Before bytes are received, every shard whose bytes their sender may
+    /// have read has to be heard of, or a subscription could seem older than what was acknowledged before it.
+    pub fn observe(&mut self, stamp: Stamp) {
+        self.clock = self.clock.max(stamp.value() >> 8);
+    }
+
     /// What has to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
         if let Some(output) = self.outputs.pop_front() {
@@ -462,16 +473,6 @@ impl Shard {
     /// A stamp later than every stamp this shard has given or seen.
     pub(crate) fn stamp(&mut self, now: Millis) -> Stamp {
         self.clock = (self.clock + 1).max(now.value() * 1000);
-        Stamp::new((self.clock << 8) | u64::from(self.shard))
-    }
-
-    /// Another shard's clock, or a stored stamp: ours goes on from there.
-    pub(crate) fn observe(&mut self, stamp: Stamp) {
-        self.clock = self.clock.max(stamp.value() >> 8);
-    }
-
-    /// The clock as it stands.
-    pub(crate) fn clock(&self) -> Stamp {
         Stamp::new((self.clock << 8) | u64::from(self.shard))
     }
 

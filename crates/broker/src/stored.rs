@@ -85,6 +85,10 @@ impl StoredQueue {
         self.stamps.front().copied()
     }
 
+    pub(crate) fn back(&self) -> Option<Stamp> {
+        self.stamps.back().copied()
+    }
+
     pub(crate) fn stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
         self.stamps.iter().copied()
     }

@@ -326,9 +326,21 @@ impl Waiting {
         }
         let bytes = &mut self.held_bytes;
         self.flows.retain(|(_, held)| match held.origin {
-            Origin::Claim { group, .. } if concerned(group) => {
-                *bytes -= held.message.weight();
-                returned.push(Returned::Held(group, held.message.clone()));
+            Origin::Claim { group, stored, qos } if concerned(group) => {
+                let weight = held.message.weight();
+                *bytes -= weight;
+                returned.push(match stored {
+                    Some(stored) => {
+                        let weight = weight as u32;
+                        let claim = WaitingClaim {
+                            stored,
+                            qos,
+                            weight,
+                        };
+                        Returned::Stored(group, claim)
+                    }
+                    None => Returned::Held(group, held.message.clone()),
+                });
                 false
             }
             _ => true,

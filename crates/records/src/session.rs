@@ -10,6 +10,9 @@ use crate::{Millis, Pos, RecordError, SessionNumber, Stamp};
 /// A session expiry that means never.
 pub const EXPIRY_NEVER: u32 = u32::MAX;
 
+/// The layout of a begun delivery; version 1 did not say how it had been sent.
+const OUTGOING_VERSION: u8 = 2;
+
 /// A persistent session; the key is the account and the client id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -75,23 +78,47 @@ pub enum OutgoingState {
 }
 
 /// A QoS 2 delivery that has begun; the key is the session number and the message's stamp.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outgoing {
     /// The packet id of the flow.
     pub packet_id: u16,
     /// How far it has come.
     pub state: OutgoingState,
+    /// RETAIN of its PUBLISH, which is sent again as it was. False once that cannot happen any more.
+    pub retain: bool,
+    /// Subscription identifiers of its PUBLISH. None once it is not sent again.
+    pub identifiers: Option<Box<[u32]>>,
+}
+
+#[derive(Deserialize)]
+struct OutgoingV1 {
+    packet_id: u16,
+    state: OutgoingState,
 }
 
 impl Outgoing {
-    /// The value as it stands on disk.
-    pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+    /// One whose PUBLISH is not sent again.
+    pub fn past(packet_id: u16, state: OutgoingState) -> Self {
+        Self {
+            packet_id,
+            state,
+            retain: false,
+            identifiers: None,
+        }
     }
 
-    /// Reads what `encode` wrote.
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode_as(OUTGOING_VERSION, self)
+    }
+
+    /// Reads what `encode` wrote, and what earlier releases did.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        codec::decode("outgoing", bytes)
+        if bytes.first() == Some(&VALUE_VERSION) {
+            let old = codec::decode::<OutgoingV1>("outgoing", bytes)?;
+            return Ok(Self::past(old.packet_id, old.state));
+        }
+        codec::decode_as("outgoing", OUTGOING_VERSION, bytes)
     }
 }
 

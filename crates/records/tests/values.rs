@@ -170,9 +170,15 @@ mod sample {
     }
 
     pub(super) fn outgoing() -> Outgoing {
+        Outgoing::past(65_535, OutgoingState::Released)
+    }
+
+    pub(super) fn outgoing_as_sent() -> Outgoing {
         Outgoing {
-            packet_id: 65_535,
-            state: OutgoingState::Released,
+            packet_id: 7,
+            state: OutgoingState::Sent,
+            retain: true,
+            identifiers: Some([1, 268_435_455].into()),
         }
     }
 
@@ -320,7 +326,8 @@ fn version_1_keeps_its_bytes() {
     check_fixture("dedup", &sample::dedup());
     check_fixture("session", &sample::session());
     check_fixture("subscription", &sample::subscription());
-    check_fixture("outgoing", &sample::outgoing());
+    check_readable("v1", "outgoing", &sample::outgoing());
+    check_fixture_in("v2", "outgoing", &sample::outgoing_as_sent());
     check_fixture("incoming", &Incoming {});
     check_fixture("queued", &sample::queued());
     check_fixture("queued-bare", &sample::bare_queued());
@@ -610,7 +617,8 @@ proptest! {
             1 => OutgoingState::Released,
             _ => OutgoingState::Done,
         };
-        comes_back(Outgoing { packet_id, state })?;
+        let identifiers = identifier.map(|identifier| [identifier, 1].into());
+        comes_back(Outgoing { packet_id, state, retain: packet_id % 2 == 0, identifiers })?;
         let stored = queued.encode();
         prop_assert_eq!(QueuedParts::decode(&stored), Ok(queued.parts()));
         comes_back(queued.clone())?;

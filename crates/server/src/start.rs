@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::admission::Admission;
 use crate::certificates::{self, Certificates};
-use crate::clock::Clock;
+use crate::clock::{Clock, Told};
 use crate::config::{Config, Durability, HttpConfig};
 use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
@@ -253,6 +253,11 @@ fn assemble(
     let logins = start_logins(state.directory, state.secret, &config, &post)?;
     let admission = Arc::new(Admission::new(&config.mqtt));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
+    let told = Arc::new(Told::default());
+    for core in &state.shards {
+        // What was stamped before the restart, clients know of.
+        told.tell(core.clock());
+    }
     let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
@@ -264,6 +269,7 @@ fn assemble(
         logins: logins.clone(),
         readers: readers.clone(),
         admission: admission.clone(),
+        told,
         tallies: tallies.clone(),
         entrances: entrances.clone(),
         health: health.clone(),
@@ -371,6 +377,7 @@ struct ShardStarter {
     logins: Arc<Logins>,
     readers: Readers,
     admission: Arc<Admission>,
+    told: Arc<Told>,
     tallies: Tallies,
     entrances: Arc<Entrances>,
     health: watch::Sender<Health>,
@@ -404,6 +411,7 @@ impl ShardStarter {
             admission: self.admission.clone(),
             entrances: self.entrances.clone(),
             low_water,
+            told: self.told.clone(),
             tallies: self.tallies.clone(),
             listeners,
         })?;

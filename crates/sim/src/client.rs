@@ -83,7 +83,7 @@ pub(crate) struct Client {
     /// Its own session: publishes that are not finished, in the order of their sending.
     pub(crate) flights: Vec<Flight>,
     /// Its own session: QoS 2 deliveries it has received and the server has not released.
-    pub(crate) received: BTreeMap<u16, Vec<u8>>,
+    pub(crate) received: BTreeMap<u16, Publish>,
     pub(crate) must_clean: bool,
     /// The will of its connection.
     pub(crate) will: Option<MessageNumber>,
@@ -344,7 +344,7 @@ impl Client {
             1 => self.wire.answers.push_back((wire::PUBACK, packet_id)),
             _ => {
                 if let Some(known) = self.received.get(&packet_id) {
-                    if *known != publish.payload {
+                    if known.payload != publish.payload {
                         return Err(format!(
                             "[MQTT-2.2.1-4] client {client} got another message under {packet_id}, which is not released"
                         ));
@@ -354,9 +354,14 @@ impl Client {
                             "[MQTT-3.3.1-1] client {client} got {packet_id} again without DUP"
                         ));
                     }
+                    if !sends_again(known, &publish) {
+                        return Err(format!(
+                            "[MQTT-4.4.0-1] client {client} got {packet_id} again as another packet: {publish:?} where it was {known:?}"
+                        ));
+                    }
                     repeated = Repeated::Yes;
                 }
-                self.received.insert(packet_id, publish.payload.clone());
+                self.received.insert(packet_id, publish.clone());
                 self.wire.answers.push_back((wire::PUBREC, packet_id));
             }
         }
@@ -385,4 +390,12 @@ impl Client {
         }
         Ok(())
     }
+}
+
+/// Whether what is sent again is the packet that was sent. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
+fn sends_again(known: &Publish, again: &Publish) -> bool {
+    known.topic == again.topic
+        && known.payload == again.payload
+        && known.retain == again.retain
+        && known.identifiers == again.identifiers
 }

@@ -41,6 +41,8 @@ pub(crate) struct House {
     low_water: Vec<Option<Stamp>>,
     low_water_before: Option<Stamp>,
     asked: bool,
+    /// Up to here clients may have read of what the shards have stamped.
+    told: Stamp,
     pub(crate) mutation: Mutation,
 }
 
@@ -67,6 +69,7 @@ impl House {
             low_water: Vec::new(),
             low_water_before: None,
             asked: false,
+            told: Stamp::ZERO,
             mutation,
         };
         house.build(shards);
@@ -116,6 +119,7 @@ impl House {
         // As in `server`: what another shard said before these bytes were sent has to be known first.
         if self.mutation != Mutation::ReadBeforeMail {
             self.open_letters(shard, before);
+            self.shards[shard].observe(self.told);
         }
         let Place::Shard(shard, id) = self.links[link].place else {
             return true;
@@ -307,6 +311,8 @@ impl House {
         let (rows, shards) = (&self.disk.rows, &mut self.shards);
         let first = broker::recover(rows, shards, identity, Pos::ZERO, self.now);
         let first = first.expect("what a shard writes can be read");
+        let clocks = self.shards.iter().map(Shard::clock);
+        self.told = clocks.max().unwrap_or(Stamp::ZERO);
         for (shard, outputs) in first.into_iter().enumerate() {
             for output in outputs {
                 self.carry_out(shard, output);
@@ -338,6 +344,7 @@ impl House {
         };
         let count = waiting.len().min(room);
         if count > 0 {
+            self.told = self.told.max(self.shards[shard].clock());
             if socket.client_open {
                 let bytes = &waiting[..count];
                 if self.mutation.touches_packets() {

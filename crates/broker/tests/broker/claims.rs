@@ -5,7 +5,7 @@ use mqtt_codec::Version::{V5, V311};
 use records::{Write, key};
 
 use crate::got::{Got, Message};
-use crate::packets::{goodbye, hello, puback, pubcomp, pubrec, unsubscribe};
+use crate::packets::{goodbye, hello, options, puback, pubcomp, pubrec, subscribe_as, unsubscribe};
 use crate::world::{ALL, Client, World, open_settings, resident};
 
 const GROUP: &str = "$share/g/t";
@@ -241,6 +241,44 @@ fn an_exactly_once_delivery_is_finished_with_its_member_after_a_crash() {
     world.send(a, &pubcomp(sent));
     world.advance(2000);
     assert_eq!(remembered(&world), (0, 0));
+}
+
+// [5 MQTT-4.4.0-1]
+#[test]
+fn what_is_sent_again_after_a_crash_is_what_was_sent_though_its_member_has_subscribed_anew() {
+    let mut world = World::new();
+    let a = members(&mut world, &["a"], 2)[0];
+    publish(&mut world, &["x"], 2);
+    let first = world.messages(a).remove(0);
+    world.send(a, &unsubscribe(V5, 1, &[GROUP]));
+    let mut other = options(1);
+    other.retain_as_published = true;
+    world.send(a, &subscribe_as(107, &[(GROUP, other)]));
+    world.restart();
+    let a = back(&mut world, "a");
+    let again = world.messages(a).remove(0);
+    let sent = Message { dup: true, ..first };
+    assert_eq!(again, sent);
+}
+
+// [5 MQTT-4.8.2-5]
+#[test]
+fn a_message_that_waits_in_memory_for_a_member_of_two_groups_goes_to_one_member_only() {
+    const OTHER: &str = "$share/h/t";
+    let mut world = World::limited(|limits| limits.inflight_max = 1);
+    let a = members(&mut world, &["a"], 1)[0];
+    world.subscribe(a, OTHER, 1);
+    let b = world.join(&resident(V5, "b"));
+    world.subscribe(b, OTHER, 0);
+    // It is the turn of `a` in both, and its window has room for one.
+    publish(&mut world, &["x"], 1);
+    assert_eq!(payloads(&world.messages(a)), ["x"]);
+    assert_eq!(world.take(b), []);
+    world.send(a, &unsubscribe(V5, 1, &[OTHER]));
+    assert_eq!(payloads(&world.messages(b)), ["x"]);
+    world.restart();
+    let b = back(&mut world, "b");
+    assert_eq!(world.take(b), []);
 }
 
 // [5 MQTT-4.8.2-5]

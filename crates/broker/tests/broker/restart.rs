@@ -1,9 +1,12 @@
 //! A process that dies and starts again: what was acknowledged is there, exactly-once stays exactly once.
 
 use mqtt_codec::Version::{self, V5, V31, V311};
+use records::key;
 
 use crate::got::{Got, Message};
-use crate::packets::{again, hello, message, puback, pubcomp, pubrec, pubrel};
+use crate::packets::{
+    again, hello, message, options, puback, pubcomp, pubrec, pubrel, subscribe_as, unsubscribe,
+};
 use crate::world::{ALL, Client, World, resident};
 
 /// Connects a lasting session that has to be known, and returns what follows its CONNACK.
@@ -397,5 +400,41 @@ fn an_exactly_once_delivery_goes_on_as_one_though_its_subscription_was_lowered()
         let packet_id = got[0].packet_id.expect("QoS 2");
         world.send(client, &pubrec(packet_id));
         assert_eq!(world.take(client), [Got::Pubrel(packet_id, 0)]);
+    }
+}
+
+// [3.1.1 MQTT-3.10.4-3] [5 MQTT-3.10.4-3] [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
+#[test]
+fn an_exactly_once_delivery_is_finished_as_it_began_though_its_subscription_is_gone() {
+    for anew in [false, true] {
+        let mut world = World::new();
+        let client = world.join(&resident(V5, "c"));
+        let mut options = options(2);
+        options.retain_as_published = true;
+        world.send(client, &subscribe_as(7, &[("t", options)]));
+        world.take(client);
+        let publisher = world.guest(V5, "p");
+        world.publish_retain(publisher, "t", "x", 2, true);
+        let first = world.messages(client).remove(0);
+        assert_eq!((first.retain, &first.identifiers[..]), (true, &[7][..]));
+        world.send(client, &unsubscribe(V5, 2, &["t"]));
+        if anew {
+            let mut other = crate::packets::options(2);
+            other.retain_handling = 2;
+            world.send(client, &subscribe_as(8, &[("t", other)]));
+        }
+        world.restart();
+        let (client, got) = back(&mut world, V5, "c");
+        let packet_id = first.packet_id.expect("QoS 2");
+        assert_eq!(messages(got), [Message { dup: true, ..first }]);
+        world.send(client, &pubrec(packet_id));
+        world.send(client, &pubcomp(packet_id));
+        world.advance(3000);
+        assert!(
+            world
+                .store
+                .keys()
+                .all(|at| key::parse_outgoing(at).is_err())
+        );
     }
 }

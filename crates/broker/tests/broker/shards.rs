@@ -189,6 +189,33 @@ fn messages_of_other_shards_before_a_subscription_are_not_its_business_after_a_r
     }
 }
 
+#[test]
+fn an_acknowledged_message_is_older_than_a_subscription_of_the_same_millisecond() {
+    let mut world = World::with(2, open_settings());
+    let names = ["a", "b", "d", "e", "f", "g", "h", "i"];
+    let lasting: Vec<Client> = names
+        .iter()
+        .map(|name| world.join(&resident(V5, name)))
+        .collect();
+    let (here, there): (Vec<Client>, Vec<Client>) = lasting
+        .iter()
+        .partition(|client| world.shard_of(**client) == 0);
+    // Nobody of the other shard is interested: it hears nothing of these.
+    world.subscribe(here[0], "t", 1);
+    for _ in 0..50 {
+        world.publish(here[0], "t", "early", 1);
+        world.take(here[0]);
+    }
+    world.subscribe(there[0], "t", 1);
+    let name = names[lasting
+        .iter()
+        .position(|one| *one == there[0])
+        .expect("one of them")];
+    world.restart();
+    let client = world.join_and_keep(&resident(V5, name));
+    assert_eq!(world.texts(client), Vec::<String>::new());
+}
+
 // [3.1.1 MQTT-3.3.1-5] [5 MQTT-3.3.1-5]
 #[test]
 fn a_retained_message_is_known_on_every_shard_and_the_last_one_wins() {

@@ -586,6 +586,7 @@ impl World {
                 break;
             }
             let bytes = std::mem::take(&mut self.peers[peer].unsent);
+            self.tell_clock(shard);
             self.shards[shard].receive(id, &bytes, self.now);
         }
     }

@@ -20,7 +20,7 @@ use net::{Drained, Readiness, Received};
 use store::{Append, Submitter};
 
 use crate::admission::Admission;
-use crate::clock::Clock;
+use crate::clock::{Clock, Told};
 use crate::entrance::{Entrances, Origin};
 use crate::listeners::Share;
 use crate::logins::Logins;
@@ -68,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
     pub(crate) low_water: Arc<AtomicU64>,
+    pub(crate) told: Arc<Told>,
     pub(crate) tallies: Tallies,
     pub(crate) entrances: Arc<Entrances>,
     pub(crate) listeners: Vec<Share>,
@@ -96,6 +97,7 @@ pub(crate) struct ShardThread {
     logins: Arc<Logins>,
     readers: Readers,
     low_water: Arc<AtomicU64>,
+    told: Arc<Told>,
     gauges: Gauges,
     clock: Clock,
     scratch: Box<[u8]>,
@@ -131,6 +133,7 @@ impl ShardThread {
             logins: parts.logins,
             readers: parts.readers,
             low_water: parts.low_water,
+            told: parts.told,
             gauges: Gauges::new(parts.number, parts.tallies),
             clock: Clock::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
@@ -421,6 +424,8 @@ impl ShardThread {
         if !self.mailbox.is_empty() {
             self.open_letters();
         }
+        // The same for what another shard has stamped and this one was not told of.
+        self.core.observe(self.told.upto());
         let now = self.clock.now();
         self.core.receive(id, bytes, now);
     }

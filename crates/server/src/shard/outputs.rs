@@ -164,6 +164,7 @@ impl ShardThread {
         if socket.is_lingering() {
             return;
         }
+        self.told.tell(self.core.clock());
         loop {
             let bytes = self.core.outgoing(id);
             let wanted = bytes.len();

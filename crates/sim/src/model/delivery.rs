@@ -348,16 +348,13 @@ impl Model {
 }
 
 fn check_share(force: &InForce<'_>, message: &Message, publish: &Publish) -> Verdict {
-    // What had begun at QoS 2 before a crash goes on so, whatever else the subscription has become since; of one that
-    // has been given up nothing is known any more.
     let possible = || force.possible.iter();
     let qos = possible().any(|version| message.qos.min(version.qos) == publish.qos);
     let fits = possible().any(|version| {
         publish.retain == (message.retain && version.as_published)
             && publish.identifiers == own_identifier(version)
     });
-    let bare = publish.dup && publish.qos == 2 && publish.identifiers.is_empty() && !publish.retain;
-    if qos && (fits || bare) {
+    if qos && fits {
         Ok(())
     } else {
         Err("does not fit the shared subscription".into())

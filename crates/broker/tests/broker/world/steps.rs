@@ -1,5 +1,6 @@
 //! The world step by step: what a shard does in one turn, and what it says when it is asked.
 
+use broker::Shard;
 use records::Stamp;
 
 use super::{Client, World};
@@ -9,6 +10,13 @@ impl World {
     pub(crate) fn feed_only(&mut self, client: Client, bytes: &[u8]) {
         self.peers[client.0].unsent.extend_from_slice(bytes);
         self.feed(client.0);
+    }
+
+    /// A client may have read what any shard has written: the one that it speaks to has to be told of their clocks.
+    pub(super) fn tell_clock(&mut self, shard: usize) {
+        let clocks = self.shards.iter().map(Shard::clock);
+        let newest = clocks.max().expect("there are shards");
+        self.shards[shard].observe(newest);
     }
 
     /// What one turn of each shard would do; whether there was anything.
