@@ -94,6 +94,7 @@ impl Shard {
 
     /// Has the client's data judged outside.
     fn step(&mut self, id: ConnectionId, data: Option<&[u8]>, now: Millis) {
+        let settings = self.settings.clone();
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
@@ -101,7 +102,8 @@ impl Shard {
         let Some(exchange) = connection.exchange.as_mut() else {
             return;
         };
-        if !exchange.take(data) {
+        if !exchange.take(data, &settings.limits) {
+            self.counters.exchanges_too_long += 1;
             self.exchange_failed(id, ReasonCode::QUOTA_EXCEEDED, now);
             return;
         }

@@ -43,6 +43,8 @@ counters! {
     reauthentications,
     /// Clients that failed to authenticate anew; each was disconnected.
     reauthentications_refused,
+    /// Exchanges of enhanced authentication refused because of too many steps, or too much data in one.
+    exchanges_too_long,
     /// Connections closed because no CONNECT came in time.
     connect_timeouts,
     /// Connections closed because the client fell silent.

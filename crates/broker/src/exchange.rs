@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-/// Most data in one step; more is refused (0x97).
-pub const AUTHENTICATION_BYTES_MAX: usize = 4096;
-/// Steps of a client in one exchange; one more is refused (0x97).
-pub const AUTHENTICATION_STEPS_MAX: u8 = 8;
+use crate::settings::Limits;
 
 /// What a connection with an authentication method remembers, as long as it lasts.
 #[derive(Debug)]
@@ -20,7 +17,7 @@ pub(crate) struct Exchange {
     /// The last data, for CONNACK.
     pub(crate) last: Option<Box<[u8]>>,
     pub(crate) turn: Turn,
-    steps: u8,
+    steps: u16,
 }
 
 /// Who has the next word.
@@ -63,11 +60,11 @@ impl Exchange {
     }
 
     /// A client's step; false if it is one too many or too large.
-    pub(crate) fn take(&mut self, data: Option<&[u8]>) -> bool {
+    pub(crate) fn take(&mut self, data: Option<&[u8]>, limits: &Limits) -> bool {
         self.steps = self.steps.saturating_add(1);
         self.turn = Turn::Ours;
-        self.steps <= AUTHENTICATION_STEPS_MAX
-            && data.is_none_or(|data| data.len() <= AUTHENTICATION_BYTES_MAX)
+        self.steps <= limits.exchange_steps_max
+            && data.is_none_or(|data| data.len() <= limits.exchange_bytes_max)
     }
 
     /// The exchange is over; another may begin.

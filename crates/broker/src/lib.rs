@@ -53,7 +53,6 @@ pub use door::{
     Service, Ticket,
 };
 pub use durable::APPEND_BYTES_MAX;
-pub use exchange::{AUTHENTICATION_BYTES_MAX, AUTHENTICATION_STEPS_MAX};
 pub use message::Message;
 pub use pending::PendingConnect;
 pub use restart::{Rows, Unreadable, recover};

@@ -14,6 +14,10 @@ pub struct Limits {
     pub connect_timeout_secs: u16,
     /// Bytes a connection may send before it is authenticated.
     pub connect_bytes_max: u32,
+    /// Steps of a client in one exchange of enhanced authentication; one more is refused (0x97).
+    pub exchange_steps_max: u16,
+    /// Bytes of authentication data in one step; more is refused (0x97).
+    pub exchange_bytes_max: usize,
     /// Largest packet in bytes, both ways; announced as Maximum Packet Size.
     pub packet_bytes_max: u32,
     /// Longest keep-alive in seconds; longer ones are overruled by Server Keep Alive. 0 = no limit.
@@ -67,6 +71,8 @@ impl Default for Limits {
         Self {
             connect_timeout_secs: 10,
             connect_bytes_max: 64 * 1024,
+            exchange_steps_max: 8,
+            exchange_bytes_max: 4096,
             packet_bytes_max: 1024 * 1024,
             keepalive_max_secs: 0,
             session_expiry_max_secs: 7 * 24 * 3600,

@@ -183,13 +183,18 @@ impl Shard {
 
     /// A connection through an entrance with limits of its own, or 0.
     pub fn accept_through(&mut self, entrance: u8, now: Millis) -> ConnectionId {
+        self.accept_late(entrance, 0, now)
+    }
+
+    /// A connection that began `waited` milliseconds ago, outside: so much of the time for its CONNECT has gone.
+    pub fn accept_late(&mut self, entrance: u8, waited: u64, now: Millis) -> ConnectionId {
         self.counters.connections_accepted += 1;
         let id = self.insert_connection(now);
         if let Some(connection) = self.connection_mut(id) {
             connection.entrance = entrance;
         }
-        let timeout = self.connect_timeout_ms(id);
-        self.watch(id, now.saturating_add(timeout), now);
+        let left = self.connect_timeout_ms(id).saturating_sub(waited);
+        self.watch(id, now.saturating_add(left), now);
         id
     }
 

@@ -18,6 +18,8 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
         limits: Limits {
             connect_timeout_secs: secs16(mqtt.connect_timeout),
             connect_bytes_max: mqtt.connect_bytes_max,
+            exchange_steps_max: config.auth.exchange_steps_max,
+            exchange_bytes_max: config.auth.exchange_bytes_max,
             packet_bytes_max: mqtt.max_packet_size,
             keepalive_max_secs: mqtt.keepalive_max_secs,
             session_expiry_max_secs: mqtt.session_expiry_max_secs,

@@ -7,7 +7,7 @@ use net::{Credentials, Listener};
 
 use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
 use crate::entrance::{Endpoint, Entrance, EntranceNumber, Entrances};
-use crate::quic::{self, QuicError};
+use crate::quic::{self, HandshakeLimits, QuicError};
 
 /// Why a listener cannot be opened. The `Display` form says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -65,11 +65,10 @@ impl Bound {
             }
             let entrance = Entrance::new(index, config, mqtt, &endpoint)?;
             if let (Some(socket), Some(credentials)) = (socket, entrance.layers.tls.clone()) {
-                let patience = config.limits.connect_timeout;
                 bound.quic.push(quic::Bound {
                     socket,
                     credentials,
-                    patience: patience.unwrap_or(mqtt.connect_timeout),
+                    limits: HandshakeLimits::of(mqtt, config),
                     entrance: entrance.number,
                     runtime: runtime.ok_or(QuicError::NoRuntime)?.clone(),
                 });

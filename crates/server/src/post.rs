@@ -1,6 +1,7 @@
 //! Who can be written to, and what: the letters between shards, the service, readers and authenticators.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use broker::{ChatDelivery, ConnectionId, PendingConnect};
 use chat::HashedPassword;
@@ -24,10 +25,12 @@ pub(crate) enum ShardEvent {
         origin: Origin,
         pending: Box<PendingConnect>,
     },
-    /// A connection whose WebSocket handshake has been answered.
+    /// A connection whose handshake is over.
     Connection {
         transport: Transport,
         origin: Origin,
+        /// When it began: the time for its CONNECT runs from there.
+        began: Instant,
     },
     /// A connection that no poll watches can be read or written again.
     Ready {

@@ -1,5 +1,6 @@
 //! From CONNECT to CONNACK: who is let in, what is said to them, and what is said to those who are not.
 
+use broker::Limits;
 use mqtt_codec::Version::{self, V5, V31, V311};
 
 use crate::got::Got;
@@ -433,6 +434,21 @@ fn a_connection_that_never_says_connect_is_closed() {
     assert!(world.is_closed(slow));
     assert_eq!(world.shards[0].counters().connect_timeouts, 2);
     assert_eq!(world.shards[0].population().connections, 0);
+}
+
+/// Of QUIC the shard sees only what comes behind the handshake and the opening of the stream.
+#[test]
+fn what_a_connection_has_waited_outside_is_taken_off_its_time() {
+    let mut world = World::new();
+    let patience = u64::from(Limits::default().connect_timeout_secs) * 1000;
+    for waited in [0, patience / 2, u64::MAX] {
+        world.shards[0].accept_late(0, waited, world.now);
+    }
+    // A look comes up to two seconds late.
+    for (time, closed) in [(patience / 2 - 2000, 1), (4000, 2), (patience / 2, 3)] {
+        world.advance(time);
+        assert_eq!(world.shards[0].counters().connect_timeouts, closed);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Enhanced authentication through the door: CONNECT, AUTH and CONNACK, and AUTH on an open connection.
 
-use broker::{AUTHENTICATION_BYTES_MAX, AUTHENTICATION_STEPS_MAX};
+use broker::Limits;
 use mqtt_codec::Version::{V5, V31, V311};
 use mqtt_codec::{Auth, DecodeLimits, Packet, ReasonCode, decode};
 
@@ -202,9 +202,14 @@ fn a_connection_without_a_method_has_no_auth() {
 #[test]
 fn an_exchange_is_bounded_in_steps_bytes_and_time() {
     // Steps: CONNECT is the first.
+    let Limits {
+        exchange_steps_max,
+        exchange_bytes_max,
+        ..
+    } = Limits::default();
     let mut world = World::new();
     let client = world.connect(&hello_as("c", "alice"));
-    for _ in 1..AUTHENTICATION_STEPS_MAX {
+    for _ in 1..exchange_steps_max {
         assert_eq!(world.take(client), [told(0x18, Some("the word?"))]);
         world.send(client, &auth(CONTINUE, METHOD, "again"));
     }
@@ -217,10 +222,11 @@ fn an_exchange_is_bounded_in_steps_bytes_and_time() {
     for (extra, reason) in [(0, 0x86), (1, 0x97)] {
         let client = world.connect(&hello_as("c", "alice"));
         world.take(client);
-        let much = "x".repeat(AUTHENTICATION_BYTES_MAX + extra);
+        let much = "x".repeat(exchange_bytes_max + extra);
         world.send(client, &auth(CONTINUE, METHOD, &much));
         assert_eq!(world.take(client), [refused(reason)]);
     }
+    assert_eq!(world.shards[0].counters().exchanges_too_long, 2);
 
     // Time: that of a CONNECT, counted from the beginning of the connection.
     let slow = world.connect(&hello_as("c", "alice"));
@@ -232,6 +238,25 @@ fn an_exchange_is_bounded_in_steps_bytes_and_time() {
     assert_eq!(world.take(slow), []);
     assert!(world.is_closed(slow));
     assert_eq!(world.shards[0].counters().connect_timeouts, 1);
+
+    // Both are the operator's.
+    let mut world = World::limited(|limits| {
+        limits.exchange_steps_max = 2;
+        limits.exchange_bytes_max = 10;
+    });
+    for (second, third, reason) in [
+        ("again", "again", 0x97),
+        ("x".repeat(11).as_str(), "", 0x97),
+    ] {
+        let client = world.connect(&hello_as("c", "alice"));
+        world.take(client);
+        world.send(client, &auth(CONTINUE, METHOD, second));
+        if !third.is_empty() {
+            assert_eq!(world.take(client), [told(0x18, Some("the word?"))]);
+            world.send(client, &auth(CONTINUE, METHOD, third));
+        }
+        assert_eq!(world.take(client), [refused(reason)]);
+    }
 
     // A packet before CONNACK is no larger than a CONNECT may be.
     let mut world = World::limited(|limits| limits.connect_bytes_max = 200);

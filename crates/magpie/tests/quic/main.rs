@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Client, ClientError, Dial, QoS, Version};
 use mqtt_codec::{Subscribe, SubscriptionOptions};
-use quinn::{ApplicationClose, ConnectionError};
+use quinn::{ApplicationClose, ConnectionError, TransportErrorCode};
 
 use peer::{Greeted, Peer, connect_packet};
 use stage::Stage;
@@ -349,7 +349,16 @@ fn handshakes_that_never_end_keep_nobody_out() {
     let stage = Stage::new();
     let peer = stage.peer();
     let good = peer.greet("good");
-    // First packets of real clients, which never learn of an answer: they think the server is elsewhere.
+    forge(&stage, FORGED);
+    let newcomer = peer.greet("newcomer");
+    assert!(counted(&stage, "magpie_quic_handshakes_retried_total") > 0);
+    for greeted in [good, newcomer] {
+        assert!(greeted.connection.close_reason().is_none());
+    }
+}
+
+/// Sends the first packets of so many clients, which never learn of an answer: they think the server is elsewhere.
+fn forge(stage: &Stage, clients: usize) {
     let decoy = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     decoy.set_read_timeout(Some(harness::PATIENCE)).unwrap();
     let lost = Peer::new(
@@ -357,18 +366,32 @@ fn handshakes_that_never_end_keep_nobody_out() {
         &stage.authority.client_config(None),
         &[b"mqtt"],
     );
-    for _ in 0..FORGED {
+    for _ in 0..clients {
         lost.begin();
         let mut packet = [0; 1500];
         let (length, _) = decoy.recv_from(&mut packet).unwrap();
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         stranger.send_to(&packet[..length], stage.quic).unwrap();
     }
-    let newcomer = peer.greet("newcomer");
-    assert!(counted(&stage, "magpie_quic_handshakes_retried_total") > 0);
-    for greeted in [good, newcomer] {
-        assert!(greeted.connection.close_reason().is_none());
+}
+
+#[test]
+fn quic_handshakes_of_an_address_are_bounded() {
+    const HELD: usize = 3;
+    let stage = Stage::with(
+        "",
+        "[mqtt]\nquic_handshakes_max = 3\nquic_handshakes_unproven_max = 10\n",
+    );
+    let good = stage.peer().greet("good");
+    forge(&stage, HELD);
+    match stage.peer().connect() {
+        Err(ConnectionError::ConnectionClosed(close)) => {
+            assert_eq!(close.error_code, TransportErrorCode::CONNECTION_REFUSED);
+        }
+        other => panic!("{other:?}"),
     }
+    assert!(counted(&stage, "magpie_quic_handshakes_refused_total") > 0);
+    assert!(good.connection.close_reason().is_none());
 }
 
 /// RSS of a process.

@@ -297,6 +297,26 @@ static MQTT: &[Key<Config>] = &[
         ),
         "Connections from one address in a second in the long run, and five times as many at once after a pause; one more is closed. 0 is without limit.",
     ),
+    fixed(
+        "quic_handshakes_max",
+        size(
+            |c| &mut c.mqtt.quic_handshakes_max,
+            1,
+            1_000_000,
+            "handshakes",
+        ),
+        "Handshakes under way on one QUIC address; one more is refused.",
+    ),
+    fixed(
+        "quic_handshakes_unproven_max",
+        size(
+            |c| &mut c.mqtt.quic_handshakes_unproven_max,
+            0,
+            1_000_000,
+            "handshakes",
+        ),
+        "Handshakes under way on one QUIC address above which a peer has to show that it receives at the address it sends from (Retry, one more round trip). 0 asks everybody.",
+    ),
     live(
         "sessions_max",
         size(|c| &mut c.mqtt.sessions_max, 1, COUNT_MAX, "sessions"),
@@ -455,6 +475,16 @@ static AUTH: &[Key<Config>] = &[
             "iterations",
         ),
         "How often a password is stretched (PBKDF2) for SCRAM: what a guess costs whoever has stolen the data directory, and a login costs a client. Accounts take a new value over with their next checked password.",
+    ),
+    live(
+        "exchange_steps_max",
+        number16(|c| &mut c.auth.exchange_steps_max, 1, 1000, "packets"),
+        "CONNECT and AUTH packets of a client in one exchange of enhanced authentication; one more is refused (0x97). SCRAM needs 2.",
+    ),
+    live(
+        "exchange_bytes_max",
+        size(|c| &mut c.auth.exchange_bytes_max, 256, 65_535, "bytes"),
+        "Bytes of authentication data in one of them; more is refused (0x97).",
     ),
     fixed(
         "waiting_max",

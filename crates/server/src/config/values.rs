@@ -101,6 +101,10 @@ pub struct MqttConfig {
     pub connections_per_address_max: usize,
     /// Connections from one address in a second; 0 is without limit.
     pub connections_per_second_per_address: u32,
+    /// QUIC handshakes under way on one address.
+    pub quic_handshakes_max: usize,
+    /// QUIC handshakes under way on one address, above which a peer has to prove its own first.
+    pub quic_handshakes_unproven_max: usize,
     /// Sessions of the whole server, connected or not.
     pub sessions_max: usize,
     /// Sessions of the whole server without a connection.
@@ -164,6 +168,10 @@ pub struct AuthConfig {
     pub scram: bool,
     /// How often a password is stretched for it.
     pub scram_iterations: u32,
+    /// Steps of a client in one exchange of enhanced authentication.
+    pub exchange_steps_max: u16,
+    /// Bytes of authentication data in one step.
+    pub exchange_bytes_max: usize,
     /// Logins that may wait for a password check; more are told that the server is busy.
     pub waiting_max: usize,
 }
@@ -289,6 +297,8 @@ impl Default for MqttConfig {
             connections_max: 1_000_000,
             connections_per_address_max: 50_000,
             connections_per_second_per_address: 10_000,
+            quic_handshakes_max: 1024,
+            quic_handshakes_unproven_max: 128,
             sessions_max: 2_000_000,
             offline_sessions_max: 1_000_000,
             retained_messages_max: 1_000_000,
@@ -324,6 +334,8 @@ impl Default for AuthConfig {
             checks_per_second_per_address: 100,
             scram: true,
             scram_iterations: 10_000,
+            exchange_steps_max: 8,
+            exchange_bytes_max: 4096,
             waiting_max: 10_000,
         }
     }

@@ -3,25 +3,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::Instant;
 
 use net::{PipeEnd, Transport, pipe};
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use super::settings::Certificates;
-use super::{Ending, NO_PLACE, TOO_SLOW, stream};
+use super::{Ending, HandshakeLimits, NO_PLACE, TOO_SLOW, stream};
 use crate::admission::Admission;
 use crate::entrance::{EntranceNumber, Entrances, Origin};
 use crate::post::{Post, ShardEvent};
 
-/// Handshakes under way on one address; one more is refused.
-const HANDSHAKES_MAX: usize = 1024;
-/// Above so many, a peer has to show that it receives at the address it sends from (a Retry, one more round trip), so that
-/// forged addresses cannot take the places of real ones.
-const HANDSHAKES_UNPROVEN_MAX: usize = 128;
 /// Bytes a pipe holds each way, while its reader is busy.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -38,8 +33,7 @@ pub(super) struct Doorway {
     certificates: Certificates,
     entrance: EntranceNumber,
     handshakes: Arc<Semaphore>,
-    /// For the handshake and the first stream; the core gives the CONNECT as much.
-    patience: Duration,
+    limits: HandshakeLimits,
     next_shard: AtomicUsize,
     refused: metrics::Counter,
     retried: metrics::Counter,
@@ -50,7 +44,7 @@ impl Doorway {
     pub(super) fn new(
         lobby: Arc<Lobby>,
         certificates: Certificates,
-        patience: Duration,
+        limits: HandshakeLimits,
         entrance: EntranceNumber,
     ) -> Self {
         metrics::describe_counter!(
@@ -69,8 +63,8 @@ impl Doorway {
             lobby,
             certificates,
             entrance,
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-            patience,
+            handshakes: Arc::new(Semaphore::new(limits.handshakes_max)),
+            limits,
             next_shard: AtomicUsize::new(0),
             refused: metrics::counter!("magpie_quic_handshakes_refused_total"),
             retried: metrics::counter!("magpie_quic_handshakes_retried_total"),
@@ -92,8 +86,8 @@ impl Doorway {
             incoming.refuse();
             return;
         };
-        let under_way = HANDSHAKES_MAX - self.handshakes.available_permits();
-        if under_way > HANDSHAKES_UNPROVEN_MAX && incoming.may_retry() {
+        let under_way = self.limits.handshakes_max - self.handshakes.available_permits();
+        if under_way > self.limits.unproven_max && incoming.may_retry() {
             self.retried.increment(1);
             // Fails only where it may not be retried.
             drop(incoming.retry());
@@ -104,18 +98,19 @@ impl Doorway {
 
     /// One connection, from its first packet to its last.
     async fn attend(self: Arc<Self>, incoming: Incoming, place: OwnedSemaphorePermit) {
-        let Some((connection, origin)) = self.shake_hands(incoming, place).await else {
+        let began = Instant::now();
+        let Some((connection, origin)) = self.shake_hands(incoming, place, began).await else {
             self.failed.increment(1);
             return;
         };
-        let ending = match self.stream_of(&connection).await {
+        let ending = match self.stream_of(&connection, began).await {
             None => {
                 self.failed.increment(1);
                 self.lobby.admission.release(origin);
                 TOO_SLOW
             }
             Some((send, recv)) => {
-                let end = self.enter(&connection, origin);
+                let end = self.enter(&connection, origin, began);
                 stream::carry(&connection, send, recv, end).await
             }
         };
@@ -128,9 +123,13 @@ impl Doorway {
         &self,
         incoming: Incoming,
         place: OwnedSemaphorePermit,
+        began: Instant,
     ) -> Option<(Connection, Origin)> {
         let connecting = incoming.accept_with(self.certificates.current()).ok()?;
-        let connection = timeout(self.patience, connecting).await.ok()?.ok()?;
+        let connection = timeout_at(self.deadline(began), connecting)
+            .await
+            .ok()?
+            .ok()?;
         drop(place);
         // Only here the peer has shown that the address is its own. If it moves later, the place stays where it was given.
         let origin = Origin {
@@ -152,15 +151,23 @@ impl Doorway {
     }
 
     /// The stream that MQTT is spoken on; `None` if there was none in time.
-    async fn stream_of(&self, connection: &Connection) -> Option<(SendStream, RecvStream)> {
-        timeout(self.patience, connection.accept_bi())
+    async fn stream_of(
+        &self,
+        connection: &Connection,
+        began: Instant,
+    ) -> Option<(SendStream, RecvStream)> {
+        timeout_at(self.deadline(began), connection.accept_bi())
             .await
             .ok()?
             .ok()
     }
 
+    fn deadline(&self, began: Instant) -> tokio::time::Instant {
+        (began + self.limits.patience).into()
+    }
+
     /// Gives a shard its end of a new pipe, and the other one to the caller.
-    fn enter(&self, connection: &Connection, origin: Origin) -> PipeEnd {
+    fn enter(&self, connection: &Connection, origin: Origin, began: Instant) -> PipeEnd {
         let (near, far) = pipe(PIPE_BYTES);
         if let Some(certificate) = certificate(connection) {
             far.vouch(&certificate);
@@ -171,6 +178,7 @@ impl Doorway {
         shards[shard].send(ShardEvent::Connection {
             transport: Transport::Pipe(near),
             origin,
+            began,
         });
         far
     }

@@ -19,7 +19,7 @@ use doorway::Doorway;
 pub(crate) use doorway::Lobby;
 use settings::Certificates;
 
-use crate::config::{ListenAddress, ListenerConfig, ListenerKind};
+use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
 use crate::entrance::EntranceNumber;
 
 /// How a connection is closed, as the peer is told. Numbers of our own: no standard for MQTT over QUIC gives any.
@@ -52,11 +52,36 @@ const SHUT: Ending = ending(5, "the server ends");
 /// How long closed connections may take to be known as such to their peers when the server ends.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// How many connections may be on their way in at one address, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HandshakeLimits {
+    /// Handshakes under way; one more is refused.
+    pub(crate) handshakes_max: usize,
+    /// Above so many, a peer has to show that it receives at the address it sends from (a Retry, one more round trip), so
+    /// that forged addresses cannot take the places of real ones.
+    pub(crate) unproven_max: usize,
+    /// From a connection's first packet to its CONNECT: until its stream is open it is held to it here, then by its shard.
+    pub(crate) patience: Duration,
+}
+
+impl HandshakeLimits {
+    pub(crate) fn of(mqtt: &MqttConfig, listener: &ListenerConfig) -> Self {
+        Self {
+            handshakes_max: mqtt.quic_handshakes_max,
+            unproven_max: mqtt.quic_handshakes_unproven_max,
+            patience: listener
+                .limits
+                .connect_timeout
+                .unwrap_or(mqtt.connect_timeout),
+        }
+    }
+}
+
 /// A QUIC address that is bound, while the state is still being recovered.
 pub(crate) struct Bound {
     pub(crate) socket: UdpSocket,
     pub(crate) credentials: Arc<Credentials>,
-    pub(crate) patience: Duration,
+    pub(crate) limits: HandshakeLimits,
     pub(crate) entrance: EntranceNumber,
     pub(crate) runtime: Handle,
 }
@@ -93,7 +118,7 @@ impl QuicListener {
         let Bound {
             socket,
             credentials,
-            patience,
+            limits,
             entrance,
             runtime,
         } = bound;
@@ -107,9 +132,8 @@ impl QuicListener {
             Arc::new(quinn::TokioRuntime),
         )?;
         drop(inside);
-        runtime.spawn(
-            Doorway::new(lobby, certificates, patience, entrance).stand_at(endpoint.clone()),
-        );
+        runtime
+            .spawn(Doorway::new(lobby, certificates, limits, entrance).stand_at(endpoint.clone()));
         Ok(Self { endpoint, runtime })
     }
 

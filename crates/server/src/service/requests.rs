@@ -1,5 +1,7 @@
 //! What the outer doors ask of the service: accounts, logins, WebSocket connections, another configuration.
 
+use std::time::Instant;
+
 use chat::{
     AccountAnswer, AccountCommand, AccountError, HashedPassword, Input, ListedAccount, RequestId,
 };
@@ -355,7 +357,11 @@ impl ServiceThread {
         })?;
         // It moves to its session's shard with its CONNECT; until then any will do.
         self.next_shard = (self.next_shard + 1) % self.post.shards.len();
-        let letter = ShardEvent::Connection { transport, origin };
+        let letter = ShardEvent::Connection {
+            transport,
+            origin,
+            began: Instant::now(),
+        };
         self.post.shards[self.next_shard].send(letter);
         Ok(())
     }

@@ -250,9 +250,15 @@ impl ShardThread {
                 let id = self.core.adopt(pending, now);
                 self.enter(id, transport, origin);
             }
-            ShardEvent::Connection { transport, origin } => {
+            ShardEvent::Connection {
+                transport,
+                origin,
+                began,
+            } => {
                 self.carry_out_all();
-                let id = self.welcome(transport, origin, now);
+                let waited = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let id = self.core.accept_late(origin.entrance.0, waited, now);
+                self.enter(id, transport, origin);
                 // Its handshake is over already.
                 if self.certified(id).is_some() {
                     self.core.vouch(id);
@@ -286,19 +292,9 @@ impl ShardThread {
     fn accept(&mut self) {
         let now = self.clock.now();
         while let Some((transport, origin)) = self.door.next() {
-            self.welcome(transport, origin, now);
+            let id = self.core.accept_through(origin.entrance.0, now);
+            self.enter(id, transport, origin);
         }
-    }
-
-    fn welcome(
-        &mut self,
-        transport: net::Transport,
-        origin: Origin,
-        now: records::Millis,
-    ) -> ConnectionId {
-        let id = self.core.accept_through(origin.entrance.0, now);
-        self.enter(id, transport, origin);
-        id
     }
 
     fn enter(&mut self, id: ConnectionId, transport: net::Transport, origin: Origin) {
