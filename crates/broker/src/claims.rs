@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, topic};
-use mqtt_session::FlightState;
 use records::{Millis, SessionRef, Stamp, Write, key};
 use routing::{Chosen, GroupId, Match, Standing, Subscriber};
 use smallvec::SmallVec;
@@ -19,7 +18,7 @@ use crate::durable::{Then, claim_delete};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::session::Held;
 use crate::shard::Shard;
-use crate::waiting::{Backlog, ClaimDelivery, Claims, Returned, WaitingClaim};
+use crate::waiting::{Backlog, ClaimDelivery, Claims, WaitingClaim};
 
 /// Claims that are over and not yet struck out, at most; beyond it they are written at once.
 const SETTLED_MAX: usize = 4096;
@@ -278,10 +277,17 @@ impl Shard {
         if self.standing(slot) != Standing::Free {
             return false;
         }
-        let groups: SmallVec<[GroupId; 4]> =
-            session.shares.iter().map(|share| share.group).collect();
+        // Whichever are fewer: of ten thousand groups hardly any has something waiting.
+        let groups: SmallVec<[GroupId; 4]> = if session.shares.len() <= self.groups.backlogs.len() {
+            session.shares.iter().map(|share| share.group).collect()
+        } else {
+            self.groups.backlogs.keys().copied().collect()
+        };
         let mut pulled = 0;
         for group in groups {
+            if pulled == FETCH_MAX {
+                break;
+            }
             let Some(member) = self.shared.member(group, slot).copied() else {
                 continue;
             };
@@ -371,7 +377,7 @@ impl Shard {
     }
 
     /// Finds another member for a message that is only in memory.
-    fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
+    pub(crate) fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
         match self.shared.choose_of(group, |slot| self.standing(slot)) {
             Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Away(member)) => {
                 let claim = Origin::Claim {
@@ -448,84 +454,6 @@ impl Shard {
         let Some(group) = group else { return };
         self.rebalance(group, now);
         for message in passed.held {
-            self.offer(group, message, now);
-        }
-    }
-
-    // Members that go.
-
-    /// A member is away or has left: what it was to get and has not been sent goes to others. With `only`, of
-    /// that group.
-    pub(crate) fn return_waiting(&mut self, slot: u32, only: Option<GroupId>, now: Millis) {
-        let waiting = self.sessions[slot as usize].waiting.as_mut();
-        let returned = waiting.map(|waiting| waiting.take_claims(only));
-        self.return_claims(returned.unwrap_or_default(), now);
-    }
-
-    /// A session has ended: what it had not acknowledged goes to others, except what had begun at QoS 2.
-    /// [5 MQTT-4.8.2-5]
-    pub(crate) fn return_all(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
-        let mut returned = Vec::new();
-        for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
-            let Origin::Claim { group, stored, qos } = flight.item.origin else {
-                continue;
-            };
-            match (flight.state, stored) {
-                (FlightState::AwaitPuback, Some(stored)) => {
-                    let weight = flight.item.message.weight() as u32;
-                    let claim = WaitingClaim {
-                        stored,
-                        qos,
-                        weight,
-                    };
-                    returned.push(Returned::Stored(group, claim));
-                }
-                (FlightState::AwaitPuback, None) => {
-                    returned.push(Returned::Held(group, flight.item.message.clone()));
-                }
-                (
-                    FlightState::Beginning
-                    | FlightState::AwaitPubrec
-                    | FlightState::Releasing
-                    | FlightState::AwaitPubcomp,
-                    _,
-                ) => {}
-            }
-        }
-        if let Some(waiting) = session.waiting.as_mut() {
-            returned.extend(waiting.take_claims(None));
-        }
-        self.return_claims(returned, now);
-    }
-
-    /// A member is away: what waits in its groups goes where somebody is connected.
-    pub(crate) fn rebalance_shares(&mut self, slot: u32, now: Millis) {
-        let shares = self.sessions[slot as usize].shares.iter();
-        let groups: SmallVec<[GroupId; 4]> = shares.map(|share| share.group).collect();
-        for group in groups {
-            self.rebalance(group, now);
-        }
-    }
-
-    fn return_claims(&mut self, returned: Vec<Returned>, now: Millis) {
-        let mut groups = Vec::new();
-        let mut held = Vec::new();
-        for returned in returned {
-            match returned {
-                Returned::Stored(group, claim) => {
-                    groups.push(group);
-                    self.await_member(group, claim, now);
-                }
-                Returned::Held(group, message) => held.push((group, message)),
-            }
-        }
-        groups.sort_unstable();
-        groups.dedup();
-        for group in groups {
-            self.rebalance(group, now);
-        }
-        for (group, message) in held {
             self.offer(group, message, now);
         }
     }

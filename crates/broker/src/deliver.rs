@@ -152,6 +152,9 @@ impl Shard {
             self.begin_delivery(slot, &held, publication.now);
             return;
         }
+        if session.is_over() {
+            return;
+        }
         match stored {
             Some(stamp) => {
                 let delivery = StoredDelivery {

@@ -373,12 +373,18 @@ impl Shard {
         self.append(piece, then, now);
     }
 
-    /// Everything the store knows of a session that has ended; its own record comes last, so that nothing is
-    /// left without it when they are written in pieces.
+    /// What the store knows of a session that has ended; its own record comes last. The subscriptions of a long session
+    /// are not among it.
     pub(crate) fn session_deletes(&self, session: &Session) -> Vec<Write> {
         let mut writes = Vec::new();
         let number = session.number;
-        for filter in self.filters_of(session) {
+        // Those of a long session follow in pieces; whatever a crash leaves of them is found without a session.
+        let filters = if session.is_long() {
+            Self::chat_filters_of(session)
+        } else {
+            self.filters_of(session)
+        };
+        for filter in filters {
             writes.push(Write::Delete {
                 key: key::subscription(number, &filter),
             });

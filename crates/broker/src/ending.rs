@@ -240,7 +240,9 @@ impl Shard {
         }
         let expiry = session.expiry_secs;
         self.chat_disconnected(slot);
-        self.announce_shares(slot, now);
+        if expiry != 0 {
+            self.announce_shares(slot, now);
+        }
         self.arrange_will(slot, now);
         if expiry == 0 {
             self.end_session(slot, now);
@@ -324,8 +326,6 @@ impl Shard {
             self.last_end = self.appends.back().map(|append| append.ticket);
         }
         self.leave_messenger(slot, now);
-        self.drop_subscriptions(slot, now);
-        self.return_all(slot, now);
-        self.remove_session(slot);
+        self.retire(slot, now);
     }
 }

@@ -13,7 +13,7 @@ use crate::messenger::is_chat;
 use crate::shard::Shard;
 
 /// Filters acted on in one piece.
-const FILTERS_PER_PIECE: usize = 256;
+pub(crate) const FILTERS_PER_PIECE: usize = 256;
 
 impl Shard {
     /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]

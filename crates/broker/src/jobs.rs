@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::vec::IntoIter;
 
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use records::{AccountId, SessionRef, Stamp, Subscription, Write};
+use records::{AccountId, SessionNumber, SessionRef, Stamp, Subscription, Write};
 
 use crate::door::ConnectionId;
 use crate::durable::Granted;
@@ -18,6 +18,24 @@ pub(crate) enum Job {
     Retained(u32, u32),
     /// The rest of a long SUBSCRIBE or UNSUBSCRIBE.
     Filters(Box<Filters>),
+    /// The subscriptions of a session that has ended.
+    Remains {
+        /// Its place, which it keeps until none is left.
+        slot: u32,
+        /// Given to what is left of it.
+        serial: u32,
+        /// What their records stand under; zero if there are none, or if they are deleted already.
+        number: SessionNumber,
+    },
+    /// The rest of a session's groups, which are told that it has come or gone.
+    Shares {
+        /// The session.
+        slot: u32,
+        /// Its serial.
+        serial: u32,
+        /// How many are left, from the first on.
+        left: usize,
+    },
     /// The rest of an account's connections.
     Close(Closing),
     /// The rest of the connections that are sent to another server.

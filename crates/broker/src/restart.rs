@@ -7,11 +7,12 @@ use std::iter::Peekable;
 use bytes::Bytes;
 use records::{
     AccountId, Claim, KeyError, Millis, Outgoing, Pos, QueuedParts, RecordError, Retained, Session,
-    SessionNumber, Stamp, Subscription, Table, Will, key,
+    SessionNumber, Stamp, Subscription, Table, Will, Write, key,
 };
 
 use crate::access::Identity;
 use crate::door::{Input, Output};
+use crate::durable::Then;
 use crate::message::Message;
 use crate::recovery::{RecoveredClaim, RecoveredSession, Recovery};
 use crate::retained_message::RetainedMessage;
@@ -137,7 +138,27 @@ fn sessions<R: Rows>(
             shards[home].recover_session(&mut recoveries[home], session, now);
         }
         Ok(())
-    })
+    })?;
+    if let Some(shard) = shards.first_mut() {
+        forget_remains(shard, flows.subscriptions, now);
+    }
+    Ok(())
+}
+
+/// Strikes out the subscriptions of sessions that ended shortly before the server did.
+fn forget_remains(
+    shard: &mut Shard,
+    subscriptions: BTreeMap<SessionNumber, Vec<(String, Subscription)>>,
+    now: Millis,
+) {
+    let left = subscriptions.into_iter().flat_map(|(number, left)| {
+        left.into_iter()
+            .map(move |(filter, _)| key::subscription(number, &filter))
+    });
+    let writes: Vec<Write> = left.map(|key| Write::Delete { key }).collect();
+    if !writes.is_empty() {
+        shard.append_in_pieces(writes, Then::Nothing, now);
+    }
 }
 
 /// Takes back and publishes the wills of connections that ended with the server.

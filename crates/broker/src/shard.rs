@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use records::{AccountId, Millis, Pos, SessionRef, Stamp, Write};
+use records::{AccountId, Millis, Pos, Stamp, Write};
 use routing::{IdTable, Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
 use slab::Slab;
 use smallvec::SmallVec;
@@ -22,10 +22,11 @@ use crate::jobs::{Job, Waits};
 use crate::message::Message;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
-use crate::session::{Session, session_hash};
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::shares::ChatShare;
 use crate::timers::{Deadlines, Wheel};
+use crate::turn::TURN_WORK_MAX;
 use crate::waiting::Groups;
 use crate::wills::ToldWill;
 
@@ -63,7 +64,7 @@ pub struct Shard {
     pub(crate) hasher: RandomState,
     pub(crate) connections: Connections,
     pub(crate) sessions: Slab<Session>,
-    session_table: IdTable,
+    pub(crate) session_table: IdTable,
     /// Sessions with a part in the messenger, by account.
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
     pub(crate) index: SubscriptionIndex,
@@ -354,11 +355,16 @@ impl Shard {
             };
             self.look_at_connection(id, now);
         }
+        let before = self.work;
         for _ in 0..ENDS_PER_CALL {
             let Some((slot, serial)) = self.deadlines.take_due(now) else {
                 break;
             };
             self.look_at_session(slot, serial, now);
+            // Each may have a few hundred subscriptions.
+            if self.work - before > TURN_WORK_MAX {
+                break;
+            }
         }
         if self.cursors_due.is_some_and(|due| due <= now) {
             self.store_cursors(now);
@@ -423,49 +429,6 @@ impl Shard {
         let connection = self.connections.remove(id.slot);
         self.turn_bytes = self.turn_bytes.saturating_sub(connection.backlog());
         Some(connection)
-    }
-
-    pub(crate) fn session_slot(&self, reference: SessionRef) -> Option<u32> {
-        let session = self.sessions.get(reference.slot as usize)?;
-        (session.serial == reference.generation).then_some(reference.slot)
-    }
-
-    /// The session, if it lives on this shard.
-    pub(crate) fn local_session(&self, reference: SessionRef) -> Option<u32> {
-        let here = (reference.shard == self.shard).then_some(reference)?;
-        self.session_slot(here)
-    }
-
-    pub(crate) fn find_session(&self, account: Option<AccountId>, client_id: &str) -> Option<u32> {
-        let hash = session_hash(&self.hasher, account, client_id);
-        self.session_table.find(hash as u32, |slot| {
-            let session = &self.sessions[slot as usize];
-            session.account == account && &*session.client_id == client_id
-        })
-    }
-
-    pub(crate) fn insert_session(&mut self, session: Session) -> u32 {
-        let hash = session_hash(&self.hasher, session.account, &session.client_id);
-        let slot = self.sessions.insert(session) as u32;
-        self.session_table.insert(hash as u32, slot);
-        slot
-    }
-
-    pub(crate) fn remove_session(&mut self, slot: u32) -> Session {
-        let session = &self.sessions[slot as usize];
-        let hash = session_hash(&self.hasher, session.account, &session.client_id);
-        self.deadlines
-            .give_up(session.look_at, slot, session.serial);
-        self.session_table.remove(hash as u32, slot);
-        self.away.came(&mut self.sessions, slot);
-        self.sessions.remove(slot as usize)
-    }
-
-    /// The shard that owns the session of this client.
-    pub(crate) fn home_of(&self, account: Option<AccountId>, client_id: &str) -> u16 {
-        let hash = session_hash(&self.hasher, account, client_id);
-        // The upper bits: the lower ones choose the place in the shard's own table.
-        ((hash >> 32) % u64::from(self.shards)) as u16
     }
 
     pub(crate) fn serial(&mut self) -> u32 {

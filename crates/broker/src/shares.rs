@@ -50,12 +50,19 @@ impl Shard {
         let Some(place) = shares.iter().position(|share| &*share.filter == filter) else {
             return false;
         };
-        let share = shares.remove(place);
+        let share = shares.swap_remove(place);
+        // Among ten thousand it is the search that costs.
+        self.work += place * std::mem::size_of::<Membership>();
+        self.has_left_share(slot, &share, now);
+        true
+    }
+
+    /// It is on its session's list no longer.
+    pub(crate) fn has_left_share(&mut self, slot: u32, share: &Membership, now: Millis) {
         self.shared.unsubscribe(share.group, slot);
-        self.announce_share(&share, now);
+        self.announce_share(share, now);
         self.return_waiting(slot, Some(share.group), now);
         self.rebalance(share.group, now);
-        true
     }
 
     /// Tells the other shards who of a group is here.
@@ -78,19 +85,23 @@ impl Shard {
 
     /// A session has come or gone: its groups are told.
     pub(crate) fn announce_shares(&mut self, slot: u32, now: Millis) {
-        if self.shards == 1 {
-            return;
+        let session = &self.sessions[slot as usize];
+        if session.is_long() {
+            self.put_off_shares(slot, session.shares.len());
+        } else if self.shards > 1 {
+            for share in session.shares.clone() {
+                self.announce_share(&share, now);
+            }
         }
-        for share in self.sessions[slot as usize].shares.clone() {
-            self.announce_share(&share, now);
+        if self.shards > 1 {
+            self.announce_chat_shares(slot, now);
         }
-        self.announce_chat_shares(slot, now);
     }
 
     /// Tells the other shards of a session's latest share.
     pub(crate) fn announce_joined(&mut self, slot: u32, filter: &str, now: Millis) {
         let shares = &self.sessions[slot as usize].shares;
-        let share = shares.iter().find(|share| &*share.filter == filter);
+        let share = shares.iter().rfind(|share| &*share.filter == filter);
         if let Some(share) = share.cloned() {
             self.announce_share(&share, now);
             self.rebalance(share.group, now);

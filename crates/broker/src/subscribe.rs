@@ -352,26 +352,19 @@ impl Shard {
         true
     }
 
-    /// Removes all subscriptions of a session that has ended.
-    pub(crate) fn drop_subscriptions(&mut self, slot: u32, now: Millis) {
-        let subscriptions = std::mem::take(&mut self.sessions[slot as usize].subscriptions);
-        for filter_id in subscriptions {
-            self.drop_subscription(slot, filter_id, now);
-        }
-        for share in self.sessions[slot as usize].shares.clone() {
-            self.leave_share(slot, &share.filter, now);
-        }
-    }
-
-    fn drop_subscription(&mut self, slot: u32, filter_id: FilterId, now: Millis) {
-        let mut filter = String::new();
-        if self.shards > 1 {
-            self.index.write_filter(filter_id, &mut filter);
-        }
+    /// Removes one of the subscriptions of a session that has ended. `filter` is only looked at where there are other
+    /// shards.
+    pub(crate) fn drop_subscription(
+        &mut self,
+        slot: u32,
+        filter_id: FilterId,
+        filter: &str,
+        now: Millis,
+    ) {
         if let Some(outcome) = self.index.unsubscribe_id(filter_id, slot)
             && let Some(interest) = outcome.interest
         {
-            self.announce(&filter, interest, now);
+            self.announce(filter, interest, now);
         }
     }
 
@@ -384,6 +377,13 @@ impl Shard {
             filters.push(filter);
         }
         filters.extend(session.shares.iter().map(|share| share.filter.to_string()));
+        filters.extend(Self::chat_filters_of(session));
+        filters
+    }
+
+    /// Those of the messenger.
+    pub(crate) fn chat_filters_of(session: &Session) -> Vec<String> {
+        let mut filters = Vec::new();
         for known in session.chat.iter().flat_map(|chat| &chat.filters) {
             filters.push(match &known.share {
                 Some(share) => format!("$share/{share}/{}", known.filter),

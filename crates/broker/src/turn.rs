@@ -12,7 +12,7 @@ use crate::waiting::Backlog;
 
 /// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
 /// message: about a millisecond.
-const TURN_WORK_MAX: usize = 1024 * 1024;
+pub(crate) const TURN_WORK_MAX: usize = 1024 * 1024;
 /// What a message costs beside its bytes, in bytes.
 const MESSAGE_WORK: usize = 128;
 /// What a piece of work costs at least, so that pieces without any result come to an end too.
@@ -71,6 +71,23 @@ impl Shard {
                 let session = self.sessions.get(slot as usize);
                 if session.is_some_and(|session| session.serial == serial) {
                     self.run_retained_slice(slot, now);
+                }
+            }
+            Job::Remains {
+                slot,
+                serial,
+                number,
+            } => {
+                assert_eq!(
+                    self.sessions[slot as usize].serial, serial,
+                    "it keeps its place until this is done"
+                );
+                self.drop_some_remains(slot, number, now);
+            }
+            Job::Shares { slot, serial, left } => {
+                let session = self.sessions.get(slot as usize);
+                if session.is_some_and(|session| session.serial == serial) {
+                    self.announce_some_shares(slot, left, now);
                 }
             }
             Job::Filters(filters) => self.go_on_with_filters(*filters, now),

@@ -6,7 +6,7 @@ use mqtt_codec::Version::{V5, V311};
 use records::AccountId;
 
 use crate::got::Got;
-use crate::packets::{self, hello, options, ping, puback, subscribe, unsubscribe};
+use crate::packets::{self, SESSION_EXPIRY, hello, options, ping, puback, subscribe, unsubscribe};
 use crate::world::{Client, World, open_settings, resident};
 
 /// Messages one piece of work may put into buffers.
@@ -148,6 +148,125 @@ fn ten_thousand_filters_are_granted_and_given_up_in_pieces() {
         got.retain(|got| *got != Got::Pingresp);
         assert!(matches!(&got[..], [Got::Unsuback(2, codes)] if codes.len() == 10_000));
         assert_eq!(held(&world), 0);
+    }
+}
+
+/// Enters ten thousand filters of a client.
+fn subscribe_to_many(world: &mut World, client: Client, prefix: &str) {
+    let filters: Vec<String> = (0..10_000).map(|n| format!("{prefix}f/{n}")).collect();
+    let wanted: Vec<_> = filters
+        .iter()
+        .map(|filter| (&**filter, options(1)))
+        .collect();
+    world.send(client, &subscribe(V5, 1, &wanted));
+    let got = world.take(client);
+    assert!(matches!(&got[..], [Got::Suback(1, codes)] if codes.len() == 10_000));
+}
+
+#[test]
+fn a_session_with_ten_thousand_subscriptions_ends_in_pieces() {
+    for (stored, prefix) in [
+        (false, ""),
+        (true, ""),
+        (false, "$share/g/"),
+        (true, "$share/g/"),
+    ] {
+        let mut world = World::with(2, open_settings());
+        let greeting = if stored {
+            resident(V5, "c")
+        } else {
+            hello(V5, "c")
+        };
+        let client = world.join(&greeting);
+        let shard = world.shard_of(client);
+        subscribe_to_many(&mut world, client, prefix);
+        let held = |world: &World| world.shards[shard].population().subscriptions;
+        // The same client comes again and wants a new session, which is there before the old one is gone.
+        let again = world.open_on(shard, V5);
+        world.feed_only(again, &hello(V5, "c").bytes());
+        let mut before = held(&world);
+        assert_eq!(before, 10_000, "nothing has ended with the CONNECT alone");
+        world.feed_only(again, &subscribe(V5, 2, &[("mine", options(1))]));
+        assert_eq!(world.shards[shard].population().sessions, 2);
+        while world.step() {
+            let left = held(&world);
+            assert!(before.saturating_sub(left) <= 8192, "{before} to {left}");
+            before = left;
+        }
+        world.settle();
+        assert_eq!(held(&world), 1);
+        assert_eq!(world.shards[shard].population().sessions, 1);
+        let neighbour = world.guest(V5, "n");
+        for topic in ["f/5", "mine"] {
+            world.publish(neighbour, topic, topic, 1);
+        }
+        let got = world.take(again);
+        assert!(
+            matches!(&got[..], [Got::Connack { present: false, code: 0, .. }, Got::Suback(2, codes), Got::Publish(message)]
+                if codes[..] == [1] && message.topic == "mine"),
+            "{got:?}"
+        );
+        assert!(world.is_closed(client));
+        assert!(world.store.is_empty(), "{} rows", world.store.len());
+    }
+}
+
+/// What a crash leaves of it belongs to nobody.
+#[test]
+fn a_crash_while_a_long_session_ends_leaves_nothing_of_it() {
+    let mut world = World::new();
+    let client = world.join(&resident(V5, "c"));
+    subscribe_to_many(&mut world, client, "");
+    world.feed_only(client, &goodbye_for_ever());
+    // The session's own record is gone, and some of its subscriptions.
+    for _ in 0..3 {
+        world.step();
+    }
+    let rows = world.store.len();
+    assert!((1000..10_000).contains(&rows), "{rows} rows");
+    world.restart();
+    assert!(world.store.is_empty(), "{} rows", world.store.len());
+    let client = world.connect(&resident(V5, "c"));
+    let got = world.take(client);
+    assert!(matches!(got[..], [Got::Connack { present: false, .. }]));
+}
+
+/// DISCONNECT with a Session Expiry Interval of zero.
+fn goodbye_for_ever() -> Vec<u8> {
+    vec![0xe0, 7, 0, 5, SESSION_EXPIRY, 0, 0, 0, 0]
+}
+
+#[test]
+fn other_shards_hear_in_pieces_that_a_member_of_ten_thousand_groups_has_come_or_gone() {
+    let mut world = World::with(2, open_settings());
+    let client = world.join(&resident(V5, "c"));
+    let shard = world.shard_of(client);
+    subscribe_to_many(&mut world, client, "$share/g/");
+    let largest = |world: &mut World| {
+        let (begin, mut largest) = (world.announcements, 0);
+        loop {
+            let before = world.announcements;
+            let busy = world.step();
+            largest = largest.max(world.announcements - before);
+            if !busy {
+                return (world.announcements - begin, largest);
+            }
+        }
+    };
+    world.cut_only(client);
+    let (told, most) = largest(&mut world);
+    assert!(told == 10_000 && most <= 8192, "{told}, {most} in one step");
+    let again = world.open_on(shard, V5);
+    world.feed_only(again, &resident(V5, "c").bytes());
+    let (told, most) = largest(&mut world);
+    assert!(told == 10_000 && most <= 8192, "{told}, {most} in one step");
+    // It is known to be there, whichever shard publishes.
+    let publishers: Vec<Client> = (0..4).map(|n| world.guest(V5, &format!("p{n}"))).collect();
+    assert!(publishers.iter().any(|one| world.shard_of(*one) != shard));
+    world.take(again);
+    for (number, publisher) in publishers.into_iter().enumerate() {
+        world.publish(publisher, &format!("f/{}", number * 3000), "x", 1);
+        assert_eq!(world.messages(again).len(), 1);
     }
 }
 

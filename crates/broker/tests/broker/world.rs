@@ -74,6 +74,8 @@ pub(crate) struct World {
     pub(crate) slow_disk: bool,
     pub(crate) services: Vec<Service>,
     /// Batches of stored messages that were asked for.
+    /// What shards have told each other of their subscriptions.
+    pub(crate) announcements: usize,
     pub(crate) fetches: usize,
     /// Messages the store brings at once, at most.
     pub(crate) fetch_max: usize,
@@ -121,6 +123,7 @@ impl World {
             appends: VecDeque::new(),
             slow_disk: false,
             services: Vec::new(),
+            announcements: 0,
             fetches: 0,
             fetch_max: usize::MAX,
             slow_store: false,
@@ -267,13 +270,8 @@ impl World {
 
     /// The client's socket breaks.
     pub(crate) fn cut(&mut self, client: Client) {
-        let peer = &mut self.peers[client.0];
-        assert!(!peer.closed, "the server has closed it already");
-        peer.closed = true;
-        let (shard, id) = (peer.shard, peer.id);
-        self.shards[shard].closed(id, self.now);
+        self.cut_only(client);
         self.settle();
-        self.shards[shard].forget(id);
     }
 
     /// The client's socket takes nothing for a while, or everything again.
@@ -497,6 +495,7 @@ impl World {
                 }
             }
             Output::Announce(announcement) => {
+                self.announcements += 1;
                 for other in (0..self.shards.len()).filter(|other| *other != shard) {
                     let input = Input::Announced(announcement.clone());
                     self.shards[other].handle(input, self.now);

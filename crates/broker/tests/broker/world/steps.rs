@@ -19,6 +19,16 @@ impl World {
         self.shards[shard].observe(newest);
     }
 
+    /// A client's socket breaks, without anything coming of it yet.
+    pub(crate) fn cut_only(&mut self, client: Client) {
+        let peer = &mut self.peers[client.0];
+        assert!(!peer.closed, "the server has closed it already");
+        peer.closed = true;
+        let (shard, id) = (peer.shard, peer.id);
+        self.shards[shard].closed(id, self.now);
+        self.shards[shard].forget(id);
+    }
+
     /// What one turn of each shard would do; whether there was anything.
     pub(crate) fn step(&mut self) -> bool {
         let mut busy = false;
