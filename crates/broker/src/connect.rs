@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Connect, ReasonCode, Version, connack};
-use records::{Millis, SessionNumber, Write};
+use records::{Millis, SessionNumber, Stamp, Write};
 
 use crate::access::{Client, Identity};
 use crate::connection::{Chosen, Stage};
@@ -55,7 +55,9 @@ impl Shard {
             self.refuse_connect(id, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, now);
             return Ok(());
         };
-        let pending = Box::new(self.asked(packet, client_id, assigned, entrance, now));
+        let asked = self.stamp(now);
+        let pending = self.pending(packet, client_id, assigned, entrance, now);
+        let pending = Box::new(PendingConnect { asked, ..pending });
         if let Some(method) = packet.properties.authentication_method {
             if vouched {
                 // A certificate has proved who it is already; a second proof could be somebody else's.
@@ -94,7 +96,7 @@ impl Shard {
     }
 
     /// What a CONNECT asks for.
-    fn asked(
+    fn pending(
         &self,
         packet: &Connect<'_>,
         client_id: Arc<str>,
@@ -117,6 +119,7 @@ impl Shard {
             will: will_of(packet, now),
             identity: None,
             asked_at: now,
+            asked: Stamp::ZERO,
             home: self.shard,
             exchange: None,
             entrance,
@@ -235,6 +238,13 @@ impl Shard {
         }
         let existing = self.find_session(identity.account, &pending.client_id);
         if let Some(slot) = existing {
+            if self.sessions[slot as usize].asked > pending.asked {
+                // Its credentials took longer to check than those of a CONNECT that came after it: of the two connections
+                // this is the older one. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
+                self.counters.connects_refused += 1;
+                self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
+                return;
+            }
             self.take_over(slot, now);
         }
         // The take-over may have ended a session that was not to outlive its connection.
@@ -309,6 +319,7 @@ impl Shard {
         session.admin = identity.admin;
         session.name = identity.name;
         session.will = pending.will;
+        session.asked = pending.asked;
         session.protocol_level = pending.version.level();
         session.disconnected_at = None;
         self.away.came(&mut self.sessions, slot);

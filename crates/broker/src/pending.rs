@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::Version;
-use records::Millis;
+use records::{Millis, Stamp};
 
 use crate::access::Identity;
 use crate::exchange::Exchange;
@@ -29,6 +29,8 @@ pub struct PendingConnect {
     pub(crate) identity: Option<Identity>,
     /// When the CONNECT came.
     pub(crate) asked_at: Millis,
+    /// Its place among the CONNECTs of all shards.
+    pub(crate) asked: Stamp,
     /// The shard that owns the session.
     pub(crate) home: u16,
     /// Its enhanced authentication, for the shard it goes to.

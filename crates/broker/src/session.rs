@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) waiting: Option<Box<Waiting>>,
     pub(crate) chat: Option<Box<ChatInterest>>,
     pub(crate) will: Option<Box<Will>>,
+    /// The place of its last connection's CONNECT among all.
+    pub(crate) asked: Stamp,
     /// Exactly-once deliveries that are finished but still remembered on disk.
     pub(crate) done: Vec<Origin>,
     /// Exactly-once receipts whose fate is with the messenger.
@@ -170,6 +172,7 @@ impl Session {
             waiting: None,
             chat: None,
             will: None,
+            asked: Stamp::ZERO,
             done: Vec::new(),
             unsettled: Vec::new(),
             shares: Vec::new(),

@@ -87,8 +87,7 @@ pub(crate) struct Client {
     pub(crate) must_clean: bool,
     /// The will of its connection.
     pub(crate) will: Option<MessageNumber>,
-    /// A connection that broke before its CONNACK: while the server still has it, its CONNECT may be acted upon
-    /// after a newer one, and nobody could tell what remains of the session.
+    /// A connection that broke before its CONNACK: until the server has read its CONNECT, that would be the newer one.
     pub(crate) ghost: Option<usize>,
 }
 

@@ -144,6 +144,7 @@ impl House {
             let count = bytes.min(self.links[link].up.len());
             let chunk: Vec<u8> = self.links[link].up.drain(..count).collect();
             self.shards[shard].receive(id, &chunk, self.now);
+            self.told = self.told.max(self.shards[shard].clock());
         }
         self.carry_out_all(shard);
         true

@@ -86,6 +86,40 @@ fn a_take_over_works_from_any_shard() {
     }
 }
 
+// [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
+#[test]
+fn of_two_connects_the_one_that_came_later_wins_however_long_their_passwords_take() {
+    for version in ALL {
+        for clean in [false, true] {
+            for (first, second) in [(0, 0), (0, 3), (3, 1), (2, 0)] {
+                let mut world = world();
+                world.slow_logins = true;
+                let hello = resident(version, "c").login("alice").clean(clean);
+                let old = world.open_on(first, version);
+                world.send(old, &hello.clone().will("t", "gone", 0, false).bytes());
+                let new = world.open_on(second, version);
+                world.send(new, &hello.bytes());
+                world.check_last_login();
+                assert!(matches!(
+                    world.take(new)[..],
+                    [Got::Connack { code: 0, .. }]
+                ));
+                world.subscribe(new, "t", 1);
+                world.check_logins();
+                assert_eq!(world.take(old), []);
+                assert!(world.is_closed(old) && !world.is_closed(new));
+                world.publish(new, "t", "x", 0);
+                assert_eq!(world.texts(new), ["t x"]);
+                // The other way round it is a take-over.
+                let newest = world.open_on(first, version);
+                world.send(newest, &hello.bytes());
+                world.check_logins();
+                assert!(world.is_closed(new) && !world.is_closed(newest));
+            }
+        }
+    }
+}
+
 // [3.1.1 MQTT-4.5.0-1] [5 MQTT-4.5.0-1] [3.1.1 MQTT-3.8.4-6]
 #[test]
 fn a_message_reaches_every_subscriber_once_wherever_it_is() {

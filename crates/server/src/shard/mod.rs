@@ -424,6 +424,8 @@ impl ShardThread {
         self.core.observe(self.told.upto());
         let now = self.clock.now();
         self.core.receive(id, bytes, now);
+        // A CONNECT has its place though nothing is written for it yet.
+        self.told.tell(self.core.clock());
     }
 
     /// Puts a connection on the list of those that have to be read.

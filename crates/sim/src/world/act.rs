@@ -56,8 +56,7 @@ impl World {
     // Coming and going.
 
     pub(super) fn connect(&mut self, number: usize) {
-        let ghost = self.clients[number].ghost;
-        if ghost.is_some_and(|ghost| !self.is_over(ghost)) {
+        if !self.may_come(number) {
             return;
         }
         let time = self.house.now.value();
@@ -89,6 +88,18 @@ impl World {
             _ => {}
         }
         self.send(number, &wire::connect(&said));
+    }
+
+    /// A CONNECT that was never answered may still be acted upon. The server has to have read it, or it would come after the
+    /// new one; and where it might make another session, because the client's has expired, nobody could tell which is which.
+    fn may_come(&self, number: usize) -> bool {
+        const EXPIRY_FAR_MS: u64 = 1_000_000;
+        let Some(ghost) = self.clients[number].ghost else {
+            return true;
+        };
+        let later = self.house.now.value() + EXPIRY_FAR_MS;
+        let is_read = self.house.links[ghost].up.is_empty();
+        self.is_over(ghost) || (is_read && !self.model.must_begin_anew(number, later))
     }
 
     fn hello(&mut self, number: usize) -> Hello {
