@@ -91,6 +91,10 @@ counters! {
     dropped_too_large,
     /// Bytes of topics that were not sent because an alias stood for them.
     alias_bytes_saved,
+    /// Bytes of messages and their keys written to disk to wait there, however many sessions they wait for.
+    queue_bytes_stored,
+    /// Publishes refused because too much waits on disk.
+    storage_refused,
     /// Retained messages refused by a limit.
     retained_refused,
     /// Sessions whose expiry interval passed.

@@ -90,10 +90,21 @@ pub enum Input {
     },
     /// Figures of the server for `$SYS/`, QoS 0 and retained; an empty one is gone.
     System(Arc<[Arc<Message>]>),
+    /// How much waits on disk in the whole server.
+    Storage(Pressure),
     /// A new configuration.
     Reconfigure(Arc<Settings>),
     /// The server is going down: every client is told and disconnected.
     Shutdown,
+}
+
+/// How the stored messages of the whole server stand to their bound.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// What is older waits no longer. Zero drops nothing.
+    pub drop_before: Stamp,
+    /// Nothing more is taken that would have to be stored.
+    pub full: bool,
 }
 
 /// Something to be done outside.

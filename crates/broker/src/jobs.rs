@@ -43,8 +43,18 @@ pub(crate) enum Job {
         /// The slot looked at next.
         next: u32,
     },
+    /// The rest of the sessions whose oldest stored messages are dropped.
+    Shed(Shedding),
     /// The rest of the sessions whose waiting messages are counted.
     Census(Box<Census>),
+}
+
+/// The sessions whose oldest messages are dropped, as far as they have been looked through.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shedding {
+    pub(crate) before: Stamp,
+    /// The slot looked at next.
+    pub(crate) next: usize,
 }
 
 /// What waits for all sessions, counted in pieces.

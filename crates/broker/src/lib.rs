@@ -32,6 +32,7 @@ mod returns;
 mod session;
 mod shard;
 mod shares;
+mod storage;
 mod stored;
 mod subscribe;
 mod system;
@@ -53,7 +54,7 @@ pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
     ExchangeRequest, Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
-    Service, Ticket,
+    Pressure, Service, Ticket,
 };
 pub use durable::APPEND_BYTES_MAX;
 pub use message::Message;

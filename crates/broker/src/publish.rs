@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
 use mqtt_session::{AckKind, AckOrdinal, AliasError};
-use records::{Incoming, Millis, Retained, Write, key};
+use records::{Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
 
 use crate::access::Client;
 use crate::deliver::Publication;
@@ -229,7 +229,7 @@ impl Shard {
 
     /// Refuses a publish: MQTT 5 has a reason code for it, earlier versions get their acknowledgement and
     /// nothing happens. [3.1.1 MQTT-3.3.5-2]
-    fn refuse(
+    pub(crate) fn refuse(
         &mut self,
         id: ConnectionId,
         session: u32,
@@ -282,6 +282,9 @@ impl Shard {
             .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
             && self.sessions[accepted.session as usize].is_stored();
         let promised = accepted.ack.is_some() && ordered_behind_others;
+        if durable && self.storage_full {
+            return self.refuse_for_room(accepted.id, accepted.session, packet, now);
+        }
         if durable || view.retain || owned_by_session || promised {
             let copies = usize::from(durable) + usize::from(view.retain);
             let beside = self.claim_bytes_max(&claims);
@@ -331,10 +334,7 @@ impl Shard {
         let queued = durable.is_some();
         let claims = durable.unwrap_or_default();
         if queued {
-            writes.push(Write::Put {
-                key: key::queue(stamp),
-                value: message.to_record(number).encode(),
-            });
+            writes.push(self.queue_write(stamp, &message, number));
             writes.extend(self.claim_writes(&claims, stamp));
         }
         if message.retain {
@@ -364,6 +364,21 @@ impl Shard {
         } else {
             self.append(writes, Then::Publish(Box::new(stored)), now);
         }
+    }
+
+    /// Writes a message into the queue.
+    pub(crate) fn queue_write(
+        &mut self,
+        stamp: Stamp,
+        message: &Message,
+        publisher: Option<SessionNumber>,
+    ) -> Write {
+        let write = Write::Put {
+            key: key::queue(stamp),
+            value: message.to_record(publisher).encode(),
+        };
+        self.counters.queue_bytes_stored += write.bytes() as u64;
+        write
     }
 
     /// Whether a persistent session anywhere wants QoS 1 or 2 messages of this topic.

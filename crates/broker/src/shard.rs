@@ -111,6 +111,10 @@ pub struct Shard {
     pub(crate) cursors_due: Option<Millis>,
     clock: u64,
     next_serial: u32,
+    /// Too much is stored: nothing more is taken that would have to be.
+    pub(crate) storage_full: bool,
+    /// Older stored messages have been dropped and are needed no longer.
+    pub(crate) floor: Stamp,
     /// The newest position the messenger delivered.
     pub(crate) latest_pos: Pos,
     /// Per shard, the newest stamp that was routed here.
@@ -170,6 +174,8 @@ impl Shard {
             cursors_due: None,
             clock: 0,
             next_serial: 0,
+            storage_full: false,
+            floor: Stamp::ZERO,
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],
             counters: Counters::default(),
@@ -309,6 +315,7 @@ impl Shard {
             } => self.chat_acknowledged(session, ack, outcome, now),
             Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
             Input::System(figures) => self.system_told(&figures, now),
+            Input::Storage(pressure) => self.pressed(pressure),
             Input::Reconfigure(settings) => self.reconfigure(settings),
             Input::Shutdown => self.shutdown(now),
         }

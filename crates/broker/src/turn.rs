@@ -20,7 +20,7 @@ const PIECE_WORK: usize = 4096;
 /// Sessions that are looked through in one piece; most are only passed by.
 pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
 /// Waiting messages looked through in one piece.
-const WAITING_PER_PIECE: usize = 65_536;
+pub(crate) const WAITING_PER_PIECE: usize = 65_536;
 
 impl Shard {
     /// A turn begins: what the last one did is no longer held against it.
@@ -93,6 +93,7 @@ impl Shard {
             Job::Filters(filters) => self.go_on_with_filters(*filters, now),
             Job::Close(closing) => self.close_some(closing, now),
             Job::SendAway { next } => self.send_some_away(next, now),
+            Job::Shed(shedding) => self.shed_some(shedding, now),
             Job::Census(census) => self.count_some(*census),
         }
     }
@@ -148,7 +149,8 @@ impl Shard {
             self.jobs.push_back(Job::Census(Box::new(census)));
             return;
         }
-        let lowest = census.lowest.min(self.lowest_under_way());
+        let lowest = census.lowest.max(self.floor);
+        let lowest = lowest.min(self.lowest_under_way());
         self.groups.passing = None;
         self.waits = census.waiting;
         self.output(Output::LowWater(lowest));

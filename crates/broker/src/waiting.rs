@@ -102,6 +102,11 @@ impl Backlog {
         self.claims.insert(place, claim);
     }
 
+    /// The stamp of the message that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<Stamp> {
+        self.claims.front().map(|claim| claim.stored.message)
+    }
+
     pub(crate) fn pop(&mut self) -> Option<WaitingClaim> {
         let claim = self.claims.pop_front()?;
         self.bytes -= u64::from(claim.weight);

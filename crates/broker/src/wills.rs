@@ -103,10 +103,7 @@ impl Shard {
             || (message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic));
         let mut writes = Vec::new();
         if durable {
-            writes.push(Write::Put {
-                key: key::queue(stamp),
-                value: message.to_record(number).encode(),
-            });
+            writes.push(self.queue_write(stamp, &message, number));
             writes.extend(self.claim_writes(&claims, stamp));
         }
         let retained = message.retain && self.may_retain(message.view());

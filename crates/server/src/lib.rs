@@ -17,6 +17,7 @@ mod logins;
 mod readers;
 mod service;
 mod shard;
+mod stored_bytes;
 
 mod quic;
 

@@ -1,5 +1,7 @@
 //! From the store back to the cores, before anybody is answered: accounts, conversations, sessions, stored messages.
 
+use std::cell::RefCell;
+
 use broker::{Identity, Output, Rows, Shard};
 use bytes::Bytes;
 use chat::{Chat, CredentialsChange};
@@ -10,6 +12,7 @@ use records::{
 use store::{Batch, CommitError, Range, ReadError, Store};
 
 use crate::logins::{Directory, Known};
+use crate::stored_bytes::StoredBytes;
 
 /// Keys read at once.
 const SLICE: usize = 4096;
@@ -110,14 +113,15 @@ pub(crate) fn chat(
     Ok(())
 }
 
-/// Takes back sessions, what they wait for, what is retained, and wills. Returns what each shard asks for beyond that.
+/// Takes back sessions, what they wait for, what is retained, and wills. Returns what each shard asks for beyond that, and
+/// how much waits.
 pub(crate) fn shards(
     store: &dyn Store,
     directory: &Directory,
     shards: &mut [Shard],
     latest_pos: Pos,
     now: Millis,
-) -> Result<Vec<Vec<Output>>, RecoveryError> {
+) -> Result<(Vec<Vec<Output>>, StoredBytes), RecoveryError> {
     let identity = |account: Option<AccountId>| {
         let known = account.and_then(|id| directory.by_id(id));
         Identity {
@@ -126,10 +130,19 @@ pub(crate) fn shards(
             admin: known.is_some_and(|known| known.is_admin()),
         }
     };
-    broker::recover(&Stored(store), shards, identity, latest_pos, now)
+    let stored = Stored {
+        store,
+        bytes: RefCell::default(),
+    };
+    let first = broker::recover(&stored, shards, identity, latest_pos, now)?;
+    Ok((first, stored.bytes.into_inner()))
 }
 
-struct Stored<'a>(&'a dyn Store);
+struct Stored<'a> {
+    store: &'a dyn Store,
+    /// Of the queue.
+    bytes: RefCell<StoredBytes>,
+}
 
 impl Rows for Stored<'_> {
     type Error = RecoveryError;
@@ -137,9 +150,16 @@ impl Rows for Stored<'_> {
     fn each(
         &self,
         table: Table,
-        take: impl FnMut(&[u8], &Bytes) -> Result<(), RecoveryError>,
+        mut take: impl FnMut(&[u8], &Bytes) -> Result<(), RecoveryError>,
     ) -> Result<(), RecoveryError> {
-        each(self.0, table.range(), take)
+        if table != Table::Queue {
+            return each(self.store, table.range(), take);
+        }
+        each(self.store, table.range(), |key, value| {
+            let bytes = (key.len() + value.len()) as u64;
+            self.bytes.borrow_mut().find(key::parse_queue(key)?, bytes);
+            take(key, value)
+        })
     }
 }
 

@@ -27,6 +27,7 @@ use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
 use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
 use crate::shard::{self, MAILBOX, ShardThread};
+use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::{demo, limits};
 
@@ -180,6 +181,7 @@ struct State {
     directory: Arc<Directory>,
     shards: Vec<Shard>,
     first: Vec<Vec<Output>>,
+    stored: StoredBytes,
     /// The server's own, the same at every start.
     secret: [u8; 32],
 }
@@ -204,12 +206,14 @@ impl State {
         let mut cores: Vec<Shard> = (0..shards)
             .map(|number| Shard::new(&place(number), settings.clone(), now))
             .collect();
-        let first = recovery::shards(store, &directory, &mut cores, chat.committed_pos(), now)?;
+        let (first, stored) =
+            recovery::shards(store, &directory, &mut cores, chat.committed_pos(), now)?;
         Ok(Self {
             chat,
             directory,
             shards: cores,
             first,
+            stored,
             secret: recovery::secret(store, random()?)?,
         })
     }
@@ -310,6 +314,7 @@ fn assemble(
         config,
         setup_token: setup_token.clone(),
         low_water,
+        stored: state.stored,
         tallies,
     });
     let mailbox = post.service.clone();

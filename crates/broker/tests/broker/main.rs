@@ -33,6 +33,7 @@ mod session;
 mod shards;
 mod shared;
 mod slices;
+mod storage;
 mod store_first;
 mod subscribe;
 mod system;

@@ -83,6 +83,8 @@ pub struct MqttConfig {
     pub queued_bytes_max: usize,
     /// Bytes of messages waiting on disk per session.
     pub queued_disk_bytes_max: usize,
+    /// Bytes of messages waiting on disk for all sessions together.
+    pub stored_bytes_max: usize,
     /// Encoded bytes waiting for one socket.
     pub outgoing_bytes_max: usize,
     /// Publishes of one account in a second, to ordinary topics; 0 is without limit.
@@ -288,6 +290,7 @@ impl Default for MqttConfig {
             queued_messages_max: 100_000,
             queued_bytes_max: 16 * MIB,
             queued_disk_bytes_max: 1024 * MIB,
+            stored_bytes_max: 64 * 1024 * MIB,
             outgoing_bytes_max: 256 * KIB,
             publishes_per_second_max: 0,
             subscriptions_max: 10_000,

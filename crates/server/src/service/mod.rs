@@ -2,18 +2,19 @@
 //! messenger's.
 
 mod gauges;
+mod queue;
 mod requests;
 mod system;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use broker::{Input as ShardInput, Settings};
 use chat::{Chat, Output};
 use mqtt_codec::ReasonCode;
-use records::{KeyRange, SessionRef, Stamp, key};
+use records::SessionRef;
 use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
 
 use crate::admission::{Admission, AdmissionLimits};
@@ -25,17 +26,17 @@ use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::{Readers, StoreSource};
+use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::translate;
 use gauges::Gauges;
+use queue::StoredQueue;
 use requests::Waiting;
 pub(crate) use requests::new_token;
 use system::System;
 
 /// Longest sleep; whatever is done once in a while is looked at so often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
-/// How often shards are asked which stored messages they still need.
-const LOW_WATER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the service's thread works with.
 pub(crate) struct Parts {
@@ -54,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) config: Config,
     pub(crate) setup_token: Option<Secret>,
     pub(crate) low_water: Vec<Arc<AtomicU64>>,
+    pub(crate) stored: StoredBytes,
     pub(crate) tallies: Tallies,
 }
 
@@ -77,7 +79,7 @@ pub(crate) struct ServiceThread {
     next_request: u64,
     next_shard: usize,
     clock: Clock,
-    low_water: LowWater,
+    queue: StoredQueue,
     gauges: Gauges,
     system: System,
     stopping: bool,
@@ -104,7 +106,7 @@ impl ServiceThread {
             next_request: 0,
             next_shard: 0,
             clock: Clock::new(),
-            low_water: LowWater::new(parts.low_water),
+            queue: StoredQueue::new(parts.stored, parts.low_water, parts.tallies.clone()),
             gauges: Gauges::new(),
             system: System::new(parts.tallies),
             stopping: false,
@@ -129,7 +131,7 @@ impl ServiceThread {
                 self.chat.handle_timeout(&self.source, now);
                 self.carry_out_all();
             }
-            self.trim_queue();
+            self.watch_queue();
             self.system
                 .look(self.config.mqtt.sys_interval, &self.post, now);
             self.gauges
@@ -248,74 +250,20 @@ impl ServiceThread {
 
     // Stored messages that nobody needs any more.
 
-    fn trim_queue(&mut self) {
-        let Some(upto) = self.low_water.look(Instant::now(), &self.post) else {
+    fn watch_queue(&mut self) {
+        let now = self.clock.now();
+        let limit = self.config.mqtt.stored_bytes_max as u64;
+        if let Some(pressure) = self.queue.look(limit, now) {
+            self.post
+                .tell_shards(|| ShardEvent::Input(ShardInput::Storage(pressure)));
+        }
+        let Some((range, upto)) = self.queue.trim(Instant::now(), &self.post) else {
             return;
-        };
-        let range = KeyRange {
-            from: key::queue(Stamp::new(self.low_water.trimmed)),
-            to: key::queue(Stamp::new(upto)),
         };
         // Refused only while many trims are under way: then the next one begins where this one would have.
         if self.committer.trim(range) {
-            self.low_water.trimmed = upto;
+            self.queue.trimmed(upto);
         }
-    }
-}
-
-/// Finds up to which stamp the queue table can be emptied. A message may be on its way from the shard that stored it to one
-/// that waits for it, so two readings are taken: what neither of two rounds needs, nobody needs. Between the rounds every
-/// shard has emptied its mailbox.
-struct LowWater {
-    shards: Vec<Arc<AtomicU64>>,
-    before: Option<u64>,
-    trimmed: u64,
-    next: Instant,
-    asked: bool,
-}
-
-impl LowWater {
-    fn new(shards: Vec<Arc<AtomicU64>>) -> Self {
-        Self {
-            shards,
-            before: None,
-            trimmed: 0,
-            next: Instant::now() + LOW_WATER_INTERVAL,
-            asked: false,
-        }
-    }
-
-    /// Below which stamp the table can be emptied, every once in a while.
-    fn look(&mut self, now: Instant, post: &Post) -> Option<u64> {
-        if now < self.next {
-            return None;
-        }
-        self.next = now + LOW_WATER_INTERVAL;
-        let mut found = None;
-        if self.asked {
-            let reports: Vec<u64> = self
-                .shards
-                .iter()
-                .map(|shard| shard.load(Ordering::Acquire))
-                .collect();
-            // Zero is no report: that shard is behind, and this round is not over.
-            let lowest = reports
-                .iter()
-                .copied()
-                .min()
-                .filter(|lowest| *lowest != 0)?;
-            let safe = self
-                .before
-                .replace(lowest)
-                .map_or(0, |before| before.min(lowest));
-            found = (safe > self.trimmed).then_some(safe);
-        }
-        for shard in &self.shards {
-            shard.store(0, Ordering::Release);
-        }
-        self.asked = true;
-        post.tell_shards(|| ShardEvent::ReportLowWater);
-        found
     }
 }
 
