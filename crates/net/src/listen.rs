@@ -74,6 +74,8 @@ fn bind(address: SocketAddr, shares: usize) -> io::Result<Vec<Listener>> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    // Handed on to every connection that is accepted, which saves each a call.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     (0..shares)
         .map(|_| {
@@ -152,7 +154,7 @@ impl Listener {
         match &self.socket {
             ListeningSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                Ok((Wire::tcp(stream), peer.ip()))
+                Ok((Wire::Tcp(stream), peer.ip()))
             }
             ListeningSocket::Unix(listener) => {
                 let (stream, _) = listener.accept()?;
@@ -184,5 +186,29 @@ impl Listener {
             ListeningSocket::Tcp(listener) => listener,
             ListeningSocket::Unix(listener) => listener,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_sends_small_packets_at_once() {
+        let listeners = listen(([127, 0, 0, 1], 0).into(), 1).expect("a port is free");
+        listeners[0].open().expect("it can listen");
+        let address = listeners[0].local_addr().expect("it is bound");
+        let address = address.expect("it has a port");
+        let _client = std::net::TcpStream::connect(address).expect("somebody listens");
+        let (wire, _) = loop {
+            match listeners[0].accept() {
+                Ok(accepted) => break accepted,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        let Wire::Tcp(stream) = wire else {
+            panic!("it came over TCP")
+        };
+        assert!(stream.nodelay().expect("it is open"));
     }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Generators {
     durable: Option<PathBuf>,
     measure: Option<PathBuf>,
     core: Option<PathBuf>,
+    shards: Option<PathBuf>,
 }
 
 /// How far a run's figures are to be trusted; the best comes first.
@@ -84,6 +85,7 @@ impl Generators {
             durable: example(durable, "harness", "durable_load")?,
             measure: example(wants(Tool::Measure), "harness", "measure")?,
             core: example(wants(Tool::Core), "broker", "sessions")?,
+            shards: example(wants(Tool::Shards), "broker", "shards")?,
         })
     }
 
@@ -104,7 +106,7 @@ impl Generators {
                     .args(["--pid", &running.pid().to_string()]);
                 run_durable(scenario, &mut command)
             }
-            tool @ (Tool::DurableChat | Tool::Measure | Tool::Core) => {
+            tool @ (Tool::DurableChat | Tool::Measure | Tool::Core | Tool::Shards) => {
                 bail!("{}: {tool:?} cannot load a server that runs", scenario.name)
             }
         }
@@ -116,6 +118,7 @@ impl Generators {
             Tool::DurableChat => self.durable.as_deref(),
             Tool::Measure => self.measure.as_deref(),
             Tool::Core => self.core.as_deref(),
+            Tool::Shards => self.shards.as_deref(),
             Tool::Mqload | Tool::DurableTopic => None,
         };
         let mut command = pinned(generator, scenario, secs)?;
@@ -242,13 +245,17 @@ fn build_mqload(root: &Path, work: &Path) -> Result<PathBuf> {
     Ok(target.join("release/mqload"))
 }
 
-/// The generator on its core.
+/// The generator on its core; one that has the shards in itself, on the scenario's.
 fn pinned(generator: Option<&Path>, scenario: &Scenario, secs: u32) -> Result<Command> {
     let generator =
         generator.with_context(|| format!("{} has been prepared", scenario.tool.program()))?;
     let mut command = Command::new("taskset");
+    let cores = match scenario.tool {
+        Tool::Shards => scenario.cores.as_str(),
+        _ => CORE,
+    };
     command
-        .args(["-c", CORE])
+        .args(["-c", cores])
         .arg(generator)
         .args(scenario.arguments(secs));
     Ok(command)

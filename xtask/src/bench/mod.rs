@@ -172,10 +172,9 @@ impl Bench {
     /// One run against a fresh server.
     fn run_once(&self, scenario: &Scenario, server: &Server) -> Result<Run> {
         match scenario.tool {
-            Tool::DurableChat | Tool::Measure | Tool::Core => {
-                self.generators
-                    .run_with(scenario, self.secs, server.program())
-            }
+            Tool::DurableChat | Tool::Measure | Tool::Core | Tool::Shards => self
+                .generators
+                .run_with(scenario, self.secs, server.program()),
             Tool::Mqload | Tool::DurableTopic => {
                 let setup = Setup {
                     cores: &scenario.cores,

@@ -63,6 +63,8 @@ pub(crate) enum Tool {
     Measure,
     /// `crates/broker/examples/sessions.rs`: one shard without a socket, and no server at all.
     Core,
+    /// `crates/broker/examples/shards.rs`: several of them, each with a thread, on the scenario's cores.
+    Shards,
 }
 
 impl Tool {
@@ -72,6 +74,7 @@ impl Tool {
             Self::DurableTopic | Self::DurableChat => "durable_load",
             Self::Measure => "measure",
             Self::Core => "sessions",
+            Self::Shards => "shards",
         }
     }
 }

@@ -72,13 +72,15 @@ impl Family {
 
     /// How fjall keeps it; taken when the keyspace is made.
     ///
-    /// Write buffers are small beside fjall's 64 MiB: together 16 MiB, and as much again while they are flushed. Smaller
-    /// ones cost more flushes than they save memory: at 1 MiB a queued message took half as much CPU time again.
+    /// Write buffers are small beside fjall's 64 MiB: together 14 MiB, and as much again while they are flushed. What is
+    /// queued or retained lies in them a while besides, so they are most of what a burst of such messages costs in
+    /// memory. Smaller ones cost more flushes than they save (decision 0007).
     pub(super) fn options(self) -> KeyspaceCreateOptions {
-        const MIB: u64 = 1024 * 1024;
+        const KIB: u64 = 1024;
+        const MIB: u64 = 1024 * KIB;
         let options = KeyspaceCreateOptions::default();
         match self {
-            Self::State => options.max_memtable_size(2 * MIB),
+            Self::State => options.max_memtable_size(MIB),
             Self::Entry => options.max_memtable_size(8 * MIB),
             // A miss must not read a block on any level: one in a thousand does, at 15 bits a key.
             Self::Dedup => options
@@ -89,7 +91,7 @@ impl Family {
                 ))),
             // Read by stretches only: filters would be dead weight.
             Self::Queue => options
-                .max_memtable_size(2 * MIB)
+                .max_memtable_size(896 * KIB)
                 .filter_policy(FilterPolicy::disabled()),
         }
     }

@@ -25,8 +25,9 @@ const STORE_FOLDER: &str = "store";
 /// The watermark's file in the data directory.
 const WATERMARK_FILE: &str = "committed";
 
-/// Flushes and compactions; two, so that a long compaction does not hold up a flush.
-const WORKER_THREADS: usize = 2;
+/// Flushes and compactions. With more than one, fjall's first worker leaves compactions to the others, and hands one that
+/// waits for them to itself over and over again: it takes a core meanwhile (decision 0007).
+const WORKER_THREADS: usize = 1;
 
 /// How often the watermark is made durable when every commit is synced by itself.
 const WATERMARK_SYNC: Duration = Duration::from_secs(1);
