@@ -224,6 +224,11 @@ impl Shard {
             self.mark_dirty(slot, now);
             return;
         }
+        self.mark_dirty(slot, now);
+        if let Some(occasion) = self.earlier_occasion(slot, held) {
+            self.begin_again(slot, held, occasion, now);
+            return;
+        }
         let remembered = held.qos == QoS::ExactlyOnce && self.is_remembered(slot, held.origin);
         let session = &mut self.sessions[slot as usize];
         let connection = session.connection;

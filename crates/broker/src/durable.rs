@@ -6,7 +6,8 @@ use std::sync::Arc;
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::{AckOrdinal, FlightState};
 use records::{
-    AccountId, Millis, Outgoing, OutgoingState, SessionNumber, SessionRef, Stamp, Write, key,
+    AccountId, Millis, Outgoing, OutgoingState, Progress, SessionNumber, SessionRef, Stamp, Write,
+    key,
 };
 
 use crate::connection::Stage;
@@ -195,14 +196,16 @@ impl Shard {
     /// The record of a stored session as it stands.
     pub(crate) fn session_write(&self, slot: u32) -> Write {
         let session = &self.sessions[slot as usize];
-        let record = records::Session {
+        let mut record = records::Session {
             number: session.number,
             expiry_secs: session.expiry_secs,
             disconnected_at: session.disconnected_at,
             chat_cursor: chat_cursor(session, self.latest_pos),
             queue_cursors: self.queue_cursors(session),
             protocol_level: session.protocol_level,
+            progress: Progress::default(),
         };
+        record.progress = self.progress(slot, &record);
         Write::Put {
             key: session_key(session),
             value: record.encode(),
@@ -212,7 +215,7 @@ impl Shard {
     /// Per shard of origin, the newest stored message below which this session has nothing to do. Stamps of
     /// one shard arrive in order, those of different shards do not, hence one cursor for each.
     fn queue_cursors(&self, session: &Session) -> Vec<Stamp> {
-        let mut cursors = self.routed.clone();
+        let mut cursors = self.queue_sent(session);
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| match flight.item.origin {
             Origin::Queue(stamp) => Some(stamp),
@@ -220,18 +223,20 @@ impl Shard {
                 None
             }
         });
-        let waiting = session
-            .waiting
-            .iter()
-            .flat_map(|waiting| waiting.stored().stamps());
-        for stamp in begun.chain(waiting) {
-            let origin = usize::from(stamp_shard(stamp));
-            if let Some(cursor) = cursors.get_mut(origin) {
-                *cursor = (*cursor).min(Stamp::new(stamp.value() - STAMP_STEP));
-            }
-        }
+        stand_before(&mut cursors, begun);
         cursors.retain(|cursor| *cursor != Stamp::ZERO);
         cursors
+    }
+
+    /// Per shard of origin, the newest stored message below which nothing has still to be sent to this session.
+    pub(crate) fn queue_sent(&self, session: &Session) -> Vec<Stamp> {
+        let mut sent = self.routed.clone();
+        let waiting = session.waiting.iter();
+        stand_before(
+            &mut sent,
+            waiting.flat_map(|waiting| waiting.stored().stamps()),
+        );
+        sent
     }
 
     /// Notes that a session's cursors have moved.
@@ -241,12 +246,13 @@ impl Shard {
             return;
         }
         session.dirty = true;
-        self.dirty.push_back(slot);
+        self.cursors.dirty.push_back(slot);
         self.cursors_soon(now);
     }
 
     pub(crate) fn cursors_soon(&mut self, now: Millis) {
-        self.cursors_due
+        self.cursors
+            .due
             .get_or_insert(now.saturating_add(CURSOR_INTERVAL_MS));
     }
 
@@ -254,9 +260,9 @@ impl Shard {
     /// are due at once.
     pub(crate) fn store_cursors(&mut self, now: Millis) {
         self.store_settled(now);
-        let count = self.dirty.len().min(CURSORS_PER_CALL);
-        let slots: Vec<u32> = self.dirty.drain(..count).collect();
-        self.cursors_due = (!self.dirty.is_empty()).then_some(now);
+        let count = self.cursors.dirty.len().min(CURSORS_PER_CALL);
+        let slots: Vec<u32> = self.cursors.dirty.drain(..count).collect();
+        self.cursors.due = (!self.cursors.dirty.is_empty()).then_some(now);
         let mut writes = Vec::with_capacity(count);
         let mut bytes = 0;
         let mut moved = Vec::new();
@@ -269,8 +275,10 @@ impl Shard {
             }
             // A session's cursors and what they make superfluous stay together.
             let begin = writes.len();
+            self.forget_earlier(slot);
             writes.push(self.session_write(slot));
             self.forget_passed(slot, &mut writes);
+            self.sessions[slot as usize].shed();
             bytes += writes[begin..].iter().map(Write::bytes).sum::<usize>();
             moved.push(slot);
             if bytes >= PIECE_BYTES {
@@ -491,6 +499,15 @@ impl Shard {
         let Some(connection) = connection else { return };
         self.frames.select(&held.message);
         self.send_publish(connection, &held, Some(packet_id), false, now);
+    }
+}
+
+/// Sets cursors before whichever of these messages their shards have stamped.
+fn stand_before(cursors: &mut [Stamp], stamps: impl Iterator<Item = Stamp>) {
+    for stamp in stamps {
+        if let Some(cursor) = cursors.get_mut(usize::from(stamp_shard(stamp))) {
+            *cursor = (*cursor).min(Stamp::new(stamp.value() - STAMP_STEP));
+        }
     }
 }
 

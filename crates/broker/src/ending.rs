@@ -136,7 +136,7 @@ impl Shard {
         for id in everyone {
             self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
         }
-        while !self.dirty.is_empty() {
+        while !self.cursors.dirty.is_empty() {
             self.store_cursors(now);
         }
     }

@@ -13,6 +13,7 @@ mod connect;
 mod connection;
 mod deliver;
 mod durable;
+mod earlier;
 mod ending;
 mod exchange;
 mod filters;

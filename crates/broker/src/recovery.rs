@@ -82,6 +82,9 @@ impl RecoveredClaim<'_> {
 struct RecoveredInterest {
     number: SessionNumber,
     cursors: Vec<Stamp>,
+    /// Beyond the cursors: what had been sent, and of that what had not been acknowledged.
+    sent: Vec<Stamp>,
+    under_way: Vec<(Stamp, u16)>,
     subscriptions: Vec<(String, Subscription)>,
 }
 
@@ -140,11 +143,15 @@ impl Shard {
             recovery.begun.entry(*key).or_default().push(slot);
         }
         self.recover_flows(slot, record, recovered.outgoing, now);
+        self.recover_progress(slot, record, now);
         self.arrange_look(slot);
         let cursors = recovered.record.queue_cursors;
+        let progress = recovered.record.progress;
         let interest = RecoveredInterest {
             number: recovered.record.number,
             cursors,
+            sent: progress.queue_sent,
+            under_way: progress.under_way,
             subscriptions: recovered.subscriptions,
         };
         assert_eq!(
@@ -223,9 +230,9 @@ impl Shard {
         outgoing: Vec<(Stamp, Outgoing)>,
         now: Millis,
     ) {
-        let Some(highest) = outgoing.iter().map(|(_, flow)| flow.packet_id).max() else {
+        if outgoing.is_empty() {
             return;
-        };
+        }
         for (key, _) in &outgoing {
             // No other message may get the stamp while this is remembered, though its own may be gone.
             match Origin::from_outgoing_key(*key) {
@@ -237,7 +244,7 @@ impl Shard {
             }
         }
         let session = &mut self.sessions[slot as usize];
-        session.outbound().start_after(highest);
+        session.outbound().start_at(record.progress.next_packet_id);
         for (stamp, mut flow) in outgoing {
             let origin = Origin::from_outgoing_key(stamp);
             if let Origin::Queue(stamp) = origin {
@@ -246,7 +253,10 @@ impl Shard {
                 *newest = (*newest).max(stamp);
             }
             match flow.state {
-                OutgoingState::Sent if origin != Origin::Memory => {}
+                // Until its message comes up no other gets its identifier.
+                OutgoingState::Sent if origin != Origin::Memory => {
+                    session.outbound().reserve(flow.packet_id);
+                }
                 // The message went with the memory it was in. The client may have it and keep its identifier: PUBREL
                 // frees it, and until PUBCOMP no other message gets it. [3.1.1 MQTT-2.3.1-4] [5 MQTT-2.2.1-4]
                 OutgoingState::Sent | OutgoingState::Released => {
@@ -291,7 +301,14 @@ impl Shard {
             let Some(interest) = recovery.waiting.get(found.session as usize) else {
                 continue;
             };
-            if let Some(delivery) = interest.delivery(stamp, message) {
+            let Some(delivery) = interest.delivery(stamp, message) else {
+                continue;
+            };
+            // One that has begun at QoS 2 is remembered, whatever its subscription has become since.
+            let over = delivery.qos == QoS::AtLeastOnce
+                && interest.is_over(stamp)
+                && !self.sessions[found.session as usize].remembers(stamp);
+            if !over {
                 self.hold_stored(found.session, delivery);
             }
         }
@@ -372,6 +389,7 @@ impl Shard {
             self.away.went(&mut self.sessions, slot);
         }
         self.latest_pos = self.latest_pos.max(latest_pos);
+        self.recovered_earlier();
     }
 }
 
@@ -385,6 +403,12 @@ fn is_passed(origin: Origin, record: &records::Session) -> bool {
 }
 
 impl RecoveredInterest {
+    /// Whether a QoS 1 delivery was acknowledged, though one before it was not.
+    fn is_over(&self, stamp: Stamp) -> bool {
+        let under_way = || self.under_way.binary_search_by_key(&stamp, |(key, _)| *key);
+        is_covered(&self.sent, stamp) && under_way().is_err()
+    }
+
     /// How the session waits for a message: those of its subscriptions count that are older than it.
     fn delivery(&self, stamp: Stamp, message: &QueuedParts<'_>) -> Option<StoredDelivery> {
         if is_covered(&self.cursors, stamp) {

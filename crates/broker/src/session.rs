@@ -231,6 +231,13 @@ impl Session {
             .binary_search_by_key(&filter, |(known, _)| *known)
     }
 
+    /// Whether the store knew of an exactly-once delivery of this message.
+    pub(crate) fn remembers(&self, stamp: Stamp) -> bool {
+        let waiting = self.waiting.iter();
+        let mut recovered = waiting.flat_map(|waiting| &waiting.recovered);
+        recovered.any(|(known, _)| *known == stamp)
+    }
+
     pub(crate) fn outbound(&mut self) -> &mut Outbound<Held> {
         self.outbound.get_or_insert_default()
     }
@@ -254,18 +261,15 @@ impl Session {
 
     /// Gives back memory that an idle session does not need.
     pub(crate) fn shed(&mut self) {
-        // What is remembered from before a restart keeps its identifiers from being given anew.
-        let remembers = self
-            .waiting
-            .as_ref()
-            .is_some_and(|waiting| !waiting.recovered.is_empty());
-        if !remembers
-            && self
-                .outbound
-                .as_ref()
-                .is_some_and(|outbound| outbound.is_empty())
+        if let Some(outbound) = self.outbound.as_mut()
+            && outbound.is_idle()
         {
-            self.outbound = None;
+            // Its identifiers go on in their sequence until its record says where they stand.
+            if self.dirty {
+                outbound.shrink();
+            } else {
+                self.outbound = None;
+            }
         }
         if self
             .waiting

@@ -17,6 +17,7 @@ use crate::connection::{Connection, Connections, Stage};
 use crate::counters::{Counters, Population};
 use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
+use crate::earlier::Cursors;
 use crate::frames::FrameCache;
 use crate::jobs::{Job, Waits};
 use crate::message::Message;
@@ -106,9 +107,7 @@ pub struct Shard {
     pub(crate) last_end: Option<Ticket>,
     /// Accounts that were closed of late, and when.
     pub(crate) closed_accounts: Vec<(AccountId, Millis)>,
-    /// Sessions whose cursors are to be written, the one that has waited longest first.
-    pub(crate) dirty: VecDeque<u32>,
-    pub(crate) cursors_due: Option<Millis>,
+    pub(crate) cursors: Cursors,
     clock: u64,
     next_serial: u32,
     /// Too much is stored: nothing more is taken that would have to be.
@@ -170,8 +169,7 @@ impl Shard {
             leaving: Vec::new(),
             last_end: None,
             closed_accounts: Vec::new(),
-            dirty: VecDeque::new(),
-            cursors_due: None,
+            cursors: Cursors::default(),
             clock: 0,
             next_serial: 0,
             storage_full: false,
@@ -346,7 +344,7 @@ impl Shard {
         [
             self.wheel.next_due(),
             self.deadlines.next_due(),
-            self.cursors_due,
+            self.cursors.due,
             self.rates.next_due(),
         ]
         .into_iter()
@@ -373,7 +371,7 @@ impl Shard {
                 break;
             }
         }
-        if self.cursors_due.is_some_and(|due| due <= now) {
+        if self.cursors.due.is_some_and(|due| due <= now) {
             self.store_cursors(now);
         }
         self.read_slowed(now);

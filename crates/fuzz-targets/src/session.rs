@@ -49,7 +49,7 @@ impl Sending {
     }
 
     fn recover(&mut self, feed: &mut Feed<'_>) {
-        self.outbound.start_after(feed.two());
+        self.outbound.start_at(feed.two());
         for _ in 0..feed.below(5) {
             let id = feed.two().max(1);
             if self.model.iter().any(|(known, ..)| *known == id) {

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 const PACKET_ID_MAX: u16 = u16::MAX;
 /// How many places finished flights may occupy behind an unfinished one, in windows.
 const GAP_WINDOWS_MAX: usize = 2;
+/// The largest window: with it, and as many identifiers that a restart left in use, there are still some to give.
+const WINDOW_MAX: u16 = PACKET_ID_MAX / 2;
 
 /// The step a delivery waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ pub struct Outbound<T> {
     flights: VecDeque<Option<Flight<T>>>,
     /// Flights recovered from the store, whose identifiers follow no sequence.
     recovered: Vec<Flight<T>>,
+    /// Identifiers in use whose flights have not been taken back yet.
+    reserved: Vec<u16>,
     /// Identifier of `flights[0]`, or the next one to give when it is empty.
     first_id: u16,
     live: usize,
@@ -74,6 +78,7 @@ impl<T> Default for Outbound<T> {
         Self {
             flights: VecDeque::new(),
             recovered: Vec::new(),
+            reserved: Vec::new(),
             first_id: 1,
             live: 0,
             unsent: 0,
@@ -92,6 +97,11 @@ impl<T> Outbound<T> {
         self.len() == 0
     }
 
+    /// Whether nothing is under way, nor any identifier in use.
+    pub fn is_idle(&self) -> bool {
+        self.is_empty() && self.reserved.is_empty()
+    }
+
     /// Flights that wait to be sent again after a reconnect.
     pub fn unsent(&self) -> usize {
         self.unsent
@@ -99,9 +109,16 @@ impl<T> Outbound<T> {
 
     /// Whether another delivery may begin under a window of `window` messages.
     pub fn has_room(&self, window: u16) -> bool {
-        let window = usize::from(window);
+        let window = usize::from(window.min(WINDOW_MAX));
+        let known = self.recovered.len() + self.reserved.len();
         self.len() < window
-            && self.flights.len() < (window * GAP_WINDOWS_MAX).min(usize::from(PACKET_ID_MAX) - 1)
+            && self.flights.len() < window * GAP_WINDOWS_MAX
+            && self.flights.len() + known < usize::from(PACKET_ID_MAX)
+    }
+
+    /// The identifier that the next delivery gets, unless it is in use.
+    pub fn next_id(&self) -> u16 {
+        id_after(self.first_id, self.flights.len())
     }
 
     /// Begins a delivery and returns its packet identifier, one that nothing else uses
@@ -113,14 +130,10 @@ impl<T> Outbound<T> {
             self.flights.len() < usize::from(PACKET_ID_MAX),
             "the window leaves identifiers free"
         );
-        let mut packet_id = id_after(self.first_id, self.flights.len());
-        while self
-            .recovered
-            .iter()
-            .any(|flight| flight.packet_id == packet_id)
-        {
+        let mut packet_id = self.next_id();
+        while self.is_recovered(packet_id) || self.reserved.contains(&packet_id) {
             self.flights.push_back(None);
-            packet_id = id_after(self.first_id, self.flights.len());
+            packet_id = self.next_id();
         }
         self.flights.push_back(Some(Flight {
             packet_id,
@@ -135,23 +148,58 @@ impl<T> Outbound<T> {
 
     /// Takes back a flight that the store remembers from before a restart.
     pub fn recover(&mut self, packet_id: u16, state: FlightState, item: T) {
-        assert!(packet_id != 0, "stored packet identifiers are never zero");
-        self.recovered.push(Flight {
-            packet_id,
-            state,
-            sent: false,
-            item,
-        });
+        self.push_recovered(packet_id, state, false, item);
         self.unsent += 1;
     }
 
-    /// Gives identifiers from the one after `packet_id` on; only before the first delivery.
-    pub fn start_after(&mut self, packet_id: u16) {
+    /// Begins a delivery again under the identifier it had before a restart. False when another has got it since.
+    pub fn begin_again(&mut self, packet_id: u16, state: FlightState, item: T) -> bool {
+        if packet_id == 0 || self.reserved.contains(&packet_id) || self.flight(packet_id).is_some()
+        {
+            return false;
+        }
+        self.push_recovered(packet_id, state, true, item);
+        true
+    }
+
+    fn push_recovered(&mut self, packet_id: u16, state: FlightState, sent: bool, item: T) {
+        assert!(packet_id != 0, "stored packet identifiers are never zero");
+        self.reserved.retain(|reserved| *reserved != packet_id);
+        self.recovered.push(Flight {
+            packet_id,
+            state,
+            sent,
+            item,
+        });
+    }
+
+    fn is_recovered(&self, packet_id: u16) -> bool {
+        let mut recovered = self.recovered.iter();
+        recovered.any(|flight| flight.packet_id == packet_id)
+    }
+
+    /// Keeps an identifier from being given until its flight is taken back.
+    pub fn reserve(&mut self, packet_id: u16) {
+        self.reserved.push(packet_id);
+    }
+
+    /// Gives identifiers from `packet_id` on; only before the first delivery.
+    pub fn start_at(&mut self, packet_id: u16) {
         assert!(
             self.is_empty(),
             "identifiers are chosen before the first delivery"
         );
-        self.first_id = id_after(packet_id.max(1), 1);
+        self.first_id = packet_id.max(1);
+    }
+
+    /// Gives back memory that is not needed while nothing is under way.
+    pub fn shrink(&mut self) {
+        if self.flights.is_empty() {
+            self.flights = VecDeque::new();
+        }
+        if self.recovered.is_empty() {
+            self.recovered = Vec::new();
+        }
     }
 
     /// The flight under `packet_id`.
@@ -375,6 +423,36 @@ mod tests {
             assert!(begun < 1000, "the window must fill");
         }
         assert_eq!(outbound.len(), 1);
+    }
+
+    // [3.1.1 MQTT-2.3.1-4] [5 MQTT-2.2.1-4]
+    #[test]
+    fn an_identifier_that_waits_for_its_flight_is_not_given_either() {
+        let mut outbound = Outbound::default();
+        outbound.reserve(2);
+        outbound.start_at(1);
+        assert!(!outbound.is_idle());
+        let mut given = || outbound.begin(FlightState::AwaitPuback, 0);
+        assert_eq!([given(), given()], [1, 3]);
+        outbound.recover(2, FlightState::AwaitPubrec, 7);
+        assert_eq!(
+            outbound.next_unsent().map(|flight| flight.packet_id),
+            Some(2)
+        );
+    }
+
+    // [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
+    #[test]
+    fn a_delivery_begins_again_under_its_identifier_unless_another_has_it() {
+        let mut outbound = Outbound::default();
+        assert!(outbound.begin_again(5, FlightState::AwaitPuback, 50));
+        assert!(!outbound.begin_again(5, FlightState::AwaitPuback, 51));
+        outbound.reserve(6);
+        assert!(!outbound.begin_again(6, FlightState::AwaitPuback, 60));
+        let first = outbound.begin(FlightState::AwaitPuback, 1);
+        assert!(!outbound.begin_again(first, FlightState::AwaitPuback, 10));
+        assert_eq!(outbound.puback(5), Ok(50));
+        assert_eq!(outbound.puback(first), Ok(1));
     }
 
     proptest! {

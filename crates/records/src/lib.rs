@@ -28,5 +28,7 @@ pub use id::{
 };
 pub use key::{KeyError, KeyRange, Table};
 pub use queue::{Claim, QueuedMessage, QueuedParts, Retained};
-pub use session::{EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Session, Subscription, Will};
+pub use session::{
+    EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Progress, Session, Subscription, Will,
+};
 pub use write::Write;

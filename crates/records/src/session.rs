@@ -29,17 +29,52 @@ pub struct Session {
     pub queue_cursors: Vec<Stamp>,
     /// The protocol level of its last connection: 3, 4 or 5.
     pub protocol_level: u8,
+    /// What it had been sent beyond its cursors. Not there in version 1.
+    #[serde(skip)]
+    pub progress: Progress,
 }
 
+/// What a session had been sent of stored messages and has not acknowledged, or had not when the server died.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// QoS 1 deliveries that were under way, by the stamps that stand for them in `outgoing` keys, and their packet ids.
+    pub under_way: Vec<(Stamp, u16)>,
+    /// Ordinary messages up to here had been sent, one stamp per shard, where that is beyond the cursor.
+    pub queue_sent: Vec<Stamp>,
+    /// Messenger entries up to here had been sent, where that is beyond the cursor.
+    pub chat_sent: Pos,
+    /// The packet id of the next delivery; zero when there is no reason for any.
+    pub next_packet_id: u16,
+    /// Ordinary messages up to here may have been sent before the server died.
+    pub queue_doubtful: Stamp,
+    /// Messenger entries up to here may have been.
+    pub chat_doubtful: Pos,
+}
+
+/// The layout of a session with progress: what version 1 has, and the progress behind it.
+const WITH_PROGRESS: u8 = 2;
+
 impl Session {
-    /// The value as it stands on disk.
+    /// The value as it stands on disk; without progress it is written as version 1.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        if self.progress == Progress::default() {
+            codec::encode(self)
+        } else {
+            codec::encode_as(WITH_PROGRESS, &(self, &self.progress))
+        }
     }
 
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        codec::decode("session", bytes)
+        if bytes.first() != Some(&WITH_PROGRESS) {
+            return codec::decode("session", bytes);
+        }
+        let (session, progress): (Self, Progress) =
+            codec::decode_as("session", WITH_PROGRESS, bytes)?;
+        Ok(Self {
+            progress,
+            ..session
+        })
     }
 }
 

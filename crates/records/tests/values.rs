@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use records::{
     Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
     EXPIRY_NEVER, Entry, EntryKind, GroupSlug, Incoming, Member, MemberRole, Millis, Outgoing,
-    OutgoingState, Pos, QueuedMessage, QueuedParts, RecordError, Retained, Role, ScramVerifier,
-    Seq, Session, SessionNumber, Stamp, Subscription, Token, Will,
+    OutgoingState, Pos, Progress, QueuedMessage, QueuedParts, RecordError, Retained, Role,
+    ScramVerifier, Seq, Session, SessionNumber, Stamp, Subscription, Token, Will,
 };
 
 /// A value's two halves, whatever its decoder borrows from.
@@ -158,6 +158,21 @@ mod sample {
                 Stamp::new(452_096_000_031_488_001),
             ],
             protocol_level: 5,
+            progress: Progress::default(),
+        }
+    }
+
+    pub(super) fn session_under_way() -> Session {
+        Session {
+            progress: Progress {
+                under_way: vec![(Stamp::new(452_096_000_031_488_256), 7)],
+                queue_sent: vec![Stamp::new(452_096_000_031_488_512)],
+                chat_sent: Pos::new(0x9f5),
+                next_packet_id: 9,
+                queue_doubtful: Stamp::new(452_096_000_031_487_744),
+                chat_doubtful: Pos::new(0x9f0),
+            },
+            ..session()
         }
     }
 
@@ -325,6 +340,7 @@ fn version_1_keeps_its_bytes() {
     check_fixture("entry-event", &sample::event());
     check_fixture("dedup", &sample::dedup());
     check_fixture("session", &sample::session());
+    check_fixture_in("v2", "session", &sample::session_under_way());
     check_fixture("subscription", &sample::subscription());
     check_readable("v1", "outgoing", &sample::outgoing());
     check_fixture_in("v2", "outgoing", &sample::outgoing_as_sent());
@@ -549,8 +565,29 @@ fn session() -> impl Strategy<Value = Session> {
                 chat_cursor: Pos::new(chat),
                 queue_cursors: queue.into_iter().map(Stamp::new).collect(),
                 protocol_level,
+                progress: Progress::default(),
             },
         )
+}
+
+fn session_under_way() -> impl Strategy<Value = Session> {
+    let under_way = proptest::collection::vec(any::<(u64, u16)>(), 0..5);
+    let queue = proptest::collection::vec(any::<u64>(), 0..5);
+    (session(), under_way, queue, any::<[u64; 3]>(), any::<u16>()).prop_map(
+        |(session, under_way, queue, [sent, doubtful, chat], next_packet_id)| Session {
+            progress: Progress {
+                under_way: (under_way.into_iter())
+                    .map(|(key, packet_id)| (Stamp::new(key), packet_id))
+                    .collect(),
+                queue_sent: queue.into_iter().map(Stamp::new).collect(),
+                chat_sent: Pos::new(sent),
+                next_packet_id,
+                queue_doubtful: Stamp::new(doubtful),
+                chat_doubtful: Pos::new(chat),
+            },
+            ..session
+        },
+    )
 }
 
 fn queued() -> impl Strategy<Value = QueuedMessage> {
@@ -594,6 +631,7 @@ proptest! {
         entry in entry(),
         numbers in any::<[u64; 4]>(),
         session in session(),
+        under_way in session_under_way(),
         (options, identifier) in any::<(u8, Option<u32>)>(),
         (packet_id, state) in (any::<u16>(), 0..3),
         queued in queued(),
@@ -611,6 +649,7 @@ proptest! {
             at: Millis::new(d),
         })?;
         comes_back(session)?;
+        comes_back(under_way)?;
         comes_back(Subscription { options, identifier, since: Stamp::new(a) })?;
         let state = match state {
             0 => OutgoingState::Sent,

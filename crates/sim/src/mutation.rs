@@ -1,7 +1,7 @@
 //! Mistakes that the world makes in the server's place, so that the checks are seen to fail. A checker that no
 //! mistake can upset checks nothing.
 
-use records::{Table, Write};
+use records::{Progress, Session, Table, Write, key};
 
 use crate::model::number_in;
 use crate::wire::{self, Packet};
@@ -30,6 +30,10 @@ pub enum Mutation {
     ReadBeforeMail,
     /// Sends again without DUP.
     ForgetDup,
+    /// Sends everything as if it were sent again.
+    AlwaysDup,
+    /// Does not write what is under way at QoS 1.
+    LoseProgress,
     /// Leaves out some deliveries.
     SkipDelivery,
     /// Delivers some QoS 0 messages twice.
@@ -79,6 +83,8 @@ impl Mutation {
         (Self::LoseForward, "acknowledged and not delivered"),
         (Self::ReadBeforeMail, "acknowledged and not delivered"),
         (Self::ForgetDup, "without DUP"),
+        (Self::AlwaysDup, "was never sent before"),
+        (Self::LoseProgress, "repeated without DUP"),
         (Self::SkipDelivery, "acknowledged and not delivered"),
         (Self::RepeatQos0, "at most once"),
         (Self::SamePacketId, "which is in use"),
@@ -106,6 +112,7 @@ impl Mutation {
             Self::LoseReceipt => (Table::Incoming, true),
             Self::LoseIdentifier => (Table::Outgoing, true),
             Self::LeakSession => (Table::Session, false),
+            Self::LoseProgress => return lose_progress(writes),
             _ => return,
         };
         let range = table.range();
@@ -120,6 +127,7 @@ impl Mutation {
         matches!(
             self,
             Self::ForgetDup
+                | Self::AlwaysDup
                 | Self::SkipDelivery
                 | Self::RepeatQos0
                 | Self::SamePacketId
@@ -155,6 +163,7 @@ impl Mutation {
         let number = number_in(&publish.payload).unwrap_or(0);
         match self {
             Self::ForgetDup => publish.dup = false,
+            Self::AlwaysDup => publish.dup = publish.qos > 0,
             Self::SkipDelivery if number % 5 == 1 => return Vec::new(),
             Self::RepeatQos0 if publish.qos == 0 && number % 3 == 1 => {
                 return vec![packet.clone(), packet];
@@ -166,6 +175,18 @@ impl Mutation {
             _ => return vec![packet],
         }
         vec![wire::publish(v5, &publish)]
+    }
+}
+
+fn lose_progress(writes: &mut [Write]) {
+    for write in writes {
+        if let Write::Put { key, value } = write
+            && key::parse_session(key).is_ok()
+            && let Ok(mut session) = Session::decode(value)
+        {
+            session.progress = Progress::default();
+            *value = session.encode();
+        }
     }
 }
 

@@ -13,6 +13,11 @@ impl World {
 
     /// The next machine may have more cores or fewer.
     pub(crate) fn restart_with(&mut self, count: u16) {
+        self.restart_at(count, Pos::ZERO);
+    }
+
+    /// The messenger has come so far.
+    pub(crate) fn restart_at(&mut self, count: u16, latest: Pos) {
         self.appends.clear();
         self.services.clear();
         self.needed = None;
@@ -26,7 +31,7 @@ impl World {
             admin: false,
         };
         let shards = &mut self.shards;
-        let first = recover(&self.store, shards, nobody, Pos::ZERO, self.now).expect("sound rows");
+        let first = recover(&self.store, shards, nobody, latest, self.now).expect("sound rows");
         for (shard, outputs) in first.into_iter().enumerate() {
             for output in outputs {
                 self.carry_out(shard, output);

@@ -208,10 +208,9 @@ impl Model {
         let copies = self
             .session(client)
             .and_then(|session| session.got.get(&number));
-        let repeatable = self.matched_anew(client, number)
-            || publish.qos == 1
+        let qos1 = publish.qos == 1
             || copies.is_some_and(|copies| copies.iter().any(|copy| copy.qos == 1));
-        let allowed = self.copies_allowed(client, number, repeatable, now);
+        let allowed = self.copies_allowed(client, number, qos1, now);
         let plain = !self.has_share(client, number);
         let message = &self.messages[number];
         let stream = Stream {
@@ -236,6 +235,12 @@ impl Model {
         };
         let copies = session.got.entry(number).or_default();
         let first = copies.is_empty();
+        // A crash ends all connections: nobody can have been sent before what was published after this one was opened.
+        if first && publish.dup && message.sent > session.connected {
+            return Err(format!(
+                "[MQTT-3.3.1-1] client {client} got m{number} with DUP, which was never sent before"
+            ));
+        }
         copies.push(Copy {
             at: now,
             qos: publish.qos,
@@ -267,16 +272,16 @@ impl Model {
         &self,
         client: ClientNumber,
         number: usize,
-        repeatable: bool,
+        qos1: bool,
         now: Moment,
     ) -> usize {
         let message = &self.messages[number];
-        // A crash forgets which QoS 1 deliveries were under way.
-        let lives = if repeatable {
-            1 + self.crashes_since(message.sent)
-        } else {
-            1
-        };
+        let crashes = self.crashes_since(message.sent);
+        let anew = self.matched_anew(client, number);
+        // What begins again at QoS 1 after a crash has DUP, unless its subscription has become another, or it comes to
+        // another member of a group.
+        let lives = if anew { 1 + crashes } else { 1 };
+        let lives_of_shares = if anew || qos1 { 1 + crashes } else { 1 };
         let mut live = 0;
         let mut allowed = 0;
         for subscription in self
@@ -290,7 +295,7 @@ impl Model {
             let force = self.in_force(subscription, message, now, client);
             let delivers = force.delivers;
             if subscription.shared() {
-                allowed += usize::from(delivers) * message.sends as usize * lives;
+                allowed += usize::from(delivers) * message.sends as usize * lives_of_shares;
                 continue;
             }
             if delivers {
