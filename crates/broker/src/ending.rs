@@ -144,6 +144,7 @@ impl Shard {
     /// Another configuration. If it sends clients elsewhere, those who are here already go too.
     pub(crate) fn reconfigure(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
+        self.rates.forget();
         if self.settings.redirect.reason().is_some() {
             self.jobs.push_back(Job::SendAway { next: 0 });
         }

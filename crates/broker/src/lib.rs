@@ -42,6 +42,7 @@ mod waiting;
 mod wills;
 
 mod access;
+mod allowances;
 mod counters;
 mod lookup;
 mod message;
@@ -50,6 +51,7 @@ mod watch;
 mod will;
 
 pub use access::{AccessList, Action, Client, Identity, Rule, Verdict, Who};
+pub use allowances::Allowances;
 pub use counters::{Counters, Population};
 pub use deliver::FETCH_MAX;
 pub use door::{

@@ -3,17 +3,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
 use records::{AccountId, Millis};
 
+use crate::allowances::{Allowances, Pace};
 use crate::door::ConnectionId;
 use crate::shard::Shard;
 
-/// Seconds of the rate that may be used up at once.
-const BURST_SECS: i64 = 2;
-const THOUSAND: i64 = 1000;
 /// Publishers remembered before those with nothing against them are looked for.
 const REMEMBERED_MIN: usize = 1024;
 
@@ -25,29 +24,11 @@ enum Payer {
     Session(u32),
 }
 
-/// What a publisher has left, in thousandths of a message; below zero it waits.
-#[derive(Debug, Clone, Copy)]
-struct Allowance {
-    left: i64,
-    at: Millis,
-}
-
-impl Allowance {
-    fn fill(&mut self, per_second: i64, now: Millis) {
-        let millis = i64::try_from(now.since(self.at)).unwrap_or(i64::MAX);
-        self.at = now;
-        let filled = millis.saturating_mul(per_second);
-        self.left = self
-            .left
-            .saturating_add(filled)
-            .min(per_second * BURST_SECS * THOUSAND);
-    }
-}
-
 /// Publishers of this shard, and the connections that wait for them.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    allowances: HashMap<Payer, Allowance, RandomState>,
+    /// Those of accounts are shared with the other shards.
+    paces: HashMap<Payer, Arc<Pace>, RandomState>,
     /// How many there may be before the next search.
     search_at: usize,
     waiting: BinaryHeap<Reverse<(Millis, u32, u32)>>,
@@ -56,10 +37,15 @@ pub(crate) struct Rates {
 impl Rates {
     pub(crate) fn new(hasher: RandomState) -> Self {
         Self {
-            allowances: HashMap::with_hasher(hasher),
+            paces: HashMap::with_hasher(hasher),
             search_at: REMEMBERED_MIN,
             waiting: BinaryHeap::new(),
         }
+    }
+
+    /// Another configuration brings other allowances.
+    pub(crate) fn forget(&mut self) {
+        self.paces.clear();
     }
 
     /// When the next connection may be read again.
@@ -77,34 +63,29 @@ impl Rates {
     }
 
     /// Charges one message; until when to wait before the next one.
-    fn charge(&mut self, payer: Payer, per_second: i64, now: Millis) -> Option<Millis> {
-        if self.allowances.len() >= self.search_at {
-            let full = per_second * BURST_SECS * THOUSAND;
-            self.allowances.retain(|_, allowance| {
-                allowance.fill(per_second, now);
-                allowance.left < full
-            });
-            self.search_at = REMEMBERED_MIN.max(self.allowances.len() * 2);
+    fn charge(
+        &mut self,
+        payer: Payer,
+        allowances: &Allowances,
+        per_second: u32,
+        now: Millis,
+    ) -> Option<Millis> {
+        if self.paces.len() >= self.search_at {
+            self.paces.retain(|_, pace| !pace.is_rested(now));
+            self.search_at = REMEMBERED_MIN.max(self.paces.len() * 2);
         }
-        let allowance = self.allowances.entry(payer).or_insert(Allowance {
-            left: per_second * BURST_SECS * THOUSAND,
-            at: now,
+        let pace = self.paces.entry(payer).or_insert_with(|| match payer {
+            Payer::Account(account) => allowances.of(account, now),
+            Payer::Session(_) => Arc::default(),
         });
-        allowance.fill(per_second, now);
-        allowance.left -= THOUSAND;
-        // The next message has to be there as a whole.
-        let lacks = THOUSAND - allowance.left;
-        (lacks > 0).then(|| {
-            let millis = (lacks + per_second - 1) / per_second;
-            now.saturating_add(millis.unsigned_abs())
-        })
+        pace.charge(per_second, now)
     }
 }
 
 impl Shard {
     /// A client has published to an ordinary topic: it is not read for a while if that was one too many for now.
     pub(crate) fn charge_publish(&mut self, id: ConnectionId, slot: u32, now: Millis) {
-        let per_second = i64::from(self.settings.limits.publishes_per_second_max);
+        let per_second = self.settings.limits.publishes_per_second_max;
         if per_second == 0 {
             return;
         }
@@ -112,7 +93,8 @@ impl Shard {
         let payer = session
             .account
             .map_or(Payer::Session(session.serial), Payer::Account);
-        if let Some(until) = self.rates.charge(payer, per_second, now) {
+        let allowances = &self.settings.allowances;
+        if let Some(until) = self.rates.charge(payer, allowances, per_second, now) {
             self.counters.publishers_slowed += 1;
             self.pause(id);
             let waiting = (until, id.slot, id.serial);

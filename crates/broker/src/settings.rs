@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mqtt_codec::ReasonCode;
 
 use crate::access::AccessList;
+use crate::allowances::Allowances;
 
 /// Every limit of the broker core. The defaults are the product's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +112,8 @@ pub struct Settings {
     pub access: AccessList,
     /// Whether clients are sent to another server.
     pub redirect: Redirect,
+    /// What accounts have used up of their publish rate; all shards of a server are given the same.
+    pub allowances: Arc<Allowances>,
     /// Entrances with limits of their own, from number 1 on; for every other number the whole shard's hold.
     pub entrances: Vec<Entrance>,
 }

@@ -1,5 +1,6 @@
 //! The configuration in the words of the cores. No default stands here: those are the configuration's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker::{AccessList, Action, Entrance, Limits, Redirect, Rule, Settings, Verdict, Who};
@@ -47,6 +48,7 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             ..defaults
         },
         allow_anonymous: mqtt.allow_anonymous,
+        allowances: Arc::default(),
         access: AccessList::new(config.acl.iter().map(rule).collect()),
         redirect: match mqtt.redirect {
             RedirectMode::Off => Redirect::Off,

@@ -69,6 +69,38 @@ fn the_devices_of_an_account_share_its_allowance() {
 }
 
 #[test]
+fn an_account_has_one_allowance_whichever_shards_its_devices_are_on() {
+    let mut settings = open_settings();
+    settings.limits.publishes_per_second_max = 10;
+    let mut world = World::with(4, settings);
+    let subscriber = world.guest(V5, "s");
+    world.subscribe(subscriber, "t", 0);
+    let devices: Vec<_> = (0..8)
+        .map(|number| world.join(&hello(V5, &format!("d{number}")).login("alice")))
+        .collect();
+    let shards: std::collections::BTreeSet<_> =
+        devices.iter().map(|one| world.shard_of(*one)).collect();
+    assert!(shards.len() > 1);
+    for device in &devices {
+        world.send(*device, &burst(V5, 50));
+    }
+    // The burst, and at most one more of each device: it is charged when it has been read.
+    let got = world.messages(subscriber).len();
+    assert!((20..20 + devices.len()).contains(&got), "{got}");
+    for _ in 0..5 {
+        world.advance(1000);
+        let got = world.messages(subscriber).len();
+        assert!((8..=12).contains(&got), "{got} in a second");
+    }
+    // Somebody else has an allowance of its own.
+    let bob = world.join(&hello(V5, "b").login("bob"));
+    world.send(bob, &burst(V5, 15));
+    assert_eq!(world.take(bob).len(), 15);
+    world.advance(60_000);
+    assert_eq!(world.take(devices[0]).len(), 50, "nothing is lost");
+}
+
+#[test]
 fn a_publisher_that_is_not_read_is_not_called_silent() {
     let mut world = World::limited(|limits| limits.publishes_per_second_max = 1);
     let fast = world.join(&hello(V5, "fast").keep_alive(2));

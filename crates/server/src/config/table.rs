@@ -255,7 +255,7 @@ static MQTT: &[Key<Config>] = &[
             1_000_000,
             "messages",
         ),
-        "Messages an account may publish to ordinary topics per second in the long run, and twice as many at once after a pause; anonymous clients each have their own count. Beyond it the connection is not read until the next is due: nothing is lost. Counted by each thread of `shards`. 0 is without limit.",
+        "Messages an account may publish to ordinary topics per second in the long run, and twice as many at once after a pause; anonymous clients each have their own count. Beyond it the connection is not read until the next is due: nothing is lost. 0 is without limit.",
     ),
     live(
         "subscriptions_max",
