@@ -380,15 +380,7 @@ impl Shard {
     pub(crate) fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
         match self.shared.choose_of(group, |slot| self.standing(slot)) {
             Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Away(member)) => {
-                let claim = Origin::Claim {
-                    group,
-                    stored: None,
-                    qos: message.qos,
-                };
-                let held = held(&member, message, claim);
-                if held.qos != QoS::AtMostOnce || self.open_connection(member.session).is_some() {
-                    self.begin_or_hold(member.session, held, now);
-                }
+                self.give_held(group, &member, message, now);
             }
             Some(Chosen::Shard(shard) | Chosen::AwayElsewhere(shard)) => {
                 self.pass_on(shard, group, &Backlog::default(), vec![message], now);
@@ -454,7 +446,45 @@ impl Shard {
         let Some(group) = group else { return };
         self.rebalance(group, now);
         for message in passed.held {
-            self.offer(group, message, now);
+            self.take_passed(group, message, now);
+        }
+    }
+
+    /// A message that has come because it was this shard's turn stays here if it can: two shards without a free member
+    /// would pass it to each other for ever.
+    fn take_passed(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
+        match self.shared.choose_here(group, |slot| self.standing(slot)) {
+            Some(Chosen::Here(member) | Chosen::Busy(member)) => {
+                self.give_held(group, &member, message, now);
+            }
+            Some(Chosen::Away(member)) => match self.shared.connected_elsewhere(group) {
+                Some(shard) => {
+                    self.pass_on(shard, group, &Backlog::default(), vec![message], now);
+                }
+                None => self.give_held(group, &member, message, now),
+            },
+            Some(Chosen::Shard(_) | Chosen::AwayElsewhere(_)) | None => {
+                self.offer(group, message, now);
+            }
+        }
+    }
+
+    /// Gives a member a message that is only in memory; at QoS 0 it is for those who are there.
+    fn give_held(
+        &mut self,
+        group: GroupId,
+        member: &Subscriber,
+        message: Arc<Message>,
+        now: Millis,
+    ) {
+        let claim = Origin::Claim {
+            group,
+            stored: None,
+            qos: message.qos,
+        };
+        let held = held(member, message, claim);
+        if held.qos != QoS::AtMostOnce || self.open_connection(member.session).is_some() {
+            self.begin_or_hold(member.session, held, now);
         }
     }
 

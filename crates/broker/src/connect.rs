@@ -245,7 +245,9 @@ impl Shard {
                 self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
                 return;
             }
-            self.take_over(slot, now);
+            if !self.end_if_expired(slot, now) {
+                self.take_over(slot, now);
+            }
         }
         // The take-over may have ended a session that was not to outlive its connection.
         let mut existing = self.find_session(identity.account, &pending.client_id);

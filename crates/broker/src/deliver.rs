@@ -63,6 +63,11 @@ impl Shard {
         // Nobody durable waited when it came: one who does now would get it from memory, before what is stored.
         let unstored = publication.view.qos != QoS::AtMostOnce && publication.stamp.is_none();
         let is_newer = |found: &Match| unstored && found.durable();
+        // The disk, or the way from another shard, may have taken all the time it had. [5 MQTT-3.3.2-5]
+        if publication.view.is_late(publication.now) {
+            self.counters.expired += matches.len() as u64;
+            matches.clear();
+        }
         for found in matches.iter().filter(|found| !is_newer(found)) {
             self.deliver_match(found, publication);
         }

@@ -296,7 +296,6 @@ impl Shard {
 
     /// The time of a look at a session has come.
     pub(crate) fn look_at_session(&mut self, slot: u32, serial: u32, now: Millis) {
-        let maximum = self.settings.limits.session_expiry_max_secs;
         let Some(session) = self
             .sessions
             .get_mut(slot as usize)
@@ -305,15 +304,29 @@ impl Shard {
             return;
         };
         session.look_at = Millis::ZERO;
-        if session.ends_at(maximum).is_some_and(|at| at <= now) {
-            self.counters.sessions_expired += 1;
-            self.end_session(slot, now);
+        if self.end_if_expired(slot, now) {
             return;
         }
-        if session.will_due().is_some_and(|at| at <= now) {
+        if self.sessions[slot as usize]
+            .will_due()
+            .is_some_and(|at| at <= now)
+        {
             self.publish_will(slot, now);
         }
         self.arrange_look(slot);
+    }
+
+    /// Ends a session whose time is over, though the look that it waits for has not come; whether it was.
+    /// [5 MQTT-4.1.0-2]
+    pub(crate) fn end_if_expired(&mut self, slot: u32, now: Millis) -> bool {
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let ends_at = self.sessions[slot as usize].ends_at(maximum);
+        let over = ends_at.is_some_and(|at| at <= now);
+        if over {
+            self.counters.sessions_expired += 1;
+            self.end_session(slot, now);
+        }
+        over
     }
 
     /// The session is over: nothing of it remains but retained messages.

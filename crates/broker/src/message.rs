@@ -114,6 +114,11 @@ impl MessageView<'_> {
         }
     }
 
+    /// Whether its time was over before this moment: one that has none goes to whoever is there in the moment it comes.
+    pub(crate) fn is_late(&self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|at| at < now)
+    }
+
     /// Whether its time is over. [5 MQTT-3.3.2-5]
     pub(crate) fn expired(&self, now: Millis) -> bool {
         self.expires_at.is_some_and(|at| at <= now)

@@ -19,7 +19,7 @@ impl Shard {
         let look_secs = self.seconds(at);
         if let Some(connection) = self.connection_mut(id) {
             connection.look_secs = look_secs;
-            self.wheel.schedule(id, at);
+            self.wheel.schedule(id, at, now);
         }
     }
 
@@ -41,9 +41,10 @@ impl Shard {
         if connection.look_secs > now_secs {
             return;
         }
+        // Of the second in which it was heard the last moment counts: nobody is given up too early.
         let heard = self
             .started
-            .saturating_add(u64::from(connection.heard_secs) * 1000);
+            .saturating_add(u64::from(connection.heard_secs) * 1000 + 999);
         match connection.stage {
             Stage::Closing => {
                 // The peer does not take what was to be said: the socket is closed without it.

@@ -271,6 +271,8 @@ impl Client {
             }
             Packet::Disconnect(code) => match code {
                 0x8B => self.wire.may_end = Some("the server shuts down"),
+                // Whether it was too long, is seen where the connection ends.
+                0x8D if self.hello.keep_alive > 0 => {}
                 _ => return Err(format!("client {} was sent away: {code:#x}", self.number)),
             },
         }

@@ -98,8 +98,13 @@ impl House {
     /// A client opens a connection, which some shard accepts.
     pub(crate) fn accept(&mut self, client: usize, v5: bool, shard: usize, room: usize) -> usize {
         let id = self.shards[shard].accept(self.now);
-        self.links
-            .push(Link::new(client, v5, Place::Shard(shard, id), room));
+        self.links.push(Link::new(
+            client,
+            v5,
+            Place::Shard(shard, id),
+            room,
+            self.now,
+        ));
         let link = self.links.len() - 1;
         self.sockets.insert((shard, id), link);
         link
@@ -139,10 +144,12 @@ impl House {
         if self.links[link].up.is_empty() {
             self.links[link].told = true;
             self.links[link].read_out = true;
+            self.links[link].ended_at.get_or_insert(self.now);
             self.shards[shard].closed(id, self.now);
         } else {
             let count = bytes.min(self.links[link].up.len());
             let chunk: Vec<u8> = self.links[link].up.drain(..count).collect();
+            self.links[link].heard_at = self.now;
             self.shards[shard].receive(id, &chunk, self.now);
             self.told = self.told.max(self.shards[shard].clock());
         }
@@ -164,6 +171,7 @@ impl House {
                     self.carry_out_all(shard);
                     let id = self.shards[shard].adopt(pending, self.now);
                     self.links[link].place = Place::Shard(shard, id);
+                    self.links[link].heard_at = self.now;
                     self.sockets.insert((shard, id), link);
                 }
             }
@@ -299,6 +307,8 @@ impl House {
         for link in &mut self.links {
             link.place = Place::Gone;
             link.up.clear();
+            // What it knew of their ends may not have been on disk.
+            link.ended_at = Some(self.now);
         }
         self.sockets.clear();
         self.readings.clear();
@@ -421,6 +431,7 @@ impl House {
             Output::Close(id) => {
                 if let Some(link) = self.sockets.get(&(shard, id)).copied() {
                     self.links[link].closing = true;
+                    self.links[link].ended_at.get_or_insert(self.now);
                     self.finish(link);
                 }
             }

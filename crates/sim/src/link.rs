@@ -2,6 +2,7 @@
 //! arbitrary pieces, and lost when it is cut. It knows no packet.
 
 use broker::ConnectionId;
+use records::Millis;
 
 /// Where the server has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +37,13 @@ pub(crate) struct Link {
     pub(crate) read_out: bool,
     /// It has been told that the client is gone.
     pub(crate) told: bool,
+    /// When the server last heard anything, and when it closed the connection or knew of its end.
+    pub(crate) heard_at: Millis,
+    pub(crate) ended_at: Option<Millis>,
 }
 
 impl Link {
-    pub(crate) fn new(client: usize, v5: bool, place: Place, room: usize) -> Self {
+    pub(crate) fn new(client: usize, v5: bool, place: Place, room: usize, now: Millis) -> Self {
         Self {
             client,
             v5,
@@ -52,7 +56,14 @@ impl Link {
             closing: false,
             read_out: false,
             told: false,
+            heard_at: now,
+            ended_at: None,
         }
+    }
+
+    /// How long the server had heard nothing when it closed the connection.
+    pub(crate) fn silence(&self) -> u64 {
+        self.ended_at.map_or(0, |at| at.since(self.heard_at))
     }
 
     /// The client's end goes; so many bytes of what it has written still arrive.

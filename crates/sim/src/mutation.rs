@@ -58,6 +58,8 @@ pub enum Mutation {
     IgnoreReceiveMaximum,
     /// Does not hear of the client's Maximum Packet Size.
     IgnorePacketSize,
+    /// Does not hear that messages expire.
+    IgnoreExpiry,
     /// Does not hear of the client's will.
     IgnoreWill,
     /// Does not hear of the client's DISCONNECT.
@@ -97,6 +99,7 @@ impl Mutation {
         (Self::DenySession, "is gone though it was stored"),
         (Self::IgnoreReceiveMaximum, "[MQTT-3.3.4-9]"),
         (Self::IgnorePacketSize, "[MQTT-3.1.2-24]"),
+        (Self::IgnoreExpiry, "[MQTT-3.3.2-6]"),
         (Self::IgnoreWill, "acknowledged and not delivered"),
         (Self::IgnoreDisconnect, "though its client had disconnected"),
         (Self::Unshare, "times to the group"),

@@ -47,6 +47,10 @@ pub(crate) struct Plan {
     pub(crate) disk: u32,
     /// The only quality of service used, if there is only one.
     pub(crate) qos: Option<u8>,
+    /// Percent of MQTT 5 publishes that expire.
+    pub(crate) expires: u32,
+    /// Some connections have a keep-alive.
+    pub(crate) keeps_alive: bool,
 }
 
 impl Plan {
@@ -72,6 +76,8 @@ impl Plan {
             payload_max: *dice.pick(&[8, 8, 40, 300]),
             disk: *dice.pick(&[2, 10, 40]),
             qos: *dice.pick(&[None, None, None, Some(1), Some(2)]),
+            expires: *dice.pick(&[0, 0, 15, 50]),
+            keeps_alive: dice.percent(30),
         }
     }
 }

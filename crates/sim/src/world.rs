@@ -57,8 +57,10 @@ impl World {
         let expiry_max = plan.settings.limits.session_expiry_max_secs;
         let mut log = Log::new(logged);
         log.note(|| format!("{plan:?}"));
+        let mut model = Model::new(plan.clients, expiry_max);
+        model.time = START.value();
         Self {
-            model: Model::new(plan.clients, expiry_max),
+            model,
             steps_max: plan.steps.min(order.steps_max),
             dice,
             plan,
@@ -206,8 +208,13 @@ impl World {
             2 => self.dice.between(1500, 8000),
             _ => self.dice.between(8000, 100_000),
         };
-        self.house.now = self.house.now.saturating_add(millis);
+        self.advance(millis);
         self.log.note(|| format!("time: {millis} ms"));
+    }
+
+    fn advance(&mut self, millis: u64) {
+        self.house.now = self.house.now.saturating_add(millis);
+        self.model.time = self.house.now.value();
     }
 
     /// A connection that the server still has.
@@ -304,7 +311,10 @@ impl World {
         let waited = self.house.now.value() - client.wire.opened;
         let timeout = u64::from(self.plan.settings.limits.connect_timeout_secs) * 1000;
         let late = client.phase == Phase::Connecting && waited >= timeout;
-        let may_end = client.wire.may_end.is_some() || late;
+        // [3.1.1 MQTT-3.1.2-24] [5 MQTT-3.1.2-22], and not before.
+        let patience = u64::from(client.hello.keep_alive) * 1500;
+        let silent = patience > 0 && self.house.links[link].silence() >= patience;
+        let may_end = client.wire.may_end.is_some() || late || silent;
         self.log
             .note(|| format!("client {number}: sees that its connection has ended"));
         if !may_end {
@@ -332,6 +342,12 @@ impl World {
             self.due_wills.push((will, self.model.crashes()));
         }
         let time = self.house.now.value();
+        if let Some(link) = self.clients[number].link {
+            // It may have closed it long ago.
+            let ended = self.house.links[link].ended_at.map(Millis::value);
+            let wire = &mut self.clients[number].wire;
+            wire.ended = wire.ended.into_iter().chain(ended).min();
+        }
         self.clients[number].lost(&mut self.model, time);
     }
 

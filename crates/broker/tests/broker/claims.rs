@@ -315,6 +315,35 @@ fn what_had_begun_exactly_once_dies_with_its_members_session() {
 }
 
 #[test]
+fn shards_without_a_free_member_do_not_pass_a_message_to_each_other_for_ever() {
+    let mut settings = open_settings();
+    settings.limits.inflight_max = 1;
+    let mut world = World::with(2, settings);
+    let mut guests: Vec<Vec<Client>> = vec![Vec::new(), Vec::new()];
+    for number in 0..20 {
+        let guest = world.guest(V5, &format!("guest-{number}"));
+        let there = &mut guests[world.shard_of(guest)];
+        if there.len() < 2 {
+            there.push(guest);
+            world.subscribe(guest, GROUP, 1);
+        }
+    }
+    let all: Vec<String> = (10..30).map(|number| number.to_string()).collect();
+    let refs: Vec<&str> = all.iter().map(String::as_str).collect();
+    publish(&mut world, &refs, 1);
+    // Everybody has one under way and others waiting.
+    world.cut(guests[0][0]);
+    world.cut(guests[1][0]);
+    let mut got = Vec::new();
+    for _ in 0..refs.len() {
+        got.extend(drain(&mut world, guests[0][1]));
+        got.extend(drain(&mut world, guests[1][1]));
+    }
+    got.sort_unstable();
+    assert_eq!(got, all);
+}
+
+#[test]
 fn a_full_member_is_passed_over_and_nothing_waits_for_it_alone() {
     let mut world = World::limited(|limits| limits.inflight_max = 2);
     let joined = members(&mut world, &["slow", "fast"], 1);

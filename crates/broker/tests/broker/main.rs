@@ -23,6 +23,7 @@ mod inbox_walk;
 mod lost_and_kept;
 mod malformed;
 mod messenger;
+mod patience;
 mod properties;
 mod publish;
 mod rates;

@@ -53,6 +53,9 @@ impl Model {
             ));
         }
         self.check_reasons(client, number, publish, now)?;
+        if let Some(session) = self.session(client) {
+            self.check_expiry(session, number, publish)?;
+        }
         if repeated == Repeated::Yes {
             return Ok(());
         }

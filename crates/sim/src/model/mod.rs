@@ -6,6 +6,7 @@
 //! from when it is possible and from when it is sure.
 
 mod delivery;
+mod expiry;
 mod order;
 mod retained;
 mod session;
@@ -42,12 +43,16 @@ pub(crate) struct Message {
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     pub(crate) payload: Vec<u8>,
-    pub(crate) expires: bool,
+    /// Message Expiry Interval in seconds.
+    pub(crate) expiry: Option<u32>,
     /// How often the publisher sent it, so that the server may have taken it for so many messages.
     pub(crate) sends: u32,
     pub(crate) sent: Moment,
     /// When its publisher read the acknowledgement: it is processed.
     pub(crate) done: Moment,
+    /// The same in the world's time.
+    pub(crate) sent_at: u64,
+    pub(crate) done_at: u64,
     /// The acknowledgement was a refusal.
     pub(crate) refused: bool,
     /// It is a will: nobody sends it, and it may never come.
@@ -70,6 +75,8 @@ pub(crate) type Got = BTreeMap<MessageNumber, Vec<Copy>>;
 #[derive(Debug)]
 pub(crate) struct Model {
     now: Moment,
+    /// The world's time, in milliseconds.
+    pub(crate) time: u64,
     pub(crate) messages: Vec<Message>,
     pub(crate) sessions: Vec<Session>,
     /// Each client's session, as far as the client knows.
@@ -87,6 +94,7 @@ impl Model {
     pub(crate) fn new(clients: usize, expiry_max: u32) -> Self {
         Self {
             now: 0,
+            time: 0,
             messages: Vec::new(),
             sessions: Vec::new(),
             current: vec![None; clients],
@@ -122,6 +130,7 @@ impl Model {
         let number = self.messages.len();
         message.sent = self.tick();
         message.done = NEVER;
+        (message.sent_at, message.done_at) = (self.time, u64::MAX);
         message.session = self.current[message.publisher].unwrap_or(usize::MAX);
         message.payload = if message.payload.is_empty() {
             Vec::new()
@@ -149,6 +158,7 @@ impl Model {
         let now = self.tick();
         let message = &mut self.messages[number];
         message.done = message.done.min(now);
+        message.done_at = message.done_at.min(self.time);
         message.refused |= refused;
     }
 

@@ -32,7 +32,9 @@ pub(crate) struct Session {
     kept_until: u64,
     /// A CONNECT that was never answered may have been acted upon, and from this time of the world on with the
     /// session expired, so that it made another one.
-    unanswered_until: u64,
+    pub(super) unanswered_until: u64,
+    /// When its connection's CONNECT was sent, in the world's time.
+    pub(super) connect_at: u64,
 }
 
 /// A CONNECT without its CONNACK.
@@ -44,6 +46,9 @@ pub(crate) struct Connecting {
     expiry: u32,
     v5: bool,
     packet_max: u32,
+    sent_at: u64,
+    /// The session had surely expired when it was sent.
+    over: bool,
 }
 
 /// A filter, from its first SUBSCRIBE on.
@@ -91,9 +96,18 @@ impl Subscription {
 }
 
 impl Model {
-    /// A client sends CONNECT.
-    pub(crate) fn connect_sent(&mut self, client: ClientNumber, hello: &Hello) {
+    /// A client sends CONNECT. `disconnected_at` is since when the server has known that all its connections have ended.
+    pub(crate) fn connect_sent(
+        &mut self,
+        client: ClientNumber,
+        hello: &Hello,
+        disconnected_at: Option<u64>,
+    ) {
         let now = self.tick();
+        let time = self.time;
+        let over = self
+            .session(client)
+            .is_some_and(|session| session.is_surely_over(disconnected_at, time));
         let expiry = match (hello.v5, hello.clean) {
             (true, _) => hello.expiry,
             (false, true) => 0,
@@ -106,6 +120,8 @@ impl Model {
             expiry: expiry.min(self.expiry_max),
             v5: hello.v5,
             packet_max: hello.packet_max.unwrap_or(u32::MAX),
+            sent_at: time,
+            over,
         });
         if hello.clean
             && let Some(session) = self.session_mut(client)
@@ -132,6 +148,11 @@ impl Model {
             return Err(
                 "[MQTT-3.2.2-2] a clean start, and the session is said to be present".into(),
             );
+        }
+        if connecting.over && present {
+            return Err(format!(
+                "[MQTT-4.1.0-2] the session of client {client} had expired, and it is said to be present"
+            ));
         }
         let maybe_made = std::mem::take(&mut self.maybe_made[client]);
         let goes_on = match self.session_mut(client) {
@@ -173,6 +194,7 @@ impl Model {
                 doubtful: false,
                 kept_until: u64::MAX,
                 unanswered_until: u64::MAX,
+                connect_at: 0,
             });
         }
         if let Some(session) = self.session_mut(client) {
@@ -180,6 +202,7 @@ impl Model {
             session.expiry = connecting.expiry;
             session.packet_max = session.packet_max.min(connecting.packet_max);
             session.connected = now;
+            session.connect_at = connecting.sent_at;
             session.kept_until = u64::MAX;
             session.unanswered_until = u64::MAX;
         }

@@ -84,7 +84,10 @@ impl Model {
             sure &= fits && known.versions.iter().all(|version| version.qos > 0);
             owed |= fits && !session.ended && self.held_throughout(known, number, usize::MAX);
         }
-        let promised = message.qos > 0 && came(message.done) && !message.refused;
+        let promised = message.qos > 0
+            && came(message.done)
+            && !message.refused
+            && !self.may_have_expired(number);
         if copies > message.sends as usize {
             return Err(format!(
                 "m{number} came {copies} times to the group {filter}"
@@ -103,7 +106,7 @@ impl Model {
         let message = &self.messages[number];
         let promised = message.qos > 0 && came(message.done) && !message.refused;
         let fits = self.size(number) <= session.packet_max as usize;
-        if !promised || !fits || message.expires || message.payload.is_empty() {
+        if !promised || !fits || self.may_have_expired(number) || message.payload.is_empty() {
             return None;
         }
         session
@@ -149,7 +152,7 @@ impl Model {
                     };
                     let message = &self.messages[number];
                     let owed = message.qos.min(version.qos) > 0
-                        && !message.expires
+                        && !self.may_have_expired(number)
                         && self.size(number) <= session.packet_max as usize;
                     let came = session.got.get(&number).is_some_and(|copies| {
                         copies

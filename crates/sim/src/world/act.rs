@@ -1,5 +1,7 @@
 //! What clients do, by chance: come, go, publish, subscribe, answer.
 
+use records::Millis;
+
 use super::World;
 use crate::client::{Asked, Awaits, Flight, Phase};
 use crate::model::{Message, Verdict};
@@ -70,7 +72,8 @@ impl World {
         let link = self.house.accept(number, hello.v5, shard, room);
         self.log
             .note(|| format!("client {number}: connects on link {link} with {hello:?}"));
-        self.model.connect_sent(number, &hello);
+        let disconnected_at = self.disconnected_at(number);
+        self.model.connect_sent(number, &hello, disconnected_at);
         let client = &mut self.clients[number];
         if hello.clean {
             client.forget_session();
@@ -102,6 +105,16 @@ impl World {
         self.is_over(ghost) || (is_read && !self.model.must_begin_anew(number, later))
     }
 
+    /// Since when the server has known that every connection of a client has ended.
+    fn disconnected_at(&self, number: usize) -> Option<u64> {
+        let links = self.house.links.iter();
+        let ends: Option<Vec<u64>> = links
+            .filter(|link| link.client == number)
+            .map(|link| link.ended_at.map(Millis::value))
+            .collect();
+        ends?.into_iter().max()
+    }
+
     fn hello(&mut self, number: usize) -> Hello {
         let client = &self.clients[number];
         let (v5, persistent, must_clean) = (client.v5, client.persistent, client.must_clean);
@@ -122,7 +135,11 @@ impl World {
             client_id: format!("c{number}"),
             username: number.is_multiple_of(3).then(|| crate::client::USER.into()),
             clean,
-            keep_alive: 0,
+            keep_alive: if self.plan.keeps_alive {
+                *self.dice.pick(&[0, 1, 5, 60])
+            } else {
+                0
+            },
             expiry: if v5 { expiry } else { 0 },
             receive_maximum: tight.then(|| *self.dice.pick(&[1, 2, 10])),
             packet_max: (tight && self.dice.percent(20)).then_some(150),
@@ -146,10 +163,12 @@ impl World {
             qos,
             retain,
             payload: vec![0; 1],
-            expires: false,
+            expiry: None,
             sends: 1,
             sent: 0,
             done: 0,
+            sent_at: 0,
+            done_at: 0,
             refused: false,
             will: true,
         };
@@ -225,6 +244,8 @@ impl World {
         let retain = self.dice.percent(12);
         let bytes = self.dice.between(1, self.plan.payload_max) as usize;
         let clears = retain && self.dice.percent(20);
+        let expires = self.clients[number].v5 && self.dice.percent(self.plan.expires);
+        let expiry = expires.then(|| *self.dice.pick(&[1, 3, 30, 1_000_000]));
         let message = Message {
             publisher: number,
             session: 0,
@@ -232,10 +253,12 @@ impl World {
             qos,
             retain,
             payload: vec![0; if clears { 0 } else { bytes }],
-            expires: false,
+            expiry,
             sends: 1,
             sent: 0,
             done: 0,
+            sent_at: 0,
+            done_at: 0,
             refused: false,
             will: false,
         };
@@ -247,6 +270,7 @@ impl World {
             topic: topic.into(),
             packet_id: if qos > 0 { client.packet_id() } else { 0 },
             payload: self.model.messages[message_number].payload.clone(),
+            expiry: expiry.filter(|_| self.house.mutation != Mutation::IgnoreExpiry),
             ..Publish::default()
         };
         let v5 = client.v5;

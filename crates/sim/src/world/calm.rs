@@ -21,6 +21,9 @@ impl World {
             .note(|| "CALM: the weather is fair from here on".into());
         self.calm = true;
         self.check_taken_over()?;
+        if self.plan.keeps_alive && self.dice.percent(30) {
+            self.check_silence()?;
+        }
         for link in std::mem::take(&mut self.abandoned) {
             self.house.links[link].cut(0);
         }
@@ -36,7 +39,8 @@ impl World {
         }
         self.check_wills()?;
         self.model.finish(self.house.dropped())?;
-        let quiet = self.plan.cuts + self.plan.crashes + self.plan.restarts == 0;
+        let rough = self.plan.cuts + self.plan.crashes + self.plan.restarts > 0;
+        let quiet = !rough && !self.plan.keeps_alive;
         if quiet && self.house.dropped() == 0 {
             self.model.finish_shares()?;
         }
@@ -55,7 +59,7 @@ impl World {
             if quiet > QUIET_ROUNDS {
                 return Ok(());
             }
-            self.house.now = self.house.now.saturating_add(QUIET_MS);
+            self.advance(QUIET_MS);
         }
         Err("the world does not come to rest".into())
     }
@@ -78,16 +82,7 @@ impl World {
             busy |= self.house.read(link, usize::MAX);
             busy |= self.house.flush(link);
         }
-        for shard in 0..self.house.shards.len() {
-            let letters = self.house.letters(shard);
-            busy |= self.house.open_letters(shard, letters);
-            busy |= self.house.resume_deferred(shard);
-            busy |= self.house.look_at_time(shard);
-        }
-        let waiting = self.house.disk.waiting();
-        busy |= self.house.commit(waiting);
-        busy |= self.house.bring(0, usize::MAX);
-        busy |= self.house.check_login(0);
+        busy |= self.server_works();
         for number in 0..self.clients.len() {
             if let Some(link) = self.clients[number].link {
                 busy |= !self.house.links[link].down.is_empty();
@@ -113,6 +108,51 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// [3.1.1 MQTT-3.1.2-24] [5 MQTT-3.1.2-22]: whoever is not heard of for long is not waited for.
+    fn check_silence(&mut self) -> Verdict {
+        /// Longer than the longest keep-alive here, and than what else puts a look off.
+        const LONG_MS: u64 = 200_000;
+        self.log
+            .note(|| "SILENCE: nobody says anything for long".into());
+        for wait in [0, LONG_MS, LONG_MS] {
+            self.advance(wait);
+            let mut rounds = 0..ROUNDS_MAX;
+            if !rounds.any(|_| !self.server_works()) {
+                return Err("the server does not come to rest by itself".into());
+            }
+        }
+        for link in &self.house.links {
+            let client = &self.clients[link.client];
+            let newest = client.link.map(|place| &self.house.links[place]);
+            let concerned = client.phase == Phase::Open
+                && client.hello.keep_alive > 0
+                && newest.is_some_and(|newest| std::ptr::eq(newest, link));
+            if concerned && link.ended_at.is_none() {
+                return Err(format!(
+                    "[MQTT-3.1.2-24] the server waits for client {} though it is silent",
+                    link.client
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server does by itself; false when there is nothing.
+    fn server_works(&mut self) -> bool {
+        let mut busy = false;
+        for shard in 0..self.house.shards.len() {
+            let letters = self.house.letters(shard);
+            busy |= self.house.open_letters(shard, letters);
+            busy |= self.house.resume_deferred(shard);
+            busy |= self.house.look_at_time(shard);
+        }
+        let waiting = self.house.disk.waiting();
+        busy |= self.house.commit(waiting);
+        busy |= self.house.bring(0, usize::MAX);
+        busy |= self.house.check_login(0);
+        busy
     }
 
     /// [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]: whoever has read its CONNACK has no older connection.
@@ -155,7 +195,7 @@ impl World {
     fn check_nothing_left(&mut self) -> Verdict {
         for _ in 0..ROUNDS_MAX {
             let Some(due) = self.due() else { break };
-            self.house.now = self.house.now.max(due);
+            self.advance(due.since(self.house.now));
             let nobody = |_: &Self| false;
             self.round(&nobody)?;
         }
