@@ -77,14 +77,14 @@ impl Transport {
         Self::SecureWebSocket(Box::new(websocket))
     }
 
-    /// Reads once; `scratch` is used if the transport has no buffer of its own, and of a pipe's no more is taken than fits it.
+    /// Reads once, and no more than about what fits `scratch`, which is used if the transport has no buffer of its own.
     pub fn read(&mut self, scratch: &mut [u8]) -> Received {
         loop {
             match self {
                 Self::Plain(wire) => return wire.receive(scratch),
                 Self::Tls(stream) => return stream.receive(scratch),
-                Self::WebSocket(stream) => return stream.read(),
-                Self::SecureWebSocket(stream) => return stream.read(),
+                Self::WebSocket(stream) => return stream.read(scratch.len()),
+                Self::SecureWebSocket(stream) => return stream.read(scratch.len()),
                 Self::Pipe(end) => return end.read(scratch.len()),
                 Self::Arriving(arriving) => match arriving.advance() {
                     Progress::Stage(stage) => return Received::Stage(stage),

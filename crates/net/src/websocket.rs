@@ -4,10 +4,12 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
-use tungstenite::{Error, Message};
+use tungstenite::error::ProtocolError;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
+use tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::received::Received;
+use crate::received::{Drained, Received};
 use crate::tls::TlsStream;
 use crate::wire::Wire;
 
@@ -17,6 +19,10 @@ const READ_BUFFER_BYTES: usize = 512;
 const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes put into one message: a slow peer has at most so much copied.
 const MESSAGE_BYTES: usize = 64 * 1024;
+/// Messages without a byte of MQTT that are passed over at once: a ping costs a pong, and its sender none of its share.
+const EMPTY_AT_ONCE: usize = 16;
+/// Bytes that one read may take at least, however small the share of the connection.
+const SHARE_BYTES_MIN: usize = 4 * 1024;
 
 /// What WebSocket frames go over: a bare socket or TLS.
 pub(crate) trait Carrier: Read + Write + Sized {
@@ -49,12 +55,26 @@ impl Carrier for TlsStream {
 /// A WebSocket connection as a byte stream.
 #[derive(Debug)]
 pub struct WebSocketStream<S> {
-    socket: WebSocket<S>,
+    socket: WebSocket<Metered<S>>,
     /// Longest message of a peer that has proved who it is.
     message_bytes_max: usize,
     trusted: bool,
     /// A message is not wholly in the socket yet.
     unflushed: bool,
+    /// The last long message, until the next read: while it is held tungstenite cannot keep its memory to read into.
+    long: Option<Bytes>,
+}
+
+/// What is below, with the share of one read: tungstenite by itself would read for as long as fragments come.
+#[derive(Debug)]
+struct Metered<S> {
+    stream: S,
+    /// Bytes that may still be read.
+    left: usize,
+    /// More might have been read.
+    is_spent: bool,
+    /// What was written last has not all been taken.
+    is_blocked: bool,
 }
 
 #[expect(private_bounds, reason = "which streams there are is decided here")]
@@ -66,11 +86,18 @@ impl<S: Carrier> WebSocketStream<S> {
             .max_write_buffer_size(2 * MESSAGE_BYTES)
             .max_message_size(Some(STRANGER_BYTES_MAX))
             .max_frame_size(Some(STRANGER_BYTES_MAX));
+        let metered = Metered {
+            stream,
+            left: 0,
+            is_spent: false,
+            is_blocked: false,
+        };
         Self {
-            socket: WebSocket::from_partially_read(stream, leftover, Role::Server, Some(config)),
+            socket: WebSocket::from_partially_read(metered, leftover, Role::Server, Some(config)),
             message_bytes_max,
             trusted: false,
             unflushed: false,
+            long: None,
         }
     }
 
@@ -87,12 +114,12 @@ impl<S: Carrier> WebSocketStream<S> {
 
     /// What the frames go over.
     pub(crate) fn get_ref(&self) -> &S {
-        self.socket.get_ref()
+        &self.socket.get_ref().stream
     }
 
     /// What the frames go over.
     pub(crate) fn get_mut(&mut self) -> &mut S {
-        self.socket.get_mut()
+        &mut self.socket.get_mut().stream
     }
 
     /// Whether a message is not wholly in the socket.
@@ -100,21 +127,47 @@ impl<S: Carrier> WebSocketStream<S> {
         self.unflushed
     }
 
-    pub(crate) fn read(&mut self) -> Received {
-        loop {
-            match self.socket.read() {
+    /// Reads until there is a message, but not much more than `share` bytes.
+    pub(crate) fn read(&mut self, share: usize) -> Received {
+        self.socket.get_mut().begin(share.max(SHARE_BYTES_MIN));
+        for _ in 0..EMPTY_AT_ONCE {
+            let outcome = self.socket.read();
+            self.long = None;
+            // A pong that the socket did not take goes out when it takes something again.
+            self.unflushed |= self.socket.get_ref().is_blocked;
+            match outcome {
                 Ok(Message::Binary(bytes)) if bytes.is_empty() => {}
-                Ok(Message::Binary(bytes)) => return Received::Message(bytes),
+                Ok(Message::Binary(bytes)) => {
+                    self.long = (bytes.len() > READ_BUFFER_BYTES).then(|| bytes.clone());
+                    return Received::Message(bytes);
+                }
                 // Tungstenite has answered a ping by itself; a pong says only that the peer lives.
                 Ok(Message::Ping(_) | Message::Pong(_)) => {}
                 // [5 MQTT-6.0.0-1] [3.1.1 MQTT-6.0.0-1]: anything but binary data closes the connection.
-                Ok(Message::Text(_) | Message::Close(_) | Message::Frame(_)) => {
+                Ok(Message::Text(_) | Message::Frame(_)) => {
+                    self.say_goodbye(CloseCode::Unsupported);
                     return Received::Closed;
                 }
-                Err(Error::Io(error)) if is_passing(&error) => return Received::Blocked,
-                Err(_) => return Received::Closed,
+                Ok(Message::Close(_)) => {
+                    // The answer, as well as the socket takes it.
+                    drop(self.socket.flush());
+                    return Received::Closed;
+                }
+                Err(Error::Io(error)) if is_passing(&error) => {
+                    if self.socket.get_ref().is_spent {
+                        break;
+                    }
+                    return Received::Blocked;
+                }
+                Err(error) => {
+                    if let Some(code) = close_code(&error) {
+                        self.say_goodbye(code);
+                    }
+                    return Received::Closed;
+                }
             }
         }
+        Received::Buffered(0, Drained::Unknown)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -146,7 +199,13 @@ impl<S: Carrier> WebSocketStream<S> {
     pub(crate) fn close(&mut self) {
         drop(self.socket.close(None));
         drop(self.socket.flush());
-        self.socket.get_mut().close();
+        self.get_mut().close();
+    }
+
+    /// Says why the connection ends, as well as the socket takes it.
+    fn say_goodbye(&mut self, code: CloseCode) {
+        let reason = Utf8Bytes::default();
+        drop(self.socket.close(Some(CloseFrame { code, reason })));
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -161,9 +220,275 @@ impl<S: Carrier> WebSocketStream<S> {
     }
 }
 
+impl<S> Metered<S> {
+    fn begin(&mut self, share: usize) {
+        self.left = share;
+        self.is_spent = false;
+        self.is_blocked = false;
+    }
+}
+
+impl<S: Read> Read for Metered<S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(self.left);
+        if room == 0 {
+            self.is_spent = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let count = self.stream.read(&mut buffer[..room])?;
+        self.left -= count;
+        Ok(count)
+    }
+}
+
+impl<S: Write> Write for Metered<S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let outcome = self.stream.write(bytes);
+        self.is_blocked = outcome.as_ref().is_err_and(is_passing);
+        outcome
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let outcome = self.stream.flush();
+        self.is_blocked |= outcome.as_ref().is_err_and(is_passing);
+        outcome
+    }
+}
+
+/// What a peer is told that broke the rules; a peer that is gone is told nothing. (RFC 6455, 7.1.7 and 7.4.1)
+fn close_code(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(_) => Some(CloseCode::Size),
+        Error::Utf8(_) => Some(CloseCode::Invalid),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(_) => Some(CloseCode::Protocol),
+        _ => None,
+    }
+}
+
 fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    const LONGEST: usize = 1024 * 1024;
+    const SHARE: usize = 4 * 1024;
+
+    /// What a client has said, and what it has taken of the answers.
+    #[derive(Debug)]
+    struct Script {
+        says: Vec<u8>,
+        said: usize,
+        heard: Vec<u8>,
+        hears: usize,
+    }
+
+    impl Read for Script {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let rest = &self.says[self.said..];
+            if rest.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let count = rest.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&rest[..count]);
+            self.said += count;
+            Ok(count)
+        }
+    }
+
+    impl Write for Script {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.hears);
+            if count == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.hears -= count;
+            self.heard.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Carrier for Script {
+        fn into_wire(self) -> Wire {
+            unreachable!("it has arrived")
+        }
+
+        fn close(&mut self) {}
+    }
+
+    fn client(says: Vec<u8>, hears: usize) -> WebSocketStream<Script> {
+        let script = Script {
+            says,
+            said: 0,
+            heard: Vec::new(),
+            hears,
+        };
+        WebSocketStream::new(script, Vec::new(), LONGEST)
+    }
+
+    /// A frame under the mask 0: its first byte, and what is in it.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = match payload.len() {
+            ..126 => vec![first, 0x80 | length[1]],
+            _ => vec![first, 0xFE, length[0], length[1]],
+        };
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(payload);
+        frame
+    }
+
+    fn is_put_off(received: &Received) -> bool {
+        matches!(received, Received::Buffered(0, Drained::Unknown))
+    }
+
+    /// However many frames without a byte of MQTT have come, one read takes a part of them only.
+    #[test]
+    fn frames_that_say_nothing_do_not_hold_up_the_reader() {
+        let fragments = [frame(0x02, b""), frame(0x00, b"").repeat(100_000)].concat();
+        for says in [
+            frame(0x89, b"ping").repeat(100_000),
+            frame(0x8A, b"pong").repeat(100_000),
+            frame(0x82, b"").repeat(100_000),
+            fragments,
+        ] {
+            let mut stream = client(says, usize::MAX);
+            for _ in 0..10 {
+                let (said, heard) = (stream.get_ref().said, stream.get_ref().heard.len());
+                assert!(is_put_off(&stream.read(SHARE)));
+                let script = stream.get_ref();
+                assert!(script.said - said <= SHARE, "{} bytes", script.said - said);
+                assert!(
+                    script.heard.len() - heard <= EMPTY_AT_ONCE * 8,
+                    "one pong each"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_put_off_comes_with_the_next_reads() {
+        let says = [
+            frame(0x89, b"ping").repeat(40),
+            frame(0x02, b"").repeat(1),
+            frame(0x00, b"").repeat(5_000),
+            frame(0x80, b"end"),
+        ];
+        let mut stream = client(says.concat(), usize::MAX);
+        let mut reads = 0;
+        let bytes = loop {
+            match stream.read(0) {
+                Received::Message(bytes) => break bytes,
+                received => assert!(is_put_off(&received), "{received:?}"),
+            }
+            reads += 1;
+        };
+        assert_eq!(&bytes[..], b"end");
+        assert!((9..20).contains(&reads), "{reads}");
+        assert!(matches!(stream.read(0), Received::Blocked));
+    }
+
+    /// Pings between the fragments of a message are answered, and the message is whole.
+    #[test]
+    fn control_frames_may_lie_between_fragments() {
+        let says = [
+            frame(0x02, b"ab"),
+            frame(0x89, b"p"),
+            frame(0x00, b"cd"),
+            frame(0x8A, b""),
+            frame(0x80, b"ef"),
+        ];
+        let mut stream = client(says.concat(), usize::MAX);
+        let Received::Message(bytes) = stream.read(SHARE) else {
+            panic!("no message")
+        };
+        assert_eq!(&bytes[..], b"abcdef");
+        assert_eq!(stream.get_ref().heard, [0x8A, 1, b'p']);
+    }
+
+    /// A pong that the socket does not take goes out as soon as it does, without another word of the client.
+    #[test]
+    fn a_pong_is_not_forgotten() {
+        let mut stream = client(frame(0x89, b"ping"), 3);
+        assert!(matches!(stream.read(SHARE), Received::Blocked));
+        assert!(stream.holds_back());
+        stream.get_mut().hears = usize::MAX;
+        assert_eq!(stream.write(b"").unwrap(), 0);
+        assert!(!stream.holds_back());
+        assert_eq!(stream.get_ref().heard, b"\x8A\x04ping");
+    }
+
+    /// A client that asks for ever more pongs without taking them costs a bounded buffer.
+    #[test]
+    fn pongs_that_are_not_taken_are_bounded() {
+        let mut stream = client(frame(0x89, &[7; 125]).repeat(10_000), 0);
+        while !matches!(stream.read(SHARE), Received::Blocked) {}
+        stream.get_mut().hears = usize::MAX;
+        assert_eq!(stream.write(b"").unwrap(), 0);
+        let heard = stream.get_ref().heard.len();
+        assert!(heard <= 2 * MESSAGE_BYTES + 127, "{heard} bytes of pongs");
+    }
+
+    /// RFC 6455, 7.4.1.
+    #[test]
+    fn who_breaks_the_rules_is_told_which() {
+        let unmasked = vec![0x82, 1, b'x'];
+        let too_long = [&[0x82, 0xFF, 0, 0, 0, 0, 0, 1, 0, 1][..], &[0; 4]].concat();
+        let cases = [
+            (frame(0x81, b"text"), 1003),
+            (unmasked, 1002),
+            // As if a compression had been agreed on.
+            (frame(0xC2, b"x"), 1002),
+            (frame(0x09, b"a fragment of a ping"), 1002),
+            (frame(0x89, &[0; 126]), 1002),
+            (frame(0x80, b"nothing goes on"), 1002),
+            ([frame(0x02, b"a"), frame(0x82, b"b")].concat(), 1002),
+            (frame(0x83, b"reserved"), 1002),
+            (frame(0x8B, b"reserved"), 1002),
+            (frame(0x81, b"\xFF"), 1007),
+            (too_long, 1009),
+            (
+                frame(0x02, &[0; 60_000])
+                    .into_iter()
+                    .chain(frame(0x80, &[0; 6_000]))
+                    .collect(),
+                1009,
+            ),
+            // A goodbye is given back, the reserved code 1005 as a mistake.
+            (frame(0x88, &1000u16.to_be_bytes()), 1000),
+            (frame(0x88, &1005u16.to_be_bytes()), 1002),
+            (frame(0x88, b"x"), 1002),
+        ];
+        for (says, code) in cases {
+            let mut stream = client(says.clone(), usize::MAX);
+            let received = loop {
+                match stream.read(SHARE) {
+                    Received::Buffered(0, Drained::Unknown) => {}
+                    received => break received,
+                }
+            };
+            assert!(matches!(received, Received::Closed), "{received:?}");
+            let heard = &stream.get_ref().heard[..];
+            let told = heard.get(2..4).map(|code| [code[0], code[1]]);
+            let begin = &says[..says.len().min(20)];
+            assert_eq!(heard.first(), Some(&0x88), "{begin:?}");
+            assert_eq!(told.map(u16::from_be_bytes), Some(code), "{begin:?}");
+        }
+        // Without a code there is none in the answer.
+        let mut stream = client(frame(0x88, b""), usize::MAX);
+        assert!(matches!(stream.read(SHARE), Received::Closed));
+        assert_eq!(stream.get_ref().heard, [0x88, 0]);
+    }
 }
