@@ -15,7 +15,10 @@ const V1_BYTES_MAX: usize = 107;
 /// The longest version 2 header that is taken. Addresses need 216 bytes at most; certificates and names may stand behind.
 const V2_BYTES_MAX: usize = 2048;
 const V2_SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Version 2, command LOCAL.
+const V2_LOCAL: u8 = 0x20;
 const V1_PREFIX: &[u8] = b"PROXY ";
+const V1_UNKNOWN: &[u8] = b"PROXY UNKNOWN";
 
 /// A header that is being read.
 #[derive(Debug, Default)]
@@ -86,6 +89,10 @@ impl ProxyHeader {
 
     fn parse(&self) -> Result<Announced, Failure> {
         if self.bytes.starts_with(V2_SIGNATURE) {
+            // Whatever else it says, of families unknown too, is to be ignored. (Section 2.2)
+            if self.bytes[V2_SIGNATURE.len()] == V2_LOCAL {
+                return Ok(Announced::Nobody);
+            }
             let header = ppp::v2::Header::try_from(&self.bytes[..]);
             let header = header.map_err(|_| Failure::ProxyHeader)?;
             return Ok(match (header.command, header.addresses) {
@@ -101,6 +108,11 @@ impl ProxyHeader {
                     ppp::v2::Addresses::Unspecified | ppp::v2::Addresses::Unix(_),
                 ) => Announced::Nobody,
             });
+        }
+        // Whatever stands before the end of the line is to be ignored. (Section 2.1)
+        let unknown = self.bytes.strip_prefix(V1_UNKNOWN);
+        if unknown.is_some_and(|rest| rest == b"\r\n" || rest.starts_with(b" ")) {
+            return Ok(Announced::Nobody);
         }
         let header = ppp::v1::Header::try_from(&self.bytes[..]);
         Ok(match header.map_err(|_| Failure::ProxyHeader)?.addresses {
@@ -191,6 +203,7 @@ mod tests {
         check(b"PROXY TCP6 2001:db8::7 ::1 1 65535\r\n", client);
         check(b"PROXY UNKNOWN\r\n", Announced::Nobody);
         check(b"PROXY UNKNOWN ff:ff::1 ::2 1 2\r\n", Announced::Nobody);
+        check(b"PROXY UNKNOWN a b c d e f g \xFF\r\n", Announced::Nobody);
     }
 
     #[test]
@@ -201,6 +214,9 @@ mod tests {
         check(&v2(0x21, 0x11, &[V4, &[4, 0, 3, 0, 0, 0]].concat()), client);
         check(&v2(0x20, 0x00, &[]), Announced::Nobody);
         check(&v2(0x20, 0x11, V4), Announced::Nobody);
+        // A proxy that speaks for itself may say what it likes of addresses.
+        check(&v2(0x20, 0x11, &[]), Announced::Nobody);
+        check(&v2(0x20, 0xF7, b"?"), Announced::Nobody);
         let mut v6 = [0; 36];
         (v6[15], v6[33]) = (1, 9);
         let client = Announced::Client("[::1]:9".parse().unwrap());
@@ -217,7 +233,11 @@ mod tests {
         refuse(b"PROXY TCP9 1.1.1.1 10.0.0.1 12345 1883\r\n");
         refuse(b"PROXY TCP4 192.0.2.7 10.0.0.1 12345 1883\nx");
         refuse(&[b"PROXY TCP4 ", &[b' '; 200][..]].concat());
+        refuse(b"PROXY UNKNOWNS 1.1.1.1 10.0.0.1 12345 1883\r\n");
         refuse(&v2(0x11, 0x11, V4));
+        refuse(&v2(0x22, 0x11, V4));
+        refuse(&v2(0x21, 0x41, V4));
+        refuse(&v2(0x21, 0x13, V4));
         refuse(&v2(0x21, 0x11, &V4[..5]));
         refuse(&v2(0x21, 0x11, &[0; 4000]));
     }

@@ -13,6 +13,8 @@ use crate::failure::Failure;
 /// The longest request: what browsers send with cookies fits.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
 const READ_BYTES: usize = 1024;
+/// The one version of WebSocket, that of RFC 6455.
+const VERSION: &str = "13";
 /// Names of MQTT among subprotocols: the standard's, and MQTT 3.1's. [5 MQTT-6.0.0-3]
 const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
@@ -132,6 +134,15 @@ impl Upgrade {
         if !gate.admits(request.headers()) {
             return self.refuse("403 Forbidden", Failure::Origin);
         }
+        // Somebody of before or after RFC 6455 is told which version is spoken here. (RFC 6455, 4.4)
+        if request
+            .headers()
+            .get(header::SEC_WEBSOCKET_VERSION)
+            .is_some_and(|version| version != VERSION)
+        {
+            let status = format!("426 Upgrade Required\r\nSec-WebSocket-Version: {VERSION}");
+            return self.refuse(&status, Failure::BadRequest);
+        }
         let offered = |name: &&str| lists(request.headers(), &header::SEC_WEBSOCKET_PROTOCOL, name);
         let subprotocol = SUBPROTOCOLS.iter().copied().find(|name| offered(name));
         let (Some(subprotocol), Ok(mut response)) = (subprotocol, create_response(&request)) else {
@@ -147,6 +158,7 @@ impl Upgrade {
         self.verdict = Some(Ok(length));
     }
 
+    /// `status` may have header lines behind it.
     fn refuse(&mut self, status: &str, failure: Failure) {
         let body = format!("{failure}\n");
         let length = body.len();

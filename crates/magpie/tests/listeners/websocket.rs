@@ -109,6 +109,12 @@ fn what_is_no_handshake_is_told_so() {
         &handshake("/mqtt", &format!("{mqtt}Origin: https://evil.example\r\n")),
         "403",
     );
+    let version = String::from_utf8(handshake("/mqtt", mqtt)).unwrap();
+    let version = version.replace("Version: 13", "Version: 8");
+    check(
+        version.as_bytes(),
+        "426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\n",
+    );
     check(b"GET /mqtt HTTP/1.1\r\nHost: x\r\n\r\n", "400");
     check(
         b"POST /mqtt HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
