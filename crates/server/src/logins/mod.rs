@@ -8,8 +8,6 @@ mod pending;
 mod pool;
 mod proofs;
 mod remembered;
-mod scram;
-mod verifier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,8 +29,8 @@ use pool::Pool;
 pub(crate) use pool::hash_password;
 pub(crate) use proofs::KeepVerifier;
 use proofs::Proofs;
+pub(crate) use proofs::derive as derive_verifier;
 use remembered::Remembered;
-pub(crate) use verifier::derive as derive_verifier;
 
 /// What every token begins with; no password that does is looked up as one.
 pub(crate) const TOKEN_PREFIX: &str = "mpt_";

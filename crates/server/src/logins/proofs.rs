@@ -8,14 +8,21 @@ use std::time::Instant;
 use broker::{ExchangeRequest, Exchanged};
 use mqtt_codec::ReasonCode;
 use records::{AccountId, ScramVerifier};
+use scram::{First, Proof};
 
-use super::scram::{self, First, Proof};
-use super::{Known, Logins, verifier};
+use super::{Known, Logins};
 use crate::config::AuthConfig;
 use crate::handle::Secret;
 
 /// Has an account's password, whose argon2 hash is given, kept in the form of SCRAM too.
 pub(crate) type KeepVerifier = Box<dyn Fn(AccountId, String, ScramVerifier) + Send + Sync>;
+
+/// What is kept of a password, with a salt of its own; `None` only if the operating system has no random numbers. Slow.
+pub(crate) fn derive(password: &Secret, iterations: u32) -> Option<ScramVerifier> {
+    let mut salt = [0; scram::SALT_BYTES];
+    getrandom::fill(&mut salt).ok()?;
+    Some(scram::derive(password.expose(), salt, iterations))
+}
 
 /// What is needed for proofs.
 pub(super) struct Proofs {
@@ -57,7 +64,7 @@ impl Proofs {
 
     /// The form of a password that is set, unless the method is off. Slow.
     pub(super) fn derive(&self, password: &Secret) -> Option<ScramVerifier> {
-        verifier::derive(password, self.iterations()?)
+        derive(password, self.iterations()?)
     }
 
     /// A password was right: an account whose form is missing, or was stretched otherwise, gets it. Slow.
@@ -68,7 +75,7 @@ impl Proofs {
         if known.scram().map(|kept| kept.iterations) == Some(iterations) {
             return;
         }
-        if let Some(scram) = verifier::derive(password, iterations) {
+        if let Some(scram) = derive(password, iterations) {
             (self.keep)(known.id(), argon2.to_string(), scram);
         }
     }
@@ -112,11 +119,11 @@ impl Logins {
             let first = First::read(data).map_err(|_| unreadable())?;
             self.admit_proof(&first.name, address)?;
             let known = self.provable(&first.name);
-            let pretended = verifier::pretended(&self.proofs.secret, &first.name, iterations);
+            let pretended = scram::pretended(&self.proofs.secret, &first.name, iterations);
             let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
-            let challenge = first
-                .challenge(verifier)
-                .ok_or(ReasonCode::SERVER_UNAVAILABLE)?;
+            let mut nonce = [0; scram::NONCE_BYTES];
+            getrandom::fill(&mut nonce).map_err(|_| ReasonCode::SERVER_UNAVAILABLE)?;
+            let challenge = first.challenge(&nonce, verifier);
             return Ok(Exchanged::Continue {
                 data: challenge.message.into_bytes().into(),
                 state: challenge.state.into_bytes().into(),
@@ -126,7 +133,7 @@ impl Logins {
         // Guesses that came all at once wait here for the first wrong ones.
         self.admit_proof(&proof.name, address)?;
         let known = self.provable(&proof.name);
-        let pretended = verifier::pretended(&self.proofs.secret, &proof.name, iterations);
+        let pretended = scram::pretended(&self.proofs.secret, &proof.name, iterations);
         let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
         let (right, Some(known)) = (proof.verify(verifier), known) else {
             self.failed(&proof.name, address);

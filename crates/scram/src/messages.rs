@@ -1,5 +1,5 @@
-//! The messages of SCRAM-SHA-256 (RFC 5802, RFC 7677) as a server reads and writes them. It looks up nobody, counts
-//! nothing and keeps nothing: what it has to know again at the second step is [`Challenge::state`].
+//! The messages as a server reads and writes them. Nothing is kept: what has to be known again at the second step is
+//! [`Challenge::state`].
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
@@ -7,42 +7,47 @@ use base64::engine::general_purpose::STANDARD;
 use records::ScramVerifier;
 use sha2::{Digest, Sha256};
 
-use super::verifier::hmac;
+use crate::verifier::hmac;
 
 /// The method's name in CONNECT and AUTH.
-pub(super) const METHOD: &str = "SCRAM-SHA-256";
+pub const METHOD: &str = "SCRAM-SHA-256";
 /// Random bytes of the server's part of the nonce.
-const NONCE_BYTES: usize = 18;
+pub const NONCE_BYTES: usize = 18;
 /// Between the client's first message and the server's in a state; no message contains it.
 const SEPARATOR: char = '\0';
 
 /// Why a message is none of SCRAM, or not one we can answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a SCRAM message this server takes: {0}")]
-pub(super) struct Unreadable(&'static str);
+pub struct Unreadable(&'static str);
 
 /// `client-first-message`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct First<'a> {
+pub struct First<'a> {
     /// `gs2-header`: channel binding and authorisation identity.
     header: &'a str,
     /// `client-first-message-bare`.
     bare: &'a str,
     /// Who it says it is.
-    pub(super) name: String,
+    pub name: String,
     nonce: &'a str,
 }
 
 /// `server-first-message`.
 #[derive(Debug)]
-pub(super) struct Challenge {
-    pub(super) message: String,
+pub struct Challenge {
+    /// What the client gets.
+    pub message: String,
     /// For [`Proof::read`].
-    pub(super) state: String,
+    pub state: String,
 }
 
 impl<'a> First<'a> {
-    pub(super) fn read(message: &'a str) -> Result<Self, Unreadable> {
+    /// Reads the client's first message.
+    ///
+    /// # Errors
+    /// When it is none, or asks for what is not offered: channel binding, another identity, an extension.
+    pub fn read(message: &'a str) -> Result<Self, Unreadable> {
         if message.contains(SEPARATOR) {
             return Err(Unreadable("it contains a NUL"));
         }
@@ -66,6 +71,7 @@ impl<'a> First<'a> {
             .and_then(|field| field.strip_prefix("r="))
             .filter(|nonce| !nonce.is_empty() && nonce.bytes().all(|byte| byte.is_ascii_graphic()))
             .ok_or(Unreadable("it has no nonce"))?;
+        pass_over(fields)?;
         match identity {
             Some("") => {}
             Some(identity)
@@ -80,11 +86,9 @@ impl<'a> First<'a> {
         })
     }
 
-    /// The answer, with random bytes of ours.
-    pub(super) fn challenge(&self, verifier: &ScramVerifier) -> Option<Challenge> {
-        let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).ok()?;
-        Some(self.challenge_with(&STANDARD.encode(nonce), verifier))
+    /// The answer, with random bytes that were never used before.
+    pub fn challenge(&self, nonce: &[u8; NONCE_BYTES], verifier: &ScramVerifier) -> Challenge {
+        self.challenge_with(&STANDARD.encode(nonce), verifier)
     }
 
     fn challenge_with(&self, nonce: &str, verifier: &ScramVerifier) -> Challenge {
@@ -99,16 +103,19 @@ impl<'a> First<'a> {
 
 /// `client-final-message`, with what went before.
 #[derive(Debug)]
-pub(super) struct Proof {
+pub struct Proof {
     /// Who it says it is.
-    pub(super) name: String,
+    pub name: String,
     auth_message: String,
     proof: [u8; 32],
 }
 
 impl Proof {
     /// Reads the client's last message to a challenge with this state.
-    pub(super) fn read(state: &str, message: &str) -> Result<Self, Unreadable> {
+    ///
+    /// # Errors
+    /// When it is none, or does not belong to this exchange.
+    pub fn read(state: &str, message: &str) -> Result<Self, Unreadable> {
         let (first, server_first) = state
             .split_once(SEPARATOR)
             .ok_or(Unreadable("there was no first one"))?;
@@ -125,6 +132,7 @@ impl Proof {
         if wanted.is_none() || fields.next() != wanted {
             return Err(Unreadable("its nonce is not the one of this exchange"));
         }
+        pass_over(fields)?;
         let proof = STANDARD
             .decode(proof)
             .ok()
@@ -138,7 +146,7 @@ impl Proof {
     }
 
     /// `server-final-message` if the proof is right.
-    pub(super) fn verify(&self, verifier: &ScramVerifier) -> Option<String> {
+    pub fn verify(&self, verifier: &ScramVerifier) -> Option<String> {
         let message: &[&[u8]] = &[self.auth_message.as_bytes()];
         let signature = hmac(&verifier.stored_key, message);
         let mut client_key = self.proof;
@@ -152,6 +160,25 @@ impl Proof {
             format!("v={}", STANDARD.encode(ours))
         })
     }
+}
+
+/// Extensions, none of which is known here, except that `m=` is one that has to be. (RFC 5802, 5.1)
+fn pass_over<'f>(fields: impl Iterator<Item = &'f str>) -> Result<(), Unreadable> {
+    for field in fields {
+        match field.split_once('=') {
+            Some(("m", _)) => {
+                return Err(Unreadable("it has an extension that must be understood"));
+            }
+            Some((name, value))
+                if name.len() == 1
+                    && name.bytes().all(|byte| byte.is_ascii_alphabetic())
+                    && !value.is_empty() => {}
+            Some(_) | None => {
+                return Err(Unreadable("what stands behind its nonce is no extension"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// `saslname`: `=2C` is a comma, `=3D` an equals sign, and there is no other `=`.
@@ -175,8 +202,8 @@ fn unescape(name: &str) -> Result<String, Unreadable> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::verifier::tests::pencil;
     use super::*;
+    use crate::verifier::tests::pencil;
 
     const CLIENT_FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
     const SERVER_PART: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
@@ -211,7 +238,7 @@ mod tests {
         assert_eq!(proof.verify(&other), None);
         // The same last message to another challenge.
         let again = First::read(CLIENT_FIRST).expect("sound");
-        let again = again.challenge(&pencil()).expect("random numbers");
+        let again = again.challenge(&[7; NONCE_BYTES], &pencil());
         assert!(Proof::read(&again.state, CLIENT_FINAL).is_err(), "a replay");
         assert_ne!(again.message, SERVER_FIRST);
         // A first message that was changed on its way.
@@ -230,7 +257,8 @@ mod tests {
             "n,,n=user,r=x",
             "y,,n=user,r=x",
             "n,a=user,n=user,r=x",
-            "n,,n=user,r=x,ext=1",
+            "n,,n=user,r=x,e=1",
+            "n,,n=user,r=x,e=a=b,f=\u{ae4c}",
         ] {
             assert_eq!(name(sound).as_deref(), Ok("user"), "{sound}");
         }
@@ -249,6 +277,11 @@ mod tests {
             "n,,n=a=b,r=x",
             "n,,r=x,n=user",
             "n,,m=must,n=user,r=x",
+            "n,,n=user,r=x,m=must",
+            "n,,n=user,r=x,e=1,m=must",
+            "n,,n=user,r=x,ext=1",
+            "n,,n=user,r=x,e=",
+            "n,,n=user,r=x,",
             "n,a=root,n=user,r=x",
             "n,user,n=user,r=x",
             "p=tls-exporter,,n=user,r=x",
@@ -277,9 +310,12 @@ mod tests {
             format!("c=biws,{nonce},p=AAAA"),
             format!("c=biws,{nonce},p=!"),
             format!("c=biws,{nonce},{proof},x=1"),
+            format!("c=biws,{nonce},m=must,{proof}"),
+            format!("c=biws,{nonce},,{proof}"),
         ] {
             assert!(Proof::read(&state, &wrong).is_err(), "{wrong}");
         }
+        assert!(Proof::read(&state, &format!("c=biws,{nonce},x=1,{proof}")).is_ok());
         assert!(Proof::read("", CLIENT_FINAL).is_err());
         assert!(Proof::read("no state of ours", CLIENT_FINAL).is_err());
         // A client that could bind the channel says so again, in its header.

@@ -7,20 +7,14 @@ use aws_lc_rs::{hmac, pbkdf2};
 use records::ScramVerifier;
 use sha2::{Digest, Sha256};
 
-use crate::handle::Secret;
+/// Random bytes that a password is stretched with.
+pub const SALT_BYTES: usize = 16;
 
-const SALT_BYTES: usize = 16;
-
-/// What is kept of a password; `None` only if the operating system has no random numbers.
-pub(crate) fn derive(password: &Secret, iterations: u32) -> Option<ScramVerifier> {
-    let mut salt = [0; SALT_BYTES];
-    getrandom::fill(&mut salt).ok()?;
-    Some(with_salt(password.expose(), salt, iterations))
-}
-
+/// What is kept of a password. Slow, as many times as `iterations` says.
+///
 /// RFC 5802, section 3. A password that SASLprep does not take (RFC 4013: it has characters that Unicode 3.2 did not have
 /// yet, such as most emoji, or that it forbids) is used as it is, as PostgreSQL and its clients do.
-fn with_salt(password: &str, salt: [u8; SALT_BYTES], iterations: u32) -> ScramVerifier {
+pub fn derive(password: &str, salt: [u8; SALT_BYTES], iterations: u32) -> ScramVerifier {
     let prepared = stringprep::saslprep(password);
     let prepared = prepared.as_deref().unwrap_or(password);
     let mut salted = [0; 32];
@@ -41,7 +35,7 @@ fn with_salt(password: &str, salt: [u8; SALT_BYTES], iterations: u32) -> ScramVe
 }
 
 /// For a name that has no verifier: always the same, as a real one would be, and nobody's password fits it.
-pub(super) fn pretended(secret: &[u8; 32], name: &str, iterations: u32) -> ScramVerifier {
+pub fn pretended(secret: &[u8; 32], name: &str, iterations: u32) -> ScramVerifier {
     let part = |what: &[u8]| {
         hmac(
             secret,
@@ -59,7 +53,7 @@ pub(super) fn pretended(secret: &[u8; 32], name: &str, iterations: u32) -> Scram
 }
 
 /// HMAC-SHA-256 of some parts after each other.
-pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     for part in parts {
         mac.update(part);
@@ -70,15 +64,15 @@ pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     /// The example of RFC 7677, section 3: user `user`, password `pencil`.
-    pub(in crate::logins) fn pencil() -> ScramVerifier {
+    pub(crate) fn pencil() -> ScramVerifier {
         let salt = STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==");
-        with_salt(
+        derive(
             "pencil",
             salt.expect("base64").try_into().expect("16 bytes"),
             4096,
@@ -86,28 +80,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_verifier_has_its_own_salt_and_the_asked_iterations() {
-        let password = Secret::new("pencil");
-        let (one, other) = (derive(&password, 4096), derive(&password, 4096));
-        let (one, other) = (one.expect("random"), other.expect("random"));
-        assert_ne!(one.salt, other.salt);
-        assert_ne!(one.stored_key, other.stored_key);
-        assert_eq!(one.iterations, 4096);
-        assert_eq!(with_salt("pencil", one.salt, 4096), one);
+    fn another_salt_count_or_password_is_another_verifier() {
+        let one = derive("pencil", [1; SALT_BYTES], 4096);
         assert_ne!(
-            with_salt("pencil", one.salt, 4097).stored_key,
+            derive("pencil", [2; SALT_BYTES], 4096).stored_key,
             one.stored_key
         );
-        assert_ne!(
-            with_salt("pencils", one.salt, 4096).stored_key,
-            one.stored_key
-        );
+        assert_eq!((one.salt, one.iterations), ([1; SALT_BYTES], 4096));
+        assert_eq!(derive("pencil", one.salt, 4096), one);
+        assert_ne!(derive("pencil", one.salt, 4097).stored_key, one.stored_key);
+        assert_ne!(derive("pencils", one.salt, 4096).stored_key, one.stored_key);
     }
 
     #[test]
     fn passwords_are_prepared_as_clients_prepare_them() {
-        let same =
-            |one: &str, other: &str| with_salt(one, [7; 16], 10) == with_salt(other, [7; 16], 10);
+        let same = |one: &str, other: &str| derive(one, [7; 16], 10) == derive(other, [7; 16], 10);
         // RFC 4013, section 3, and Hangul in its parts.
         assert!(same("I\u{AD}X", "IX"));
         assert!(same("\u{2168}", "IX"));
