@@ -30,6 +30,7 @@ mod restart;
 mod retained;
 mod retained_message;
 mod returns;
+mod rows;
 mod session;
 mod shard;
 mod shares;

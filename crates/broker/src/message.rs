@@ -170,6 +170,11 @@ const MEMORY_KEY: u64 = CHAT_KEY | CLAIM_KEY;
 /// Bits of such a key that say which packet of the entry it is.
 const PART_BITS: u32 = 2;
 
+/// Whether a clock can have said this: the marks of keys leave it room.
+pub(crate) fn is_stamp(stamp: Stamp) -> bool {
+    stamp.value() < CLAIM_KEY
+}
+
 impl Origin {
     /// The key under which an exactly-once delivery of it is remembered. One whose message is only in memory has none
     /// but its packet identifier, which is its session's alone as long as it is under way.

@@ -13,9 +13,10 @@ use records::{
 use crate::access::Identity;
 use crate::door::{Input, Output};
 use crate::durable::Then;
-use crate::message::Message;
+use crate::message::{Message, is_stamp};
 use crate::recovery::{RecoveredClaim, RecoveredSession, Recovery};
 use crate::retained_message::RetainedMessage;
+use crate::rows;
 use crate::shard::Shard;
 use crate::wills::RecoveredWill;
 
@@ -73,18 +74,20 @@ impl Rows for BTreeMap<Vec<u8>, Vec<u8>> {
 /// # Panics
 /// When a shard has sessions already.
 pub fn recover<R: Rows>(
-    rows: &R,
+    from: &R,
     shards: &mut [Shard],
     identity: impl Fn(Option<AccountId>) -> Identity,
     latest_pos: Pos,
     now: Millis,
 ) -> Result<Vec<Vec<Output>>, R::Error> {
     let mut recoveries: Vec<Recovery> = shards.iter().map(Shard::begin_recovery).collect();
-    sessions(rows, shards, &mut recoveries, &identity, now)?;
-    let mut claims = Claims::read(rows)?;
-    rows.each(Table::Queue, |key, value| {
+    sessions(from, shards, &mut recoveries, &identity, now)?;
+    let mut claims = Claims::read(from)?;
+    from.each(Table::Queue, |key, value| {
         let stamp = key::parse_queue(key)?;
         let message = QueuedParts::decode(value)?;
+        rows::check_key(Table::Queue, key, is_stamp(stamp))?;
+        rows::check_message("queued message", &message)?;
         for (shard, recovery) in shards.iter_mut().zip(&recoveries) {
             shard.recover_queued(recovery, stamp, &message);
         }
@@ -92,8 +95,12 @@ pub fn recover<R: Rows>(
         Ok(())
     })?;
     claims.finish(shards, now);
-    rows.each(Table::Retained, |_, value| {
+    from.each(Table::Retained, |key, value| {
         let retained = Retained::decode(value)?;
+        let its_own = key::parse_retained(key)? == &*retained.message.topic;
+        rows::check_key(Table::Retained, key, its_own)?;
+        rows::check_stamp("retained message", retained.stamp)?;
+        rows::check_message("retained message", &retained.message.parts())?;
         let message = Message::from_record(retained.message);
         // One copy for all shards.
         let packed = RetainedMessage::new(retained.stamp, &message);
@@ -106,7 +113,7 @@ pub fn recover<R: Rows>(
         shard.finish_recovery(recovery, latest_pos);
     }
     let mut later = exchange_announcements(shards, now);
-    wills(rows, shards, &identity, now)?;
+    wills(from, shards, &identity, now)?;
     // What is published finds everybody who waits for it.
     for (later, more) in later.iter_mut().zip(exchange_announcements(shards, now)) {
         later.extend(more);
@@ -115,16 +122,17 @@ pub fn recover<R: Rows>(
 }
 
 fn sessions<R: Rows>(
-    rows: &R,
+    from: &R,
     shards: &mut [Shard],
     recoveries: &mut [Recovery],
     identity: &impl Fn(Option<AccountId>) -> Identity,
     now: Millis,
 ) -> Result<(), R::Error> {
-    let mut flows = Flows::read(rows)?;
-    rows.each(Table::Session, |key, value| {
+    let mut flows = Flows::read(from)?;
+    from.each(Table::Session, |key, value| {
         let (account, client_id) = key::parse_session(key)?;
         let record = Session::decode(value)?;
+        rows::check_session(&record)?;
         let number = record.number;
         let session = RecoveredSession {
             identity: identity(known(account)),
@@ -163,17 +171,19 @@ fn forget_remains(
 
 /// Takes back and publishes the wills of connections that ended with the server.
 fn wills<R: Rows>(
-    rows: &R,
+    from: &R,
     shards: &mut [Shard],
     identity: &impl Fn(Option<AccountId>) -> Identity,
     now: Millis,
 ) -> Result<(), R::Error> {
-    rows.each(Table::Will, |key, value| {
+    from.each(Table::Will, |key, value| {
         let (account, client_id) = key::parse_will(key)?;
+        let record = Will::decode(value)?;
+        rows::check_message("will", &record.message.parts())?;
         let will = RecoveredWill {
             identity: identity(known(account)),
             client_id: client_id.into(),
-            record: Will::decode(value)?,
+            record,
         };
         if let Some(home) = home(shards, account, client_id) {
             shards[home].recover_will(will, now);
@@ -225,23 +235,27 @@ struct Flows {
 }
 
 impl Flows {
-    fn read<R: Rows>(rows: &R) -> Result<Self, R::Error> {
+    fn read<R: Rows>(from: &R) -> Result<Self, R::Error> {
         let mut flows = Self::default();
-        rows.each(Table::Subscription, |key, value| {
+        from.each(Table::Subscription, |key, value| {
             let (number, filter) = key::parse_subscription(key)?;
-            let subscription = (filter.to_owned(), Subscription::decode(value)?);
+            let subscription = Subscription::decode(value)?;
+            rows::check_subscription(filter, &subscription)?;
             let known = flows.subscriptions.entry(number).or_default();
-            known.push(subscription);
+            known.push((filter.to_owned(), subscription));
             Ok(())
         })?;
-        rows.each(Table::Outgoing, |key, value| {
+        from.each(Table::Outgoing, |key, value| {
             let (number, stamp) = key::parse_outgoing(key)?;
+            let outgoing = Outgoing::decode(value)?;
+            rows::check_outgoing(&outgoing)?;
             let known = flows.outgoing.entry(number).or_default();
-            known.push((stamp, Outgoing::decode(value)?));
+            known.push((stamp, outgoing));
             Ok(())
         })?;
-        rows.each(Table::Incoming, |key, _| {
+        from.each(Table::Incoming, |key, _| {
             let (number, packet_id) = key::parse_incoming(key)?;
+            rows::check_key(Table::Incoming, key, packet_id != 0)?;
             flows.incoming.entry(number).or_default().push(packet_id);
             Ok(())
         })?;
@@ -259,11 +273,13 @@ struct Claims {
 }
 
 impl Claims {
-    fn read<R: Rows>(rows: &R) -> Result<Self, R::Error> {
+    fn read<R: Rows>(from: &R) -> Result<Self, R::Error> {
         let mut places: BTreeMap<Box<str>, usize> = BTreeMap::new();
         let mut found = Vec::new();
-        rows.each(Table::Claim, |key, value| {
+        from.each(Table::Claim, |key, value| {
             let (claim, record) = (key::parse_claim(key)?, Claim::decode(value)?);
+            rows::check_key(Table::Claim, key, is_stamp(claim))?;
+            rows::check_claim(&record)?;
             let next = places.len();
             let place = *places.entry(record.group).or_insert(next);
             found.push((record.message, claim, place));

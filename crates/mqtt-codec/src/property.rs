@@ -76,7 +76,15 @@ impl<'a> Properties<'a> {
         limits: &DecodeLimits,
     ) -> Result<Self, DecodeError> {
         let length = reader.variable()?;
-        let raw = reader.take(length as usize)?;
+        Self::check(reader.take(length as usize)?, allowed, limits)
+    }
+
+    /// The same without their length.
+    pub(crate) fn check(
+        raw: &'a [u8],
+        allowed: &[u8],
+        limits: &DecodeLimits,
+    ) -> Result<Self, DecodeError> {
         let mut rest = Reader::new(raw);
         let mut seen = 0u64;
         let mut user_properties = 0u16;

@@ -189,6 +189,28 @@ impl<'a> PublishProperties<'a> {
     }
 }
 
+/// Whether these are properties as [`PublishProperties::write_forwarded`] writes them: what has been kept may have been
+/// damaged since.
+pub fn are_forwarded(raw: &[u8]) -> bool {
+    const FORWARDED: &[u8] = &[
+        id::PAYLOAD_FORMAT,
+        id::RESPONSE_TOPIC,
+        id::CONTENT_TYPE,
+        id::CORRELATION_DATA,
+        id::USER_PROPERTY,
+    ];
+    let limits = DecodeLimits {
+        user_properties_max: u16::MAX,
+    };
+    raw.is_empty()
+        || Properties::check(raw, FORWARDED, &limits).is_ok_and(|properties| {
+            properties.iter().all(|(id, value)| match (id, value) {
+                (id::RESPONSE_TOPIC, Value::Text(topic)) => topic::is_name(topic),
+                _ => true,
+            })
+        })
+}
+
 pub(crate) fn write_forwarded(raw: Properties<'_>, out: &mut Vec<u8>) {
     if raw.is_empty() {
         return;

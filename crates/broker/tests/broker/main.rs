@@ -16,6 +16,7 @@ mod claims;
 mod closing;
 mod connack;
 mod connect;
+mod damaged_rows;
 mod exchange;
 mod identifiers;
 mod inbox;

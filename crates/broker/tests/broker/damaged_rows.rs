@@ -1,0 +1,172 @@
+//! Rows that keep their form but say what no server has written: the next start tells of them, and hands nothing of them
+//! to a client.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use broker::{Identity, Place, Settings, Shard, recover};
+use bytes::Bytes;
+use records::{
+    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedMessage, Retained,
+    Session, SessionNumber, Stamp, Subscription, Will, key,
+};
+
+const NOW: Millis = Millis::new(1_766_000_000_000);
+const NUMBER: SessionNumber = SessionNumber::new(7);
+const STAMP: Stamp = Stamp::new(0x1234_5600);
+/// Beyond every clock, and where the keys of deliveries have their marks.
+const NO_STAMP: Stamp = Stamp::new(1 << 62);
+
+/// Whether a server starts with this row alone.
+fn starts(key: Vec<u8>, value: Vec<u8>) -> bool {
+    let place = Place {
+        shard: 0,
+        shards: 1,
+        seeds: [1, 2, 3, 4],
+    };
+    let mut shards = [Shard::new(&place, Arc::new(Settings::default()), NOW)];
+    let rows = BTreeMap::from([(key, value)]);
+    let identity = |account| Identity {
+        account,
+        name: "".into(),
+        admin: false,
+    };
+    recover(&rows, &mut shards, identity, Pos::ZERO, NOW).is_ok()
+}
+
+fn message() -> QueuedMessage {
+    QueuedMessage {
+        publisher: None,
+        topic: "a/b".into(),
+        payload: Bytes::from_static(b"payload"),
+        qos: 1,
+        retain: true,
+        properties: Bytes::from_static(b"\x01\x01\x26\0\x01a\0\x01b"),
+        expires_at: None,
+        at: NOW,
+    }
+}
+
+/// Queued, retained and as a will.
+fn starts_with_message(message: &QueuedMessage) -> [bool; 3] {
+    let retained = Retained {
+        stamp: STAMP,
+        message: message.clone(),
+    };
+    let will = Will {
+        delay_secs: 0,
+        expiry_secs: None,
+        message: message.clone(),
+    };
+    [
+        starts(key::queue(STAMP), message.encode()),
+        starts(key::retained(&message.topic), retained.encode()),
+        starts(key::will(AccountId::ZERO, "a"), will.encode()),
+    ]
+}
+
+#[test]
+fn a_message_that_no_client_can_get_is_told() {
+    assert_eq!(starts_with_message(&message()), [true; 3]);
+    for topic in ["", "#", "a/+", "a\0"] {
+        let message = QueuedMessage {
+            topic: topic.into(),
+            ..message()
+        };
+        assert_eq!(starts_with_message(&message), [false; 3], "{topic:?}");
+    }
+    let properties: [&[u8]; 5] = [
+        b"\x26\0\x01a",
+        b"\xFF",
+        b"\x23\0\x01",
+        b"\x01\x01\x01\x01",
+        b"\x08\0\x01#",
+    ];
+    for properties in properties {
+        let message = QueuedMessage {
+            properties: Bytes::from_static(properties),
+            ..message()
+        };
+        assert_eq!(starts_with_message(&message), [false; 3], "{properties:?}");
+    }
+    let retained = |stamp| Retained {
+        stamp,
+        message: message(),
+    };
+    assert!(starts(key::retained("a/b"), retained(STAMP).encode()));
+    assert!(
+        !starts(key::retained("a/c"), retained(STAMP).encode()),
+        "under another topic"
+    );
+    assert!(!starts(key::retained("a/b"), retained(NO_STAMP).encode()));
+    assert!(!starts(key::queue(NO_STAMP), message().encode()));
+}
+
+#[test]
+fn a_subscription_that_no_client_can_have_made_is_told() {
+    let sound = Subscription {
+        options: 0x2E,
+        identifier: Some(268_435_455),
+        since: STAMP,
+    };
+    let starts_with = |filter, subscription: Subscription| {
+        starts(key::subscription(NUMBER, filter), subscription.encode())
+    };
+    for filter in ["a", "#", "+/a", "$share/g/a/#", "im/in/#"] {
+        assert!(starts_with(filter, sound), "{filter:?}");
+    }
+    for filter in ["", "a#", "#/a", "$share/", "$share/+/a", "$share/g/", "a\0"] {
+        assert!(!starts_with(filter, sound), "{filter:?}");
+    }
+    for options in [0x03, 0x30, 0x40, 0x80] {
+        assert!(
+            !starts_with("a", Subscription { options, ..sound }),
+            "{options:x}"
+        );
+    }
+    let identifier = Some(268_435_456);
+    assert!(!starts_with(
+        "a",
+        Subscription {
+            identifier,
+            ..sound
+        }
+    ));
+    let since = NO_STAMP;
+    assert!(!starts_with("a", Subscription { since, ..sound }));
+}
+
+#[test]
+fn flows_sessions_and_claims_that_cannot_be_are_told() {
+    let outgoing = |packet_id| {
+        let state = OutgoingState::Sent;
+        starts(
+            key::outgoing(NUMBER, STAMP),
+            Outgoing { packet_id, state }.encode(),
+        )
+    };
+    assert!(outgoing(1) && !outgoing(0));
+    let incoming = |packet_id| starts(key::incoming(NUMBER, packet_id), Incoming {}.encode());
+    assert!(incoming(1) && !incoming(0));
+    let session = |number, cursor, protocol_level| {
+        let session = Session {
+            number,
+            expiry_secs: 60,
+            disconnected_at: None,
+            chat_cursor: Pos::ZERO,
+            queue_cursors: vec![cursor],
+            protocol_level,
+        };
+        starts(key::session(AccountId::new(1), "a"), session.encode())
+    };
+    assert!(session(NUMBER, STAMP, 3) && session(NUMBER, STAMP, 5));
+    assert!(!session(NUMBER, STAMP, 2) && !session(NUMBER, STAMP, 6));
+    assert!(!session(NUMBER, NO_STAMP, 5) && !session(SessionNumber::MAX, STAMP, 5));
+    let claim = |at, message, group: &str| {
+        let group = group.into();
+        starts(key::claim(at), Claim { message, group }.encode())
+    };
+    assert!(claim(STAMP, STAMP, "$share/g/a"));
+    assert!(!claim(STAMP, STAMP, "a") && !claim(STAMP, STAMP, "$share/g/a#"));
+    assert!(!claim(NO_STAMP, STAMP, "$share/g/a") && !claim(STAMP, NO_STAMP, "$share/g/a"));
+}
