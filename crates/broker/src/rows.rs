@@ -40,7 +40,10 @@ pub(crate) fn check_subscription(
 }
 
 pub(crate) fn check_outgoing(outgoing: &Outgoing) -> Result<(), RecordError> {
-    sound_or("outgoing", outgoing.packet_id != 0)
+    let identifiers = outgoing.identifiers.as_deref().unwrap_or_default();
+    let known = |identifier| (1..=IDENTIFIER_MAX).contains(identifier);
+    let sound = outgoing.packet_id != 0 && identifiers.iter().all(known);
+    sound_or("outgoing", sound)
 }
 
 pub(crate) fn check_claim(claim: &Claim) -> Result<(), RecordError> {

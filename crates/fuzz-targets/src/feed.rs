@@ -41,6 +41,11 @@ impl<'a> Feed<'a> {
         &choices[self.below(choices.len())]
     }
 
+    /// Everything that is left.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
     /// The next bytes: as many as the first of them says.
     pub(crate) fn piece(&mut self) -> &'a [u8] {
         let wanted = usize::from(self.byte());

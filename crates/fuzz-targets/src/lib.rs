@@ -1,6 +1,7 @@
 //! What each fuzz target does with its bytes: one function per target, which panics when something that must hold does
 //! not. libFuzzer calls them from `fuzz/`, the tests here with the committed corpora; neither knows what is in them.
 
+mod allocations;
 mod feed;
 mod naive;
 mod packets;
@@ -18,6 +19,15 @@ mod door;
 #[cfg(feature = "configuration")]
 mod configuration;
 mod messenger;
+
+mod wire;
+
+mod proxy;
+mod websocket;
+
+mod login;
+
+mod values;
 
 mod seeds;
 
@@ -41,7 +51,12 @@ pub const TARGETS: &[Target] = &[
     target("shared", shared::run, seeds::decisions),
     target("retained", retained::run, seeds::decisions),
     target("door", door::run, seeds::door),
+    target("damage", door::damage::run, seeds::damage),
     target("messenger", messenger::run, seeds::messenger),
+    target("websocket", websocket::run, seeds::strangers::websocket),
+    target("proxy", proxy::run, seeds::strangers::proxy),
+    target("scram", login::run, seeds::strangers::scram),
+    target("records", values::run, seeds::rows::records),
     #[cfg(feature = "configuration")]
     target("configuration", configuration::run, seeds::configuration),
 ];

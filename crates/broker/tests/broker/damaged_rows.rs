@@ -138,14 +138,16 @@ fn a_subscription_that_no_client_can_have_made_is_told() {
 
 #[test]
 fn flows_sessions_and_claims_that_cannot_be_are_told() {
-    let outgoing = |packet_id| {
-        let state = OutgoingState::Sent;
-        starts(
-            key::outgoing(NUMBER, STAMP),
-            Outgoing { packet_id, state }.encode(),
-        )
+    let outgoing = |packet_id, identifier| {
+        let outgoing = Outgoing {
+            retain: true,
+            identifiers: Some([1, identifier].into()),
+            ..Outgoing::past(packet_id, OutgoingState::Sent)
+        };
+        starts(key::outgoing(NUMBER, STAMP), outgoing.encode())
     };
-    assert!(outgoing(1) && !outgoing(0));
+    assert!(outgoing(1, 2) && !outgoing(0, 2));
+    assert!(!outgoing(1, 0) && !outgoing(1, u32::MAX));
     let incoming = |packet_id| starts(key::incoming(NUMBER, packet_id), Incoming {}.encode());
     assert!(incoming(1) && !incoming(0));
     let session = |number, cursor, protocol_level| {

@@ -3,6 +3,7 @@
 //! the client that gets it, and every bound holds.
 
 mod client;
+pub(crate) mod damage;
 mod peer;
 mod restart;
 mod world;
@@ -24,11 +25,16 @@ const STEPS_MAX: usize = 400;
 pub(crate) fn run(bytes: &[u8]) {
     let mut feed = Feed::new(bytes);
     let mut world = World::new(1 + u16::from(feed.flag()));
+    steps(&mut world, &mut feed);
+}
+
+/// Steps until the bytes are used up; then everything comes to rest.
+fn steps(world: &mut World, feed: &mut Feed<'_>) {
     for _ in 0..STEPS_MAX {
         if feed.is_empty() {
             break;
         }
-        step(&mut world, &mut feed);
+        step(world, feed);
         world.check();
     }
     world.come_to_rest();
@@ -51,7 +57,7 @@ fn step(world: &mut World, feed: &mut Feed<'_>) {
         }
         19 => world.reconfigure(feed.flag()),
         20 => world.trim(),
-        21 if feed.below(8) == 0 => world.restart(),
+        21 if feed.below(8) == 0 => world.restart().expect("sound rows"),
         22 if feed.below(16) == 0 => world.input_all(|| Input::Shutdown),
         _ => {
             world.slow_disk = feed.flag();

@@ -1,12 +1,13 @@
 //! The server dies with what is on disk and starts again, and stored messages that nobody needs are thrown away.
 
-use broker::{Identity, recover};
+use broker::{Identity, Unreadable, recover};
 use records::{AccountId, Pos, key};
 
 use super::world::World;
 
 impl World {
-    pub(super) fn restart(&mut self) {
+    /// The server is of no use if a row cannot be read.
+    pub(super) fn restart(&mut self) -> Result<(), Unreadable> {
         let count = self.shards.len() as u16;
         self.appends.clear();
         self.services.clear();
@@ -25,13 +26,14 @@ impl World {
             admin: account == Some(AccountId::new(3)),
         };
         let shards = &mut self.shards;
-        let first = recover(&self.store, shards, identity, latest, self.now).expect("sound rows");
+        let first = recover(&self.store, shards, identity, latest, self.now)?;
         for (shard, outputs) in first.into_iter().enumerate() {
             for output in outputs {
                 self.carry_out(shard, output);
             }
         }
         self.settle();
+        Ok(())
     }
 
     pub(super) fn trim(&mut self) {

@@ -15,7 +15,7 @@ use super::peer::Peer;
 use crate::feed::Feed;
 use crate::naive::SEEDS;
 
-const START: Millis = Millis::new(1_766_000_000_000);
+pub(super) const START: Millis = Millis::new(1_766_000_000_000);
 /// Connections open at once.
 const PEERS_MAX: usize = 6;
 /// Sessions that a step may name.

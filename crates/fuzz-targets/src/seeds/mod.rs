@@ -1,5 +1,8 @@
 //! Inputs written by hand: real encodings of every packet type, texts, and runs of decisions. A corpus begins with them.
 
+pub(crate) mod rows;
+pub(crate) mod strangers;
+
 use mqtt_codec::{
     QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version, ack, connack,
     disconnect, publish, suback,
@@ -125,6 +128,14 @@ pub(crate) fn decisions() -> Vec<Vec<u8>> {
     [8, 32, 64, 128, 256, 512]
         .into_iter()
         .map(|length| (0..length).map(|_| next()).collect())
+        .collect()
+}
+
+/// Longer runs: rows come before the steps.
+pub(crate) fn damage() -> Vec<Vec<u8>> {
+    let runs = decisions();
+    runs.iter()
+        .map(|run| [&[1, 12][..], run, &runs[5]].concat())
         .collect()
 }
 

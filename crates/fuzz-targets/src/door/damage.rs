@@ -1,0 +1,242 @@
+//! Target `damage`: shards begin with rows that no sound server has written, or that have lost or changed bytes since,
+//! and go on as in `door` if they begin at all. What cannot be used is told when the server starts; what is used may be
+//! strange, but makes nothing unsound of what clients get, and nothing panics.
+
+use bytes::Bytes;
+use records::{
+    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedMessage, Retained,
+    Session, SessionNumber, Stamp, Subscription, Will, key,
+};
+
+use super::steps;
+use super::world::{START, World};
+use crate::feed::Feed;
+
+const ROWS_MAX: usize = 24;
+/// As many as the limits of `door` leave, so that these hold from the beginning.
+const SESSIONS_MAX: usize = 3;
+const RETAINED_MAX: usize = 2;
+const CLIENT_IDS: [&str; 4] = ["a", "b", "c", ""];
+const TOPICS: [&str; 12] = [
+    "a",
+    "a/b",
+    "b",
+    "$SYS/x",
+    "im/in/@bob",
+    "a/+",
+    "#",
+    "",
+    "a\0",
+    "$share/g/a",
+    "/",
+    "\u{feff}",
+];
+const FILTERS: [&str; 16] = [
+    "a",
+    "a/b",
+    "#",
+    "+/b",
+    "im/in/#",
+    "im/in/+/event",
+    "$share/g/a",
+    "$share/g/#",
+    "$share/h/im/in/#",
+    "a#",
+    "+a",
+    "",
+    "$share/",
+    "$share/g/",
+    "$share/+/a",
+    "a\0",
+];
+
+/// The first byte chooses one shard or two, then come rows, then the steps of `door`.
+pub(crate) fn run(bytes: &[u8]) {
+    let mut feed = Feed::new(bytes);
+    let mut world = World::new(1 + u16::from(feed.flag()));
+    for _ in 0..feed.below(ROWS_MAX + 1) {
+        let (key, mut value) = row(&mut feed);
+        if feed.byte() >= 0xE0 {
+            damage(&mut value, &mut feed);
+        }
+        world.store.insert(key, value);
+    }
+    keep_first(&mut world, records::Table::Session, SESSIONS_MAX);
+    keep_first(&mut world, records::Table::Retained, RETAINED_MAX);
+    if world.restart().is_ok() {
+        world.check();
+        steps(&mut world, &mut feed);
+    }
+}
+
+fn keep_first(world: &mut World, table: records::Table, count: usize) {
+    let range = table.range();
+    let keys = world.store.range(range.from..range.to).skip(count);
+    let beyond: Vec<Vec<u8>> = keys.map(|(key, _)| key.clone()).collect();
+    for key in beyond {
+        world.store.remove(&key);
+    }
+}
+
+fn damage(value: &mut Vec<u8>, feed: &mut Feed<'_>) {
+    let at = usize::from(feed.byte());
+    if feed.flag() {
+        value.truncate(at);
+    } else if let Some(byte) = value.get_mut(at) {
+        *byte = feed.byte();
+    }
+}
+
+fn row(feed: &mut Feed<'_>) -> (Vec<u8>, Vec<u8>) {
+    match feed.byte() % 9 {
+        0 | 1 => {
+            let (account, client_id) = owner(feed);
+            (key::session(account, client_id), session(feed).encode())
+        }
+        2 => {
+            let key = key::subscription(number(feed), *feed.choose(&FILTERS));
+            (key, subscription(feed).encode())
+        }
+        3 => {
+            let key = key::outgoing(number(feed), stamp(feed));
+            let states = [
+                OutgoingState::Sent,
+                OutgoingState::Released,
+                OutgoingState::Done,
+            ];
+            let outgoing = Outgoing {
+                packet_id: packet_id(feed),
+                state: *feed.choose(&states),
+                retain: feed.flag(),
+                identifiers: (feed.byte() >= 0xC0).then(|| [u32::from(feed.byte())].into()),
+            };
+            (key, outgoing.encode())
+        }
+        4 => {
+            let key = key::incoming(number(feed), packet_id(feed));
+            (key, Incoming {}.encode())
+        }
+        5 => {
+            let (account, client_id) = owner(feed);
+            let will = Will {
+                delay_secs: if feed.flag() {
+                    feed.byte().into()
+                } else {
+                    u32::MAX
+                },
+                expiry_secs: feed.flag().then(|| feed.byte().into()),
+                message: message(feed),
+            };
+            (key::will(account, client_id), will.encode())
+        }
+        6 => (key::queue(stamp(feed)), message(feed).encode()),
+        7 => {
+            let retained = Retained {
+                stamp: stamp(feed),
+                message: message(feed),
+            };
+            let key = key::retained(&retained.message.topic);
+            (key, retained.encode())
+        }
+        _ => {
+            let claim = Claim {
+                message: stamp(feed),
+                group: (*feed.choose(&FILTERS)).into(),
+            };
+            (key::claim(stamp(feed)), claim.encode())
+        }
+    }
+}
+
+fn owner(feed: &mut Feed<'_>) -> (AccountId, &'static str) {
+    let account = AccountId::new(feed.below(4) as u64);
+    (account, *feed.choose(&CLIENT_IDS))
+}
+
+fn number(feed: &mut Feed<'_>) -> SessionNumber {
+    SessionNumber::new(stamp(feed).value())
+}
+
+/// A few stamps of either shard just before the start, and what no clock has said.
+fn stamp(feed: &mut Feed<'_>) -> Stamp {
+    let base = (START.value() - 1000) * 1000;
+    Stamp::new(match feed.byte() {
+        0xFF => u64::MAX,
+        0xFE => 0,
+        0xFD => u64::MAX - 0xFF,
+        // A clock that went ahead, and a shard that is not there.
+        0xFC => (base + 1_000_000_000) << 8,
+        0xFB => (base << 8) | 7,
+        choice => ((base + u64::from(choice / 2 % 8)) << 8) | u64::from(choice % 2),
+    })
+}
+
+fn packet_id(feed: &mut Feed<'_>) -> u16 {
+    match feed.byte() {
+        0xFF => u16::MAX,
+        low => u16::from(low % 6),
+    }
+}
+
+fn session(feed: &mut Feed<'_>) -> Session {
+    Session {
+        number: number(feed),
+        expiry_secs: if feed.flag() {
+            u32::MAX
+        } else {
+            feed.byte().into()
+        },
+        disconnected_at: feed.flag().then(|| time(feed)),
+        chat_cursor: Pos::new(u64::from(feed.byte())),
+        queue_cursors: (0..feed.below(3)).map(|_| stamp(feed)).collect(),
+        protocol_level: match feed.byte() {
+            odd @ 0xF0.. => odd,
+            choice => 3 + choice % 3,
+        },
+    }
+}
+
+fn time(feed: &mut Feed<'_>) -> Millis {
+    match feed.byte() {
+        0xFF => Millis::MAX,
+        0xFE => Millis::ZERO,
+        choice => START.saturating_add(u64::from(choice)),
+    }
+}
+
+fn subscription(feed: &mut Feed<'_>) -> Subscription {
+    Subscription {
+        options: match feed.byte() {
+            odd @ 0xC0.. => odd,
+            choice => choice % 3 | (choice & 0x0C),
+        },
+        identifier: match feed.byte() {
+            0xFF => Some(u32::MAX),
+            0xFE => Some(0),
+            choice => (choice & 1 != 0).then(|| u32::from(choice)),
+        },
+        since: stamp(feed),
+    }
+}
+
+fn message(feed: &mut Feed<'_>) -> QueuedMessage {
+    let properties: [&[u8]; 6] = [
+        b"",
+        b"\x01\x01",
+        b"\x26\0\x01a\0\x01b",
+        // Cut, of no kind, and one that is not forwarded.
+        b"\x26\0\x01a",
+        b"\xFF",
+        b"\x23\0\x01",
+    ];
+    QueuedMessage {
+        publisher: feed.flag().then(|| number(feed)),
+        topic: (*feed.choose(&TOPICS)).into(),
+        payload: Bytes::copy_from_slice(&vec![b'x'; usize::from(feed.byte())]),
+        qos: feed.byte() % 3,
+        retain: feed.flag(),
+        properties: Bytes::from_static(*feed.choose(&properties)),
+        expires_at: feed.flag().then(|| time(feed)),
+        at: time(feed),
+    }
+}

@@ -1,0 +1,178 @@
+//! What stands on disk: a value of each kind, and keys.
+
+use bytes::Bytes;
+use records::{
+    Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
+    Entry, EntryKind, GroupSlug, Incoming, Member, MemberRole, Millis, Outgoing, OutgoingState,
+    Pos, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber, Stamp,
+    Subscription, Table, Token, Will, key,
+};
+
+/// A value of each kind, and a key of each, behind the byte that chooses its table.
+pub(crate) fn records() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (table, value) in values() {
+        let place = Table::ALL.iter().position(|known| *known == table);
+        let choice = place.expect("a table that is known") as u8;
+        seeds.push([&[choice][..], &value].concat());
+    }
+    for key in keys() {
+        seeds.push([&[0][..], &key].concat());
+    }
+    // A list that says it is longer than it is.
+    seeds.push([&[8][..], b"\x01\x01\x01\0\0\xFF\xFF\xFF\xFF\x0F"].concat());
+    seeds
+}
+
+fn values() -> Vec<(Table, Vec<u8>)> {
+    let (id, at, stamp) = (
+        AccountId::new(300),
+        Millis::new(1_766_000_000_123),
+        Stamp::new(0x1234_5602),
+    );
+    let account = Account {
+        name: AccountName::parse("bob").expect("a name"),
+        display: "밥".to_owned(),
+        role: Role::Member,
+        password: Some("$argon2id$".to_owned()),
+        disabled: false,
+        created: at,
+        profile_text: String::new(),
+        removed: false,
+        scram: Some(ScramVerifier {
+            salt: [1; 16],
+            iterations: 4096,
+            stored_key: [2; 32],
+            server_key: [3; 32],
+        }),
+    };
+    let token = Token {
+        account: id,
+        label: "bot".to_owned(),
+        created: at,
+        expires: None,
+    };
+    let conversation = |kind| Conversation {
+        kind,
+        created: at,
+        created_by: id,
+    };
+    let direct = conversation(ConversationKind::Direct {
+        low: AccountId::new(1),
+        high: id,
+    });
+    let group = conversation(ConversationKind::Group {
+        slug: GroupSlug::parse("eng").expect("a slug"),
+        title: "개발".to_owned(),
+        open: true,
+    });
+    let ended = conversation(ConversationKind::Ended {
+        newest: Pos::new(9),
+    });
+    let member = Member {
+        role: MemberRole::Owner,
+        joined: Pos::new(1),
+        joined_at: at,
+        read: Seq::new(1),
+        received: Seq::new(2),
+        own: true,
+    };
+    let entry = Entry {
+        pos: Pos::new(9),
+        seq: Some(Seq::new(2)),
+        from: id,
+        at,
+        kind: EntryKind::Message,
+        wire: Bytes::from_static(b"{}"),
+    };
+    let dedup = Dedup {
+        conversation: ConversationId::new(3),
+        seq: Seq::new(2),
+        pos: Pos::new(9),
+        at,
+    };
+    let session = Session {
+        number: SessionNumber::new(7),
+        expiry_secs: 60,
+        disconnected_at: Some(at),
+        chat_cursor: Pos::new(9),
+        queue_cursors: vec![stamp, Stamp::new(3)],
+        protocol_level: 5,
+    };
+    let subscription = Subscription {
+        options: 2,
+        identifier: Some(1),
+        since: stamp,
+    };
+    let outgoing = Outgoing {
+        packet_id: 1,
+        state: OutgoingState::Sent,
+        retain: true,
+        identifiers: Some([1].into()),
+    };
+    let message = QueuedMessage {
+        publisher: Some(SessionNumber::new(7)),
+        topic: "a/b".into(),
+        payload: Bytes::from_static(b"payload"),
+        qos: 1,
+        retain: true,
+        properties: Bytes::from_static(b"\x01\x01"),
+        expires_at: Some(at),
+        at,
+    };
+    let retained = Retained {
+        stamp,
+        message: message.clone(),
+    };
+    let will = Will {
+        delay_secs: 5,
+        expiry_secs: Some(60),
+        message: message.clone(),
+    };
+    let claim = Claim {
+        message: stamp,
+        group: "$share/g/a/#".into(),
+    };
+    vec![
+        (Table::Account, account.encode()),
+        (Table::Token, token.encode()),
+        (Table::Conversation, direct.encode()),
+        (Table::Conversation, group.encode()),
+        (Table::Conversation, ended.encode()),
+        (Table::Member, member.encode()),
+        (Table::Entry, entry.encode()),
+        (Table::Seq, key::encode_pos(Pos::new(9))),
+        (Table::Dedup, dedup.encode()),
+        (Table::Session, session.encode()),
+        (Table::Subscription, subscription.encode()),
+        (Table::Outgoing, outgoing.encode()),
+        (Table::Incoming, Incoming {}.encode()),
+        (Table::Will, will.encode()),
+        (Table::Queue, message.encode()),
+        (Table::Retained, retained.encode()),
+        (Table::Claim, claim.encode()),
+    ]
+}
+
+fn keys() -> Vec<Vec<u8>> {
+    let (account, conversation) = (AccountId::new(300), ConversationId::new(3));
+    let (number, stamp) = (SessionNumber::new(7), Stamp::new(0x1234_5602));
+    vec![
+        key::meta(key::META_FORMAT),
+        key::account(account),
+        key::token(&[7; 32]),
+        key::conversation(conversation),
+        key::member(conversation, account),
+        key::entry(conversation, Pos::new(9)),
+        key::seq(conversation, Seq::new(2)),
+        key::dedup(2919, account, "k3"),
+        key::session(account, "phone"),
+        key::subscription(number, "im/#"),
+        key::outgoing(number, stamp),
+        key::incoming(number, 513),
+        key::will(account, "phone"),
+        key::queue(stamp),
+        key::retained("a/b"),
+        key::claim(stamp),
+    ]
+}
