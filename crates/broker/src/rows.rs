@@ -3,7 +3,8 @@
 
 use mqtt_codec::{QoS, publish, topic};
 use records::{
-    Claim, KeyError, Outgoing, QueuedParts, RecordError, Session, Stamp, Subscription, Table,
+    Claim, KeyError, Outgoing, OutgoingState, QueuedParts, RecordError, Session, Stamp,
+    Subscription, Table,
 };
 
 use crate::message::is_stamp;
@@ -42,7 +43,9 @@ pub(crate) fn check_subscription(
 pub(crate) fn check_outgoing(outgoing: &Outgoing) -> Result<(), RecordError> {
     let identifiers = outgoing.identifiers.as_deref().unwrap_or_default();
     let known = |identifier| (1..=IDENTIFIER_MAX).contains(identifier);
-    let sound = outgoing.packet_id != 0 && identifiers.iter().all(known);
+    // One that is over has given its packet identifier back.
+    let sound = (outgoing.packet_id != 0 || outgoing.state == OutgoingState::Done)
+        && identifiers.iter().all(known);
     sound_or("outgoing", sound)
 }
 
