@@ -111,7 +111,7 @@ fn login(keys: &Keys, bytes: &[u8]) {
             _ => server_nonce.clone(),
         };
         let without_proof = format!("c={binding},{nonce}{}", feed.choose(&BEHIND));
-        let proof = if knows && feed.byte() % 4 != 0 {
+        let proof = if knows && feed.below(4) > 0 {
             let message = format!("{},{},{without_proof}", said.bare, challenge.message);
             STANDARD.encode(proof(keys, &message))
         } else if feed.flag() {

@@ -154,7 +154,7 @@ fn expected(mut rest: &[u8], known: bool) -> Expected {
         };
         rest = &rest[end..];
         let payload = header.unmasked(payload);
-        match take(&header, payload, &mut message, &mut expected) {
+        match take(&header, &payload, &mut message, &mut expected) {
             Ok(()) => {}
             Err(goodbye) => {
                 expected.goodbye = Some(goodbye);
@@ -167,7 +167,7 @@ fn expected(mut rest: &[u8], known: bool) -> Expected {
 
 fn take(
     header: &Header,
-    payload: Vec<u8>,
+    payload: &[u8],
     message: &mut Option<(Vec<u8>, bool)>,
     expected: &mut Expected,
 ) -> Result<(), Vec<u8>> {
@@ -177,18 +177,18 @@ fn take(
     }
     match header.first & 0x0F {
         8..=15 if !is_final || payload.len() > 125 => Err(code(1002)),
-        8 => Err(goodbye(&payload)),
+        8 => Err(goodbye(payload)),
         9 => {
             expected
                 .pongs
                 .extend_from_slice(&[0x8A, payload.len() as u8]);
-            expected.pongs.extend_from_slice(&payload);
+            expected.pongs.extend_from_slice(payload);
             Ok(())
         }
         10 => Ok(()),
         kind @ 0..=2 if (kind == 0) == message.is_some() => {
             let (mut whole, is_text) = message.take().unwrap_or((Vec::new(), kind == 1));
-            whole.extend_from_slice(&payload);
+            whole.extend_from_slice(payload);
             if !is_final {
                 *message = Some((whole, is_text));
             } else if !is_text {

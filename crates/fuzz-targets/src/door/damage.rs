@@ -206,7 +206,7 @@ fn subscription(feed: &mut Feed<'_>) -> Subscription {
     Subscription {
         options: match feed.byte() {
             odd @ 0xF8.. => odd,
-            choice => choice % 3 | (choice & 0x0C),
+            choice => (choice % 3) | (choice & 0x0C),
         },
         identifier: match feed.byte() {
             0xFF => Some(u32::MAX),
