@@ -21,7 +21,12 @@ pub(crate) fn check_session(session: &Session) -> Result<(), RecordError> {
     let stamps = session.queue_cursors.iter().copied();
     let sound = LEVELS.contains(&session.protocol_level)
         && is_stamp(Stamp::new(session.number.value()))
-        && stamps.into_iter().all(is_stamp);
+        && stamps.into_iter().all(is_stamp)
+        && session
+            .progress
+            .under_way
+            .iter()
+            .all(|(_, packet_id)| *packet_id != 0);
     sound_or("session", sound)
 }
 

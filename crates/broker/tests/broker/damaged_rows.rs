@@ -7,8 +7,8 @@ use std::sync::Arc;
 use broker::{Identity, Place, Settings, Shard, recover};
 use bytes::Bytes;
 use records::{
-    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedMessage, Retained,
-    Session, SessionNumber, Stamp, Subscription, Will, key,
+    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress, QueuedMessage,
+    Retained, Session, SessionNumber, Stamp, Subscription, Will, key,
 };
 
 const NOW: Millis = Millis::new(1_766_000_000_000);
@@ -150,7 +150,7 @@ fn flows_sessions_and_claims_that_cannot_be_are_told() {
     assert!(!outgoing(1, 0) && !outgoing(1, u32::MAX));
     let incoming = |packet_id| starts(key::incoming(NUMBER, packet_id), Incoming {}.encode());
     assert!(incoming(1) && !incoming(0));
-    let session = |number, cursor, protocol_level| {
+    let session = |number, cursor, protocol_level, packet_id| {
         let session = Session {
             number,
             expiry_secs: 60,
@@ -158,12 +158,17 @@ fn flows_sessions_and_claims_that_cannot_be_are_told() {
             chat_cursor: Pos::ZERO,
             queue_cursors: vec![cursor],
             protocol_level,
+            progress: Progress {
+                under_way: vec![(STAMP, packet_id)],
+                ..Progress::default()
+            },
         };
         starts(key::session(AccountId::new(1), "a"), session.encode())
     };
-    assert!(session(NUMBER, STAMP, 3) && session(NUMBER, STAMP, 5));
-    assert!(!session(NUMBER, STAMP, 2) && !session(NUMBER, STAMP, 6));
-    assert!(!session(NUMBER, NO_STAMP, 5) && !session(SessionNumber::MAX, STAMP, 5));
+    assert!(session(NUMBER, STAMP, 3, 1) && session(NUMBER, STAMP, 5, 1));
+    assert!(!session(NUMBER, STAMP, 2, 1) && !session(NUMBER, STAMP, 6, 1));
+    assert!(!session(NUMBER, STAMP, 5, 0));
+    assert!(!session(NUMBER, NO_STAMP, 5, 1) && !session(SessionNumber::MAX, STAMP, 5, 1));
     let claim = |at, message, group: &str| {
         let group = group.into();
         starts(key::claim(at), Claim { message, group }.encode())

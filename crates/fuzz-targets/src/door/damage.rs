@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use records::{
-    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedMessage, Retained,
-    Session, SessionNumber, Stamp, Subscription, Will, key,
+    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress, QueuedMessage,
+    Retained, Session, SessionNumber, Stamp, Subscription, Will, key,
 };
 
 use super::steps;
@@ -16,6 +16,7 @@ const ROWS_MAX: usize = 24;
 /// As many as the limits of `door` leave, so that these hold from the beginning.
 const SESSIONS_MAX: usize = 3;
 const RETAINED_MAX: usize = 2;
+const WILLS_MAX: usize = 2;
 const CLIENT_IDS: [&str; 4] = ["a", "b", "c", ""];
 const TOPICS: [&str; 4] = ["a", "a/b", "b", "$SYS/x"];
 const FILTERS: [&str; 9] = [
@@ -48,6 +49,7 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     keep_first(&mut world, records::Table::Session, SESSIONS_MAX);
     keep_first(&mut world, records::Table::Retained, RETAINED_MAX);
+    keep_first(&mut world, records::Table::Will, WILLS_MAX);
     if world.restart().is_ok() {
         world.check();
         steps(&mut world, &mut feed);
@@ -110,11 +112,7 @@ fn row(feed: &mut Feed<'_>) -> (Vec<u8>, Vec<u8>) {
                     u32::MAX
                 },
                 expiry_secs: feed.flag().then(|| feed.byte().into()),
-                // Wills that are published in one moment each find room among what is retained: the limit is not to the letter.
-                message: QueuedMessage {
-                    retain: false,
-                    ..message(feed)
-                },
+                message: message(feed),
             };
             (key::will(account, client_id), will.encode())
         }
@@ -191,6 +189,24 @@ fn session(feed: &mut Feed<'_>) -> Session {
             odd @ 0xF0.. => odd,
             choice => 3 + choice % 3,
         },
+        progress: if feed.flag() {
+            progress(feed)
+        } else {
+            Progress::default()
+        },
+    }
+}
+
+fn progress(feed: &mut Feed<'_>) -> Progress {
+    Progress {
+        under_way: (0..feed.below(3))
+            .map(|_| (stamp(feed), packet_id(feed)))
+            .collect(),
+        queue_sent: (0..feed.below(3)).map(|_| stamp(feed)).collect(),
+        chat_sent: Pos::new(feed.byte().into()),
+        next_packet_id: packet_id(feed),
+        queue_doubtful: stamp(feed),
+        chat_doubtful: Pos::new(feed.byte().into()),
     }
 }
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use records::{
     Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
     Entry, EntryKind, GroupSlug, Incoming, Member, MemberRole, Millis, Outgoing, OutgoingState,
-    Pos, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber, Stamp,
-    Subscription, Table, Token, Will, key,
+    Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber,
+    Stamp, Subscription, Table, Token, Will, key,
 };
 
 /// A value of each kind, and a key of each, behind the byte that chooses its table.
@@ -98,6 +98,11 @@ fn values() -> Vec<(Table, Vec<u8>)> {
         chat_cursor: Pos::new(9),
         queue_cursors: vec![stamp, Stamp::new(3)],
         protocol_level: 5,
+        progress: Progress {
+            under_way: vec![(stamp, 1)],
+            next_packet_id: 2,
+            ..Progress::default()
+        },
     };
     let subscription = Subscription {
         options: 2,
