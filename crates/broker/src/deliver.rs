@@ -68,11 +68,19 @@ impl Shard {
             self.counters.expired += matches.len() as u64;
             matches.clear();
         }
-        for found in matches.iter().filter(|found| !is_newer(found)) {
-            self.deliver_match(found, publication);
+        if self.goes_in_pieces(matches.len()) {
+            matches.retain(|found| !is_newer(found));
+            self.begin_fanout(matches, publication);
+        } else {
+            for found in matches.iter().filter(|found| !is_newer(found)) {
+                if !self.fanouts.is_empty() {
+                    self.give_owed(found.session, publication.now);
+                }
+                self.deliver_match(found, publication);
+            }
+            matches.clear();
+            self.matches = matches;
         }
-        matches.clear();
-        self.matches = matches;
         if let Some(stamp) = publication.stamp {
             let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
             *newest = (*newest).max(stamp);

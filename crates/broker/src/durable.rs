@@ -201,7 +201,7 @@ impl Shard {
             expiry_secs: session.expiry_secs,
             disconnected_at: session.disconnected_at,
             chat_cursor: chat_cursor(session, self.latest_pos),
-            queue_cursors: self.queue_cursors(session),
+            queue_cursors: self.queue_cursors(slot),
             protocol_level: session.protocol_level,
             progress: Progress::default(),
         };
@@ -214,8 +214,9 @@ impl Shard {
 
     /// Per shard of origin, the newest stored message below which this session has nothing to do. Stamps of
     /// one shard arrive in order, those of different shards do not, hence one cursor for each.
-    fn queue_cursors(&self, session: &Session) -> Vec<Stamp> {
-        let mut cursors = self.queue_sent(session);
+    fn queue_cursors(&self, slot: u32) -> Vec<Stamp> {
+        let session = &self.sessions[slot as usize];
+        let mut cursors = self.queue_sent(slot);
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| match flight.item.origin {
             Origin::Queue(stamp) => Some(stamp),
@@ -229,13 +230,11 @@ impl Shard {
     }
 
     /// Per shard of origin, the newest stored message below which nothing has still to be sent to this session.
-    pub(crate) fn queue_sent(&self, session: &Session) -> Vec<Stamp> {
+    pub(crate) fn queue_sent(&self, slot: u32) -> Vec<Stamp> {
         let mut sent = self.routed.clone();
-        let waiting = session.waiting.iter();
-        stand_before(
-            &mut sent,
-            waiting.flat_map(|waiting| waiting.stored().stamps()),
-        );
+        let waiting = self.sessions[slot as usize].waiting.iter();
+        let waiting = waiting.flat_map(|waiting| waiting.stored().stamps());
+        stand_before(&mut sent, waiting.chain(self.owed_stamps(slot)));
         sent
     }
 
@@ -306,7 +305,7 @@ impl Shard {
         if session.done.is_empty() && !remembers {
             return;
         }
-        let queue_cursors = self.queue_cursors(session);
+        let queue_cursors = self.queue_cursors(slot);
         let chat_cursor = chat_cursor(session, self.latest_pos);
         let number = session.number;
         let waiting = session.waiting.iter().flat_map(|waiting| &waiting.claims);

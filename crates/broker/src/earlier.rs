@@ -158,7 +158,7 @@ impl Shard {
             (_, 0) => chat.sent,
         });
         let mut queue_sent = match &session.outbound {
-            Some(outbound) if !outbound.is_empty() => self.queue_sent(session),
+            Some(outbound) if !outbound.is_empty() => self.queue_sent(slot),
             Some(_) | None => vec![Stamp::ZERO; self.routed.len()],
         };
         for stamp in known.iter().flat_map(|known| &known.sent) {

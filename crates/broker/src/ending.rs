@@ -125,6 +125,7 @@ impl Shard {
 
     pub(crate) fn shutdown(&mut self, now: Millis) {
         self.is_shutting_down = true;
+        self.finish_fanouts(now);
         let everyone: Vec<ConnectionId> = self
             .connections
             .iter()

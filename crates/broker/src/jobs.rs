@@ -36,6 +36,8 @@ pub(crate) enum Job {
         /// How many are left, from the first on.
         left: usize,
     },
+    /// The next recipients of a message that has very many.
+    Fanout,
     /// The rest of an account's connections.
     Close(Closing),
     /// The rest of the connections that are sent to another server.

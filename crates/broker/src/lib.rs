@@ -16,6 +16,7 @@ mod durable;
 mod earlier;
 mod ending;
 mod exchange;
+mod fanout;
 mod filters;
 mod frames;
 mod jobs;

@@ -34,6 +34,7 @@ impl Shard {
 
     pub(crate) fn remove_session(&mut self, slot: u32) {
         self.unlist_session(slot);
+        self.owe_nothing(slot);
         self.cursors.earlier.remove(&slot);
         self.sessions.remove(slot as usize);
     }

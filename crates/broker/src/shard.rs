@@ -18,6 +18,7 @@ use crate::counters::{Counters, Population};
 use crate::door::{ConnectionId, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::earlier::Cursors;
+use crate::fanout::Fanout;
 use crate::frames::FrameCache;
 use crate::jobs::{Job, Waits};
 use crate::message::Message;
@@ -86,6 +87,8 @@ pub struct Shard {
     pub(crate) deferred: VecDeque<ConnectionId>,
     /// Whatever else was put off.
     pub(crate) jobs: VecDeque<Job>,
+    /// Messages that have not got to all their recipients yet, the oldest first.
+    pub(crate) fanouts: VecDeque<Fanout>,
     /// What this turn has done, see `turn`.
     pub(crate) work: usize,
     pub(crate) waits: Waits,
@@ -158,6 +161,7 @@ impl Shard {
             outputs: VecDeque::new(),
             deferred: VecDeque::new(),
             jobs: VecDeque::new(),
+            fanouts: VecDeque::new(),
             work: 0,
             waits: Waits::default(),
             is_shutting_down: false,

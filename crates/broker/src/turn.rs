@@ -90,6 +90,7 @@ impl Shard {
                     self.announce_some_shares(slot, left, now);
                 }
             }
+            Job::Fanout => self.go_on_with_fanout(now),
             Job::Filters(filters) => self.go_on_with_filters(*filters, now),
             Job::Close(closing) => self.close_some(closing, now),
             Job::SendAway { next } => self.send_some_away(next, now),
@@ -192,6 +193,7 @@ impl Shard {
         let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
         let waiting = waiting.map(|claim| claim.stored.message);
         let all = under_way.chain(waiting).chain(self.groups.passing);
+        let all = all.chain(self.fanout_stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }
 }

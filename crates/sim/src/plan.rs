@@ -98,6 +98,7 @@ fn limits(dice: &mut Dice, tight: bool) -> Limits {
         inflight_max: *dice.pick(&[1, 2, 10, 1024]),
         outgoing_bytes_max: *dice.pick(&[64, 500, 256 * 1024]),
         appends_max: *dice.pick(&[2, 10, 16_384]),
+        deliveries_at_once_max: *dice.pick(&[1, 1, 3, 4096]),
         session_expiry_max_secs: *dice.pick(&[60, 7 * 24 * 3600]),
         ..Limits::default()
     };

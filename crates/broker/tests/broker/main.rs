@@ -18,6 +18,7 @@ mod connack;
 mod connect;
 mod damaged_rows;
 mod exchange;
+mod fanout;
 mod identifiers;
 mod inbox;
 mod inbox_walk;
