@@ -1,9 +1,11 @@
 //! Measures the durable path: pairs of clients, one sending at QoS 1, the other receiving in a persistent session, with a
 //! window of unacknowledged messages. Either through the messenger (`im/to` -> `im/in`, which starts a server of its own)
-//! or on ordinary topics (any broker). Reports messages per server-CPU-second; checks that nothing is lost.
+//! or on ordinary topics (any broker), where the receivers may also be the members of a shared subscription. Reports
+//! messages per server-CPU-second; checks that nothing is lost.
 //!
 //!     durable_load chat  [--pairs 50] [--window 20] [--secs 5] [--size 64]
 //!     durable_load topic --port 1883 --pid 123 [...]
+//!     durable_load share --port 1883 --pid 123 [--pairs 10] [--members 5] [...]    a pair is a sender and a group
 //!
 //! `MAGPIE_BIN` names the server; core 0 is the server's, core 1 the generator's (`taskset -c 1`).
 
@@ -19,12 +21,15 @@ use harness::{Client, Dial, Event, Launch, QoS, Server, Version};
 enum Path {
     Chat,
     Topic,
+    Share,
 }
 
 #[derive(Debug, Clone)]
 struct Plan {
     path: Path,
     pairs: usize,
+    /// Receivers of each pair.
+    members: usize,
     window: u64,
     secs: u64,
     size: usize,
@@ -41,7 +46,7 @@ fn main() {
     let mut plan = read_arguments();
     let server = match plan.path {
         Path::Chat => Some(start_server(&plan)),
-        Path::Topic => None,
+        Path::Topic | Path::Share => None,
     };
     let address = match &server {
         Some(server) => {
@@ -53,13 +58,15 @@ fn main() {
     let run = Arc::new(Run::new(&plan));
     let mut threads = Vec::new();
     for number in 0..plan.pairs {
-        let (receiver_run, sender_run) = (run.clone(), run.clone());
-        let (receiver_plan, sender_plan) = (plan.clone(), plan.clone());
+        for member in 0..plan.members {
+            let (plan, run) = (plan.clone(), run.clone());
+            threads.push(std::thread::spawn(move || {
+                receive(number, member, address, &plan, &run)
+            }));
+        }
+        let (plan, run) = (plan.clone(), run.clone());
         threads.push(std::thread::spawn(move || {
-            receive(number, address, &receiver_plan, &receiver_run)
-        }));
-        threads.push(std::thread::spawn(move || {
-            send(number, address, &sender_plan, &sender_run)
+            send(number, address, &plan, &run)
         }));
     }
     run.ready.wait();
@@ -79,11 +86,13 @@ fn read_arguments() -> Plan {
     let path = match words.next().as_deref() {
         Some("chat") => Path::Chat,
         Some("topic") => Path::Topic,
-        other => panic!("chat or topic, not {other:?}"),
+        Some("share") => Path::Share,
+        other => panic!("chat, topic or share, not {other:?}"),
     };
     let mut plan = Plan {
         path,
-        pairs: 50,
+        pairs: if path == Path::Share { 10 } else { 50 },
+        members: if path == Path::Share { 5 } else { 1 },
         window: 20,
         secs: 5,
         size: 64,
@@ -99,6 +108,7 @@ fn read_arguments() -> Plan {
             .unwrap_or_else(|_| panic!("{word} needs a number, not {value}"));
         match word.as_str() {
             "--pairs" => plan.pairs = number as usize,
+            "--members" if path == Path::Share => plan.members = number as usize,
             "--window" => plan.window = number,
             "--secs" => plan.secs = number,
             "--size" => plan.size = number as usize,
@@ -134,7 +144,7 @@ struct Run {
 impl Run {
     fn new(plan: &Plan) -> Self {
         Self {
-            ready: Barrier::new(2 * plan.pairs + 1),
+            ready: Barrier::new((plan.members + 1) * plan.pairs + 1),
             stop: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -147,12 +157,15 @@ fn dial(name: &str, address: SocketAddr, plan: &Plan) -> Dial {
     let dial = Dial::new(address, Version::V311, &format!("{name}-device"));
     match plan.path {
         Path::Chat => dial.login(name, &harness::password(name)),
-        Path::Topic => dial,
+        Path::Topic | Path::Share => dial,
     }
 }
 
-fn receive(number: usize, address: SocketAddr, plan: &Plan, run: &Run) {
-    let name = format!("to-{number}");
+fn receive(number: usize, member: usize, address: SocketAddr, plan: &Plan, run: &Run) {
+    let name = match plan.path {
+        Path::Chat | Path::Topic => format!("to-{number}"),
+        Path::Share => format!("to-{number}-{member}"),
+    };
     let mut client = dial(&name, address, plan)
         .persistent()
         .connect()
@@ -160,6 +173,7 @@ fn receive(number: usize, address: SocketAddr, plan: &Plan, run: &Run) {
     let filter = match plan.path {
         Path::Chat => "im/in/+".to_owned(),
         Path::Topic => format!("load/{number}"),
+        Path::Share => format!("$share/workers/load/{number}"),
     };
     client
         .subscribe(&[(filter.as_str(), QoS::AtLeastOnce)])
@@ -189,7 +203,7 @@ fn send(number: usize, address: SocketAddr, plan: &Plan, run: &Run) {
         .expect("the server takes the login");
     let topic = match plan.path {
         Path::Chat => format!("im/to/@to-{number}"),
-        Path::Topic => format!("load/{number}"),
+        Path::Topic | Path::Share => format!("load/{number}"),
     };
     let payload = "m".repeat(plan.size);
     run.ready.wait();
@@ -265,9 +279,10 @@ fn report(plan: &Plan, before: &Reading, after: &Reading, run: &Run) {
     let secs = (after.at - before.at).as_secs_f64();
     let cpu = after.cpu_secs - before.cpu_secs;
     println!(
-        "{:?}: {} pairs, window {}, {} B: {:.0} messages/s, {:.0} messages per server-CPU-second, {:.2} cores, mean time to PUBACK {:.1} ms, {sent} sent, {received} received",
+        "{:?}: {} pairs with {} receivers each, window {}, {} B: {:.0} messages/s, {:.0} messages per server-CPU-second, {:.2} cores, mean time to PUBACK {:.1} ms, {sent} sent, {received} received",
         plan.path,
         plan.pairs,
+        plan.members,
         plan.window,
         plan.size,
         messages / secs,
