@@ -220,8 +220,9 @@ impl Client {
                 self.must_clean = false;
                 self.wire.receive_maximum = receive_maximum.min(self.wire.receive_maximum);
                 self.wire.alias_max = alias_max;
-                self.wire.resumed = model.connack(self.number, present, time)?;
-                if !self.wire.resumed {
+                // A session that a lost CONNECT made is a new one to the client, but not to the server.
+                self.wire.resumed = present;
+                if !model.connack(self.number, present, time)? {
                     self.forget_session();
                 }
                 return Ok(self.resend(model));

@@ -144,7 +144,7 @@ impl House {
         if self.links[link].up.is_empty() {
             self.links[link].told = true;
             self.links[link].read_out = true;
-            self.links[link].ended_at.get_or_insert(self.now);
+            self.links[link].ends(self.now);
             self.shards[shard].closed(id, self.now);
         } else {
             let count = bytes.min(self.links[link].up.len());
@@ -307,8 +307,8 @@ impl House {
         for link in &mut self.links {
             link.place = Place::Gone;
             link.up.clear();
-            // What it knew of their ends may not have been on disk.
-            link.ended_at = Some(self.now);
+            link.ends(self.now);
+            link.known_at = Some(self.now);
         }
         self.sockets.clear();
         self.readings.clear();
@@ -431,7 +431,7 @@ impl House {
             Output::Close(id) => {
                 if let Some(link) = self.sockets.get(&(shard, id)).copied() {
                     self.links[link].closing = true;
-                    self.links[link].ended_at.get_or_insert(self.now);
+                    self.links[link].ends(self.now);
                     self.finish(link);
                 }
             }

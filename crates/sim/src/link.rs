@@ -40,6 +40,8 @@ pub(crate) struct Link {
     /// When the server last heard anything, and when it closed the connection or knew of its end.
     pub(crate) heard_at: Millis,
     pub(crate) ended_at: Option<Millis>,
+    /// Since when it has known that for good: what it knew when it died may not have been on disk.
+    pub(crate) known_at: Option<Millis>,
 }
 
 impl Link {
@@ -58,7 +60,14 @@ impl Link {
             told: false,
             heard_at: now,
             ended_at: None,
+            known_at: None,
         }
+    }
+
+    /// The server has closed it, or knows that it has ended.
+    pub(crate) fn ends(&mut self, now: Millis) {
+        self.ended_at.get_or_insert(now);
+        self.known_at.get_or_insert(now);
     }
 
     /// How long the server had heard nothing when it closed the connection.

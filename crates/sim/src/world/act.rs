@@ -110,7 +110,7 @@ impl World {
         let links = self.house.links.iter();
         let ends: Option<Vec<u64>> = links
             .filter(|link| link.client == number)
-            .map(|link| link.ended_at.map(Millis::value))
+            .map(|link| link.known_at.map(Millis::value))
             .collect();
         ends?.into_iter().max()
     }
