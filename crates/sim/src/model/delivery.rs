@@ -86,7 +86,10 @@ impl Model {
         for subscription in matching {
             if subscription.shared() {
                 let force = self.in_force(subscription, message, now, client);
-                match check_share(&force, message, publish) {
+                let again = publish.dup
+                    && publish.qos == 1
+                    && self.goes_on_at(client, subscription, message, now, publish.qos);
+                match check_share(&force, message, publish, again) {
                     Ok(()) => return Ok(()),
                     Err(reason) => reasons.push(format!("{}: {reason}", subscription.filter)),
                 }
@@ -198,6 +201,27 @@ impl Model {
             .any(|version| !(own && version.no_local));
         force.sure = force.sure.filter(|version| !(own && version.no_local));
         force
+    }
+
+    /// Whether a delivery may have begun at a QoS under any subscription to the same filter, and goes on at it though its
+    /// group was left and joined anew. [5 MQTT-3.10.4-3] [5 MQTT-4.4.0-1]
+    fn goes_on_at(
+        &self,
+        client: ClientNumber,
+        subscription: &Subscription,
+        message: &Message,
+        now: Moment,
+        qos: u8,
+    ) -> bool {
+        let session = self.session(client).into_iter();
+        session
+            .flat_map(|session| &session.subscriptions)
+            .filter(|known| known.filter == subscription.filter)
+            .any(|known| {
+                let force = self.in_force(known, message, now, client);
+                let mut possible = force.possible.iter();
+                possible.any(|version| message.qos.min(version.qos) == qos)
+            })
     }
 
     /// Counts the copy, and looks at number and order.
@@ -355,14 +379,14 @@ impl Model {
     }
 }
 
-fn check_share(force: &InForce<'_>, message: &Message, publish: &Publish) -> Verdict {
+fn check_share(force: &InForce<'_>, message: &Message, publish: &Publish, again: bool) -> Verdict {
     let possible = || force.possible.iter();
     let qos = possible().any(|version| message.qos.min(version.qos) == publish.qos);
     let fits = possible().any(|version| {
         publish.retain == (message.retain && version.as_published)
             && publish.identifiers == own_identifier(version)
     });
-    if qos && fits {
+    if (qos || again) && fits {
         Ok(())
     } else {
         Err("does not fit the shared subscription".into())

@@ -67,12 +67,12 @@ impl World {
         if !self.calm {
             self.leave_will(number, &mut hello);
         }
+        let disconnected_at = self.disconnected_at(number);
         let shard = self.some_shard();
         let room = self.plan.socket_room;
         let link = self.house.accept(number, hello.v5, shard, room);
         self.log
             .note(|| format!("client {number}: connects on link {link} with {hello:?}"));
-        let disconnected_at = self.disconnected_at(number);
         self.model.connect_sent(number, &hello, disconnected_at);
         let client = &mut self.clients[number];
         if hello.clean {
