@@ -95,6 +95,8 @@ counters! {
     queue_bytes_stored,
     /// Publishes refused because too much waits on disk.
     storage_refused,
+    /// Times a client was not read because too much was on its way to the disk or the messenger.
+    publishers_stalled,
     /// Retained messages refused by a limit.
     retained_refused,
     /// Sessions whose expiry interval passed.

@@ -45,7 +45,8 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             // Every shard keeps every retained message.
             retained_messages_max: mqtt.retained_messages_max,
             retained_bytes_max: mqtt.retained_bytes_max,
-            ..defaults
+            appends_max: mqtt.appends_max,
+            deliveries_at_once_max: defaults.deliveries_at_once_max,
         },
         allow_anonymous: mqtt.allow_anonymous,
         allowances: Arc::default(),

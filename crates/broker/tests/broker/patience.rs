@@ -65,7 +65,7 @@ fn a_message_whose_time_was_over_before_it_was_on_disk_is_not_delivered() {
     world.slow_disk = true;
     for (packet_id, secs) in [(1, 1), (2, 3)] {
         let expiry = four(MESSAGE_EXPIRY, secs);
-        let publish = message_with(V5, "t", &secs.to_string(), 1, packet_id, false, &expiry);
+        let publish = message_with(V5, "t", secs.to_string(), 1, packet_id, false, &expiry);
         world.send(publisher, &publish);
     }
     world.advance(1_500);

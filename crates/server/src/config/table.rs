@@ -243,6 +243,11 @@ static MQTT: &[Key<Config>] = &[
         "Bytes of messages that may wait on disk in the whole server, each counted once however many sessions wait for it, and without what the store itself needs. Beyond it what has waited longest is dropped and counted; while that is under way, at an eighth more, what would have to wait is refused (0x97; MQTT 3 clients are disconnected without an acknowledgement).",
     ),
     live(
+        "appends_max",
+        size(|c| &mut c.mqtt.appends_max, 1, 1_000_000, "publishes"),
+        "Publishes of one thread of `shards` that may be on their way to the disk or the messenger; while there are as many, who publishes is not read.",
+    ),
+    live(
         "outgoing_bytes_max",
         size(|c| &mut c.mqtt.outgoing_bytes_max, 4096, BYTES_MAX, "bytes"),
         "Encoded bytes that may wait for one connection; beyond it messages wait in the session's queue.",

@@ -85,6 +85,8 @@ pub struct MqttConfig {
     pub queued_disk_bytes_max: usize,
     /// Bytes of messages waiting on disk for all sessions together.
     pub stored_bytes_max: usize,
+    /// Publishes on their way to the disk or the messenger, by thread.
+    pub appends_max: usize,
     /// Encoded bytes waiting for one socket.
     pub outgoing_bytes_max: usize,
     /// Publishes of one account in a second, to ordinary topics; 0 is without limit.
@@ -291,6 +293,7 @@ impl Default for MqttConfig {
             queued_bytes_max: 16 * MIB,
             queued_disk_bytes_max: 1024 * MIB,
             stored_bytes_max: 64 * 1024 * MIB,
+            appends_max: 16_384,
             outgoing_bytes_max: 256 * KIB,
             publishes_per_second_max: 0,
             subscriptions_max: 10_000,
