@@ -141,8 +141,10 @@ impl Range {
         Ok(folder)
     }
 
+    /// A line for each as it ends, and one for all.
     fn run_all(&self, targets: &[String], seconds: u32) -> Result<bool> {
-        let mut passed = true;
+        let mut failed = Vec::new();
+        let mut all = 0;
         println!(
             "{:<16} {:>12} {:>9} {:>8} {:>7}  outcome",
             "target", "executions", "per s", "edges", "inputs"
@@ -160,9 +162,18 @@ impl Range {
             println!(
                 "{target:<16} {executions:>12} {per_second:>9} {edges:>8} {inputs:>7}  {said}"
             );
-            passed &= outcome.passed;
+            all += executions;
+            if !outcome.passed {
+                failed.push(target.as_str());
+            }
         }
-        Ok(passed)
+        let said = match &failed[..] {
+            [] => "all passed".to_owned(),
+            failed => format!("FAILED: {}", failed.join(", ")),
+        };
+        let count = targets.len();
+        println!("{count} targets, {seconds} s each, {all} executions: {said}");
+        Ok(failed.is_empty())
     }
 
     fn run_one(&self, target: &str, seconds: u32) -> Result<Outcome> {

@@ -240,6 +240,12 @@ impl Shard {
             .is_some_and(|connection| !connection.paused)
     }
 
+    /// Whether the client has been let in: CONNACK was given out, and not to refuse it.
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.connection(id)
+            .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }))
+    }
+
     /// The socket was closed by the peer or failed.
     pub fn closed(&mut self, id: ConnectionId, now: Millis) {
         if self.connection(id).is_some() {

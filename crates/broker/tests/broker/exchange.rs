@@ -38,9 +38,16 @@ fn told(reason: u8, data: Option<&str>) -> Got {
     }
 }
 
+/// Whether it is no stranger any more.
+fn is_open(world: &World, client: Client) -> bool {
+    let peer = &world.peers[client.0];
+    world.shards[peer.shard].is_open(peer.id)
+}
+
 /// Says the word and checks that it is welcome.
 fn enter(world: &mut World, client: Client) {
     assert_eq!(world.take(client), [told(0x18, Some("the word?"))]);
+    assert!(!is_open(world, client), "it has been answered, no more");
     world.send(client, &auth(CONTINUE, METHOD, "secret"));
     let bytes = world.take_bytes(client);
     let Ok(Packet::Connack(connack)) = decode(V5, &bytes, &DecodeLimits::default()) else {
@@ -49,6 +56,7 @@ fn enter(world: &mut World, client: Client) {
     assert_eq!(connack.code, 0);
     assert_eq!(connack.authentication_method, Some(METHOD));
     assert_eq!(connack.authentication_data, Some(&b"welcome"[..]));
+    assert!(is_open(world, client));
 }
 
 fn member(world: &mut World, client_id: &str, name: &str) -> Client {

@@ -32,8 +32,8 @@ const ROUNDS_MAX: usize = 100_000;
 pub(crate) struct Client(pub(crate) usize);
 
 pub(crate) struct Peer {
-    shard: usize,
-    id: ConnectionId,
+    pub(crate) shard: usize,
+    pub(crate) id: ConnectionId,
     version: Version,
     received: Vec<u8>,
     unsent: Vec<u8>,

@@ -171,8 +171,8 @@ impl ShardThread {
             match socket.transport.write(bytes) {
                 Ok(0) => break,
                 Ok(count) => {
-                    // The first thing that is written is a CONNACK; a refusal closes with it.
-                    if !socket.is_closing() {
+                    // Before CONNACK a client of enhanced authentication is written to as well, and is still a stranger.
+                    if self.core.is_open(id) {
                         socket.transport.trust();
                     }
                     let now = self.clock.now();
