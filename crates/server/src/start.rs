@@ -257,11 +257,6 @@ fn assemble(
     let logins = start_logins(state.directory, state.secret, &config, &post)?;
     let admission = Arc::new(Admission::new(&config.mqtt));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
-    let told = Arc::new(Told::default());
-    for core in &state.shards {
-        // What was stamped before the restart, clients know of.
-        told.tell(core.clock());
-    }
     let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
@@ -273,26 +268,26 @@ fn assemble(
         logins: logins.clone(),
         readers: readers.clone(),
         admission: admission.clone(),
-        told,
+        told: known_to_clients(&state.shards),
         tallies: tallies.clone(),
         entrances: entrances.clone(),
         health: health.clone(),
     };
-    let mut shards = Vec::new();
     let cores = state.shards.into_iter().zip(state.first);
-    for (((core, first), poll), (listeners, low_water)) in
-        cores.zip(polls).zip(listeners.into_iter().zip(&low_water))
-    {
-        let number = shards.len() as u16;
-        shards.push(starter.start(number, core, first, poll, listeners, low_water.clone())?);
-    }
+    let ways = listeners.into_iter().zip(low_water.iter().cloned());
+    let shards = cores
+        .zip(polls)
+        .zip(ways)
+        .enumerate()
+        .map(|(number, ((core, poll), way))| starter.start(number as u16, core, poll, way))
+        .collect::<Result<_, _>>()?;
     drop(starter);
     let lobby = Arc::new(quic::Lobby {
         admission: admission.clone(),
         entrances,
         post: post.clone(),
     });
-    let quic_listeners: Vec<_> = quic
+    let quic_listeners = quic
         .into_iter()
         .map(|bound| QuicListener::serve(bound, lobby.clone()))
         .collect::<Result<_, _>>()?;
@@ -336,6 +331,15 @@ fn assemble(
         readers: reader_threads,
         committer,
     })
+}
+
+/// What was stamped before the restart, clients know of.
+fn known_to_clients(cores: &[Shard]) -> Arc<Told> {
+    let told = Told::default();
+    for core in cores {
+        told.tell(core.clock());
+    }
+    Arc::new(told)
 }
 
 /// Who checks logins. What it learns for an account's record, the service keeps.
@@ -392,11 +396,9 @@ impl ShardStarter {
     fn start(
         &self,
         number: u16,
-        core: Shard,
-        first: Vec<Output>,
+        (core, first): (Shard, Vec<Output>),
         poll: Poll,
-        listeners: Vec<Share>,
-        low_water: Arc<AtomicU64>,
+        (listeners, low_water): (Vec<Share>, Arc<AtomicU64>),
     ) -> Result<JoinHandle<()>, std::io::Error> {
         let mailbox = self.post.shard(number).clone();
         let sink = ShardSink {

@@ -11,7 +11,7 @@ use records::{
 /// A value of each kind, and a key of each, behind the byte that chooses its table.
 pub(crate) fn records() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
-    for (table, value) in values() {
+    for (table, value) in messenger_values().into_iter().chain(broker_values()) {
         let place = Table::ALL.iter().position(|known| *known == table);
         let choice = place.expect("a table that is known") as u8;
         seeds.push([&[choice][..], &value].concat());
@@ -24,19 +24,19 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn values() -> Vec<(Table, Vec<u8>)> {
-    let (id, at, stamp) = (
-        AccountId::new(300),
-        Millis::new(1_766_000_000_123),
-        Stamp::new(0x1234_5602),
-    );
+const ACCOUNT: AccountId = AccountId::new(300);
+const AT: Millis = Millis::new(1_766_000_000_123);
+const STAMP: Stamp = Stamp::new(0x1234_5602);
+
+/// Of accounts and conversations.
+fn messenger_values() -> Vec<(Table, Vec<u8>)> {
     let account = Account {
         name: AccountName::parse("bob").expect("a name"),
         display: "밥".to_owned(),
         role: Role::Member,
         password: Some("$argon2id$".to_owned()),
         disabled: false,
-        created: at,
+        created: AT,
         profile_text: String::new(),
         removed: false,
         scram: Some(ScramVerifier {
@@ -47,19 +47,19 @@ fn values() -> Vec<(Table, Vec<u8>)> {
         }),
     };
     let token = Token {
-        account: id,
+        account: ACCOUNT,
         label: "bot".to_owned(),
-        created: at,
+        created: AT,
         expires: None,
     };
     let conversation = |kind| Conversation {
         kind,
-        created: at,
-        created_by: id,
+        created: AT,
+        created_by: ACCOUNT,
     };
     let direct = conversation(ConversationKind::Direct {
         low: AccountId::new(1),
-        high: id,
+        high: ACCOUNT,
     });
     let group = conversation(ConversationKind::Group {
         slug: GroupSlug::parse("eng").expect("a slug"),
@@ -72,7 +72,7 @@ fn values() -> Vec<(Table, Vec<u8>)> {
     let member = Member {
         role: MemberRole::Owner,
         joined: Pos::new(1),
-        joined_at: at,
+        joined_at: AT,
         read: Seq::new(1),
         received: Seq::new(2),
         own: true,
@@ -80,8 +80,8 @@ fn values() -> Vec<(Table, Vec<u8>)> {
     let entry = Entry {
         pos: Pos::new(9),
         seq: Some(Seq::new(2)),
-        from: id,
-        at,
+        from: ACCOUNT,
+        at: AT,
         kind: EntryKind::Message,
         wire: Bytes::from_static(b"{}"),
     };
@@ -89,17 +89,32 @@ fn values() -> Vec<(Table, Vec<u8>)> {
         conversation: ConversationId::new(3),
         seq: Seq::new(2),
         pos: Pos::new(9),
-        at,
+        at: AT,
     };
+    vec![
+        (Table::Account, account.encode()),
+        (Table::Token, token.encode()),
+        (Table::Conversation, direct.encode()),
+        (Table::Conversation, group.encode()),
+        (Table::Conversation, ended.encode()),
+        (Table::Member, member.encode()),
+        (Table::Entry, entry.encode()),
+        (Table::Seq, key::encode_pos(Pos::new(9))),
+        (Table::Dedup, dedup.encode()),
+    ]
+}
+
+/// Of sessions and ordinary messages.
+fn broker_values() -> Vec<(Table, Vec<u8>)> {
     let session = Session {
         number: SessionNumber::new(7),
         expiry_secs: 60,
-        disconnected_at: Some(at),
+        disconnected_at: Some(AT),
         chat_cursor: Pos::new(9),
-        queue_cursors: vec![stamp, Stamp::new(3)],
+        queue_cursors: vec![STAMP, Stamp::new(3)],
         protocol_level: 5,
         progress: Progress {
-            under_way: vec![(stamp, 1)],
+            under_way: vec![(STAMP, 1)],
             next_packet_id: 2,
             ..Progress::default()
         },
@@ -107,7 +122,7 @@ fn values() -> Vec<(Table, Vec<u8>)> {
     let subscription = Subscription {
         options: 2,
         identifier: Some(1),
-        since: stamp,
+        since: STAMP,
     };
     let outgoing = Outgoing {
         packet_id: 1,
@@ -122,11 +137,11 @@ fn values() -> Vec<(Table, Vec<u8>)> {
         qos: 1,
         retain: true,
         properties: Bytes::from_static(b"\x01\x01"),
-        expires_at: Some(at),
-        at,
+        expires_at: Some(AT),
+        at: AT,
     };
     let retained = Retained {
-        stamp,
+        stamp: STAMP,
         message: message.clone(),
     };
     let will = Will {
@@ -135,19 +150,10 @@ fn values() -> Vec<(Table, Vec<u8>)> {
         message: message.clone(),
     };
     let claim = Claim {
-        message: stamp,
+        message: STAMP,
         group: "$share/g/a/#".into(),
     };
     vec![
-        (Table::Account, account.encode()),
-        (Table::Token, token.encode()),
-        (Table::Conversation, direct.encode()),
-        (Table::Conversation, group.encode()),
-        (Table::Conversation, ended.encode()),
-        (Table::Member, member.encode()),
-        (Table::Entry, entry.encode()),
-        (Table::Seq, key::encode_pos(Pos::new(9))),
-        (Table::Dedup, dedup.encode()),
         (Table::Session, session.encode()),
         (Table::Subscription, subscription.encode()),
         (Table::Outgoing, outgoing.encode()),
