@@ -31,7 +31,7 @@ const PAYLOAD: [u8; 128] = [b'm'; 128];
 /// Messages published in a turn, as many as the generator keeps under way.
 const PUBLISHES_PER_TURN: usize = 64;
 /// Letters that may wait for a shard before the others publish no more.
-const INBOX_MAX: usize = 2 * PUBLISHES_PER_TURN;
+const INBOX_MAX: usize = PUBLISHES_PER_TURN;
 
 fn main() {
     let mut words = std::env::args().skip(1).filter(|word| word != "shards");

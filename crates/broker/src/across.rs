@@ -71,7 +71,18 @@ impl Shard {
                 publisher: publication.publisher,
                 shared,
             });
+            self.forwarded.push_back(forwarded.clone());
             self.output(Output::Forward { shards, forwarded });
+        }
+    }
+
+    /// Lets go of what the other shards are done with. Whoever comes last frees it, and that is to be the shard that made it:
+    /// two threads that give back each other's memory wait for each other in the allocator.
+    pub(crate) fn let_go_of_forwarded(&mut self) {
+        while let Some(oldest) = self.forwarded.front()
+            && Arc::strong_count(oldest) == 1
+        {
+            self.forwarded.pop_front();
         }
     }
 

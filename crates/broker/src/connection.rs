@@ -12,8 +12,9 @@ use crate::door::ConnectionId;
 use crate::exchange::Exchange;
 use crate::pending::PendingConnect;
 
-/// Output buffers kept for the next connection that has something to send.
-const BUFFERS_KEPT: usize = 64;
+/// Bytes of output buffers kept for the next connections that have something to send: enough for a message to some
+/// thousand subscribers, so that a turn need not allocate for each of them.
+const BUFFERS_KEPT_BYTES: usize = 1024 * 1024;
 /// A buffer larger than this goes back to the allocator.
 const BUFFER_KEPT_BYTES: usize = 64 * 1024;
 
@@ -147,6 +148,8 @@ pub(crate) struct Connections {
     slots: Slab<Connection>,
     touched: VecDeque<ConnectionId>,
     buffers: Vec<Vec<u8>>,
+    /// What they take.
+    buffers_bytes: usize,
     /// Packets that were put into buffers.
     packets: u64,
 }
@@ -208,6 +211,7 @@ impl Connections {
         if connection.outgoing.capacity() == 0
             && let Some(buffer) = self.buffers.pop()
         {
+            self.buffers_bytes -= buffer.capacity();
             connection.outgoing = buffer;
         }
         &mut connection.outgoing
@@ -232,8 +236,10 @@ impl Connections {
         let connection = &mut self.slots[slot as usize];
         connection.written = 0;
         let mut buffer = std::mem::take(&mut connection.outgoing);
-        if self.buffers.len() < BUFFERS_KEPT && buffer.capacity() <= BUFFER_KEPT_BYTES {
+        let bytes = buffer.capacity();
+        if bytes <= BUFFER_KEPT_BYTES && self.buffers_bytes + bytes <= BUFFERS_KEPT_BYTES {
             buffer.clear();
+            self.buffers_bytes += bytes;
             self.buffers.push(buffer);
         }
     }

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use crate::away::Away;
 use crate::connection::{Connection, Connections, Stage};
 use crate::counters::{Counters, Population};
-use crate::door::{ConnectionId, Input, Output, Ticket};
+use crate::door::{ConnectionId, Forwarded, Input, Output, Ticket};
 use crate::durable::{PendingAppend, Then};
 use crate::earlier::Cursors;
 use crate::fanout::Fanout;
@@ -89,6 +89,8 @@ pub struct Shard {
     pub(crate) jobs: VecDeque<Job>,
     /// Messages that have not got to all their recipients yet, the oldest first.
     pub(crate) fanouts: VecDeque<Fanout>,
+    /// Messages on their way to other shards, the oldest first, see `across`.
+    pub(crate) forwarded: VecDeque<Arc<Forwarded>>,
     /// What this turn has done, see `turn`.
     pub(crate) work: usize,
     pub(crate) waits: Waits,
@@ -161,6 +163,7 @@ impl Shard {
             outputs: VecDeque::new(),
             deferred: VecDeque::new(),
             jobs: VecDeque::new(),
+            forwarded: VecDeque::new(),
             fanouts: VecDeque::new(),
             work: 0,
             waits: Waits::default(),

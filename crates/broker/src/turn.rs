@@ -26,6 +26,7 @@ impl Shard {
     /// A turn begins: what the last one did is no longer held against it.
     pub fn begin_turn(&mut self) {
         self.work = 0;
+        self.let_go_of_forwarded();
     }
 
     /// Whether work was put off so that what waits can be written first.
