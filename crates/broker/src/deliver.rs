@@ -10,7 +10,7 @@ use routing::Match;
 
 use crate::connection::Stage;
 use crate::door::Output;
-use crate::durable::{Then, stamp_shard};
+use crate::durable::{Then, raise};
 use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
 use crate::session::{Held, Identifiers, StoredDelivery};
@@ -82,8 +82,7 @@ impl Shard {
             self.matches = matches;
         }
         if let Some(stamp) = publication.stamp {
-            let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
-            *newest = (*newest).max(stamp);
+            raise(&mut self.routed, stamp);
         }
     }
 

@@ -25,8 +25,6 @@ const CURSORS_PER_CALL: usize = 512;
 pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What need not be written atomically is written in pieces of this many bytes.
 const PIECE_BYTES: usize = 1024 * 1024;
-/// Distance of two neighbouring stamps of one shard.
-const STAMP_STEP: u64 = 1 << 8;
 
 /// Something that waits for the disk.
 #[derive(Debug)]
@@ -505,10 +503,16 @@ impl Shard {
 /// Sets cursors before whichever of these messages their shards have stamped.
 fn stand_before(cursors: &mut [Stamp], stamps: impl Iterator<Item = Stamp>) {
     for stamp in stamps {
-        if let Some(cursor) = cursors.get_mut(usize::from(stamp_shard(stamp))) {
-            *cursor = (*cursor).min(Stamp::new(stamp.value() - STAMP_STEP));
+        if let Some(cursor) = cursors.get_mut(usize::from(stamp.shard())) {
+            *cursor = (*cursor).min(stamp.before());
         }
     }
+}
+
+/// Sets the newest stamp of its shard to this one, if it is newer.
+pub(crate) fn raise(newest: &mut [Stamp], stamp: Stamp) {
+    let known = &mut newest[usize::from(stamp.shard())];
+    *known = (*known).max(stamp);
 }
 
 /// Strikes out the claim that a delivery answers.
@@ -529,12 +533,7 @@ pub(crate) fn claim_delete(origin: Origin) -> Option<Write> {
 pub(crate) fn is_covered(cursors: &[Stamp], stamp: Stamp) -> bool {
     cursors
         .iter()
-        .any(|cursor| stamp_shard(*cursor) == stamp_shard(stamp) && *cursor >= stamp)
-}
-
-/// The shard that gave a stamp.
-pub(crate) fn stamp_shard(stamp: Stamp) -> u16 {
-    (stamp.value() & 0xFF) as u16
+        .any(|cursor| cursor.shard() == stamp.shard() && *cursor >= stamp)
 }
 
 /// The key of a session's record.

@@ -10,7 +10,7 @@ use mqtt_codec::QoS;
 use mqtt_session::FlightState;
 use records::{Millis, Pos, Progress, Stamp};
 
-use crate::durable::{is_covered, stamp_shard};
+use crate::durable::{is_covered, raise};
 use crate::message::Origin;
 use crate::session::Held;
 use crate::shard::Shard;
@@ -162,8 +162,7 @@ impl Shard {
             Some(_) | None => vec![Stamp::ZERO; self.routed.len()],
         };
         for stamp in known.iter().flat_map(|known| &known.sent) {
-            let sent = &mut queue_sent[usize::from(stamp_shard(*stamp))];
-            *sent = (*sent).max(*stamp);
+            raise(&mut queue_sent, *stamp);
         }
         let cursors = &record.queue_cursors;
         queue_sent.retain(|sent| *sent != Stamp::ZERO && !is_covered(cursors, *sent));

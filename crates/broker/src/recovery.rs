@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 
 use crate::access::Identity;
 use crate::door::{Announcement, Output};
-use crate::durable::{is_covered, stamp_shard};
+use crate::durable::{is_covered, raise};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::is_chat;
 use crate::retained_message::RetainedMessage;
@@ -117,8 +117,7 @@ impl Shard {
         self.observe(Stamp::new(record.number.value()));
         for cursor in &record.queue_cursors {
             self.observe(*cursor);
-            let newest = &mut self.routed[usize::from(stamp_shard(*cursor))];
-            *newest = (*newest).max(*cursor);
+            raise(&mut self.routed, *cursor);
         }
         let serial = self.serial();
         // A crash leaves no time of disconnection: the server's start is when the client was gone.
@@ -249,8 +248,7 @@ impl Shard {
             let origin = Origin::from_outgoing_key(stamp);
             if let Origin::Queue(stamp) = origin {
                 // It was delivered: cursors may pass it though the message itself may be gone.
-                let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
-                *newest = (*newest).max(stamp);
+                raise(&mut self.routed, stamp);
             }
             match flow.state {
                 // Until its message comes up no other gets its identifier.
@@ -292,8 +290,7 @@ impl Shard {
         message: &QueuedParts<'_>,
     ) {
         self.observe(stamp);
-        let newest = &mut self.routed[usize::from(stamp_shard(stamp))];
-        *newest = (*newest).max(stamp);
+        raise(&mut self.routed, stamp);
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
         self.index.collect(message.topic, &mut matches);

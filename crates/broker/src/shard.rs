@@ -335,13 +335,13 @@ impl Shard {
 
     /// The newest stamp this shard has given or heard of. Whatever it writes to a socket tells of moments up to here.
     pub fn clock(&self) -> Stamp {
-        Stamp::new((self.clock << 8) | u64::from(self.shard))
+        Stamp::of(self.clock, self.shard)
     }
 
     /// A stamp of elsewhere: ours go on from there. Before bytes are received, every shard whose bytes their sender may
     /// have read has to be heard of, or a subscription could seem older than what was acknowledged before it.
     pub fn observe(&mut self, stamp: Stamp) {
-        self.clock = self.clock.max(stamp.value() >> 8);
+        self.clock = self.clock.max(stamp.micros());
     }
 
     /// What has to be done outside.
@@ -458,8 +458,8 @@ impl Shard {
 
     /// A stamp later than every stamp this shard has given or seen.
     pub(crate) fn stamp(&mut self, now: Millis) -> Stamp {
-        self.clock = (self.clock + 1).max(now.value() * 1000);
-        Stamp::new((self.clock << 8) | u64::from(self.shard))
+        self.clock = (self.clock + 1).max(now.micros());
+        self.clock()
     }
 
     pub(crate) fn seconds(&self, now: Millis) -> u32 {

@@ -28,6 +28,12 @@ impl Millis {
         self.0
     }
 
+    /// The same in microseconds.
+    pub const fn micros(self) -> u64 {
+        const MICROS: u64 = 1000;
+        self.0 * MICROS
+    }
+
     /// That many milliseconds later; stays at `MAX` rather than wrapping.
     #[must_use]
     pub const fn saturating_add(self, millis: u64) -> Self {

@@ -76,6 +76,39 @@ number! {
     /// A shard's hybrid logical clock: `(microseconds << 8) | shard`.
     Stamp
 }
+
+impl Stamp {
+    const SHARD_BITS: u32 = 8;
+    const SHARD_MASK: u64 = (1 << Self::SHARD_BITS) - 1;
+
+    /// A shard's clock at so many microseconds.
+    pub const fn of(micros: u64, shard: u16) -> Self {
+        Self((micros << Self::SHARD_BITS) | shard as u64)
+    }
+
+    /// The microseconds of the clock that gave it, which follows the time but is ahead of it at times.
+    pub const fn micros(self) -> u64 {
+        self.0 >> Self::SHARD_BITS
+    }
+
+    /// The shard that gave it.
+    pub const fn shard(self) -> u16 {
+        (self.0 & Self::SHARD_MASK) as u16
+    }
+
+    /// The last one of the same shard that can have come before it.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0 - (1 << Self::SHARD_BITS))
+    }
+
+    /// The last one that any shard can have given in its microsecond.
+    #[must_use]
+    pub const fn last_of_its_moment(self) -> Self {
+        Self(self.0 | Self::SHARD_MASK)
+    }
+}
+
 display_decimal!(AccountId ConversationId SessionNumber Seq Stamp);
 
 impl fmt::Display for Pos {

@@ -35,9 +35,6 @@ impl Clock {
 #[repr(align(64))]
 pub(crate) struct Told(AtomicU64);
 
-/// The bits of a stamp that name its shard.
-const SHARD_BITS: u64 = 0xFF;
-
 impl Told {
     /// Read before received bytes are acted upon.
     pub(crate) fn upto(&self) -> Stamp {
@@ -48,7 +45,7 @@ impl Told {
     pub(crate) fn tell(&self, clock: Stamp) {
         if clock > self.upto() {
             self.0
-                .fetch_max(clock.value() | SHARD_BITS, Ordering::AcqRel);
+                .fetch_max(clock.last_of_its_moment().value(), Ordering::AcqRel);
         }
     }
 }

@@ -104,9 +104,7 @@ impl StoredBytes {
 
 /// The youngest stamp that the clocks of shards, which follow the time, can have given at a moment.
 fn moment(now: Millis) -> Stamp {
-    const MICROS: u64 = 1000;
-    const SHARD_BITS: u32 = 8;
-    Stamp::new((now.value() * MICROS) << SHARD_BITS)
+    Stamp::of(now.micros(), 0)
 }
 
 #[cfg(test)]
