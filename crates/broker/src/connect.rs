@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Connect, ReasonCode, Version, connack};
-use records::{Millis, SessionNumber, Stamp, Write};
+use records::{Millis, SessionNumber, Write};
 
 use crate::access::{Client, Identity};
 use crate::connection::{Chosen, Stage};
@@ -55,9 +55,7 @@ impl Shard {
             self.refuse_connect(id, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, now);
             return Ok(());
         };
-        let asked = self.stamp(now);
-        let pending = self.pending(packet, client_id, assigned, entrance, now);
-        let pending = Box::new(PendingConnect { asked, ..pending });
+        let pending = Box::new(self.pending(packet, client_id, assigned, entrance, now));
         if let Some(method) = packet.properties.authentication_method {
             if vouched {
                 // A certificate has proved who it is already; a second proof could be somebody else's.
@@ -95,9 +93,9 @@ impl Shard {
         Ok(())
     }
 
-    /// What a CONNECT asks for.
+    /// What a CONNECT asks for, and its place among all.
     fn pending(
-        &self,
+        &mut self,
         packet: &Connect<'_>,
         client_id: Arc<str>,
         assigned: bool,
@@ -119,7 +117,7 @@ impl Shard {
             will: will_of(packet, now),
             identity: None,
             asked_at: now,
-            asked: Stamp::ZERO,
+            asked: self.stamp(now),
             home: self.shard,
             exchange: None,
             entrance,

@@ -229,14 +229,13 @@ impl Shard {
             QoS::AtLeastOnce => FlightState::AwaitPuback,
             QoS::ExactlyOnce => FlightState::AwaitPubrec,
         };
+        self.mark_dirty(slot, now);
         if self.too_large(slot, held, now) {
             // [5 MQTT-3.1.2-25]: as if its delivery was completed.
             self.counters.dropped_too_large += 1;
             self.claim_over(held.origin, now);
-            self.mark_dirty(slot, now);
             return;
         }
-        self.mark_dirty(slot, now);
         if let Some(occasion) = self.earlier_occasion(slot, held) {
             self.begin_again(slot, held, occasion, now);
             return;

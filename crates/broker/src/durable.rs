@@ -192,44 +192,36 @@ impl Shard {
 
     // Sessions.
 
-    /// The record of a stored session as it stands.
+    /// Writes the record of a stored session as it stands.
     pub(crate) fn session_write(&self, slot: u32) -> Write {
+        self.record_write(slot, &self.session_record(slot))
+    }
+
+    fn record_write(&self, slot: u32, record: &records::Session) -> Write {
+        Write::Put {
+            key: session_key(&self.sessions[slot as usize]),
+            value: record.encode(),
+        }
+    }
+
+    fn session_record(&self, slot: u32) -> records::Session {
         let session = &self.sessions[slot as usize];
+        let sent = self.queue_sent(slot);
         let mut record = records::Session {
             number: session.number,
             expiry_secs: session.expiry_secs,
             disconnected_at: session.disconnected_at,
             chat_cursor: chat_cursor(session, self.latest_pos),
-            queue_cursors: self.queue_cursors(slot),
+            queue_cursors: queue_cursors(session, sent.clone()),
             protocol_level: session.protocol_level,
             progress: Progress::default(),
         };
-        record.progress = self.progress(slot, &record);
-        Write::Put {
-            key: session_key(session),
-            value: record.encode(),
-        }
-    }
-
-    /// Per shard of origin, the newest stored message below which this session has nothing to do. Stamps of
-    /// one shard arrive in order, those of different shards do not, hence one cursor for each.
-    fn queue_cursors(&self, slot: u32) -> Vec<Stamp> {
-        let session = &self.sessions[slot as usize];
-        let mut cursors = self.queue_sent(slot);
-        let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
-        let begun = flights.filter_map(|flight| match flight.item.origin {
-            Origin::Queue(stamp) => Some(stamp),
-            Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } | Origin::Claim { .. } => {
-                None
-            }
-        });
-        stand_before(&mut cursors, begun);
-        cursors.retain(|cursor| *cursor != Stamp::ZERO);
-        cursors
+        record.progress = self.progress(slot, &record, sent);
+        record
     }
 
     /// Per shard of origin, the newest stored message below which nothing has still to be sent to this session.
-    pub(crate) fn queue_sent(&self, slot: u32) -> Vec<Stamp> {
+    fn queue_sent(&self, slot: u32) -> Vec<Stamp> {
         let mut sent = self.routed.clone();
         let waiting = self.sessions[slot as usize].waiting.iter();
         let waiting = waiting.flat_map(|waiting| waiting.stored().stamps());
@@ -274,8 +266,9 @@ impl Shard {
             // A session's cursors and what they make superfluous stay together.
             let begin = writes.len();
             self.forget_earlier(slot);
-            writes.push(self.session_write(slot));
-            self.forget_passed(slot, &mut writes);
+            let record = self.session_record(slot);
+            writes.push(self.record_write(slot, &record));
+            self.forget_passed(slot, &record, &mut writes);
             self.sessions[slot as usize].shed();
             bytes += writes[begin..].iter().map(Write::bytes).sum::<usize>();
             moved.push(slot);
@@ -295,7 +288,7 @@ impl Shard {
 
     /// Finished exactly-once deliveries need no memory once the cursors written beside have passed them, nor do
     /// those from before a restart whose message has not come up again.
-    fn forget_passed(&mut self, slot: u32, writes: &mut Vec<Write>) {
+    fn forget_passed(&mut self, slot: u32, record: &records::Session, writes: &mut Vec<Write>) {
         let session = &self.sessions[slot as usize];
         let remembers = session
             .waiting
@@ -304,8 +297,6 @@ impl Shard {
         if session.done.is_empty() && !remembers {
             return;
         }
-        let queue_cursors = self.queue_cursors(slot);
-        let chat_cursor = chat_cursor(session, self.latest_pos);
         let number = session.number;
         let waiting = session.waiting.iter().flat_map(|waiting| &waiting.claims);
         let claims: Vec<Stamp> = waiting
@@ -316,8 +307,8 @@ impl Shard {
             Origin::Claim { stored, .. } => {
                 stored.is_none_or(|stored| !claims.contains(&stored.claim))
             }
-            Origin::Queue(stamp) => is_covered(&queue_cursors, stamp),
-            Origin::Chat { pos, .. } => pos <= chat_cursor,
+            Origin::Queue(stamp) => is_covered(&record.queue_cursors, stamp),
+            Origin::Chat { pos, .. } => pos <= record.chat_cursor,
         };
         let mut forget = |stamp| {
             writes.push(Write::Delete {
@@ -498,6 +489,20 @@ impl Shard {
         self.frames.select(&held.message);
         self.send_publish(connection, &held, Some(packet_id), false, now);
     }
+}
+
+/// Per shard of origin, the newest stored message below which a session has nothing to do: of what it has been sent, up to
+/// what it has not finished. Stamps of one shard arrive in order, those of different shards do not, hence one for each.
+fn queue_cursors(session: &Session, sent: Vec<Stamp>) -> Vec<Stamp> {
+    let mut cursors = sent;
+    let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
+    let begun = flights.filter_map(|flight| match flight.item.origin {
+        Origin::Queue(stamp) => Some(stamp),
+        Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } | Origin::Claim { .. } => None,
+    });
+    stand_before(&mut cursors, begun);
+    cursors.retain(|cursor| *cursor != Stamp::ZERO);
+    cursors
 }
 
 /// Sets cursors before whichever of these messages their shards have stamped.

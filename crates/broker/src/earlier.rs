@@ -140,8 +140,13 @@ impl Shard {
         self.send_publish(connection, &held, Some(packet_id), true, now);
     }
 
-    /// What a session's record says beside its cursors.
-    pub(crate) fn progress(&self, slot: u32, record: &records::Session) -> Progress {
+    /// What a session's record says beside its cursors; `sent` is how far messages have been sent, per shard of origin.
+    pub(crate) fn progress(
+        &self,
+        slot: u32,
+        record: &records::Session,
+        sent: Vec<Stamp>,
+    ) -> Progress {
         let session = &self.sessions[slot as usize];
         let known = self.cursors.earlier.get(&slot);
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
@@ -158,7 +163,7 @@ impl Shard {
             (_, 0) => chat.sent,
         });
         let mut queue_sent = match &session.outbound {
-            Some(outbound) if !outbound.is_empty() => self.queue_sent(slot),
+            Some(outbound) if !outbound.is_empty() => sent,
             Some(_) | None => vec![Stamp::ZERO; self.routed.len()],
         };
         for stamp in known.iter().flat_map(|known| &known.sent) {

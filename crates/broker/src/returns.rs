@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::message::Origin;
 use crate::shard::Shard;
-use crate::waiting::{Returned, WaitingClaim};
+use crate::waiting::Returned;
 
 impl Shard {
     /// A member is away or has left: what it was to get and has not been sent goes to others. With `only`, of
@@ -28,26 +28,14 @@ impl Shard {
             let Origin::Claim { group, stored, qos } = flight.item.origin else {
                 continue;
             };
-            match (flight.state, stored) {
-                (FlightState::AwaitPuback, Some(stored)) => {
-                    let weight = flight.item.message.weight() as u32;
-                    let claim = WaitingClaim {
-                        stored,
-                        qos,
-                        weight,
-                    };
-                    returned.push(Returned::Stored(group, claim));
+            match flight.state {
+                FlightState::AwaitPuback => {
+                    returned.push(Returned::of(group, stored, qos, &flight.item.message));
                 }
-                (FlightState::AwaitPuback, None) => {
-                    returned.push(Returned::Held(group, flight.item.message.clone()));
-                }
-                (
-                    FlightState::Beginning
-                    | FlightState::AwaitPubrec
-                    | FlightState::Releasing
-                    | FlightState::AwaitPubcomp,
-                    _,
-                ) => {}
+                FlightState::Beginning
+                | FlightState::AwaitPubrec
+                | FlightState::Releasing
+                | FlightState::AwaitPubcomp => {}
             }
         }
         if let Some(waiting) = session.waiting.as_mut() {

@@ -144,6 +144,26 @@ pub(crate) enum Returned {
     Held(GroupId, Arc<Message>),
 }
 
+impl Returned {
+    /// What a delivery of a group gives back.
+    pub(crate) fn of(
+        group: GroupId,
+        stored: Option<StoredClaim>,
+        qos: QoS,
+        message: &Arc<Message>,
+    ) -> Self {
+        let Some(stored) = stored else {
+            return Self::Held(group, message.clone());
+        };
+        let claim = WaitingClaim {
+            stored,
+            qos,
+            weight: message.weight() as u32,
+        };
+        Self::Stored(group, claim)
+    }
+}
+
 /// A session's queues.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -332,20 +352,8 @@ impl Waiting {
         let bytes = &mut self.held_bytes;
         self.flows.retain(|(_, held)| match held.origin {
             Origin::Claim { group, stored, qos } if concerned(group) => {
-                let weight = held.message.weight();
-                *bytes -= weight;
-                returned.push(match stored {
-                    Some(stored) => {
-                        let weight = weight as u32;
-                        let claim = WaitingClaim {
-                            stored,
-                            qos,
-                            weight,
-                        };
-                        Returned::Stored(group, claim)
-                    }
-                    None => Returned::Held(group, held.message.clone()),
-                });
+                *bytes -= held.message.weight();
+                returned.push(Returned::of(group, stored, qos, &held.message));
                 false
             }
             _ => true,
