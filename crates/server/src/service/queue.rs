@@ -57,14 +57,18 @@ impl StoredQueue {
         self.gauge.set(self.bytes.held() as f64);
         self.pressed = self.bytes.is_pressed(limit);
         let pressure = self.bytes.press(limit, now);
-        if let Some(pressure) = pressure {
-            let (held, full) = (self.bytes.held(), pressure.full);
-            tracing::warn!(
-                held,
-                limit,
-                full,
-                "too much waits on disk; what has waited longest is dropped"
-            );
+        if let Some(Pressure { full, .. }) = pressure {
+            let held = self.bytes.held();
+            if self.pressed {
+                tracing::warn!(
+                    held,
+                    limit,
+                    full,
+                    "too much waits on disk; what has waited longest is dropped"
+                );
+            } else {
+                tracing::info!(held, limit, "what waits on disk is within its bound again");
+            }
         }
         pressure
     }
