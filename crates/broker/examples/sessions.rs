@@ -15,9 +15,7 @@ use std::time::Instant;
 
 use broker::{ConnectionId, Output, Place, Settings, Shard};
 use mqtt_codec::publish::PublishHead;
-use mqtt_codec::{
-    Connect, ConnectProperties, QoS, Subscribe, SubscriptionOptions, Unsubscribe, Version, publish,
-};
+use mqtt_codec::{Connect, QoS, Subscribe, SubscriptionOptions, Unsubscribe, Version, publish};
 use records::Millis;
 
 const COUNTS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
@@ -117,14 +115,8 @@ impl World {
         let id = self.shard.accept(NOW);
         self.buffer.clear();
         Connect {
-            version: VERSION,
-            client_id,
-            clean_start: true,
             keep_alive: 300,
-            will: None,
-            username: None,
-            password: None,
-            properties: ConnectProperties::default(),
+            ..Connect::new(VERSION, client_id)
         }
         .encode(&mut self.buffer);
         let answer = self.send(id);
@@ -171,7 +163,7 @@ impl World {
         for _ in 0..OPERATIONS {
             let topic = topic(self.next());
             let mut packet = Vec::new();
-            publish::encode(VERSION, head(&topic), &PAYLOAD, &mut packet);
+            publish::encode(VERSION, PublishHead::new(&topic), &PAYLOAD, &mut packet);
             packets.push(packet);
         }
         let begun = Instant::now();
@@ -211,20 +203,6 @@ impl World {
 
 fn topic(number: usize) -> String {
     format!("user/{number}/inbox")
-}
-
-fn head(topic: &str) -> PublishHead<'_> {
-    PublishHead {
-        dup: false,
-        qos: QoS::AtMostOnce,
-        retain: false,
-        topic,
-        packet_id: None,
-        expiry: None,
-        alias: None,
-        subscription_identifiers: &[],
-        forwarded: &[],
-    }
 }
 
 fn median(mut samples: Vec<f64>) -> f64 {

@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 
 use broker::{ConnectionId, Input, Output, PendingConnect, Place, Settings, Shard};
 use mqtt_codec::publish::PublishHead;
-use mqtt_codec::{
-    Connect, ConnectProperties, QoS, Subscribe, SubscriptionOptions, Version, publish,
-};
+use mqtt_codec::{Connect, QoS, Subscribe, SubscriptionOptions, Version, publish};
 use records::Millis;
 
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
@@ -141,14 +139,8 @@ fn measure(shards: u16, time: Duration) -> Work {
 fn add_user(threads: &mut [Thread], user: usize) {
     let mut bytes = Vec::new();
     Connect {
-        version: VERSION,
-        client_id: &format!("user-{user}"),
-        clean_start: true,
         keep_alive: 300,
-        will: None,
-        username: None,
-        password: None,
-        properties: ConnectProperties::default(),
+        ..Connect::new(VERSION, &format!("user-{user}"))
     }
     .encode(&mut bytes);
     let options = SubscriptionOptions::new(QoS::AtMostOnce);
@@ -157,7 +149,7 @@ fn add_user(threads: &mut [Thread], user: usize) {
         let topic = topic((user * 7 + step * 41) % ROOMS);
         Subscribe::encode(VERSION, 1, None, &[(&topic, options)], &mut bytes);
         let mut packet = Vec::new();
-        publish::encode(VERSION, head(&topic), &PAYLOAD, &mut packet);
+        publish::encode(VERSION, PublishHead::new(&topic), &PAYLOAD, &mut packet);
         packets.push(packet);
     }
     let door = &mut threads[0];
@@ -299,20 +291,6 @@ impl Thread {
 
 fn topic(room: usize) -> String {
     format!("room/{room}/messages")
-}
-
-fn head(topic: &str) -> PublishHead<'_> {
-    PublishHead {
-        dup: false,
-        qos: QoS::AtMostOnce,
-        retain: false,
-        topic,
-        packet_id: None,
-        expiry: None,
-        alias: None,
-        subscription_identifiers: &[],
-        forwarded: &[],
-    }
 }
 
 /// Seconds this thread has had a core.

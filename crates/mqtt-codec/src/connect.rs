@@ -125,6 +125,20 @@ const CLEAN_START: u8 = 0x02;
 const RESERVED: u8 = 0x01;
 
 impl<'a> Connect<'a> {
+    /// The plainest: a clean start, without keep-alive, will and login.
+    pub fn new(version: Version, client_id: &'a str) -> Self {
+        Self {
+            version,
+            client_id,
+            clean_start: true,
+            keep_alive: 0,
+            will: None,
+            username: None,
+            password: None,
+            properties: ConnectProperties::default(),
+        }
+    }
+
     pub(crate) fn read(mut reader: Reader<'a>, limits: &DecodeLimits) -> Result<Self, DecodeError> {
         let version = read_version(&mut reader)?;
         let flags = reader.u8()?;

@@ -64,6 +64,23 @@ pub struct PublishHead<'a> {
     pub forwarded: &'a [u8],
 }
 
+impl<'a> PublishHead<'a> {
+    /// The plainest: QoS 0, first time, without anything beside its topic.
+    pub fn new(topic: &'a str) -> Self {
+        Self {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic,
+            packet_id: None,
+            expiry: None,
+            alias: None,
+            subscription_identifiers: &[],
+            forwarded: &[],
+        }
+    }
+}
+
 /// Where a frame differs from recipient to recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PublishLayout {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::PATIENCE;
-use mqtt_codec::{Connect, ConnectProperties, Version};
+use mqtt_codec::{Connect, Version};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Connecting, Connection, ConnectionError, Endpoint, RecvStream, SendStream,
@@ -162,17 +162,7 @@ impl Greeted {
 /// CONNECT of MQTT 3.1.1, with a clean session and without a keep-alive.
 pub(crate) fn connect_packet(client_id: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Connect {
-        version: Version::V311,
-        client_id,
-        clean_start: true,
-        keep_alive: 0,
-        will: None,
-        username: None,
-        password: None,
-        properties: ConnectProperties::default(),
-    }
-    .encode(&mut bytes);
+    Connect::new(Version::V311, client_id).encode(&mut bytes);
     bytes
 }
 

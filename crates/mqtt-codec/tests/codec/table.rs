@@ -521,17 +521,7 @@ fn frame_lengths_at_the_edges_of_their_encoding() {
 #[test]
 fn a_topic_may_be_as_long_as_its_length_field_can_tell_and_no_longer() {
     let longest = "x".repeat(65_535);
-    let head = publish::PublishHead {
-        dup: false,
-        qos: QoS::AtMostOnce,
-        retain: false,
-        topic: &longest,
-        packet_id: None,
-        expiry: None,
-        alias: None,
-        subscription_identifiers: &[],
-        forwarded: &[],
-    };
+    let head = publish::PublishHead::new(&longest);
     let mut bytes = Vec::new();
     publish::encode(V311, head, b"", &mut bytes);
     assert_eq!(publish_of(V311, &bytes).topic, longest);
