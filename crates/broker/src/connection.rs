@@ -258,3 +258,36 @@ impl IndexMut<u32> for Connections {
         &mut self.slots[slot as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However many connections are written to at once, what is kept for the next ones is bounded, and counted right.
+    #[test]
+    fn spare_buffers_are_bounded_in_bytes() {
+        const EACH: usize = 1000;
+        let mut connections = Connections::default();
+        let slots: Vec<u32> = (0..2 * BUFFERS_KEPT_BYTES / EACH)
+            .map(|serial| connections.insert(Connection::new(serial as u32, 0)))
+            .collect();
+        for _ in 0..2 {
+            for slot in &slots {
+                connections.buffer(*slot).resize(EACH, 0);
+            }
+            assert_eq!(connections.buffers_bytes, 0, "every one is in use");
+            for slot in &slots {
+                connections.recycle(*slot);
+            }
+            let kept: usize = connections.buffers.iter().map(Vec::capacity).sum();
+            assert_eq!(connections.buffers_bytes, kept);
+            assert!((BUFFERS_KEPT_BYTES - EACH..=BUFFERS_KEPT_BYTES).contains(&kept));
+        }
+        connections
+            .buffer(slots[0])
+            .resize(BUFFER_KEPT_BYTES + 1, 0);
+        let kept = connections.buffers_bytes;
+        connections.recycle(slots[0]);
+        assert_eq!(connections.buffers_bytes, kept, "a large one is given back");
+    }
+}

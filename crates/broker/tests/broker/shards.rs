@@ -332,3 +332,42 @@ fn a_retained_message_that_comes_late_from_another_shard_does_not_replace_a_late
         assert_eq!(world.texts(client), ["t later"]);
     }
 }
+
+/// Two threads that free each other's messages wait for each other in the allocator.
+#[test]
+fn the_shard_that_forwarded_a_message_lets_go_of_it_last() {
+    let mut world = world();
+    let guests = guests(&mut world, V5, 20);
+    for guest in &guests {
+        world.subscribe(*guest, "t", 0);
+    }
+    let peer = &world.peers[guests[0].0];
+    let (maker, id) = (peer.shard, peer.id);
+    let shard = &mut world.shards[maker];
+    shard.receive(id, &message(V5, "t", "x", 0, 0, false), world.now);
+    let mut letters = Vec::new();
+    while let Some(output) = shard.poll_output() {
+        match output {
+            broker::Output::Forward { forwarded, .. } => letters.push(forwarded),
+            broker::Output::Flush(id) => {
+                let count = shard.outgoing(id).len();
+                shard.wrote(id, count, world.now);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let [letter] = &letters[..] else {
+        panic!("it crosses once: {letters:?}")
+    };
+    let known = std::sync::Arc::downgrade(letter);
+    shard.begin_turn();
+    assert_eq!(
+        known.strong_count(),
+        2,
+        "it is on its way, and not forgotten"
+    );
+    letters.clear();
+    assert_eq!(known.strong_count(), 1, "whoever got it frees nothing");
+    shard.begin_turn();
+    assert_eq!(known.strong_count(), 0);
+}

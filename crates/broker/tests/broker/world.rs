@@ -73,9 +73,9 @@ pub(crate) struct World {
     /// Appends complete only when the test says so.
     pub(crate) slow_disk: bool,
     pub(crate) services: Vec<Service>,
-    /// Batches of stored messages that were asked for.
     /// What shards have told each other of their subscriptions.
     pub(crate) announcements: usize,
+    /// Batches of stored messages that were asked for.
     pub(crate) fetches: usize,
     /// Messages the store brings at once, at most.
     pub(crate) fetch_max: usize,
