@@ -154,16 +154,17 @@ fn number(feed: &mut Feed<'_>) -> SessionNumber {
 
 /// A few stamps of either shard just before the start, and what no clock has said.
 fn stamp(feed: &mut Feed<'_>) -> Stamp {
-    let base = (START.value() - 1000) * 1000;
-    Stamp::new(match feed.byte() {
-        0xFF => u64::MAX,
-        0xFE => 0,
-        0xFD => u64::MAX - 0xFF,
+    const SECOND: u64 = 1_000_000;
+    let base = START.micros() - SECOND;
+    match feed.byte() {
+        0xFF => Stamp::MAX,
+        0xFE => Stamp::ZERO,
+        0xFD => Stamp::new(u64::MAX - 0xFF),
         // A clock that went ahead, and a shard that is not there.
-        0xFC => (base + 1_000_000_000) << 8,
-        0xFB => (base << 8) | 7,
-        choice => ((base + u64::from(choice / 2 % 8)) << 8) | u64::from(choice % 2),
-    })
+        0xFC => Stamp::of(base + 1000 * SECOND, 0),
+        0xFB => Stamp::of(base, 7),
+        choice => Stamp::of(base + u64::from(choice / 2 % 8), u16::from(choice % 2)),
+    }
 }
 
 fn packet_id(feed: &mut Feed<'_>) -> u16 {
