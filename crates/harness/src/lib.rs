@@ -25,7 +25,7 @@ pub use http::{HttpAnswer, http_get, http_post, http_raw};
 pub use mqtt_codec::{QoS, Version};
 pub use program::{Program, Signal};
 pub use rustls;
-pub use server::{Launch, Server, password};
+pub use server::{Launch, Server, own_address, password};
 pub use skip::{Needs, skip};
 pub use watched::Watched;
 pub use wire::Wire;

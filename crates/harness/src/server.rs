@@ -1,7 +1,7 @@
 //! One server under test: the real binary on free loopback ports with a data directory of its own. It can be killed and
 //! started again on both.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -11,11 +11,8 @@ use tempfile::TempDir;
 
 use crate::{Dial, Program, Signal, Version, magpie};
 
-/// Starts with ports that turned out to be taken.
-const ATTEMPTS_MAX: usize = 20;
-/// Ports of servers that are killed and started again: below those that Linux gives to outgoing connections, so that
-/// nobody is given one while the server is down (a client that dials it would even reach itself).
-const STABLE_PORTS: std::ops::Range<u16> = 10_000..32_000;
+/// Ports of addresses that are a program's own: below those that Linux gives to outgoing connections.
+const OWN_PORTS: std::ops::Range<u16> = 10_000..32_000;
 
 /// How to start a server.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +21,7 @@ pub struct Launch {
     environment: Vec<(String, String)>,
     config: Option<String>,
     wrapper: Vec<String>,
-    stable: bool,
+    kept: bool,
     own_listeners: bool,
     folder: Option<Arc<TempDir>>,
 }
@@ -70,10 +67,10 @@ impl Launch {
         self
     }
 
-    /// On ports that stay its own while it is down.
+    /// On addresses that stay its own while it is down.
     #[must_use]
-    pub fn stable_ports(mut self) -> Self {
-        self.stable = true;
+    pub fn keeps_addresses(mut self) -> Self {
+        self.kept = true;
         self
     }
 
@@ -93,29 +90,21 @@ impl Launch {
             std::fs::write(folder.path().join("magpie.toml"), text)
                 .expect("the folder can be written");
         }
-        let mut trouble = String::new();
-        for _ in 0..ATTEMPTS_MAX {
-            let (mqtt, http) = if self.stable {
-                (free_stable_address(), free_stable_address())
-            } else {
-                (any_port(), any_port())
-            };
-            match self.serve(folder.path(), mqtt, http) {
-                Ok((program, mqtt, http)) => {
-                    return Server {
-                        launch: self,
-                        folder,
-                        program,
-                        mqtt,
-                        http,
-                    };
-                }
-                // Between the look at a stable port and the server's own bind somebody else may take it.
-                Err(errors) if self.stable && errors.contains("in use") => trouble = errors,
-                Err(errors) => panic!("the server did not start:\n{errors}"),
-            }
+        let (mqtt, http) = if self.kept {
+            (own_address(), own_address())
+        } else {
+            (any_port(), any_port())
+        };
+        match self.serve(folder.path(), mqtt, http) {
+            Ok((program, mqtt, http)) => Server {
+                launch: self,
+                folder,
+                program,
+                mqtt,
+                http,
+            },
+            Err(errors) => panic!("the server did not start:\n{errors}"),
         }
-        panic!("the server did not start:\n{trouble}");
     }
 
     /// Starts it where it has to refuse; what it says.
@@ -251,7 +240,7 @@ impl Server {
         (self.program.end(), begun.elapsed())
     }
 
-    /// Starts it again, same ports and directory, after it has ended.
+    /// Starts it again, same addresses and directory, after it has ended.
     pub fn restart(&mut self) {
         if let Err(errors) = self.try_restart() {
             panic!("the server did not start again:\n{errors}");
@@ -343,16 +332,14 @@ fn any_port() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
 }
 
-/// A loopback address with a port nobody listens on.
-fn free_stable_address() -> SocketAddr {
+/// A loopback address that stays the caller's while nobody listens on it: of a free port on 127.0.0.1 that would be true
+/// only until somebody else was given it. All of 127.0.0.0/8 is loopback, so that no two ever choose the same.
+pub fn own_address() -> SocketAddr {
     use std::hash::{BuildHasher as _, Hasher as _};
-    loop {
-        let random = std::hash::RandomState::new().build_hasher().finish();
-        let span = u64::from(STABLE_PORTS.end - STABLE_PORTS.start);
-        let offset = u16::try_from(random % span).expect("the span of ports fits 16 bits");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, STABLE_PORTS.start + offset));
-        if TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    let [a, b, c, rest @ ..] = random.to_le_bytes();
+    // Neither in 127.0.0.0/24, where the others are, nor the last address, which is the network's.
+    let ip = Ipv4Addr::new(127, 1 + a % 254, b, c);
+    let port = OWN_PORTS.start + u16::from_le_bytes([rest[0], rest[1]]) % OWN_PORTS.len() as u16;
+    SocketAddr::from((ip, port))
 }

@@ -2,22 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
-use harness::{Client, Dial, Needs, Program, QoS, Version};
+use harness::{Client, Dial, Needs, Program, QoS, Version, own_address};
 
-/// A mosquitto on a port that was free, and the port.
+/// A mosquitto, and its address.
 fn mosquitto(test: &str) -> Option<(Program, SocketAddr)> {
     let binary = Needs { test }.program("mosquitto", "apt-get install mosquitto")?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = own_address();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("mosquitto.conf");
     let text = format!(
-        "listener {} 127.0.0.1\nallow_anonymous true\n",
-        address.port()
+        "listener {} {}\nallow_anonymous true\n",
+        address.port(),
+        address.ip()
     );
     std::fs::write(&config, text).unwrap();
     let program = Program::start(

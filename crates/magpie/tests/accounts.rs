@@ -133,7 +133,7 @@ fn check_logins(server: &Server) {
 
 #[test]
 fn while_the_server_runs() {
-    let mut server = Launch::new().stable_ports().start();
+    let mut server = Launch::new().keeps_addresses().start();
     check_every_command(&server);
     check_logins(&server);
     server.terminate();
@@ -143,7 +143,7 @@ fn while_the_server_runs() {
 
 #[test]
 fn while_no_server_runs() {
-    let mut server = Launch::new().stable_ports().start();
+    let mut server = Launch::new().keeps_addresses().start();
     server.terminate();
     check_every_command(&server);
     server.restart();

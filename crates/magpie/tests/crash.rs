@@ -24,7 +24,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_there_twice() {
     let begun = Instant::now();
     let mut random = Random::new(seed);
     let mut server = Launch::new()
-        .stable_ports()
+        .keeps_addresses()
         .argument("--allow-anonymous")
         .start();
     proof::people(&server);

@@ -76,26 +76,20 @@ impl Browser {
 
 /// bob's terminal, and his next line in the other one.
 struct Terminal {
+    host: String,
     port: String,
     reading: Program,
 }
 
 impl Terminal {
     fn open(server: &Server) -> Self {
+        let host = server.mqtt().ip().to_string();
         let port = server.mqtt().port().to_string();
         let subscribe = || {
             let mut command = Command::new("mosquitto_sub");
             command
-                .args([
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    &port,
-                    "-u",
-                    "bob",
-                    "-P",
-                    &password("bob"),
-                ])
+                .args(["-h", &host, "-p", &port])
+                .args(["-u", "bob", "-P", &password("bob")])
                 .args(["-t", "im/text/#", "-c", "-i", "bob-term", "-q", "1", "-v"]);
             command
         };
@@ -103,23 +97,19 @@ impl Terminal {
         let (status, _, errors) = Program::run("mosquitto_sub -E", subscribe().arg("-E"), "");
         assert!(status.success(), "{errors}");
         let reading = Program::start("mosquitto_sub", &mut subscribe());
-        Self { port, reading }
+        Self {
+            host,
+            port,
+            reading,
+        }
     }
 
     /// Whether it was acknowledged.
     fn publish(&self, topic: &str, text: &str) -> bool {
         let mut command = Command::new("mosquitto_pub");
         command
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &self.port,
-                "-u",
-                "bob",
-                "-P",
-                &password("bob"),
-            ])
+            .args(["-h", &self.host, "-p", &self.port])
+            .args(["-u", "bob", "-P", &password("bob")])
             .args(["-t", topic, "-q", "1", "-m", text]);
         Program::run("mosquitto_pub", &mut command, "").0.success()
     }
@@ -149,12 +139,7 @@ fn start_bot(server: &Server, tools: &Tools) -> Program {
     let mut command = Command::new(&tools.python);
     command
         .arg(repository().join("tests/clients/python/bot.py"))
-        .args([
-            &server.mqtt().port().to_string(),
-            "bot",
-            &password("bot"),
-            "eng",
-        ]);
+        .args([&server.mqtt().to_string(), "bot", &password("bot"), "eng"]);
     let bot = Program::start("bot.py", &mut command);
     bot.line(0, |line| line == "ready");
     bot
@@ -227,7 +212,7 @@ fn a_browser_a_terminal_and_a_bot_share_a_conversation_through_a_crash() {
     let Some(tools) = Tools::find(Needs { test }) else {
         return;
     };
-    let mut server = Launch::new().stable_ports().start();
+    let mut server = Launch::new().keeps_addresses().start();
     make_people(&server);
     let terminal = Terminal::open(&server);
     let bot = start_bot(&server, &tools);

@@ -9,7 +9,7 @@ use serde_json::json;
 fn a_failed_commit_ends_the_server_and_acknowledges_nothing() {
     // With SIGXFSZ ignored a write beyond the limit is an error, as on a full disk, and not the end of the process.
     let ignoring = ["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"];
-    let mut server = Launch::new().stable_ports().under(&ignoring).start();
+    let mut server = Launch::new().keeps_addresses().under(&ignoring).start();
     server.add_account("alice");
     let mut writers: Vec<_> = [
         (Version::V311, QoS::AtLeastOnce),

@@ -14,7 +14,7 @@ fn scram(test: &str, server: &Server, arguments: &[&str]) -> Option<Vec<String>>
     let mut command = Command::new(python);
     command
         .arg(repository().join("tests/clients/python/scram.py"))
-        .arg(server.mqtt().port().to_string())
+        .arg(server.mqtt().to_string())
         .args(arguments);
     let (status, output, errors) = Program::run("scram.py", &mut command, "");
     assert!(status.success(), "{status}\n{output}\n{errors}");
@@ -25,7 +25,7 @@ fn scram(test: &str, server: &Server, arguments: &[&str]) -> Option<Vec<String>>
 #[test]
 fn a_client_that_knows_the_rfcs_logs_in_and_renews_its_login() {
     let test = "a_client_that_knows_the_rfcs_logs_in_and_renews_its_login";
-    let mut server = Launch::new().stable_ports().start();
+    let mut server = Launch::new().keeps_addresses().start();
     for name in ["alice", "bob"] {
         server.add_account(name);
     }

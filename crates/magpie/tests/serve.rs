@@ -36,7 +36,7 @@ fn refused(command: &mut Command) -> String {
 
 #[test]
 fn the_banner_tells_addresses_directory_and_the_link_for_the_first_account() {
-    let mut server = Launch::new().stable_ports().start();
+    let mut server = Launch::new().keeps_addresses().start();
     let token = setup_token(&server);
     let banner = server.program().output();
     assert!(
@@ -144,7 +144,7 @@ fn signals_end_the_server_in_order() {
 
 #[test]
 fn what_was_acknowledged_is_there_after_an_orderly_end() {
-    let mut server = Launch::new().stable_ports().start();
+    let mut server = Launch::new().keeps_addresses().start();
     server.add_account("alice");
     let mut alice = server
         .dial(Version::V311, "alice", "phone")
@@ -259,7 +259,7 @@ fn a_taken_address_is_named_with_the_option_that_changes_it() {
 
 #[test]
 fn the_demonstration_has_people_groups_and_history_in_two_languages() {
-    let mut server = Launch::new().stable_ports().argument("--demo").start();
+    let mut server = Launch::new().keeps_addresses().argument("--demo").start();
     let (from, _) = server.program().line(0, |line| line.contains("log in"));
     let (_, login) = server
         .program()

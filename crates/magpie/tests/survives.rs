@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// A server that will be killed, with alice and bob; ordinary topics are open to both.
 fn start() -> Server {
     let server = Launch::new()
-        .stable_ports()
+        .keeps_addresses()
         .argument("--allow-anonymous")
         .start();
     for name in ["alice", "bob"] {

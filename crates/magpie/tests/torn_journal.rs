@@ -33,7 +33,7 @@ enum Outcome {
 
 impl Killed {
     fn new() -> Self {
-        let server = Launch::new().stable_ports().start();
+        let server = Launch::new().keeps_addresses().start();
         server.add_account("alice");
         let mut alice = server
             .dial(Version::V311, "alice", "phone")

@@ -1,6 +1,6 @@
 """A bot in a group: answers every message that begins with its name, once, whatever happens to the server meanwhile.
 
-Usage: bot.py PORT USER PASSWORD GROUP
+Usage: bot.py HOST:PORT USER PASSWORD GROUP
 """
 
 import json
@@ -8,7 +8,8 @@ import sys
 
 import paho.mqtt.client as mqtt
 
-port, user, password, group = sys.argv[1:]
+address, user, password, group = sys.argv[1:]
+host, port = address.split(":")
 
 
 def on_connect(client, userdata, flags, reason, properties):
@@ -33,5 +34,5 @@ bot = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="bot", clean_sessi
 bot.username_pw_set(user, password)
 bot.on_connect, bot.on_subscribe, bot.on_message = on_connect, on_subscribe, on_message
 bot.reconnect_delay_set(min_delay=1, max_delay=2)
-bot.connect("127.0.0.1", int(port))
+bot.connect(host, int(port))
 bot.loop_forever()

@@ -1,7 +1,7 @@
 """A client that proves its password and never sends it: MQTT 5 enhanced authentication with SCRAM-SHA-256, on a bare
 socket and Python's own library, so that it can be read as the recipe (docs/authentication.md).
 
-Usage: scram.py PORT USER PASSWORD, prints what became of it; with REAUTHENTICATE behind, the connection then proves
+Usage: scram.py HOST:PORT USER PASSWORD, prints what became of it; with REAUTHENTICATE behind, the connection then proves
 itself once more, as the user and with the password named there.
 """
 
@@ -49,8 +49,8 @@ def auth(reason, data):
 
 
 class Connection:
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+    def __init__(self, address):
+        self.socket = socket.create_connection(address, timeout=30)
         self.file = self.socket.makefile("rb")
 
     def send(self, data):
@@ -120,8 +120,9 @@ class Scram:
 
 
 def main():
-    port, user, password = int(sys.argv[1]), sys.argv[2], sys.argv[3]
-    connection, scram = Connection(port), Scram(user, password)
+    address, user, password = sys.argv[1:4]
+    host, port = address.split(":")
+    connection, scram = Connection((host, int(port))), Scram(user, password)
     body = field("MQTT") + bytes([5, 2]) + struct.pack(">H", 60)
     connection.send(packet(0x10, body + authentication(scram.first()) + field("scram")))
     kind, reason, data = connection.receive()

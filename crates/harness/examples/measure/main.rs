@@ -39,7 +39,7 @@ fn main() {
 fn launch() -> Launch {
     Launch::new()
         .argument("--allow-anonymous")
-        .stable_ports()
+        .keeps_addresses()
         .under(&["taskset", "-c", "0"])
 }
 

@@ -1,9 +1,9 @@
 //! The two servers of an exchange, open to everybody, each with nothing in it.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Command;
 
-use harness::{Launch, Needs, Program, Server};
+use harness::{Launch, Needs, Program, Server, own_address};
 use tempfile::TempDir;
 
 use crate::script::Which;
@@ -49,25 +49,18 @@ impl Peer {
 }
 
 fn start_mosquitto() -> Peer {
-    // The port was free a moment ago; if somebody else has taken it since, the program ends and another one is tried.
-    for _ in 0..20 {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("mosquitto.conf");
-        let text = format!("listener {} 127.0.0.1\n{MOSQUITTO}", address.port());
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new("mosquitto");
-        let program = Program::start("mosquitto", command.arg("-v").arg("-c").arg(&config));
-        let told = program.error_line(0, |line| line.contains("running") || line.contains("rror"));
-        if told.1.contains("running") {
-            return Peer::Mosquitto {
-                address,
-                _program: program,
-                _folder: folder,
-            };
-        }
+    let address = own_address();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("mosquitto.conf");
+    let (ip, port) = (address.ip(), address.port());
+    std::fs::write(&config, format!("listener {port} {ip}\n{MOSQUITTO}")).unwrap();
+    let mut command = Command::new("mosquitto");
+    let program = Program::start("mosquitto", command.arg("-v").arg("-c").arg(&config));
+    let (_, told) = program.error_line(0, |line| line.contains("running") || line.contains("rror"));
+    assert!(told.contains("running"), "{told}");
+    Peer::Mosquitto {
+        address,
+        _program: program,
+        _folder: folder,
     }
-    panic!("no port for mosquitto");
 }

@@ -18,7 +18,7 @@ mode = "0600"
 #[test]
 fn a_dead_servers_socket_is_replaced_and_a_living_ones_is_not() {
     let scene = Scene::new();
-    let server = scene.launch(UNIX).stable_ports().start();
+    let server = scene.launch(UNIX).keeps_addresses().start();
     server.add_account("alice");
     let path = server.folder().join("mqtt.sock");
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();

@@ -55,7 +55,7 @@ fn hours_of_everything_at_once_lose_nothing_and_leave_nothing() {
     ));
     let mut random = Random::new(seed);
     let mut server = Launch::new()
-        .stable_ports()
+        .keeps_addresses()
         .argument("--allow-anonymous")
         .start();
     proof::people(&server);
