@@ -216,16 +216,9 @@ impl Client {
                 if code != 0 {
                     return Err(format!("client {} was refused: {code}", self.number));
                 }
-                self.phase = Phase::Open;
-                self.must_clean = false;
                 self.wire.receive_maximum = receive_maximum.min(self.wire.receive_maximum);
                 self.wire.alias_max = alias_max;
-                // A session that a lost CONNECT made is a new one to the client, but not to the server.
-                self.wire.resumed = present;
-                if !model.connack(self.number, present, time)? {
-                    self.forget_session();
-                }
-                return Ok(self.resend(model));
+                return self.got_connack(present, model, time);
             }
             Packet::Publish(publish) => self.got_publish(publish, model)?,
             Packet::Puback(packet_id, code) => {
@@ -238,18 +231,7 @@ impl Client {
                 self.received.remove(&packet_id);
                 self.wire.answers.push_back((wire::PUBCOMP, packet_id));
             }
-            Packet::Pubcomp(packet_id) => {
-                let place = self.flights.iter().position(|flight| {
-                    flight.publish.packet_id == packet_id && flight.awaits == Awaits::Pubcomp
-                });
-                let Some(place) = place else {
-                    return Err(format!(
-                        "client {} got PUBCOMP {packet_id} for nothing",
-                        self.number
-                    ));
-                };
-                self.flights.remove(place);
-            }
+            Packet::Pubcomp(packet_id) => self.got_pubcomp(packet_id)?,
             Packet::Suback(packet_id, codes) => match self.wire.asked.take() {
                 Some(Asked::Subscribe(asked, wishes)) if asked == packet_id => {
                     model.suback(self.number, &wishes, &codes)?;
@@ -262,22 +244,61 @@ impl Client {
                 }
                 other => return Err(format!("UNSUBACK {packet_id} where {other:?} was asked")),
             },
-            Packet::Pingresp => {
-                let Some(numbers) = self.wire.pinged.pop_front() else {
-                    return Err("a PINGRESP that nobody asked for".into());
-                };
-                for number in numbers {
-                    model.publish_done(number, false);
-                }
-            }
-            Packet::Disconnect(code) => match code {
-                0x8B => self.wire.may_end = Some("the server shuts down"),
-                // Whether it was too long, is seen where the connection ends.
-                0x8D if self.hello.keep_alive > 0 => {}
-                _ => return Err(format!("client {} was sent away: {code:#x}", self.number)),
-            },
+            Packet::Pingresp => self.got_pingresp(model)?,
+            Packet::Disconnect(code) => self.got_disconnect(code)?,
         }
         Ok(Vec::new())
+    }
+
+    /// Its session begins or goes on; what it sends again.
+    fn got_connack(
+        &mut self,
+        present: bool,
+        model: &mut Model,
+        time: u64,
+    ) -> Result<Vec<u8>, String> {
+        self.phase = Phase::Open;
+        self.must_clean = false;
+        // A session that a lost CONNECT made is a new one to the client, but not to the server.
+        self.wire.resumed = present;
+        if !model.connack(self.number, present, time)? {
+            self.forget_session();
+        }
+        Ok(self.resend(model))
+    }
+
+    fn got_pubcomp(&mut self, packet_id: u16) -> Verdict {
+        let place = self.flights.iter().position(|flight| {
+            flight.publish.packet_id == packet_id && flight.awaits == Awaits::Pubcomp
+        });
+        let Some(place) = place else {
+            return Err(format!(
+                "client {} got PUBCOMP {packet_id} for nothing",
+                self.number
+            ));
+        };
+        self.flights.remove(place);
+        Ok(())
+    }
+
+    fn got_pingresp(&mut self, model: &mut Model) -> Verdict {
+        let Some(numbers) = self.wire.pinged.pop_front() else {
+            return Err("a PINGRESP that nobody asked for".into());
+        };
+        for number in numbers {
+            model.publish_done(number, false);
+        }
+        Ok(())
+    }
+
+    fn got_disconnect(&mut self, code: u8) -> Verdict {
+        match code {
+            0x8B => self.wire.may_end = Some("the server shuts down"),
+            // Whether it was too long, is seen where the connection ends.
+            0x8D if self.hello.keep_alive > 0 => {}
+            _ => return Err(format!("client {} was sent away: {code:#x}", self.number)),
+        }
+        Ok(())
     }
 
     fn acknowledged(

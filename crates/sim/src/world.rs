@@ -18,6 +18,30 @@ use crate::plan::Plan;
 use crate::wire;
 
 const START: Millis = Millis::new(1_766_000_000_000);
+/// How often, in percent, the server does end when its turn to end comes.
+const SERVER_ENDS: u32 = 20;
+
+/// What may happen next.
+#[derive(Clone, Copy)]
+enum Event {
+    ClientActs,
+    ClientReads,
+    LinkIsRead,
+    LinkIsFlushed,
+    /// What a shard has been sent by others.
+    LettersOpened,
+    Commit,
+    /// What a shard has asked the readers for.
+    PageBrought,
+    LoginChecked,
+    DeferredResumed,
+    TimePasses,
+    /// A shard's timers.
+    TimeLookedAt,
+    Trim,
+    Crash,
+    Restart,
+}
 
 /// One seed's world.
 pub(crate) struct World {
@@ -94,88 +118,75 @@ impl World {
 
     fn step(&mut self) -> Verdict {
         let plan = &self.plan;
-        let weights = [
-            40,
-            30,
-            40,
-            30,
-            25,
-            plan.disk,
-            10,
-            8,
-            10,
-            4,
-            4,
-            1,
-            plan.crashes,
-            plan.restarts,
+        let events = [
+            (Event::ClientActs, 40),
+            (Event::ClientReads, 30),
+            (Event::LinkIsRead, 40),
+            (Event::LinkIsFlushed, 30),
+            (Event::LettersOpened, 25),
+            (Event::Commit, plan.disk),
+            (Event::PageBrought, 10),
+            (Event::LoginChecked, 8),
+            (Event::DeferredResumed, 10),
+            (Event::TimePasses, 4),
+            (Event::TimeLookedAt, 4),
+            (Event::Trim, 1),
+            (Event::Crash, plan.crashes),
+            (Event::Restart, plan.restarts),
         ];
-        match self.dice.weighted(&weights) {
-            0 => self.some_client_acts(),
-            1 => self.some_client_reads(),
-            2 => {
-                self.some_link_is_read();
-                Ok(())
-            }
-            3 => {
-                self.some_link_is_flushed();
-                Ok(())
-            }
-            4 => {
+        let choice = self.dice.weighted(&events.map(|(_, weight)| weight));
+        match events[choice].0 {
+            Event::ClientActs => return self.some_client_acts(),
+            Event::ClientReads => return self.some_client_reads(),
+            Event::LinkIsRead => self.some_link_is_read(),
+            Event::LinkIsFlushed => self.some_link_is_flushed(),
+            Event::LettersOpened => {
                 let shard = self.some_shard();
                 let count = self.dice.between(1, 5) as usize;
                 self.house.open_letters(shard, count);
-                Ok(())
             }
-            5 => {
-                let count = self.some_appends();
-                if self.house.commit(count) {
-                    self.log.note(|| format!("disk: {count} committed"));
-                }
-                Ok(())
-            }
-            6 => {
+            Event::Commit => self.some_appends_are_committed(),
+            Event::PageBrought => {
                 let (choice, count) = (self.dice.below(64), self.dice.between(1, 8) as usize);
                 self.house.bring(choice, count);
-                Ok(())
             }
-            7 => {
+            Event::LoginChecked => {
                 let choice = self.dice.below(64);
                 self.house.check_login(choice);
-                Ok(())
             }
-            8 => {
+            Event::DeferredResumed => {
                 let shard = self.some_shard();
                 self.house.resume_deferred(shard);
-                Ok(())
             }
-            9 => {
-                self.time_passes();
-                Ok(())
-            }
-            10 => {
+            Event::TimePasses => self.time_passes(),
+            Event::TimeLookedAt => {
                 let shard = self.some_shard();
                 self.house.look_at_time(shard);
-                Ok(())
             }
-            11 => {
+            Event::Trim => {
                 self.house.trim();
-                Ok(())
             }
-            12 if self.dice.percent(20) => {
-                let kept = self.dice.below(self.house.disk.waiting() + 1);
-                self.log.note(|| format!("CRASH, {kept} appends kept"));
-                self.house.crash(kept);
-                self.after_restart();
-                Ok(())
-            }
-            13 if self.dice.percent(20) => {
-                self.log.note(|| "RESTART in good order".into());
-                self.house.restart();
-                self.after_restart();
-                Ok(())
-            }
-            _ => Ok(()),
+            Event::Crash => self.crash_maybe(),
+            Event::Restart => self.restart_maybe(),
+        }
+        Ok(())
+    }
+
+    /// A weight is a whole number, and one of them is too often.
+    fn crash_maybe(&mut self) {
+        if self.dice.percent(SERVER_ENDS) {
+            let kept = self.dice.below(self.house.disk.waiting() + 1);
+            self.log.note(|| format!("CRASH, {kept} appends kept"));
+            self.house.crash(kept);
+            self.after_restart();
+        }
+    }
+
+    fn restart_maybe(&mut self) {
+        if self.dice.percent(SERVER_ENDS) {
+            self.log.note(|| "RESTART in good order".into());
+            self.house.restart();
+            self.after_restart();
         }
     }
 
@@ -194,10 +205,13 @@ impl World {
         self.dice.below(self.house.shards.len())
     }
 
-    fn some_appends(&mut self) -> usize {
-        match self.house.disk.waiting() {
+    fn some_appends_are_committed(&mut self) {
+        let count = match self.house.disk.waiting() {
             0 => 0,
             waiting => 1 + self.dice.below(waiting),
+        };
+        if self.house.commit(count) {
+            self.log.note(|| format!("disk: {count} committed"));
         }
     }
 
