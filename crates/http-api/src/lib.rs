@@ -6,6 +6,7 @@ mod serve;
 
 mod answer;
 mod body;
+mod counters;
 mod doors;
 mod health;
 mod metrics;

@@ -1,6 +1,8 @@
 //! The recorder into which the whole process counts.
 
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{
+    BuildError, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 /// Upper bounds in seconds of every histogram of a duration (`…_seconds`): 50 µs to 10 s.
 const SECONDS_BUCKETS: &[f64] = &[
@@ -21,11 +23,14 @@ impl Metrics {
         Ok(Self { recorder })
     }
 
-    /// A recorder that nothing counts into, for a server inside a test.
-    pub fn detached() -> Result<Self, BuildError> {
-        Ok(Self {
-            recorder: Self::builder()?.build_recorder().handle(),
-        })
+    /// A recorder beside that of the process, for a server inside a test. It counts what is counted while the recorder
+    /// that comes with it is that of the thread.
+    pub fn beside() -> Result<(Self, PrometheusRecorder), BuildError> {
+        let recorder = Self::builder()?.build_recorder();
+        let metrics = Self {
+            recorder: recorder.handle(),
+        };
+        Ok((metrics, recorder))
     }
 
     fn builder() -> Result<PrometheusBuilder, BuildError> {

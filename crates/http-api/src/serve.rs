@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -18,19 +19,18 @@ use server::config::HttpConfig;
 use server::handle::Handle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
+use crate::counters::{Counters, Late};
 use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
 use crate::router;
 use crate::secure::SecureStream;
 
-/// Bytes of a request's first line and header; more are answered 431.
-const HEADER_BYTES_MAX: usize = 32 * 1024;
-/// Header lines of one request.
+/// Header lines of one request; more are answered 431 like one with too many bytes.
 const HEADER_LINES_MAX: usize = 100;
 /// The longest that one connection may live. Nothing here takes that long; a browser makes a new one.
 const CONNECTION_LIFETIME_MAX: Duration = Duration::from_secs(600);
@@ -58,29 +58,37 @@ pub async fn serve(
     let connections = Connections {
         router: router::router(doors),
         places: Arc::new(Semaphore::new(config.connections_max)),
+        header_bytes_max: config.header_bytes_max,
         header_timeout: config.header_timeout,
         credentials,
+        counters: Counters::new(),
         stopping: watch::channel(false).0,
     };
+    let mut held: Option<Arrival> = None;
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = connections.accept(&listener) => match accepted {
-                Ok((stream, peer, place)) => {
-                    let connection = connections.carry(stream, peer);
-                    tasks.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
+            accepted = listener.accept(), if held.is_none() => match accepted {
+                Ok(arrival) => match connections.place() {
+                    Some(place) => connections.begin(&mut tasks, arrival, place),
+                    None => {
+                        connections.counters.held.increment(1);
+                        held = Some(arrival);
+                    }
+                },
                 Err(error) => {
                     tracing::warn!(%error, "HTTP: accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
+            place = connections.next_place(), if held.is_some() => {
+                if let (Some(arrival), Some(place)) = (held.take(), place) {
+                    connections.begin(&mut tasks, arrival, place);
+                }
+            }
             Some(_) = tasks.join_next() => {}
             _ = upkeep.tick() => metrics.upkeep(),
         }
@@ -96,27 +104,37 @@ pub async fn serve(
     }
 }
 
+/// A connection that has been accepted, and from where it comes.
+type Arrival = (TcpStream, SocketAddr);
+
 struct Connections {
     router: Router,
+    /// One for each connection that may be served. When there is none, one more connection is accepted, so that it can be
+    /// counted, and held until there is; the others wait in the system's queue.
     places: Arc<Semaphore>,
+    header_bytes_max: usize,
     header_timeout: Duration,
     credentials: Option<Arc<Credentials>>,
+    counters: Counters,
     stopping: watch::Sender<bool>,
 }
 
 impl Connections {
-    /// Takes a place first: beyond the limit connections wait in the system's queue.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-        let place = Arc::clone(&self.places)
-            .acquire_owned()
-            .await
-            .map_err(io::Error::other)?;
-        let (stream, peer) = listener.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok((stream, peer, place))
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Waits for a place; `None` never comes, because the semaphore is never closed.
+    async fn next_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    fn begin(&self, tasks: &mut JoinSet<()>, (stream, peer): Arrival, place: OwnedSemaphorePermit) {
+        let connection = self.carry(stream, peer);
+        tasks.spawn(async move {
+            connection.await;
+            drop(place);
+        });
     }
 
     /// One connection, from its first byte to its end or its hand-over.
@@ -128,43 +146,26 @@ impl Connections {
         let service = Service {
             router: self.router.clone(),
             peer,
+            header_bytes_max: self.header_bytes_max,
             header_timeout: self.header_timeout,
+            counters: self.counters.clone(),
             stopping: self.stopping.subscribe(),
         };
         let credentials = self.credentials.clone();
         async move {
+            if let Err(error) = stream.set_nodelay(true) {
+                // It has ended already.
+                tracing::debug!(%error, "HTTP: connection ended");
+                return;
+            }
             let Some(credentials) = credentials else {
                 return service.converse(stream).await;
             };
             // With the tables of a handshake it is large; most of its life it is not needed.
-            let secured = Box::pin(secure(stream, &credentials, service.header_timeout));
+            let secured = Box::pin(service.secure(stream, &credentials));
             if let Some(stream) = secured.await {
                 service.converse(stream).await;
             }
-        }
-    }
-}
-
-/// The TLS handshake, in the time that a request's header may take.
-async fn secure(
-    stream: TcpStream,
-    credentials: &Arc<Credentials>,
-    patience: Duration,
-) -> Option<SecureStream> {
-    let shaken = async {
-        let mut stream = SecureStream::new(stream, credentials)?;
-        stream.shake().await?;
-        Ok::<_, io::Error>(stream)
-    };
-    match tokio::time::timeout(patience, shaken).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "HTTPS: no handshake");
-            None
-        }
-        Err(_) => {
-            tracing::debug!("HTTPS: the handshake takes too long");
-            None
         }
     }
 }
@@ -173,11 +174,38 @@ async fn secure(
 struct Service {
     router: Router,
     peer: SocketAddr,
+    header_bytes_max: usize,
     header_timeout: Duration,
+    counters: Counters,
     stopping: watch::Receiver<bool>,
 }
 
 impl Service {
+    /// The TLS handshake, in the time that a request's header may take.
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        credentials: &Arc<Credentials>,
+    ) -> Option<SecureStream> {
+        let shaken = async {
+            let mut stream = SecureStream::new(stream, credentials)?;
+            stream.shake().await?;
+            Ok::<_, io::Error>(stream)
+        };
+        match tokio::time::timeout(self.header_timeout, shaken).await {
+            Ok(Ok(stream)) => Some(stream),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "HTTPS: no handshake");
+                None
+            }
+            Err(_) => {
+                self.counters.late(Late::Handshake);
+                tracing::debug!("HTTPS: the handshake takes too long");
+                None
+            }
+        }
+    }
+
     async fn converse<S>(self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -185,10 +213,15 @@ impl Service {
         let Self {
             router,
             peer,
+            header_bytes_max,
             header_timeout,
+            counters,
             mut stopping,
         } = self;
+        let requests = Arc::new(AtomicU64::new(0));
+        let seen = requests.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            seen.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer));
             router.clone().oneshot(request.map(Body::new))
         });
@@ -196,27 +229,27 @@ impl Service {
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_headers(HEADER_LINES_MAX)
-            .max_buf_size(HEADER_BYTES_MAX)
+            .max_buf_size(header_bytes_max)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
+        let over = |ended: hyper::Result<()>| {
+            if let Err(error) = ended {
+                counters.ended(&error, requests.load(Ordering::Relaxed));
+                // A stranger's broken request is not our trouble.
+                tracing::debug!(%error, "HTTP: connection ended");
+            }
+        };
         let mut connection = pin!(connection);
         let lifetime = tokio::time::sleep(CONNECTION_LIFETIME_MAX);
         tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
+            ended = connection.as_mut() => return over(ended),
             _ = stopping.wait_for(|stopping| *stopping) => {}
             () = lifetime => {}
         }
         connection.as_mut().graceful_shutdown();
         match tokio::time::timeout(DRAIN_TIMEOUT, connection).await {
-            Ok(ended) => log_end(ended),
+            Ok(ended) => over(ended),
             Err(_) => tracing::debug!("HTTP: connection cut off"),
         }
-    }
-}
-
-fn log_end(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        // A stranger's broken request is not our trouble.
-        tracing::debug!(%error, "HTTP: connection ended");
     }
 }

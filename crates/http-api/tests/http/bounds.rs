@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use server::config::HttpConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::world::{PATIENCE, answer, whole, world, world_with};
+use crate::world::{PATIENCE, answer, metric, whole, world, world_with};
 
 #[tokio::test]
 async fn a_body_too_large_is_refused_announced_or_not() {
@@ -55,6 +55,20 @@ async fn a_header_too_large_is_refused() {
             .status,
         431
     );
+    let series = "magpie_http_refused_total{code=\"header_too_large\"}";
+    let mut observer = world.connect().await;
+    assert_eq!(metric(&mut observer, series).await, 2);
+}
+
+#[tokio::test]
+async fn a_header_may_be_as_large_as_the_operator_says() {
+    let world = world_with(HttpConfig {
+        header_bytes_max: 128 * 1024,
+        ..HttpConfig::default()
+    })
+    .await;
+    let long = format!("X-Long: {}\r\n", "x".repeat(64 * 1024));
+    assert_eq!(world.get("/healthz", &long).await.status, 200);
 }
 
 #[tokio::test]
@@ -84,6 +98,15 @@ async fn a_header_that_does_not_end_ends_the_connection() {
         .unwrap();
     assert_eq!(answer(&mut stream).await.status, 200);
     assert_eq!(whole(&mut stream).await, "");
+    let mut observer = world.connect().await;
+    for (waited_for, expected) in [("handshake", 0), ("first", 2), ("next", 1)] {
+        let series = format!("magpie_http_header_timeouts_total{{waited_for=\"{waited_for}\"}}");
+        assert_eq!(
+            metric(&mut observer, &series).await,
+            expected,
+            "{waited_for}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -99,13 +122,28 @@ async fn connections_beyond_the_limit_wait_for_their_turn() {
         stream.write_all(request).await.unwrap();
         assert_eq!(answer(stream).await.status, 200);
     }
-    let mut third = world.connect().await;
-    third.write_all(request).await.unwrap();
+    let held = "magpie_http_connections_held_total";
+    assert_eq!(metric(&mut first, held).await, 0);
+    let mut others = [world.connect().await, world.connect().await];
+    for stream in &mut others {
+        stream.write_all(request).await.unwrap();
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while metric(&mut first, held).await == 0 {
+        assert!(Instant::now() < deadline, "nobody is counted");
+    }
+    let [mut third, mut fourth] = others;
     let mut byte = [0];
     let early = tokio::time::timeout(Duration::from_millis(200), third.read(&mut byte)).await;
     assert!(early.is_err(), "answered though two connections are open");
     drop(first);
     assert_eq!(answer(&mut third).await.status, 200);
+    while metric(&mut third, held).await < 2 {
+        assert!(Instant::now() < deadline, "the next is not counted");
+    }
+    drop(second);
+    assert_eq!(answer(&mut fourth).await.status, 200);
+    assert_eq!(metric(&mut fourth, held).await, 2);
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub(crate) struct World {
     pub(crate) health: watch::Sender<Health>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) ended: tokio::task::JoinHandle<()>,
+    /// A test is one thread: what is counted on it is this world's.
+    _counting: metrics::LocalRecorderGuard<'static>,
 }
 
 pub(crate) async fn world() -> World {
@@ -36,7 +38,8 @@ pub(crate) async fn world_with(config: HttpConfig) -> World {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let metrics = Metrics::detached().unwrap();
+    let (metrics, recorder) = Metrics::beside().unwrap();
+    let counting = metrics::set_default_local_recorder(Box::leak(Box::new(recorder)));
     let ended = tokio::spawn(http_api::serve(
         listener,
         handle,
@@ -56,6 +59,7 @@ pub(crate) async fn world_with(config: HttpConfig) -> World {
         health,
         stop,
         ended,
+        _counting: counting,
     }
 }
 
@@ -207,6 +211,18 @@ impl World {
         ))
         .await
     }
+}
+
+/// The value of a series on `/metrics`, asked for on a connection that is kept; 0 while it is not there.
+pub(crate) async fn metric(stream: &mut TcpStream, series: &str) -> u64 {
+    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let told = answer(stream).await;
+    let line = told
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix(series));
+    line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
 /// Reads one answer: its head, and as much body as it announces.

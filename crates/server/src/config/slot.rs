@@ -78,3 +78,68 @@ pub(super) enum TimeUnit {
 
 /// Of everything that is counted; keeps a slip of the finger from being taken for a number.
 pub(super) const COUNT_MAX: usize = 1_000_000_000;
+
+pub(super) const fn size<T>(
+    at: fn(&mut T) -> &mut usize,
+    min: usize,
+    max: usize,
+    unit: &'static str,
+) -> Slot<T> {
+    Slot::Size {
+        at,
+        range: (min, max),
+        unit,
+    }
+}
+
+pub(super) const fn number16<T>(
+    at: fn(&mut T) -> &mut u16,
+    min: u16,
+    max: u16,
+    unit: &'static str,
+) -> Slot<T> {
+    Slot::Number16 {
+        at,
+        range: (min, max),
+        unit,
+    }
+}
+
+pub(super) const fn number32<T>(
+    at: fn(&mut T) -> &mut u32,
+    min: u32,
+    max: u32,
+    unit: &'static str,
+) -> Slot<T> {
+    Slot::Number32 {
+        at,
+        range: (min, max),
+        unit,
+    }
+}
+
+pub(super) const fn seconds<T>(at: fn(&mut T) -> &mut Duration, min: u32, max: u32) -> Slot<T> {
+    Slot::Time {
+        at,
+        range: (min, max),
+        unit: TimeUnit::Seconds,
+    }
+}
+
+pub(super) const fn live<T>(name: &'static str, slot: Slot<T>, about: &'static str) -> Key<T> {
+    Key {
+        name,
+        slot,
+        applies: Applies::OnReload,
+        about,
+    }
+}
+
+pub(super) const fn fixed<T>(name: &'static str, slot: Slot<T>, about: &'static str) -> Key<T> {
+    Key {
+        name,
+        slot,
+        applies: Applies::OnRestart,
+        about,
+    }
+}

@@ -1,10 +1,8 @@
 //! The one table of configuration keys: name, allowed values, when a change applies, meaning. The parser, the
 //! reload and `docs/configuration.md` all read it; defaults come from `values`.
 
-use std::time::Duration;
-
 use super::check;
-use super::slot::{Applies, COUNT_MAX, Key, Slot, TimeUnit};
+use super::slot::{COUNT_MAX, Key, Slot, TimeUnit, fixed, live, number16, number32, seconds, size};
 use super::values::{Config, Durability, LogFormat, RedirectMode};
 
 /// One `[section]` of the file.
@@ -16,71 +14,6 @@ pub(super) struct Section {
 
 const MEGABYTE: usize = 1024 * 1024;
 const BYTES_MAX: usize = 1 << 40;
-
-const fn size(
-    at: fn(&mut Config) -> &mut usize,
-    min: usize,
-    max: usize,
-    unit: &'static str,
-) -> Slot<Config> {
-    Slot::Size {
-        at,
-        range: (min, max),
-        unit,
-    }
-}
-
-const fn number16(
-    at: fn(&mut Config) -> &mut u16,
-    min: u16,
-    max: u16,
-    unit: &'static str,
-) -> Slot<Config> {
-    Slot::Number16 {
-        at,
-        range: (min, max),
-        unit,
-    }
-}
-
-const fn number32(
-    at: fn(&mut Config) -> &mut u32,
-    min: u32,
-    max: u32,
-    unit: &'static str,
-) -> Slot<Config> {
-    Slot::Number32 {
-        at,
-        range: (min, max),
-        unit,
-    }
-}
-
-const fn seconds(at: fn(&mut Config) -> &mut Duration, min: u32, max: u32) -> Slot<Config> {
-    Slot::Time {
-        at,
-        range: (min, max),
-        unit: TimeUnit::Seconds,
-    }
-}
-
-const fn live(name: &'static str, slot: Slot<Config>, about: &'static str) -> Key<Config> {
-    Key {
-        name,
-        slot,
-        applies: Applies::OnReload,
-        about,
-    }
-}
-
-const fn fixed(name: &'static str, slot: Slot<Config>, about: &'static str) -> Key<Config> {
-    Key {
-        name,
-        slot,
-        applies: Applies::OnRestart,
-        about,
-    }
-}
 
 /// Every section, in the order of the reference.
 pub(super) static SECTIONS: &[Section] = &[
@@ -421,12 +354,17 @@ static HTTP: &[Key<Config>] = &[
     fixed(
         "connections_max",
         size(|c| &mut c.http.connections_max, 1, 1_000_000, "connections"),
-        "Connections at once, not counting WebSockets; one more waits to be accepted.",
+        "Connections at once, not counting WebSockets; one more waits until one of them ends.",
     ),
     fixed(
         "header_timeout_secs",
         seconds(|c| &mut c.http.header_timeout, 1, 600),
         "How long a request's header may take to arrive.",
+    ),
+    fixed(
+        "header_bytes_max",
+        size(|c| &mut c.http.header_bytes_max, 8192, MEGABYTE, "bytes"),
+        "Bytes of a request's first line and header; a larger one is answered 431.",
     ),
     fixed(
         "body_bytes_max",

@@ -151,6 +151,8 @@ pub struct HttpConfig {
     pub connections_max: usize,
     /// How long a request's header may take to arrive.
     pub header_timeout: Duration,
+    /// Bytes of a request's first line and header.
+    pub header_bytes_max: usize,
     /// Bytes of a request's body.
     pub body_bytes_max: usize,
 }
@@ -325,6 +327,7 @@ impl Default for HttpConfig {
             key: None,
             connections_max: 4096,
             header_timeout: Duration::from_secs(10),
+            header_bytes_max: 32 * KIB,
             body_bytes_max: 64 * KIB,
         }
     }
