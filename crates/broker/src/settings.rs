@@ -47,6 +47,10 @@ pub struct Limits {
     pub publishes_per_second_max: u32,
     /// Subscriptions per session.
     pub subscriptions_max: usize,
+    /// Filters under `im/` of one session: every delivery of the messenger asks each of them.
+    pub chat_filters_max: usize,
+    /// Shared filters under `im/` of all devices of one account.
+    pub chat_shares_max: usize,
     /// Bytes of a topic name or filter.
     pub topic_bytes_max: usize,
     /// Levels of a topic name or filter.
@@ -90,6 +94,8 @@ impl Default for Limits {
             outgoing_bytes_max: 256 * 1024,
             publishes_per_second_max: 0,
             subscriptions_max: 10_000,
+            chat_filters_max: 256,
+            chat_shares_max: 16,
             topic_bytes_max: 4096,
             topic_levels_max: 64,
             user_properties_max: 256,

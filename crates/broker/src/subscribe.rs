@@ -16,11 +16,6 @@ use crate::shard::Shard;
 use crate::shares::{is_ordinary_share, member};
 use crate::system::is_system;
 
-/// Filters under `im/` of one session; one more is refused (0x97).
-const CHAT_FILTERS_MAX: usize = 256;
-/// Shared filters under `im/` of all devices of one account.
-const CHAT_SHARES_MAX: usize = 16;
-
 /// Longest share name in bytes.
 const SHARE_NAME_BYTES_MAX: usize = 256;
 
@@ -251,6 +246,7 @@ impl Shard {
     /// Whether a session may hold one more filter under `im/`. Every delivery of the messenger asks each of them, and the
     /// whole contract is covered by a dozen.
     fn has_chat_room(&self, slot: u32, filter: &str, share: Option<&str>) -> bool {
+        let limits = &self.settings.limits;
         let session = &self.sessions[slot as usize];
         let filters = session.chat.as_ref().map_or(&[][..], |chat| &chat.filters);
         let existed = filters
@@ -261,13 +257,13 @@ impl Shard {
             .and_then(|account| self.chat_shares.get(&account));
         let share_room = share.is_none_or(|name| {
             shares.is_none_or(|shares| {
-                shares.len() < CHAT_SHARES_MAX
+                shares.len() < limits.chat_shares_max
                     || shares
                         .iter()
                         .any(|known| &*known.name == name && &*known.filter == filter)
             })
         });
-        existed || (filters.len() < CHAT_FILTERS_MAX && share_room)
+        existed || (filters.len() < limits.chat_filters_max && share_room)
     }
 
     pub(crate) fn subscription_record(

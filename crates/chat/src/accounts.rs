@@ -204,7 +204,9 @@ impl Chat {
             Some(state) if !state.record.removed && !state.record.disabled => {}
             Some(_) | None => return Err(AccountError::NoSuch(format!("number {account}"))),
         }
-        if let Some(oldest) = self.directory.displaced_token(account) {
+        let most = self.settings.tokens_max;
+        // More than one after a reload that allows fewer.
+        for oldest in self.directory.displaced_tokens(account, most) {
             self.counters.tokens_displaced += 1;
             self.revoke_token(&oldest, batch);
         }

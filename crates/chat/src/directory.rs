@@ -6,9 +6,6 @@ use records::{Account, AccountId, ConversationId, Member, Millis, Role, Token};
 use crate::quota::Bucket;
 use crate::table::{Table, Tables};
 
-/// Tokens of one account; a new one then ends the oldest.
-pub(crate) const TOKENS_MAX: usize = 1_000;
-
 /// An account and what belongs to it.
 #[derive(Debug)]
 pub(crate) struct AccountState {
@@ -183,11 +180,12 @@ impl Directory {
         ended
     }
 
-    /// The token that a further one of this account would displace.
-    pub(crate) fn displaced_token(&self, id: AccountId) -> Option<[u8; 32]> {
-        let tokens = &self.by_id.get(&id)?.tokens;
-        let (_, oldest) = tokens.first()?;
-        (tokens.len() >= TOKENS_MAX).then_some(*oldest)
+    /// The tokens that a further one of this account, which may have so many, would displace.
+    pub(crate) fn displaced_tokens(&self, id: AccountId, tokens_max: usize) -> Vec<[u8; 32]> {
+        let tokens = self.by_id.get(&id).map_or(&[][..], |known| &known.tokens);
+        let displaced = (tokens.len() + 1).saturating_sub(tokens_max);
+        let oldest = tokens.iter().take(displaced);
+        oldest.map(|(_, sha256)| *sha256).collect()
     }
 
     /// The account takes part in a conversation.

@@ -20,10 +20,6 @@ use crate::wire;
 
 /// Accounts named in one question, so that one question cannot cause more than so many events.
 const NAMES_MAX: usize = 100;
-/// Groups an account may make in a minute in the long run.
-const CREATED_PER_MINUTE: u32 = 10;
-/// Groups an account may make at once after a pause.
-const CREATED_BURST: u32 = 20;
 
 #[derive(Deserialize)]
 pub(crate) struct Create {
@@ -327,17 +323,18 @@ impl Chat {
     }
 
     fn take_group_quota(&mut self, account: AccountId, now: Millis) -> Result<(), Refusal> {
-        let taken = self.directory.find_mut(account).is_some_and(|state| {
-            state
-                .groups
-                .take_one(CREATED_PER_MINUTE, CREATED_BURST, now)
-        });
+        let most = self.settings.groups_per_minute_max;
+        let burst = most.saturating_mul(2);
+        let taken = self
+            .directory
+            .find_mut(account)
+            .is_some_and(|state| state.groups.take_one(most, burst, now));
         if taken {
             return Ok(());
         }
         self.counters.quota_refused += 1;
         Err(Refusal::quota(format!(
-            "at most {CREATED_PER_MINUTE} groups a minute are made, {CREATED_BURST} after a pause"
+            "at most {most} groups a minute are made, {burst} after a pause"
         )))
     }
 

@@ -26,8 +26,9 @@ impl Chat {
         if !self.live.has_pending(session) {
             return Ok(());
         }
+        let most = self.settings.questions_waiting_max;
         match self.live.pending(session) {
-            Some(pending) if pending.is_busy(now) && !pending.has_room() => {
+            Some(pending) if pending.is_busy(now) && !pending.has_room(most) => {
                 self.counters.reads_refused += 1;
                 Err(Refusal::unavailable())
             }
@@ -43,6 +44,7 @@ impl Chat {
         batch: &mut Batch,
         now: Millis,
     ) {
+        let most = self.settings.questions_waiting_max;
         let Some(pending) = self.live.pending(session) else {
             batch.tell(Output::Read(query));
             return;
@@ -50,7 +52,7 @@ impl Chat {
         if !pending.is_busy(now) {
             pending.begin(now);
             batch.tell(Output::Read(query));
-        } else if pending.has_room() {
+        } else if pending.has_room(most) {
             pending.wait(query);
         } else {
             self.counters.reads_refused += 1;

@@ -14,8 +14,6 @@ use crate::refusal::Refusal;
 use crate::table::{Table, Tables};
 use crate::topic;
 
-/// Filters kept per session; further ones get what is told to accounts, but nothing on subscribing.
-pub(crate) const FILTERS_MAX: usize = 256;
 /// Conversations that are looked at for a wildcard at the cost of one question.
 const LOOKED_AT: usize = 256;
 
@@ -323,7 +321,8 @@ impl Chat {
             return;
         }
         if !session.filters.iter().any(|known| **known == *filter) {
-            if session.filters.len() == FILTERS_MAX {
+            // A further one gets what is told to accounts, but nothing on subscribing.
+            if session.filters.len() >= self.settings.filters_max {
                 self.counters.filters_dropped += 1;
                 return;
             }
@@ -357,7 +356,10 @@ impl Chat {
             return self.take_ask_quota(account, 1 + covered / LOOKED_AT, now);
         }
         let rate = self.settings.messages_per_second_max;
-        let burst = self.settings.messages_burst_max.max(FILTERS_MAX as u32);
+        let burst = self
+            .settings
+            .messages_burst_max
+            .max(self.settings.filters_max as u32);
         let taken = self
             .directory
             .find_mut(account)

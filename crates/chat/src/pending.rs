@@ -8,8 +8,6 @@ use smallvec::SmallVec;
 
 use crate::query::Query;
 
-/// Questions of one session that wait for the one that is being read.
-const WAITING_MAX: usize = 8;
 /// A reading nobody has reported the end of is taken for lost after this.
 const LOST_MILLIS: u64 = 30_000;
 /// Receipts held back for one device; further ones are dropped, and `members` tells.
@@ -55,9 +53,9 @@ impl Pending {
         self.reading.clear();
     }
 
-    /// Whether a further question may wait.
-    pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX
+    /// Whether a further question may wait, of at most so many.
+    pub(crate) fn has_room(&self, waiting_max: usize) -> bool {
+        self.waiting.len() < waiting_max
     }
 
     /// Keeps a question for later.

@@ -21,6 +21,14 @@ pub struct Settings {
     pub messages_per_second_max: u32,
     /// Messages an account may send at once after a pause.
     pub messages_burst_max: u32,
+    /// Filters under `im/about` and `im/presence` that are kept of one session.
+    pub filters_max: usize,
+    /// Questions of one session that wait for the one that is being read.
+    pub questions_waiting_max: usize,
+    /// Tokens of one account; a new one then ends the oldest.
+    pub tokens_max: usize,
+    /// Groups an account may make per minute in the long run, and twice as many after a pause.
+    pub groups_per_minute_max: u32,
 }
 
 impl Default for Settings {
@@ -35,6 +43,10 @@ impl Default for Settings {
             accounts_max: 1_000_000,
             messages_per_second_max: 50,
             messages_burst_max: 200,
+            filters_max: 256,
+            questions_waiting_max: 8,
+            tokens_max: 1_000,
+            groups_per_minute_max: 10,
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             outgoing_bytes_max: mqtt.outgoing_bytes_max,
             publishes_per_second_max: mqtt.publishes_per_second_max,
             subscriptions_max: mqtt.subscriptions_max,
+            chat_filters_max: config.chat.filters_max,
+            chat_shares_max: config.chat.shares_max,
             topic_bytes_max: mqtt.topic_length_max,
             topic_levels_max: mqtt.topic_levels_max,
             user_properties_max: mqtt.user_properties_max,
@@ -90,6 +92,10 @@ pub(crate) fn chat(config: &Config) -> chat::Settings {
         accounts_max: chat.accounts_max,
         messages_per_second_max: chat.messages_per_second_max,
         messages_burst_max: chat.messages_burst_max,
+        filters_max: chat.filters_max,
+        questions_waiting_max: chat.questions_waiting_max,
+        tokens_max: chat.tokens_max,
+        groups_per_minute_max: chat.groups_per_minute_max,
     }
 }
 

@@ -337,3 +337,21 @@ fn all_devices_of_an_account_share_few_filters_under_im() {
     let alice = world.join(&device(V5, "phone", "alice"));
     assert_eq!(codes_for(&mut world, alice, &shares(0)), [1; 10]);
 }
+
+#[test]
+fn the_operator_may_allow_fewer_filters_under_im() {
+    let mut world = World::limited(|limits| {
+        limits.chat_filters_max = 3;
+        limits.chat_shares_max = 1;
+    });
+    let bob = world.join(&device(V5, "phone", "bob"));
+    let filters = [
+        "$share/s/im/in/#",
+        "$share/t/im/in/#",
+        "im/in/#",
+        "im/ack/#",
+        "im/me/#",
+    ];
+    let codes = codes_for(&mut world, bob, &filters.map(str::to_owned));
+    assert_eq!(codes, [1, 0x97, 1, 1, 0x97]);
+}

@@ -1,7 +1,7 @@
 //! Accounts and tokens: made, changed, ended, and nobody told before it is on disk.
 
 use chat::{
-    AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Settings,
+    AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input, Settings,
 };
 use records::{Millis, Role, ScramVerifier};
 use serde_json::json;
@@ -304,6 +304,14 @@ fn too_many_tokens_end_the_oldest() {
         assert_eq!(world.command(revoke), Ok(AccountAnswer::Done));
     }
     assert_eq!(world.disk.in_range(tokens()).count(), 999);
+    // Where fewer are allowed after a reload, the next one ends as many as are too many.
+    world.handle(Input::Reconfigure(Settings {
+        tokens_max: 3,
+        ..Settings::default()
+    }));
+    world.command(token(&world, "alice", 255)).unwrap();
+    assert_eq!(world.disk.in_range(tokens()).count(), 3);
+    assert_eq!(world.chat.counters().tokens_displaced, 998);
 }
 
 #[test]

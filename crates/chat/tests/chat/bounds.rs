@@ -1,5 +1,6 @@
 //! What one account can make the messenger do: bounded in bytes read, questions at once, and things told.
 
+use chat::Settings;
 use records::Pos;
 use serde_json::{Value, json};
 
@@ -418,4 +419,39 @@ fn receipts_that_are_held_back_are_told_as_one() {
     world.publish(alice, "im/me/active", "1").unwrap().unwrap();
     let told = world.take_json("alice", "im/in/eng/event");
     assert_eq!((told.len(), &told[0].1["seq"]), (1, &json!(3)));
+}
+
+#[test]
+fn the_operator_may_allow_less() {
+    let mut world = World::with(Settings {
+        filters_max: 16,
+        questions_waiting_max: 1,
+        groups_per_minute_max: 1,
+        ..Settings::default()
+    });
+    for name in ["alice", "bob"] {
+        world.add(name);
+        let device = world.connect(name);
+        world.subscribe(device, "im/#");
+    }
+    let alice = world.device("alice");
+    for number in 0..20 {
+        world.subscribe(alice, &format!("im/presence/n{number}"));
+    }
+    assert_eq!(world.chat.counters().filters_dropped, 5);
+
+    let create = |world: &mut World, slug: &str| {
+        let asked = json!({"slug": slug}).to_string();
+        world.ask("alice", "group.create", &asked)["error"].clone()
+    };
+    let made: Vec<_> = ["a", "b", "c"].map(|slug| create(&mut world, slug)).into();
+    assert_eq!(made, [Value::Null, Value::Null, "quota".into()]);
+
+    world.say("alice", "im/to/@bob", "hi");
+    world.holding_reads = true;
+    for number in 0..3 {
+        let topic = format!("im/ask/history/{number}");
+        world.publish(alice, &topic, r#"{"conv":"@bob"}"#);
+    }
+    assert_eq!(world.chat.counters().reads_refused, 1);
 }

@@ -502,6 +502,36 @@ static CHAT: &[Key<Config>] = &[
         number32(|c| &mut c.chat.messages_burst_max, 1, 1_000_000, "messages"),
         "Messages and questions an account may send at once after a pause.",
     ),
+    live(
+        "filters_max",
+        size(|c| &mut c.chat.filters_max, 16, 10_000, "filters"),
+        "Filters under `im/` of one session; one more is refused (0x97). Every delivery of the messenger asks each of them.",
+    ),
+    live(
+        "shares_max",
+        size(|c| &mut c.chat.shares_max, 0, 1000, "filters"),
+        "Shared filters (`$share/…/im/…`) of all devices of one account; one more is refused (0x97).",
+    ),
+    live(
+        "questions_waiting_max",
+        size(|c| &mut c.chat.questions_waiting_max, 0, 1000, "questions"),
+        "Questions of one session that wait for the one that is being read; one more is answered `unavailable`.",
+    ),
+    live(
+        "tokens_max",
+        size(|c| &mut c.chat.tokens_max, 1, 100_000, "tokens"),
+        "Tokens of one account; a new one then ends the oldest.",
+    ),
+    live(
+        "groups_per_minute_max",
+        number32(
+            |c| &mut c.chat.groups_per_minute_max,
+            1,
+            1_000_000,
+            "groups",
+        ),
+        "Groups an account may make per minute in the long run, and twice as many after a pause; beyond it the answer is `quota`.",
+    ),
 ];
 
 static LOG: &[Key<Config>] = &[

@@ -247,6 +247,16 @@ pub struct ChatConfig {
     pub messages_per_second_max: u32,
     /// Messages and questions an account may send at once after a pause.
     pub messages_burst_max: u32,
+    /// Filters under `im/` of one session.
+    pub filters_max: usize,
+    /// Shared filters under `im/` of one account.
+    pub shares_max: usize,
+    /// Questions of one session that wait for the one that is being read.
+    pub questions_waiting_max: usize,
+    /// Tokens of one account.
+    pub tokens_max: usize,
+    /// Groups an account may make per minute in the long run.
+    pub groups_per_minute_max: u32,
 }
 
 /// `[log]`: what is written to standard error.
@@ -362,6 +372,11 @@ impl Default for ChatConfig {
             accounts_max: 1_000_000,
             messages_per_second_max: 50,
             messages_burst_max: 200,
+            filters_max: 256,
+            shares_max: 16,
+            questions_waiting_max: 8,
+            tokens_max: 1000,
+            groups_per_minute_max: 10,
         }
     }
 }
