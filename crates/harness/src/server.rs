@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::{Dial, Program, Signal, Version, magpie};
+use crate::{Dial, Program, Signal, Version, http_get, magpie};
 
 /// Ports of addresses that are a program's own: below those that Linux gives to outgoing connections.
 const OWN_PORTS: std::ops::Range<u16> = 10_000..32_000;
@@ -210,6 +210,18 @@ impl Server {
     /// Where it speaks HTTP.
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// The sum of the series of a metric whose line contains `part`.
+    pub fn metric(&self, name: &str, part: &str) -> u64 {
+        let metrics = http_get(self.http, "/metrics").expect("the server tells its metrics");
+        let values = metrics.body.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let wanted = series.split('{').next() == Some(name) && series.contains(part);
+            let value: f64 = value.parse().ok()?;
+            wanted.then_some(value as u64)
+        });
+        values.sum()
     }
 
     /// Its data directory.

@@ -9,26 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{
-    Client, ClientError, Dial, Launch, PATIENCE, QoS, Server, Version, Wire, http_get, password,
-};
+use harness::{Client, ClientError, Dial, Launch, PATIENCE, QoS, Server, Version, Wire, password};
 
 /// Connections of strangers, in rounds of so many.
 const STRANGERS: usize = 2000;
 const AT_ONCE: usize = 250;
 /// The time of a round trip that no machine is too slow for, and that nobody would wait for.
 const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
-
-/// The sum of the series of a metric whose line contains `part`.
-fn metric(server: &Server, name: &str, part: &str) -> u64 {
-    let metrics = http_get(server.http(), "/metrics").unwrap();
-    let values = metrics.body.lines().filter_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        let wanted = series.split('{').next() == Some(name) && series.contains(part);
-        wanted.then(|| value.parse::<f64>().unwrap() as u64)
-    });
-    values.sum()
-}
 
 fn round_trip(client: &mut Client, number: usize) -> Duration {
     let begun = Instant::now();
@@ -87,7 +74,7 @@ fn a_pair_talks_on_beside_thousands_of_strangers_that_send_garbage() {
         "{ninth:?} beside garbage, {quiet:?} without; {slowest:?} at most"
     );
     let deadline = Instant::now() + PATIENCE;
-    while metric(&server, "magpie_protocol_errors_total", "") < (STRANGERS / 4) as u64 {
+    while server.metric("magpie_protocol_errors_total", "") < (STRANGERS / 4) as u64 {
         assert!(Instant::now() < deadline, "garbage is not counted");
     }
     pair.ping().unwrap();
@@ -117,7 +104,7 @@ fn remembered_logins_pass_where_checks_are_limited() {
     for _ in 0..30 {
         assert_eq!(login(&server, "alice", &right), Ok(()));
     }
-    let checks = metric(&server, "magpie_password_checks_total", "");
+    let checks = server.metric("magpie_password_checks_total", "");
     assert_eq!(
         checks, 1,
         "one login was checked, the others were remembered"
@@ -131,7 +118,7 @@ fn remembered_logins_pass_where_checks_are_limited() {
         "{codes:02x?}"
     );
     assert_eq!(
-        metric(&server, "magpie_logins_refused_total", "rate"),
+        server.metric("magpie_logins_refused_total", "rate"),
         refused as u64
     );
     assert_eq!(
@@ -191,7 +178,7 @@ fn one_address_opens_only_so_many_connections_in_a_second() {
     let last = wires.last_mut().unwrap();
     assert_eq!(last.read_to_end(), b"");
     let deadline = Instant::now() + PATIENCE;
-    while metric(&server, "magpie_connections_refused_total", "rate") < 20 {
+    while server.metric("magpie_connections_refused_total", "rate") < 20 {
         assert!(Instant::now() < deadline, "nobody was refused");
     }
 }
@@ -239,7 +226,7 @@ fn the_servers_figures_come_under_aliases_to_whom_the_access_list_lets() {
         }
     }
     let deadline = Instant::now() + PATIENCE;
-    while metric(&server, "magpie_alias_bytes_saved_total", "") == 0 {
+    while server.metric("magpie_alias_bytes_saved_total", "") == 0 {
         assert!(Instant::now() < deadline, "no alias was used");
     }
 }

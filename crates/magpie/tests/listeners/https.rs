@@ -92,3 +92,16 @@ fn plain_http_is_no_https() {
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
     get(&server, &scene.authority.client_config(None), "/healthz").unwrap();
 }
+
+#[test]
+fn a_handshake_that_does_not_come_ends_the_connection_and_is_counted() {
+    let scene = Scene::new();
+    let server = scene.start(&format!("{HTTPS}header_timeout_secs = 1\n"));
+    let mut stream = TcpStream::connect(server.http()).unwrap();
+    stream.set_read_timeout(Some(harness::PATIENCE)).unwrap();
+    assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+    let config = scene.authority.client_config(None);
+    let metrics = get(&server, &config, "/metrics").unwrap();
+    let counted = r#"magpie_http_header_timeouts_total{waited_for="handshake"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+}
