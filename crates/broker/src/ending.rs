@@ -126,6 +126,7 @@ impl Shard {
     pub(crate) fn shutdown(&mut self, now: Millis) {
         self.is_shutting_down = true;
         self.finish_fanouts(now);
+        self.finish_audiences(now);
         let everyone: Vec<ConnectionId> = self
             .connections
             .iter()

@@ -6,6 +6,7 @@ mod settings;
 
 mod acknowledge;
 mod across;
+mod audience;
 mod authenticate;
 mod away;
 mod claims;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode, topic};
-use records::{AccountId, Millis, Pos, SessionRef};
+use records::{Millis, Pos, SessionRef};
 
 use crate::door::{Audience, ChatDelivery, Output, Service};
 use crate::message::{Message, Origin};
@@ -23,42 +23,8 @@ pub(crate) fn is_chat(topic: &str) -> bool {
 }
 
 impl Shard {
-    /// The messenger delivers.
-    pub(crate) fn deliver_chat(&mut self, delivery: &Arc<ChatDelivery>, now: Millis) {
-        if let Some(pos) = delivery.pos {
-            self.latest_pos = self.latest_pos.max(pos);
-        }
-        match &delivery.audience {
-            Audience::Session(reference) => {
-                if let Some(slot) = self.session_slot(*reference) {
-                    self.deliver_chat_to(slot, delivery, now);
-                }
-            }
-            Audience::Accounts(accounts) => {
-                for account in accounts.iter() {
-                    self.deliver_chat_to_account(*account, delivery, now);
-                    self.deliver_chat_shared(*account, delivery, now);
-                }
-            }
-        }
-    }
-
-    fn deliver_chat_to_account(
-        &mut self,
-        account: AccountId,
-        delivery: &Arc<ChatDelivery>,
-        now: Millis,
-    ) {
-        let Some(slots) = self.accounts.get(&account) else {
-            return;
-        };
-        // Most accounts have one or two devices: a copy of the list is on the stack.
-        for slot in slots.clone() {
-            self.deliver_chat_to(slot, delivery, now);
-        }
-    }
-
-    fn deliver_chat_to(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, now: Millis) {
+    /// One session gets what it has subscribed to of a delivery.
+    pub(crate) fn deliver_chat_to(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, now: Millis) {
         // What the store has brought already is not brought again by the live path.
         let known = delivery.pos.is_some_and(|pos| {
             let chat = self.sessions[slot as usize].chat.as_ref();

@@ -12,6 +12,7 @@ use routing::{IdTable, Match, RemoteIndex, RetainedIndex, SharedIndex, Subscript
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::audience::OwedDeliveries;
 use crate::away::Away;
 use crate::connection::{Connection, Connections, Stage};
 use crate::counters::{Counters, Population};
@@ -89,6 +90,8 @@ pub struct Shard {
     pub(crate) jobs: VecDeque<Job>,
     /// Messages that have not got to all their recipients yet, the oldest first.
     pub(crate) fanouts: VecDeque<Fanout>,
+    /// What the messenger delivers to very many accounts, likewise.
+    pub(crate) owed_deliveries: OwedDeliveries,
     /// Messages on their way to other shards, the oldest first, see `across`.
     pub(crate) forwarded: VecDeque<Arc<Forwarded>>,
     /// What this turn has done, see `turn`.
@@ -165,6 +168,7 @@ impl Shard {
             jobs: VecDeque::new(),
             forwarded: VecDeque::new(),
             fanouts: VecDeque::new(),
+            owed_deliveries: OwedDeliveries::new(),
             work: 0,
             waits: Waits::default(),
             is_shutting_down: false,

@@ -106,6 +106,7 @@ impl Shard {
         now: Millis,
     ) -> Result<bool, ReasonCode> {
         self.give_owed(slot, now);
+        self.give_owed_deliveries(slot, now);
         let (share, plain) = match topic::shared(filter) {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),
@@ -322,6 +323,7 @@ impl Shard {
     /// Removes one subscription, compared literally. [3.1.1 MQTT-3.10.4-1] [5 MQTT-3.10.4-1]
     pub(crate) fn revoke(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
         self.give_owed(slot, now);
+        self.give_owed_deliveries(slot, now);
         let (share, plain) = match topic::shared(filter) {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),

@@ -92,6 +92,7 @@ impl Shard {
                 }
             }
             Job::Fanout => self.go_on_with_fanout(now),
+            Job::Audience => self.go_on_with_audience(now),
             Job::Filters(filters) => self.go_on_with_filters(*filters, now),
             Job::Close(closing) => self.close_some(closing, now),
             Job::SendAway { next } => self.send_some_away(next, now),

@@ -1,5 +1,5 @@
-//! Who is who in the world of these tests: the accounts `alice`, `bob` and the administrator `root`, with the password
-//! `secret`, and one method of enhanced authentication.
+//! Who is who in the world of these tests: the accounts `alice`, `bob` and the administrator `root`, and `m0`, `m1` …, with the
+//! password `secret`, and one method of enhanced authentication.
 
 use broker::{AuthenticationRequest, ExchangeRequest, Exchanged, Identity};
 use mqtt_codec::ReasonCode;
@@ -9,13 +9,18 @@ use records::AccountId;
 pub(crate) const METHOD: &str = "WORD";
 const QUESTION: &[u8] = b"the word?";
 
+/// The account of the member `m<number>` of a large group.
+pub(crate) fn member(number: u64) -> AccountId {
+    AccountId::new(100 + number)
+}
+
 /// The accounts of this world.
 pub(crate) fn account(name: &str) -> Option<AccountId> {
     match name {
         "alice" => Some(AccountId::new(1)),
         "bob" => Some(AccountId::new(2)),
         "root" => Some(AccountId::new(3)),
-        _ => None,
+        _ => name.strip_prefix('m')?.parse().ok().map(member),
     }
 }
 

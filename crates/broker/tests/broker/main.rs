@@ -11,6 +11,7 @@ mod world;
 mod acknowledge;
 mod aliases;
 mod append_bounds;
+mod audience;
 mod bounds;
 mod claims;
 mod closing;
