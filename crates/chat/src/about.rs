@@ -16,12 +16,26 @@ use crate::topic;
 const INTERVAL_MILLIS: u64 = 1_000;
 /// Members among whom listeners are looked for with every change, if there was none before.
 const SEARCHED_MAX: usize = 64;
+/// Members told in one piece, which takes a fraction of a millisecond.
+const PIECE_MAX: usize = 256;
+/// How long everybody else is served before the next piece.
+const PIECE_MILLIS: u64 = 1;
 
 /// Whose view has changed since a conversation was last described.
 #[derive(Debug, Default)]
 struct Changed {
     everybody: bool,
     accounts: BTreeSet<AccountId>,
+    /// The last member that was told, while others of a large group have still to be.
+    told_upto: Option<AccountId>,
+}
+
+/// How far telling every member has come.
+#[derive(Clone, Copy)]
+enum Told {
+    Nobody,
+    Everybody,
+    UpTo(AccountId),
 }
 
 /// Conversations that were described within the last second.
@@ -46,47 +60,78 @@ impl Chat {
             return;
         }
         let told = match account {
-            None => self.tell_about_to_all(id, now),
-            Some(account) => self.tell_about(id, account, now),
+            None => self.tell_about_to_all(id, None, now),
+            Some(account) if self.tell_about(id, account, now) => Told::Everybody,
+            Some(_) => Told::Nobody,
         };
-        if told {
-            self.about.0.insert(id, Changed::default());
-            let due = now.saturating_add(INTERVAL_MILLIS);
-            self.timers.set(due, Timer::About(id));
-        }
+        self.gather_abouts(id, told, Changed::default(), now);
     }
 
-    /// A second has passed since a conversation was described.
+    /// A second has passed since a conversation was described, or a moment since a piece of its members was told.
     pub(crate) fn about_due(&mut self, id: ConversationId, now: Millis) {
         let Some(changed) = self.about.0.remove(&id) else {
             return;
         };
-        let mut told = false;
+        if changed.told_upto.is_some() {
+            let told = self.tell_about_to_all(id, changed.told_upto, now);
+            // What has changed meanwhile waits for its second.
+            self.gather_abouts(id, told, changed, now);
+            return;
+        }
+        let mut told = Told::Nobody;
         if changed.everybody {
-            told = self.tell_about_to_all(id, now);
+            told = self.tell_about_to_all(id, None, now);
         } else {
             for account in changed.accounts {
-                told |= self.tell_about(id, account, now);
+                if self.tell_about(id, account, now) {
+                    told = Told::Everybody;
+                }
             }
         }
-        if told {
-            self.about.0.insert(id, Changed::default());
-            let due = now.saturating_add(INTERVAL_MILLIS);
-            self.timers.set(due, Timer::About(id));
-        }
+        self.gather_abouts(id, told, Changed::default(), now);
     }
 
-    /// True if changes are to be gathered from here on.
-    fn tell_about_to_all(&mut self, id: ConversationId, now: Millis) -> bool {
+    /// From here on changes are gathered, if anybody was told, beside those that there are.
+    fn gather_abouts(&mut self, id: ConversationId, told: Told, changed: Changed, now: Millis) {
+        let (told_upto, pause) = match told {
+            Told::Nobody => return,
+            Told::Everybody => (None, INTERVAL_MILLIS),
+            Told::UpTo(last) => (Some(last), PIECE_MILLIS),
+        };
+        self.about.0.insert(
+            id,
+            Changed {
+                told_upto,
+                ..changed
+            },
+        );
+        let due = now.saturating_add(pause);
+        self.timers.set(due, Timer::About(id));
+    }
+
+    /// Tells every member, or the first behind `told_upto`: so many as one piece has.
+    fn tell_about_to_all(
+        &mut self,
+        id: ConversationId,
+        told_upto: Option<AccountId>,
+        now: Millis,
+    ) -> Told {
         let Some(room) = self.rooms.find_mut(id) else {
-            return false;
+            return Told::Nobody;
         };
         // Looking for listeners is work too, and then not done with every message.
         let mut told = room.members().len() > SEARCHED_MAX;
-        for account in room.audience().iter() {
+        let audience = room.audience();
+        let first = told_upto.map_or(0, |last| audience.partition_point(|known| *known <= last));
+        let end = audience.len().min(first + PIECE_MAX);
+        for account in &audience[first..end] {
             told |= self.tell_about(id, *account, now);
         }
-        told
+        match audience[first..end].last() {
+            Some(last) if end < audience.len() => Told::UpTo(*last),
+            Some(_) | None if told => Told::Everybody,
+            Some(_) | None => Told::Nobody,
+        }
     }
 
     /// Each device that listens is told at once, or when somebody looks at it, or when the newest message has been read.

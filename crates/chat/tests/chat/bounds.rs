@@ -455,3 +455,51 @@ fn the_operator_may_allow_less() {
     }
     assert_eq!(world.chat.counters().reads_refused, 1);
 }
+
+#[test]
+fn how_a_large_group_is_its_members_are_told_in_pieces() {
+    const MEMBERS: usize = 600;
+    let mut world = World::with(Settings {
+        messages_burst_max: 1_000_000,
+        ..Settings::default()
+    });
+    let names: Vec<String> = (0..MEMBERS).map(|number| format!("m{number}")).collect();
+    for name in &names {
+        world.add(name);
+        let device = world.connect(name);
+        world.subscribe(device, "im/answer/#");
+        world.subscribe(device, "im/about/#");
+    }
+    world.ask(&names[0], "group.create", r#"{"slug":"eng"}"#);
+    for some in names[1..].chunks(100) {
+        let asked = json!({"conv": "eng", "accounts": some}).to_string();
+        let invited = world.ask(&names[0], "group.invite", &asked);
+        assert_eq!(invited["error"], Value::Null, "{invited}");
+    }
+    world.pass(10 * SECOND);
+    world.forget_inboxes();
+
+    let told = |world: &mut World, unread: u64| {
+        let has_heard = |name: &&String| {
+            let heard = world.take_json(name, "im/about/eng");
+            assert!(heard.len() <= 1, "{name} hears {}", heard.len());
+            heard.iter().any(|(_, about)| about["unread"] == unread)
+        };
+        names[1..].iter().filter(has_heard).count()
+    };
+    world.say(&names[0], "im/to/eng", "one");
+    assert_eq!(told(&mut world, 1), 255, "the sender is among the first");
+    world.pass(1);
+    assert_eq!(told(&mut world, 1), 256);
+    // What changes before all have been told reaches the others with it, and those who have been told a second later.
+    world.say(&names[0], "im/to/eng", "two");
+    assert_eq!(told(&mut world, 2), 0);
+    world.pass(1);
+    assert_eq!(told(&mut world, 2), MEMBERS - 512);
+    world.pass(SECOND);
+    assert_eq!(told(&mut world, 2), 256 - 1);
+    world.pass(2);
+    assert_eq!(told(&mut world, 2), MEMBERS - 256);
+    world.pass(10 * SECOND);
+    assert_eq!(told(&mut world, 2), 0);
+}
