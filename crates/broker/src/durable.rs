@@ -220,6 +220,11 @@ impl Shard {
         record
     }
 
+    /// How far a session has come with stored messages, per shard of origin.
+    pub(crate) fn cursors_of(&self, slot: u32) -> Vec<Stamp> {
+        queue_cursors(&self.sessions[slot as usize], self.queue_sent(slot))
+    }
+
     /// Per shard of origin, the newest stored message below which nothing has still to be sent to this session.
     fn queue_sent(&self, slot: u32) -> Vec<Stamp> {
         let mut sent = self.routed.clone();
@@ -269,6 +274,7 @@ impl Shard {
             let record = self.session_record(slot);
             writes.push(self.record_write(slot, &record));
             self.forget_passed(slot, &record, &mut writes);
+            self.forget_former(slot, &record.queue_cursors, &mut writes);
             self.sessions[slot as usize].shed();
             bytes += writes[begin..].iter().map(Write::bytes).sum::<usize>();
             moved.push(slot);
@@ -372,7 +378,8 @@ impl Shard {
 
     /// What the store knows of a session that has ended; its own record comes last. The subscriptions of a long session
     /// are not among it.
-    pub(crate) fn session_deletes(&self, session: &Session) -> Vec<Write> {
+    pub(crate) fn session_deletes(&self, slot: u32) -> Vec<Write> {
+        let session = &self.sessions[slot as usize];
         let mut writes = Vec::new();
         let number = session.number;
         // Those of a long session follow in pieces; whatever a crash leaves of them is found without a session.
@@ -381,9 +388,10 @@ impl Shard {
         } else {
             self.filters_of(session)
         };
-        for filter in filters {
+        let filters = filters.iter().map(String::as_str);
+        for filter in filters.chain(self.given_up_filters(slot)) {
             writes.push(Write::Delete {
-                key: key::subscription(number, &filter),
+                key: key::subscription(number, filter),
             });
         }
         for packet_id in session

@@ -11,6 +11,7 @@ use mqtt_session::FlightState;
 use records::{Millis, Pos, Progress, Stamp};
 
 use crate::durable::{is_covered, raise};
+use crate::former::Former;
 use crate::message::Origin;
 use crate::session::Held;
 use crate::shard::Shard;
@@ -24,6 +25,8 @@ pub(crate) struct Cursors {
     pub(crate) due: Option<Millis>,
     /// By session, what it had been sent before the server died or was stopped.
     pub(crate) earlier: BTreeMap<u32, Earlier>,
+    /// By session, what its subscriptions were while what waits for it was matched.
+    pub(crate) former: BTreeMap<u32, Former>,
 }
 
 /// What is known of one session.

@@ -337,7 +337,7 @@ impl Shard {
         // [5 MQTT-3.1.2-8]: a will that was still delayed is due at the session's end.
         self.publish_will(slot, now);
         if self.sessions[slot as usize].is_stored() {
-            let writes = self.session_deletes(&self.sessions[slot as usize]);
+            let writes = self.session_deletes(slot);
             self.append_in_pieces(writes, Then::Nothing, now);
             self.last_end = self.appends.back().map(|append| append.ticket);
         }

@@ -142,9 +142,7 @@ impl Shard {
                     }
                     filters.codes.push(ReasonCode::SUCCESS);
                     if stored {
-                        writes.push(Write::Delete {
-                            key: key::subscription(number, &filter),
-                        });
+                        writes.push(self.given_up_write(slot, number, &filter));
                     }
                     if is_chat(&filter) {
                         revoked.push(filter);
@@ -199,19 +197,18 @@ impl Shard {
         records: BTreeMap<Box<str>, Subscription>,
         now: Millis,
     ) -> Vec<Write> {
-        let number = self.sessions[slot as usize].number;
-        let mut writes: Vec<Write> = records
-            .into_iter()
-            .map(|(filter, record)| Write::Put {
-                key: key::subscription(number, &filter),
-                value: record.encode(),
-            })
-            .collect();
-        if !writes.is_empty() {
-            self.announce_moment(granted, now);
-            // Messages before this moment are none of the new subscriptions' business, after a restart too.
-            writes.push(self.session_write(slot));
+        if records.is_empty() {
+            return Vec::new();
         }
+        let number = self.sessions[slot as usize].number;
+        self.announce_moment(granted, now);
+        // Messages before this moment are none of the new subscriptions' business, after a restart too: whatever part of
+        // them a crash keeps, the cursors are with it.
+        let mut writes = vec![self.session_write(slot)];
+        writes.extend(records.into_iter().map(|(filter, record)| Write::Put {
+            key: key::subscription(number, &filter),
+            value: record.encode(),
+        }));
         writes
     }
 }

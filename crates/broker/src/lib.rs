@@ -19,6 +19,7 @@ mod ending;
 mod exchange;
 mod fanout;
 mod filters;
+mod former;
 mod frames;
 mod jobs;
 mod messenger;

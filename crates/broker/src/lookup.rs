@@ -36,6 +36,7 @@ impl Shard {
         self.unlist_session(slot);
         self.owe_nothing(slot);
         self.cursors.earlier.remove(&slot);
+        self.cursors.former.remove(&slot);
         self.sessions.remove(slot as usize);
     }
 

@@ -10,12 +10,13 @@ use records::{
     AccountId, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber, Stamp,
     Subscription,
 };
-use routing::{GroupId, GroupInterest, Subscriber};
+use routing::{GroupId, GroupInterest, Subscriber, SubscriptionIndex};
 use smallvec::SmallVec;
 
 use crate::access::Identity;
 use crate::door::{Announcement, Output};
 use crate::durable::{is_covered, raise};
+use crate::former::terms_at;
 use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::is_chat;
 use crate::retained_message::RetainedMessage;
@@ -47,6 +48,8 @@ pub(crate) struct Recovery {
     /// By the slots of the sessions, which are given one after the other: every stored message looks here for each of
     /// its recipients.
     waiting: Vec<RecoveredInterest>,
+    /// What was given up while something waited for it.
+    given_up: SubscriptionIndex,
     /// Who had begun to get what at QoS 2, by the key it is remembered under.
     begun: HashMap<Stamp, SmallVec<[u32; 2]>, ahash::RandomState>,
 }
@@ -78,6 +81,18 @@ impl RecoveredClaim<'_> {
     }
 }
 
+impl Recovery {
+    fn give_up(&mut self, slot: u32, filter: &str, record: &Subscription) {
+        let subscriber = Subscriber {
+            session: slot,
+            options: record.options,
+            identifier: 0,
+            durable: true,
+        };
+        self.given_up.subscribe(filter, subscriber);
+    }
+}
+
 #[derive(Debug)]
 struct RecoveredInterest {
     number: SessionNumber,
@@ -102,6 +117,9 @@ impl Shard {
         assert!(self.sessions.is_empty(), "recovery comes first");
         Recovery {
             waiting: Vec::new(),
+            given_up: SubscriptionIndex::new(
+                [0, 1, 2, 3].map(|number: u64| self.hasher.hash_one(number)),
+            ),
             begun: HashMap::with_hasher(self.hasher.clone()),
         }
     }
@@ -131,7 +149,16 @@ impl Shard {
         };
         let slot = self.insert_session(session);
         for (filter, subscription) in &recovered.subscriptions {
-            self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
+            self.recover_terms(slot, filter, subscription);
+            if subscription.until.is_empty() {
+                self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
+            } else {
+                recovery.give_up(slot, filter, subscription);
+            }
+        }
+        if self.has_past(slot) {
+            // What of it the cursors had passed is forgotten with the next.
+            self.mark_dirty(slot, now);
         }
         for packet_id in recovered.incoming {
             let session = &mut self.sessions[slot as usize];
@@ -206,9 +233,7 @@ impl Shard {
         if outcome.replaced.is_none() {
             self.sessions[slot as usize].subscriptions.push(outcome.id);
         }
-        if durable {
-            self.sessions[slot as usize].hold_since(outcome.id, record.since);
-        }
+        self.sessions[slot as usize].hold_since(outcome.id, record.since);
         if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
             let announcement = Announcement {
                 shard: self.shard,
@@ -295,29 +320,53 @@ impl Shard {
         matches.clear();
         self.index.collect(message.topic, &mut matches);
         for found in &matches {
-            let Some(interest) = recovery.waiting.get(found.session as usize) else {
-                continue;
-            };
-            let Some(delivery) = interest.delivery(stamp, message) else {
-                continue;
-            };
-            // One that has begun at QoS 2 is remembered, whatever its subscription has become since.
-            let over = delivery.qos == QoS::AtLeastOnce
-                && interest.is_over(stamp)
-                && !self.sessions[found.session as usize].remembers(stamp);
-            if !over {
-                self.hold_stored(found.session, delivery);
+            self.recover_waiting(recovery, found.session, stamp, message);
+        }
+        if !recovery.given_up.is_empty() {
+            recovery.given_up.collect(message.topic, &mut matches);
+            for found in matches.iter() {
+                if !self.waits_for(found.session, stamp) {
+                    self.recover_waiting(recovery, found.session, stamp, message);
+                }
             }
         }
         self.matches = matches;
         // A delivery that has begun is finished, whether or not a subscription still asks for it. [3.1.1 MQTT-3.10.4-3]
         // [5 MQTT-3.10.4-3]
         for slot in recovery.begun.get(&stamp).into_iter().flatten() {
-            let waiting = self.sessions[*slot as usize].waiting();
-            if waiting.stored().back() != Some(stamp) {
+            if !self.waits_for(*slot, stamp) {
                 let delivery = begun_delivery(stamp, message);
                 self.hold_stored(*slot, delivery);
             }
+        }
+    }
+
+    /// Whether a session waits for the message that came up last.
+    fn waits_for(&self, slot: u32, stamp: Stamp) -> bool {
+        let waiting = self.sessions[slot as usize].waiting.as_ref();
+        waiting.is_some_and(|waiting| waiting.stored().back() == Some(stamp))
+    }
+
+    /// Has a session wait for a stored message if it was matched for it and it has not had it.
+    fn recover_waiting(
+        &mut self,
+        recovery: &Recovery,
+        slot: u32,
+        stamp: Stamp,
+        message: &QueuedParts<'_>,
+    ) {
+        let Some(interest) = recovery.waiting.get(slot as usize) else {
+            return;
+        };
+        let Some(delivery) = interest.delivery(stamp, message) else {
+            return;
+        };
+        // One that has begun at QoS 2 is remembered, whatever its subscription has become since.
+        let over = delivery.qos == QoS::AtLeastOnce
+            && interest.is_over(stamp)
+            && !self.sessions[slot as usize].remembers(stamp);
+        if !over {
+            self.hold_stored(slot, delivery);
         }
     }
 
@@ -406,7 +455,7 @@ impl RecoveredInterest {
         is_covered(&self.sent, stamp) && under_way().is_err()
     }
 
-    /// How the session waits for a message: those of its subscriptions count that are older than it.
+    /// How the session waits for a message: as its subscriptions were when it was matched.
     fn delivery(&self, stamp: Stamp, message: &QueuedParts<'_>) -> Option<StoredDelivery> {
         if is_covered(&self.cursors, stamp) {
             return None;
@@ -415,20 +464,22 @@ impl RecoveredInterest {
         let mut keep_retain = false;
         let mut identifiers = Vec::new();
         for (filter, record) in &self.subscriptions {
+            let Some((options, identifier)) = terms_at(record, stamp) else {
+                continue;
+            };
             // The index has found the session by one of its ordinary filters: an only one need not be compared again.
-            if record.since >= stamp
-                || topic::shared(filter).is_some()
+            if topic::shared(filter).is_some()
                 || (self.subscriptions.len() > 1 && !topic::matches(filter, message.topic))
             {
                 continue;
             }
-            let options = SubscriptionOptions::from_bits(record.options);
+            let options = SubscriptionOptions::from_bits(options);
             if options.no_local && message.publisher == Some(self.number) {
                 continue;
             }
             qos = qos.max(options.qos);
             keep_retain |= options.retain_as_published;
-            identifiers.extend(record.identifier);
+            identifiers.extend(identifier);
         }
         let qos = qos.min(QoS::from_bits(message.qos).unwrap_or(QoS::AtMostOnce));
         (qos != QoS::AtMostOnce).then(|| StoredDelivery {

@@ -8,6 +8,7 @@ use records::{
 };
 
 use crate::message::is_stamp;
+use crate::messenger::is_chat;
 
 /// The protocol levels of MQTT 3.1, 3.1.1 and 5.
 const LEVELS: std::ops::RangeInclusive<u8> = 3..=5;
@@ -34,15 +35,29 @@ pub(crate) fn check_subscription(
     filter: &str,
     subscription: &Subscription,
 ) -> Result<(), RecordError> {
-    let options = subscription.options;
-    let identifier = subscription.identifier.unwrap_or(0);
+    let until = &subscription.until;
+    let mut former = subscription.former.iter();
+    // Groups and the messenger match no message again.
+    let matched = topic::shared(filter).is_none() && !is_chat(filter);
     let sound = is_filter(filter)
-        && options & !OPTION_BITS == 0
+        && are_terms(subscription.options, subscription.identifier)
+        && is_stamp(subscription.since)
+        && until.iter().copied().all(is_stamp)
+        && (matched || (until.is_empty() && subscription.former.is_empty()))
+        && former.all(|terms| {
+            are_terms(terms.options, terms.identifier)
+                && is_stamp(terms.since)
+                && terms.until.iter().copied().all(is_stamp)
+        });
+    sound_or("subscription", sound)
+}
+
+/// Whether a subscription can have been made with these options and identifier.
+fn are_terms(options: u8, identifier: Option<u32>) -> bool {
+    options & !OPTION_BITS == 0
         && QoS::from_bits(options & 3).is_some()
         && options >> 4 != 3
-        && identifier <= IDENTIFIER_MAX
-        && is_stamp(subscription.since);
-    sound_or("subscription", sound)
+        && identifier.unwrap_or(0) <= IDENTIFIER_MAX
 }
 
 pub(crate) fn check_outgoing(outgoing: &Outgoing) -> Result<(), RecordError> {

@@ -44,7 +44,7 @@ pub(crate) struct Session {
     /// Zero for a session that is not stored.
     pub(crate) number: SessionNumber,
     pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
-    /// Since when its durable ordinary filters are held, by filter: a SUBSCRIBE that repeats one changes nothing
+    /// Since when its ordinary filters are held, by filter, if it is stored: a SUBSCRIBE that repeats one changes nothing
     /// about which messages it waits for.
     pub(crate) held_since: Vec<(FilterId, Stamp)>,
     /// Shared ordinary filters, as the client wrote them.
@@ -206,20 +206,20 @@ impl Session {
         self.number != SessionNumber::ZERO
     }
 
-    /// Since when a durable filter is held.
+    /// Since when a filter is held.
     pub(crate) fn since(&self, filter: FilterId) -> Option<Stamp> {
         let place = self.place_of_since(filter).ok()?;
         Some(self.held_since[place].1)
     }
 
-    /// A durable filter is held, since the moment already known if it was before.
+    /// A filter is held, since the moment already known if it was before.
     pub(crate) fn hold_since(&mut self, filter: FilterId, since: Stamp) {
         if let Err(place) = self.place_of_since(filter) {
             self.held_since.insert(place, (filter, since));
         }
     }
 
-    /// A filter is given up, or no longer durable.
+    /// A filter is given up, or becomes durable: what came before does not wait for it.
     pub(crate) fn forget_since(&mut self, filter: FilterId) {
         if let Ok(place) = self.place_of_since(filter) {
             self.held_since.remove(place);

@@ -122,8 +122,10 @@ impl Shard {
             self.announce_joined(slot, filter, now);
             return Ok(existed);
         }
-        let session = &self.sessions[slot as usize];
-        let durable = session.is_stored() && options.qos != QoS::AtMostOnce;
+        self.check_past(slot, filter, options, identifier)?;
+        self.replace_terms(slot, filter, options, identifier);
+        let stored = self.sessions[slot as usize].is_stored();
+        let durable = stored && options.qos != QoS::AtMostOnce;
         let subscriber = Subscriber {
             session: slot,
             options: options.bits(),
@@ -137,10 +139,11 @@ impl Shard {
             session.subscriptions.push(outcome.id);
         }
         // [3.1.1 MQTT-3.8.4-3] [5 MQTT-3.8.4-3]: what waits goes on waiting when the filter was durable before.
-        if durable {
-            session.hold_since(outcome.id, since);
-        } else {
+        if outcome.replaced.is_none_or(|held| durable && !held.durable) {
             session.forget_since(outcome.id);
+        }
+        if stored {
+            session.hold_since(outcome.id, since);
         }
         if let Some(interest) = outcome.interest {
             self.announce(filter, interest, now);
@@ -284,6 +287,8 @@ impl Shard {
             options: options.bits(),
             identifier: (identifier != 0).then_some(identifier),
             since: known.unwrap_or_else(|| self.stamp(now)),
+            until: Vec::new(),
+            former: self.former_terms(slot, filter),
         }
     }
 
@@ -337,6 +342,10 @@ impl Shard {
         let Some(filter_id) = self.index.id(filter) else {
             return false;
         };
+        if self.index.subscriber(filter_id, slot).is_none() {
+            return false;
+        }
+        self.end_terms(slot, filter);
         let Some(outcome) = self.index.unsubscribe_id(filter_id, slot) else {
             return false;
         };

@@ -128,6 +128,56 @@ fn subscriptions_and_what_waits_for_them() {
     }
 }
 
+// [3.1.1 MQTT-3.8.4-3] [5 MQTT-3.8.4-3] [3.1.1 MQTT-3.10.4-3] [5 MQTT-3.10.4-3]
+#[test]
+fn what_waits_when_its_subscription_is_replaced_or_given_up() {
+    let mut server = start();
+    for version in [Version::V311, Version::V5] {
+        let name = format!("reader {version:?}");
+        let mut reader = server
+            .dial(version, "bob", &name)
+            .persistent()
+            .connect()
+            .unwrap();
+        reader.hold_acknowledgements();
+        reader
+            .subscribe(&[("plant/1", QoS::AtLeastOnce), ("plant/2", QoS::AtLeastOnce)])
+            .unwrap();
+        let mut writer = server
+            .dial(Version::V5, "alice", "writer")
+            .connect()
+            .unwrap();
+        writer.publish("plant/1", "one", QoS::ExactlyOnce).unwrap();
+        writer.publish("plant/2", "two", QoS::ExactlyOnce).unwrap();
+        assert_eq!(texts(&receive(&mut reader, 2)), ["one", "two"]);
+        reader.unsubscribe(&["plant/1"]).unwrap();
+        reader.subscribe(&[("plant/2", QoS::AtMostOnce)]).unwrap();
+        writer.publish("plant/1", "late", QoS::ExactlyOnce).unwrap();
+        crash(&mut server);
+        // Nobody was there to get it at QoS 0.
+        let mut writer = server
+            .dial(Version::V5, "alice", "writer")
+            .connect()
+            .unwrap();
+        writer.publish("plant/2", "late", QoS::ExactlyOnce).unwrap();
+        for _ in 0..2 {
+            assert_eq!(reader.reconnect(), Ok(true), "{version:?}");
+            let messages = receive(&mut reader, 2);
+            assert_eq!(texts(&messages), ["one", "two"], "{version:?}");
+            let again = |message: &Message| message.qos == QoS::AtLeastOnce && message.dup;
+            assert!(messages.iter().all(again), "{version:?}: {messages:?}");
+            reader.ping().unwrap();
+            assert!(reader.take_inbox().is_empty(), "{version:?}");
+            crash(&mut server);
+        }
+        assert_eq!(reader.reconnect(), Ok(true), "{version:?}");
+        for message in receive(&mut reader, 2) {
+            reader.acknowledge(&message).unwrap();
+        }
+        reader.disconnect();
+    }
+}
+
 #[test]
 fn a_message_taken_over_with_pubrec_is_not_taken_twice() {
     let mut server = start();

@@ -29,6 +29,6 @@ pub use id::{
 pub use key::{KeyError, KeyRange, Table};
 pub use queue::{Claim, QueuedMessage, QueuedParts, Retained};
 pub use session::{
-    EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Progress, Session, Subscription, Will,
+    EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Progress, Session, Subscription, Terms, Will,
 };
 pub use write::Write;

@@ -79,7 +79,7 @@ impl Session {
 }
 
 /// A persistent session's subscription; the key is the session number and the filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subscription {
     /// The subscription options byte of MQTT 5: QoS, no local, retain as published, retain handling.
     pub options: u8,
@@ -87,17 +87,53 @@ pub struct Subscription {
     pub identifier: Option<u32>,
     /// Only messages after this one match.
     pub since: Stamp,
+    /// Per shard, the newest message that was matched before the subscription was given up; empty while it is held.
+    /// Not there in version 1.
+    #[serde(skip)]
+    pub until: Vec<Stamp>,
+    /// What it was before, oldest first, as long as messages may wait that were matched then. Not there in version 1.
+    #[serde(skip)]
+    pub former: Vec<Terms>,
 }
 
+/// What a subscription was until a SUBSCRIBE replaced it or an UNSUBSCRIBE ended it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// As [`Subscription::options`].
+    pub options: u8,
+    /// As [`Subscription::identifier`].
+    pub identifier: Option<u32>,
+    /// Only messages after this one were matched.
+    pub since: Stamp,
+    /// Per shard, the newest message that was.
+    pub until: Vec<Stamp>,
+}
+
+/// The layout of a subscription with a past: what version 1 has, and behind it until when it was held and what it was.
+const WITH_PAST: u8 = 2;
+
 impl Subscription {
-    /// The value as it stands on disk.
+    /// The value as it stands on disk; without a past it is written as version 1.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        if self.until.is_empty() && self.former.is_empty() {
+            codec::encode(self)
+        } else {
+            codec::encode_as(WITH_PAST, &(self, &self.until, &self.former))
+        }
     }
 
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        codec::decode("subscription", bytes)
+        if bytes.first() != Some(&WITH_PAST) {
+            return codec::decode("subscription", bytes);
+        }
+        let (subscription, until, former): (Self, _, _) =
+            codec::decode_as("subscription", WITH_PAST, bytes)?;
+        Ok(Self {
+            until,
+            former,
+            ..subscription
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mistakes that the world makes in the server's place, so that the checks are seen to fail. A checker that no
 //! mistake can upset checks nothing.
 
-use records::{Progress, Session, Table, Write, key};
+use records::{Progress, Session, Subscription, Table, Write, key};
 
 use crate::model::number_in;
 use crate::wire::{self, Packet};
@@ -20,6 +20,8 @@ pub enum Mutation {
     LoseSubscription,
     /// Leaves given-up subscriptions on disk.
     KeepSubscription,
+    /// Does not write what replaced and given-up subscriptions were.
+    LoseTerms,
     /// Forgets QoS 2 packet identifiers that it has received.
     LoseReceipt,
     /// Forgets under which packet identifiers it has begun to deliver at QoS 2.
@@ -80,6 +82,7 @@ impl Mutation {
         (Self::LoseStoredMessage, "acknowledged and not delivered"),
         (Self::LoseSubscription, "acknowledged and not delivered"),
         (Self::KeepSubscription, "no subscription matches"),
+        (Self::LoseTerms, "belong to nothing"),
         (Self::LoseReceipt, "exactly once"),
         (Self::LoseIdentifier, "which is not released"),
         (Self::LoseForward, "acknowledged and not delivered"),
@@ -116,6 +119,7 @@ impl Mutation {
             Self::LoseIdentifier => (Table::Outgoing, true),
             Self::LeakSession => (Table::Session, false),
             Self::LoseProgress => return lose_progress(writes),
+            Self::LoseTerms => return lose_terms(writes),
             _ => return,
         };
         let range = table.range();
@@ -189,6 +193,23 @@ fn lose_progress(writes: &mut [Write]) {
         {
             session.progress = Progress::default();
             *value = session.encode();
+        }
+    }
+}
+
+fn lose_terms(writes: &mut [Write]) {
+    for write in writes {
+        if let Write::Put { key, value } = write
+            && key::parse_subscription(key).is_ok()
+            && let Ok(mut subscription) = Subscription::decode(value)
+        {
+            let key = key.clone();
+            let given_up = !subscription.until.is_empty();
+            subscription.former.clear();
+            *value = subscription.encode();
+            if given_up {
+                *write = Write::Delete { key };
+            }
         }
     }
 }

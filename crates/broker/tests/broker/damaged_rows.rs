@@ -8,7 +8,7 @@ use broker::{Identity, Place, Settings, Shard, recover};
 use bytes::Bytes;
 use records::{
     AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress, QueuedMessage,
-    Retained, Session, SessionNumber, Stamp, Subscription, Will, key,
+    Retained, Session, SessionNumber, Stamp, Subscription, Terms, Will, key,
 };
 
 const NOW: Millis = Millis::new(1_766_000_000_000);
@@ -108,19 +108,26 @@ fn a_subscription_that_no_client_can_have_made_is_told() {
         options: 0x2E,
         identifier: Some(268_435_455),
         since: STAMP,
+        ..Subscription::default()
     };
     let starts_with = |filter, subscription: Subscription| {
         starts(key::subscription(NUMBER, filter), subscription.encode())
     };
     for filter in ["a", "#", "+/a", "$share/g/a/#", "im/in/#"] {
-        assert!(starts_with(filter, sound), "{filter:?}");
+        assert!(starts_with(filter, sound.clone()), "{filter:?}");
     }
     for filter in ["", "a#", "#/a", "$share/", "$share/+/a", "$share/g/", "a\0"] {
-        assert!(!starts_with(filter, sound), "{filter:?}");
+        assert!(!starts_with(filter, sound.clone()), "{filter:?}");
     }
     for options in [0x03, 0x30, 0x40, 0x80] {
         assert!(
-            !starts_with("a", Subscription { options, ..sound }),
+            !starts_with(
+                "a",
+                Subscription {
+                    options,
+                    ..sound.clone()
+                }
+            ),
             "{options:x}"
         );
     }
@@ -129,11 +136,42 @@ fn a_subscription_that_no_client_can_have_made_is_told() {
         "a",
         Subscription {
             identifier,
-            ..sound
+            ..sound.clone()
         }
     ));
     let since = NO_STAMP;
-    assert!(!starts_with("a", Subscription { since, ..sound }));
+    assert!(!starts_with(
+        "a",
+        Subscription {
+            since,
+            ..sound.clone()
+        }
+    ));
+    let past = |options, identifier, since, until| Subscription {
+        until: vec![until],
+        former: vec![Terms {
+            options,
+            identifier,
+            since,
+            until: vec![until],
+        }],
+        ..sound.clone()
+    };
+    assert!(starts_with("a", past(0x2E, None, STAMP, STAMP)));
+    for damaged in [
+        past(0x03, None, STAMP, STAMP),
+        past(1, identifier, STAMP, STAMP),
+        past(1, None, NO_STAMP, STAMP),
+        past(1, None, STAMP, NO_STAMP),
+    ] {
+        assert!(!starts_with("a", damaged.clone()), "{damaged:?}");
+    }
+    for filter in ["$share/g/a/#", "im/in/#"] {
+        assert!(
+            !starts_with(filter, past(1, None, STAMP, STAMP)),
+            "{filter:?} is matched by nothing that waits"
+        );
+    }
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod connect;
 mod damaged_rows;
 mod exchange;
 mod fanout;
+mod former;
 mod identifiers;
 mod inbox;
 mod inbox_walk;

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use records::{
     AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress, QueuedMessage,
-    Retained, Session, SessionNumber, Stamp, Subscription, Will, key,
+    Retained, Session, SessionNumber, Stamp, Subscription, Terms, Will, key,
 };
 
 use super::steps;
@@ -220,8 +220,34 @@ fn time(feed: &mut Feed<'_>) -> Millis {
 }
 
 fn subscription(feed: &mut Feed<'_>) -> Subscription {
+    /// Of the byte that chooses the options: the row says what the subscription was, and that it is given up.
+    const FORMER: u8 = 0x10;
+    const GIVEN_UP: u8 = 0x20;
+    let chosen = feed.byte();
+    let mut subscription = terms(feed, chosen);
+    if chosen & FORMER != 0 {
+        subscription.former = (0..feed.below(4)).map(|_| former(feed)).collect();
+    }
+    if chosen & GIVEN_UP != 0 {
+        subscription.until = (0..feed.below(3)).map(|_| stamp(feed)).collect();
+    }
+    subscription
+}
+
+fn former(feed: &mut Feed<'_>) -> Terms {
+    let chosen = feed.byte();
+    let terms = terms(feed, chosen);
+    Terms {
+        options: terms.options,
+        identifier: terms.identifier,
+        since: terms.since,
+        until: (0..feed.below(3)).map(|_| stamp(feed)).collect(),
+    }
+}
+
+fn terms(feed: &mut Feed<'_>, options: u8) -> Subscription {
     Subscription {
-        options: match feed.byte() {
+        options: match options {
             odd @ 0xF8.. => odd,
             choice => (choice % 3) | (choice & 0x0C),
         },
@@ -231,6 +257,7 @@ fn subscription(feed: &mut Feed<'_>) -> Subscription {
             choice => (choice & 1 != 0).then(|| u32::from(choice)),
         },
         since: stamp(feed),
+        ..Subscription::default()
     }
 }
 

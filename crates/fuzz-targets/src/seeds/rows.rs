@@ -5,7 +5,7 @@ use records::{
     Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
     Entry, EntryKind, GroupSlug, Incoming, Member, MemberRole, Millis, Outgoing, OutgoingState,
     Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber,
-    Stamp, Subscription, Table, Token, Will, key,
+    Stamp, Subscription, Table, Terms, Token, Will, key,
 };
 
 /// A value of each kind, and a key of each, behind the byte that chooses its table.
@@ -123,6 +123,17 @@ fn broker_values() -> Vec<(Table, Vec<u8>)> {
         options: 2,
         identifier: Some(1),
         since: STAMP,
+        ..Subscription::default()
+    };
+    let given_up = Subscription {
+        until: vec![STAMP],
+        former: vec![Terms {
+            options: 1,
+            identifier: None,
+            since: Stamp::new(3),
+            until: vec![STAMP],
+        }],
+        ..subscription.clone()
     };
     let outgoing = Outgoing {
         packet_id: 1,
@@ -156,6 +167,7 @@ fn broker_values() -> Vec<(Table, Vec<u8>)> {
     vec![
         (Table::Session, session.encode()),
         (Table::Subscription, subscription.encode()),
+        (Table::Subscription, given_up.encode()),
         (Table::Outgoing, outgoing.encode()),
         (Table::Incoming, Incoming {}.encode()),
         (Table::Will, will.encode()),

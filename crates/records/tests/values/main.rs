@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use records::{
     Account, AccountId, Claim, Conversation, ConversationId, Dedup, Entry, Incoming, Member,
     Millis, Outgoing, OutgoingState, Pos, QueuedMessage, QueuedParts, RecordError, Retained, Seq,
-    Session, Stamp, Subscription, Token, Will,
+    Session, Stamp, Subscription, Terms, Token, Will,
 };
 
 use random::{
@@ -128,6 +128,7 @@ fn version_1_keeps_its_bytes() {
     check_fixture("session", &sample::session());
     check_fixture_in("v2", "session", &sample::session_under_way());
     check_fixture("subscription", &sample::subscription());
+    check_fixture_in("v2", "subscription", &sample::subscription_given_up());
     check_readable("v1", "outgoing", &sample::outgoing());
     check_fixture_in("v2", "outgoing", &sample::outgoing_as_sent());
     check_fixture("incoming", &Incoming {});
@@ -234,7 +235,11 @@ proptest! {
         })?;
         comes_back(session)?;
         comes_back(under_way)?;
-        comes_back(Subscription { options, identifier, since: Stamp::new(a) })?;
+        let since = Stamp::new(a);
+        let until: Vec<Stamp> = numbers[..usize::from(options) % 4].iter().copied().map(Stamp::new).collect();
+        let terms = Terms { options, identifier, since, until: until.clone() };
+        let former = vec![terms; usize::from(packet_id) % 3];
+        comes_back(Subscription { options, identifier, since, until, former })?;
         let state = match state {
             0 => OutgoingState::Sent,
             1 => OutgoingState::Released,

@@ -5,7 +5,7 @@ use records::{
     Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
     EXPIRY_NEVER, Entry, EntryKind, GroupSlug, Member, MemberRole, Millis, Outgoing, OutgoingState,
     Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber,
-    Stamp, Subscription, Token, Will,
+    Stamp, Subscription, Terms, Token, Will,
 };
 
 pub(crate) fn account() -> Account {
@@ -150,6 +150,21 @@ pub(crate) fn subscription() -> Subscription {
         options: 0b0010_1110,
         identifier: Some(268_435_455),
         since: Stamp::new(1),
+        ..Subscription::default()
+    }
+}
+
+pub(crate) fn subscription_given_up() -> Subscription {
+    let until = vec![Stamp::new(452_096_000_031_488_256), Stamp::new(0x9f01)];
+    Subscription {
+        until: until.clone(),
+        former: vec![Terms {
+            options: 1,
+            identifier: None,
+            since: Stamp::new(1),
+            until,
+        }],
+        ..subscription()
     }
 }
 

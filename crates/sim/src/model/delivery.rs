@@ -160,12 +160,6 @@ impl Model {
         client: ClientNumber,
     ) -> InForce<'a> {
         let (begin, end) = (message.sent, message.done.min(now));
-        let crashed = self.crashes_since(begin) > 0;
-        let continued = || {
-            let older = &self.session(client)?.subscriptions[subscription.continues?];
-            Some(self.in_force(older, message, now, client))
-        };
-        let continues = crashed && continued().is_some_and(|older| !older.possible.is_empty());
         let mut force = InForce {
             possible: Vec::new(),
             sure: None,
@@ -177,18 +171,14 @@ impl Model {
         for (place, version) in subscription.versions.iter().enumerate() {
             let (replaced_soonest, replaced_latest) = subscription.replaced(place);
             let gone = subscription.gone.min(replaced_latest);
-            // A stored message is matched again after a crash, with the options of that time.
-            let known = continues || !force.possible.is_empty();
-            let again = crashed && known && version.requested < now;
             // A group keeps its messages for whoever of it comes, whenever that is.
             let kept = subscription.shared() && message.qos > 0;
             let requested = version.requested < if kept { now } else { end };
-            if (requested && begin < gone) || again {
+            if requested && begin < gone {
                 force.possible.push(version);
             }
-            let until = if crashed { now } else { end };
             let unsure = subscription.unsure.min(replaced_soonest);
-            if version.granted <= begin && unsure > until {
+            if version.granted <= begin && unsure > end {
                 force.sure = Some(version);
             }
         }
@@ -250,12 +240,7 @@ impl Model {
         let fits = self
             .session(client)
             .is_some_and(|session| self.fits(number, session));
-        let ordered = fits
-            && plain
-            && !self.matched_anew(client, number)
-            && !publish.retain
-            && !publish.dup
-            && !message.will;
+        let ordered = fits && plain && !publish.retain && !publish.dup && !message.will;
         let sendings = &self.sendings[number];
         let Some(session) = self.current[client].map(|place| &mut self.sessions[place]) else {
             return Ok(());
@@ -304,11 +289,8 @@ impl Model {
     ) -> usize {
         let message = &self.messages[number];
         let crashes = self.crashes_since(message.sent);
-        let anew = self.matched_anew(client, number);
-        // What begins again at QoS 1 after a crash has DUP, unless its subscription has become another, or it comes to
-        // another member of a group.
-        let lives = if anew { 1 + crashes } else { 1 };
-        let lives_of_shares = if anew || qos1 { 1 + crashes } else { 1 };
+        // What begins again at QoS 1 after a crash has DUP, unless it comes to another member of a group.
+        let lives_of_shares = if qos1 { 1 + crashes } else { 1 };
         let mut live = 0;
         let mut allowed = 0;
         for subscription in self
@@ -326,7 +308,7 @@ impl Model {
                 continue;
             }
             if delivers {
-                live = message.sends as usize * lives;
+                live = message.sends as usize;
             }
             if message.retain {
                 allowed += subscription
@@ -337,22 +319,6 @@ impl Model {
             }
         }
         allowed + live
-    }
-
-    /// Whether a crash may have had a stored message matched again, against subscriptions that have changed since.
-    fn matched_anew(&self, client: ClientNumber, number: usize) -> bool {
-        let message = &self.messages[number];
-        self.crashes_since(message.sent) > 0
-            && self
-                .session(client)
-                .into_iter()
-                .flat_map(|session| &session.subscriptions)
-                .any(|known| {
-                    let changed = known.versions.len() > 1
-                        || known.continues.is_some()
-                        || known.versions[0].granted > message.sent;
-                    changed && known.matches(&message.topic)
-                })
     }
 
     fn has_share(&self, client: ClientNumber, number: usize) -> bool {

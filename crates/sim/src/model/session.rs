@@ -54,8 +54,6 @@ pub(crate) struct Connecting {
 /// A filter, from its first SUBSCRIBE on.
 #[derive(Debug)]
 pub(crate) struct Subscription {
-    /// The place of an older one with this filter that may still be there when this one is made.
-    pub(crate) continues: Option<usize>,
     /// As the client wrote it.
     pub(crate) filter: String,
     pub(crate) versions: Vec<Version>,
@@ -282,10 +280,6 @@ impl Model {
             match known {
                 Some(known) => known.versions.push(version),
                 None => session.subscriptions.push(Subscription {
-                    continues: session
-                        .subscriptions
-                        .iter()
-                        .rposition(|known| known.filter == wish.filter && known.gone == NEVER),
                     filter: wish.filter.clone(),
                     versions: vec![version],
                     unsure: NEVER,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::delivery::came;
 use super::session::{Session, Subscription};
-use super::{MessageNumber, Model, Verdict};
+use super::{MessageNumber, Model, Moment, NEVER, Verdict};
 
 /// Most bytes that a PUBLISH takes beyond topic and payload.
 const HEAD_BYTES: usize = 80;
@@ -113,12 +113,33 @@ impl Model {
             .subscriptions
             .iter()
             .filter(|known| !known.shared() && known.matches(&message.topic))
-            .find(|known| self.held_throughout(known, number, session.client))
+            .find(|known| self.held_when_published(known, number, session.client))
             .map(|known| known.filter.as_str())
     }
 
-    /// Whether a subscription was granted before a message was sent and has stood ever since, at QoS 1 or 2.
+    /// Whether a subscription was granted before a message was sent and stood at QoS 1 or 2 until it was acknowledged. What
+    /// became of it later changes nothing: the message waits as it was matched.
+    fn held_when_published(
+        &self,
+        known: &Subscription,
+        number: MessageNumber,
+        client: usize,
+    ) -> bool {
+        self.held_until(known, number, client, self.messages[number].done)
+    }
+
+    /// Whether it has stood ever since: what a group waits for goes to whoever is in it by then.
     fn held_throughout(&self, known: &Subscription, number: MessageNumber, client: usize) -> bool {
+        self.held_until(known, number, client, NEVER)
+    }
+
+    fn held_until(
+        &self,
+        known: &Subscription,
+        number: MessageNumber,
+        client: usize,
+        until: Moment,
+    ) -> bool {
         let message = &self.messages[number];
         let since = known
             .versions
@@ -126,8 +147,9 @@ impl Model {
             .rposition(|version| version.granted <= message.sent);
         let own = message.publisher == client;
         since.is_some_and(|since| {
-            let mut versions = known.versions[since..].iter();
-            !came(known.unsure)
+            let versions = known.versions[since..].iter();
+            let mut versions = versions.take_while(|version| version.requested <= until);
+            known.unsure >= until
                 && versions.all(|version| version.qos > 0 && !(own && version.no_local))
         })
     }
