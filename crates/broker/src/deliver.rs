@@ -116,7 +116,10 @@ impl Shard {
             .as_ref()
             .is_some_and(|waiting| waiting.queues(QoS::AtMostOnce));
         let connection = &self.connections[target];
-        if queued || connection.backlog() > self.settings.limits.outgoing_bytes_max {
+        let room = connection.backlog() <= self.settings.limits.outgoing_bytes_max;
+        // What is stored may have to be matched by the subscription's former terms after a crash.
+        let early = publication.stamp.is_some() && self.is_changing(slot);
+        if queued || early || !room {
             let held = Held {
                 message: publication.message(),
                 qos: QoS::AtMostOnce,
@@ -210,6 +213,7 @@ impl Shard {
             .receive_maximum
             .min(self.settings.limits.inflight_max);
         connection.backlog() <= self.settings.limits.outgoing_bytes_max
+            && !self.is_changing(slot)
             && session.done.len() < DONE_MAX
             && session
                 .outbound
@@ -418,13 +422,14 @@ impl Shard {
     /// Sends or drops one waiting delivery; false when nothing can be done now.
     fn next_waiting(&mut self, slot: u32, now: Millis) -> bool {
         let open = self.window_open(slot);
+        let changing = self.is_changing(slot);
         let session = &mut self.sessions[slot as usize];
         let connection = session.connection;
         let Some(waiting) = session.waiting.as_mut() else {
             return false;
         };
         let limit = self.settings.limits.outgoing_bytes_max;
-        let room = self.connections[connection].backlog() <= limit;
+        let room = self.connections[connection].backlog() <= limit && !changing;
         if let Some(held) = waiting.next_held(open, room) {
             self.begin_unless_expired(slot, &held, now);
             return true;

@@ -92,6 +92,8 @@ pub(crate) struct PendingSuback {
     pub(crate) identifier: u32,
     /// Filters under `im/` that were given up.
     pub(crate) revoked: Vec<Box<str>>,
+    /// Nothing has been sent to the session since it changed what it held.
+    pub(crate) changes: bool,
 }
 
 /// A granted subscription that is still owed its retained messages.

@@ -27,6 +27,8 @@ pub(crate) struct Cursors {
     pub(crate) earlier: BTreeMap<u32, Earlier>,
     /// By session, what its subscriptions were while what waits for it was matched.
     pub(crate) former: BTreeMap<u32, Former>,
+    /// By session, packets under way to the disk that change or end subscriptions of QoS 1 or 2.
+    pub(crate) changing: BTreeMap<u32, usize>,
 }
 
 /// What is known of one session.

@@ -67,6 +67,7 @@ impl Shard {
             session: self.sessions[slot as usize].reference(self.shard, slot),
             packet_id,
             codes: Vec::new(),
+            changes: false,
             work,
         };
         self.do_some(slot, &mut filters, now);
@@ -104,6 +105,8 @@ impl Shard {
             } => {
                 for (filter, options) in left.take(FILTERS_PER_PIECE) {
                     self.spend(filter.len());
+                    let terms = Some((options, *identifier));
+                    filters.changes |= self.begin_change(slot, &filter, terms, filters.changes);
                     // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
                     let existed = match self.grant(slot, &filter, options, *identifier, now) {
                         Ok(existed) => existed,
@@ -136,6 +139,7 @@ impl Shard {
                 let stored = self.sessions[slot as usize].is_stored();
                 for filter in left.take(FILTERS_PER_PIECE) {
                     self.spend(filter.len());
+                    filters.changes |= self.begin_change(slot, &filter, None, filters.changes);
                     if !self.revoke(slot, &filter, now) {
                         filters.codes.push(ReasonCode::NO_SUBSCRIPTION_EXISTED);
                         continue;
@@ -161,6 +165,7 @@ impl Shard {
             granted: Vec::new(),
             identifier: 0,
             revoked: Vec::new(),
+            changes: filters.changes,
         };
         let version = self.connection(connection).map(|found| found.version);
         let (codes, answer) = (&filters.codes, &mut pending.packet);

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use records::{SessionNumber, Stamp, Subscription, Terms, Write, key};
+use records::{Millis, SessionNumber, Stamp, Subscription, Terms, Write, key};
 
 use crate::durable::{is_covered, raise};
 use crate::message::Origin;
@@ -92,6 +92,47 @@ impl Shard {
             return Ok(());
         }
         Err(ReasonCode::QUOTA_EXCEEDED)
+    }
+
+    /// A filter is about to be subscribed to on these terms, or given up. If that changes by what is stored for the session
+    /// is matched, nothing is sent to it before the change is on disk: after a crash it would come again, as something
+    /// else. True when it does; `already` when the packet has begun a change.
+    pub(crate) fn begin_change(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        terms: Option<(SubscriptionOptions, u32)>,
+        already: bool,
+    ) -> bool {
+        let held = self.index.id(filter);
+        let held = held.and_then(|id| self.index.subscriber(id, slot));
+        let durable = held.is_some_and(|held| held.durable);
+        let changes = |(options, identifier): (SubscriptionOptions, u32)| {
+            self.changes(slot, filter, options.bits(), identifier)
+        };
+        if !durable || !terms.is_none_or(changes) {
+            return false;
+        }
+        if !already {
+            *self.cursors.changing.entry(slot).or_default() += 1;
+        }
+        true
+    }
+
+    /// A change is on disk: what has waited for it goes, unless there is another.
+    pub(crate) fn end_change(&mut self, slot: u32, now: Millis) {
+        if let Some(changes) = self.cursors.changing.get_mut(&slot) {
+            *changes -= 1;
+            if *changes == 0 {
+                self.cursors.changing.remove(&slot);
+                self.pump(slot, now);
+            }
+        }
+    }
+
+    /// Whether a change of a session's subscriptions is on its way to the disk.
+    pub(crate) fn is_changing(&self, slot: u32) -> bool {
+        !self.cursors.changing.is_empty() && self.cursors.changing.contains_key(&slot)
     }
 
     /// What a filter was.

@@ -37,6 +37,7 @@ impl Shard {
         self.owe_nothing(slot);
         self.cursors.earlier.remove(&slot);
         self.cursors.former.remove(&slot);
+        self.cursors.changing.remove(&slot);
         self.sessions.remove(slot as usize);
     }
 

@@ -51,6 +51,14 @@ impl Shard {
         let Some(slot) = self.session_slot(pending.session) else {
             return;
         };
+        let changes = pending.changes;
+        self.say_subscribed(slot, pending, now);
+        if changes {
+            self.end_change(slot, now);
+        }
+    }
+
+    fn say_subscribed(&mut self, slot: u32, pending: PendingSuback, now: Millis) {
         if !self.send_to_open(pending.connection, &pending.packet) {
             return;
         }
