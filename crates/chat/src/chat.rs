@@ -1,15 +1,11 @@
 //! The messenger's state and its one door. Must not hold a rule: those are in the rooms behind it.
 
-use records::{
-    Account, AccountId, Conversation, ConversationId, ConversationKind, KeyRange, Member, Millis,
-    Pos, Seq, Token,
-};
+use records::{Account, AccountId, KeyRange, Millis, Pos};
 
 use crate::counters::Counters;
 use crate::dedup::{self, Mids};
 use crate::directory::Directory;
 use crate::door::{Input, ListedAccount, Output};
-use crate::ended::Ended;
 use crate::live::Live;
 use crate::log::{Batch, Log};
 use crate::markers::Receipts;
@@ -39,8 +35,6 @@ pub struct Chat {
     pub(crate) counters: Counters,
     /// The last week whose predecessors' mids were trimmed.
     trimmed: u32,
-    /// Groups that ended in earlier runs; empty once everything is back.
-    ended: Vec<Ended>,
 }
 
 impl Chat {
@@ -61,71 +55,13 @@ impl Chat {
             timers: Timers::default(),
             counters: Counters::default(),
             trimmed: 0,
-            ended: Vec::new(),
         }
     }
 
-    // Recovery, before the first input; in this order.
-
-    /// Takes back an account.
-    pub fn recover_account(&mut self, id: AccountId, account: Account) {
-        self.directory.insert(id, account);
-    }
-
-    /// Takes back a token.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "recovery hands everything over; what is kept of it is the messenger's business"
-    )]
-    pub fn recover_token(&mut self, sha256: [u8; 32], token: Token) {
-        if !self.directory.insert_token(sha256, &token) {
-            self.counters.strays += 1;
-        }
-    }
-
-    /// Takes back a conversation with the newest message and the newest entry it has.
-    pub fn recover_conversation(
-        &mut self,
-        id: ConversationId,
-        conversation: Conversation,
-        last_seq: Seq,
-        last_pos: Pos,
-    ) {
-        if let ConversationKind::Ended { newest } = conversation.kind {
-            self.log.recover(newest);
-            let remains = last_seq > Seq::ZERO || last_pos > Pos::ZERO;
-            self.ended.push(Ended {
-                id,
-                newest,
-                remains,
-            });
-        }
-        self.rooms.insert(id, conversation, last_seq, last_pos);
-        self.log.recover(last_pos);
-    }
-
-    /// Takes back a member.
-    pub fn recover_member(
-        &mut self,
-        conversation: ConversationId,
-        account: AccountId,
-        member: Member,
-    ) {
-        match self.rooms.find_mut(conversation) {
-            Some(room) => {
-                self.directory.join(account, conversation, &member);
-                room.insert(account, member);
-            }
-            None => self.counters.strays += 1,
-        }
-    }
-
-    /// Everything is back.
-    pub fn finish_recovery(&mut self, now: Millis) {
+    /// An empty messenger begins, or everything is back.
+    pub(crate) fn finish_recovery(&mut self, now: Millis) {
         // The caller trims what is stale at start itself.
         self.trimmed = dedup::week(now);
-        let ended = std::mem::take(&mut self.ended);
-        self.end_leftovers(&ended);
     }
 
     // The door.

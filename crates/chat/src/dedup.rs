@@ -3,9 +3,10 @@
 use std::hash::{Hash, Hasher};
 
 use hashbrown::Equivalent;
-use records::{AccountId, Dedup, Millis};
+use records::{AccountId, ConversationId, Dedup, Millis};
 
 use crate::source::{Source, Unreadable};
+use crate::stored;
 use crate::table::{Table, Tables};
 
 /// Milliseconds of a week, which is how long a mid is remembered.
@@ -66,11 +67,13 @@ impl Mids {
     }
 
     /// What became of a mid that was used within the last seven days.
+    /// `lives` tells whether a conversation has not ended.
     pub(crate) fn find(
         &self,
         account: AccountId,
         mid: &str,
         source: &dyn Source,
+        lives: impl Fn(ConversationId) -> bool,
         now: Millis,
     ) -> Result<Option<Dedup>, Unreadable> {
         if let Some(known) = self.in_flight.get(&MidRef { account, mid }) {
@@ -81,7 +84,7 @@ impl Mids {
             .into_iter()
             .flatten()
         {
-            let known = source.mid(week, account, mid)?;
+            let known = stored::mid(source, (week, account, mid), &lives)?;
             if let Some(known) = known.filter(|known| now.since(known.at) < WEEK_MILLIS) {
                 return Ok(Some(known));
             }

@@ -83,6 +83,11 @@ impl Directory {
         self.last.next()
     }
 
+    /// This id is not given to a new account.
+    pub(crate) fn reserve(&mut self, id: AccountId) {
+        self.last = self.last.max(id);
+    }
+
     pub(crate) fn insert(&mut self, id: AccountId, record: Account) {
         self.last = self.last.max(id);
         self.by_name.insert(record.name.as_str().into(), id);

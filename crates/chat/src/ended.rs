@@ -34,12 +34,9 @@ impl Chat {
         self.counters.groups_ended += 1;
     }
 
-    /// What an earlier run has left: groups without members, and what was not trimmed before a crash.
+    /// What an earlier run has left: records that are not needed any more, and what was not trimmed before a crash.
     pub(crate) fn end_leftovers(&mut self, ended: &[Ended]) {
         let mut batch = Batch::default();
-        for id in self.rooms.empty() {
-            self.end_group(id, &mut batch);
-        }
         // Two records are enough to know which ids and positions are taken.
         let last_id = ended.iter().map(|ended| ended.id).max();
         let newest = ended.iter().max_by_key(|ended| (ended.newest, ended.id));

@@ -3,7 +3,8 @@
 use records::{ConversationId, Entry, Pos, Seq};
 
 use crate::reply::PAGE_BYTES_MAX;
-use crate::source::{ENTRY_OVERHEAD_MAX, Source, Unreadable};
+use crate::source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};
+use crate::stored::{self, Found, Standing};
 
 /// A place in a conversation, as clients name it.
 #[derive(Debug, Clone, Copy)]
@@ -46,42 +47,49 @@ impl History {
             return Ok(Page::default());
         };
         let (limit, bytes_max) = (self.limit, PAGE_BYTES_MAX);
-        match self.window {
-            Window::Latest => older(source, id, Pos::MAX, limit, bytes_max),
+        let found = match self.window {
+            Window::Latest => older(source, id, Pos::MAX, limit, bytes_max)?,
             Window::Before(place) => {
                 let end = match place {
-                    Place::Message(seq) => source.pos_of(id, seq)?.unwrap_or(Pos::MAX),
+                    Place::Message(seq) => stands(source, id, seq)?.unwrap_or(Pos::MAX),
                     Place::Entry(pos) => pos,
                 };
-                older(source, id, end, limit, bytes_max)
+                older(source, id, end, limit, bytes_max)?
             }
             Window::After(Place::Message(Seq::ZERO)) => {
-                newer(source, id, Pos::ZERO, limit, bytes_max)
+                newer(source, id, Pos::ZERO, limit, bytes_max)?
             }
             Window::After(place) => {
                 let last = match place {
-                    Place::Message(seq) => source.pos_of(id, seq)?,
+                    Place::Message(seq) => stands(source, id, seq)?,
                     Place::Entry(pos) => Some(pos),
                 };
                 match last.filter(|last| *last < Pos::MAX) {
-                    Some(last) => newer(source, id, last.next(), limit, bytes_max),
-                    None => Ok(Page::default()),
+                    Some(last) => newer(source, id, last.next(), limit, bytes_max)?,
+                    None => Cut::default(),
                 }
             }
             Window::Around(seq) => {
-                let middle = source.pos_of(id, seq)?.unwrap_or(Pos::MAX);
+                let middle = stands(source, id, seq)?.unwrap_or(Pos::MAX);
                 let half = limit / 2;
-                let before = older(source, id, middle, half, bytes_max / 2)?;
+                let mut before = older(source, id, middle, half, bytes_max / 2)?;
                 let after = newer(source, id, middle, limit - half, bytes_max / 2)?;
-                let mut entries = before.entries;
-                entries.extend(after.entries);
-                Ok(Page {
-                    next: entries.first().map(|entry| entry.pos),
-                    entries,
-                    more: before.more || after.more,
-                })
+                before.found.extend(after.found);
+                before.more |= after.more;
+                before.next = before.found.first().map(|found| found.pos);
+                before
             }
-        }
+        };
+        Ok(found.into())
+    }
+}
+
+/// Where a message stands; `None` if there is none of that number. A place that cannot be known is no place to count from.
+fn stands(source: &dyn Source, id: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {
+    match stored::message(source, id, seq)?.0 {
+        Standing::At(pos) => Ok(Some(pos)),
+        Standing::Nowhere => Ok(None),
+        Standing::Damaged => Err(Unreadable),
     }
 }
 
@@ -92,17 +100,17 @@ fn older(
     end: Pos,
     limit: usize,
     bytes_max: usize,
-) -> Result<Page, Unreadable> {
-    let found = source.entries(id, Pos::ZERO, end, true, limit + 1, bytes_max)?;
+) -> Result<Cut, Unreadable> {
+    let range = (Pos::ZERO, end);
+    let found = stored::entries(source, id, range, End::Last, limit + 1, bytes_max)?;
     let mut page = cut(found, limit, bytes_max);
-    page.next = page.entries.last().map(|entry| entry.pos);
+    page.next = page.found.last().map(|found| found.pos);
     if let (Some(oldest), true) = (page.next, page.open) {
-        page.more = !source
-            .entries(id, Pos::ZERO, oldest, true, 1, 1)?
-            .is_empty();
+        let range = (Pos::ZERO, oldest);
+        page.more = !stored::entries(source, id, range, End::Last, 1, 1)?.is_empty();
     }
-    page.entries.reverse();
-    Ok(page.into())
+    page.found.reverse();
+    Ok(page)
 }
 
 /// The oldest entries from `start` on.
@@ -112,19 +120,22 @@ fn newer(
     start: Pos,
     limit: usize,
     bytes_max: usize,
-) -> Result<Page, Unreadable> {
-    let found = source.entries(id, start, Pos::MAX, false, limit + 1, bytes_max)?;
+) -> Result<Cut, Unreadable> {
+    let range = (start, Pos::MAX);
+    let found = stored::entries(source, id, range, End::First, limit + 1, bytes_max)?;
     let mut page = cut(found, limit, bytes_max);
-    page.next = page.entries.last().map(|entry| entry.pos);
+    page.next = page.found.last().map(|found| found.pos);
     if let (Some(newest), true) = (page.next, page.open) {
-        page.more = !source.positions(id, newest.next(), Pos::MAX, 1)?.is_empty();
+        let range = (newest.next(), Pos::MAX);
+        page.more = !stored::positions(source, id, range, 1)?.is_empty();
     }
-    Ok(page.into())
+    Ok(page)
 }
 
 /// What of a reading goes into a page.
+#[derive(Default)]
 struct Cut {
-    entries: Vec<Entry>,
+    found: Vec<Found>,
     more: bool,
     next: Option<Pos>,
     /// Whether the reading may have ended before the conversation did, so that `more` is not known yet.
@@ -134,7 +145,12 @@ struct Cut {
 impl From<Cut> for Page {
     fn from(cut: Cut) -> Self {
         Self {
-            entries: cut.entries,
+            // Damaged ones take their place of the page, so that the next one begins behind them.
+            entries: cut
+                .found
+                .into_iter()
+                .filter_map(|found| found.entry)
+                .collect(),
             more: cut.more,
             next: cut.next,
         }
@@ -142,27 +158,29 @@ impl From<Cut> for Page {
 }
 
 /// As many from the front as a page holds, one at least if one is wanted.
-fn cut(mut entries: Vec<Entry>, limit: usize, bytes_max: usize) -> Cut {
+fn cut(mut found: Vec<Found>, limit: usize, bytes_max: usize) -> Cut {
     let mut bytes = 0;
-    let fitting = entries
+    let fitting = found
         .iter()
         .take(limit)
-        .take_while(|entry| {
+        .take_while(|found| {
             let first = bytes == 0;
-            bytes += entry.wire.len() + 1;
+            bytes += found.bytes() + 1;
             first || bytes <= bytes_max
         })
         .count();
-    let more = entries.len() > fitting;
-    let read: usize = entries
+    let more = found.len() > fitting;
+    // Of a damaged one it is not known how much was read.
+    let damaged = found.iter().any(|found| found.entry.is_none());
+    let read: usize = found
         .iter()
-        .map(|entry| entry.wire.len() + ENTRY_OVERHEAD_MAX)
+        .map(|found| found.bytes() + ROW_OVERHEAD_MAX)
         .sum();
-    entries.truncate(fitting);
+    found.truncate(fitting);
     Cut {
-        entries,
+        found,
         more,
         next: None,
-        open: !more && read > bytes_max,
+        open: !more && (damaged || read > bytes_max),
     }
 }

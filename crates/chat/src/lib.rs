@@ -5,10 +5,12 @@ mod delivery;
 mod door;
 mod settings;
 mod source;
+mod stored;
 
 mod chat;
 mod counters;
 mod log;
+mod recovery;
 mod refusal;
 mod timers;
 
@@ -60,6 +62,8 @@ pub use door::{
     ListedAccount, Output, Publish, RequestId, Ticket,
 };
 pub use query::Query;
+pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};
 pub use settings::Settings;
-pub use source::{ENTRY_OVERHEAD_MAX, Source, Unreadable};
+pub use source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};
+pub use stored::{Damaged, Fault};

@@ -13,7 +13,8 @@ use crate::door::{Output, Publish};
 use crate::json;
 use crate::log::Batch;
 use crate::refusal::Refusal;
-use crate::source::{Source, Unreadable};
+use crate::source::{End, Source, Unreadable};
+use crate::stored::{self, Found, Standing};
 use crate::timers::Timer;
 use crate::wire;
 
@@ -302,17 +303,19 @@ fn stored_authors(
         .saturating_sub(AUTHORS_READ_MAX)
         .max(told.after.value())
         + 1;
-    let Some(from) = source.pos_of(told.id, Seq::new(first))? else {
+    let Standing::At(from) = stored::pos_of(source, told.id, Seq::new(first))? else {
         return Ok(Vec::new());
     };
     let limit = usize::try_from(AUTHORS_READ_MAX).unwrap_or(usize::MAX);
-    let entries = source.entries(told.id, from, Pos::MAX, false, limit, budget.bytes)?;
-    let read: usize = entries.iter().map(|entry| entry.wire.len()).sum();
+    let range = (from, Pos::MAX);
+    let found = stored::entries(source, told.id, range, End::First, limit, budget.bytes)?;
+    let read: usize = found.iter().map(Found::bytes).sum();
     budget.lookups -= 1;
     budget.bytes = budget.bytes.saturating_sub(read);
-    Ok(entries
+    Ok(found
         .into_iter()
-        .filter(|entry| entry.seq.is_some_and(|seq| seq <= upto))
+        .filter_map(|found| found.entry)
+        .filter(|entry| entry.seq.is_some_and(|seq| told.after < seq && seq <= upto))
         .map(|entry| entry.from)
         .collect())
 }

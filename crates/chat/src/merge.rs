@@ -7,7 +7,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use records::{AccountId, ConversationId, Entry, Pos};
 
 use crate::chat::Chat;
-use crate::source::{Source, Unreadable};
+use crate::source::{End, Source, Unreadable};
+use crate::stored::{self, Found};
 
 /// Positions read from one conversation at a time, after the first ones.
 const CHUNK: usize = 32;
@@ -110,16 +111,22 @@ impl Feed {
             let stream = &self.streams[run.stream];
             let left = bytes_max.saturating_sub(bytes);
             let (from, to) = (run.first, run.last.next());
-            let found = source.entries(stream.id, from, to, false, run.count, left)?;
+            let found =
+                stored::entries(source, stream.id, (from, to), End::First, run.count, left)?;
             let whole = found.is_empty() || found.len() == run.count;
-            for entry in found {
+            for Found { pos, entry } in found {
+                // What is damaged is passed, or nobody would ever get what stands behind it.
+                let Some(entry) = entry else {
+                    done = pos;
+                    continue;
+                };
                 let size = entry.wire.len() + stream.conv.len() + ENTRY_BYTES;
                 if !entries.is_empty() && bytes + size > bytes_max {
                     full = true;
                     break;
                 }
                 bytes += size;
-                done = entry.pos;
+                done = pos;
                 entries.push((stream.conv.clone(), stream.id, entry));
             }
             // The source stops where a page would.
@@ -191,7 +198,8 @@ impl Stream {
         chunk: usize,
     ) -> Result<Option<Pos>, Unreadable> {
         if self.read.is_empty() && !self.exhausted {
-            let found = source.positions(self.id, self.from, upto.next(), chunk)?;
+            let range = (self.from, upto.next());
+            let found = stored::positions(source, self.id, range, chunk)?;
             self.exhausted = found.len() < chunk;
             if let Some(last) = found.last() {
                 self.from = last.next();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::hash_map::Entry;
 use records::{
     AccountId, Conversation, ConversationId, ConversationKind, Member, MemberRole, Pos, Seq,
 };
@@ -114,6 +115,11 @@ impl Rooms {
         self.last.next()
     }
 
+    /// This id is not given to a new conversation.
+    pub(crate) fn reserve(&mut self, id: ConversationId) {
+        self.last = self.last.max(id);
+    }
+
     pub(crate) fn insert(
         &mut self,
         id: ConversationId,
@@ -167,13 +173,52 @@ impl Rooms {
         }
     }
 
-    /// Forgets a group; its slug is free again, its id is not.
+    /// Forgets a conversation; its address is free again, its id is not.
     pub(crate) fn end(&mut self, id: ConversationId) -> Option<Conversation> {
         let room = self.by_id.remove(&id)?;
-        if let ConversationKind::Group { slug, .. } = &room.record.kind {
-            self.by_slug.remove(slug.as_str());
+        match &room.record.kind {
+            ConversationKind::Group { slug, .. } => drop(self.by_slug.remove(slug.as_str())),
+            ConversationKind::Direct { low, high } => {
+                if self.by_pair.get(&(*low, *high)) == Some(&id) {
+                    self.by_pair.remove(&(*low, *high));
+                }
+            }
+            ConversationKind::Ended { .. } => {}
         }
         Some(room.record)
+    }
+
+    /// Leaves each two accounts the oldest of their direct chats; yields the others.
+    pub(crate) fn pair_up(&mut self) -> Vec<ConversationId> {
+        let direct = |(id, room): (&ConversationId, &Room)| match room.record.kind {
+            ConversationKind::Direct { low, high } => Some((*id, (low, high))),
+            ConversationKind::Group { .. } | ConversationKind::Ended { .. } => None,
+        };
+        let mut chats: Vec<_> = self.by_id.iter().filter_map(direct).collect();
+        chats.sort_unstable();
+        self.by_pair.clear();
+        let mut others = Vec::new();
+        for (id, pair) in chats {
+            match self.by_pair.entry(pair) {
+                Entry::Vacant(place) => drop(place.insert(id)),
+                Entry::Occupied(_) => others.push(id),
+            }
+        }
+        others
+    }
+
+    /// Direct chats of which one of the two is no member, ascending.
+    pub(crate) fn incomplete(&self) -> Vec<ConversationId> {
+        let is_incomplete = |room: &Room| match room.record.kind {
+            ConversationKind::Direct { low, high } => {
+                room.member(low).is_none() || room.member(high).is_none()
+            }
+            ConversationKind::Group { .. } | ConversationKind::Ended { .. } => false,
+        };
+        let found = self.by_id.iter().filter(|(_, room)| is_incomplete(room));
+        let mut incomplete: Vec<_> = found.map(|(id, _)| *id).collect();
+        incomplete.sort_unstable();
+        incomplete
     }
 
     /// Groups nobody is in, ascending.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::chat::Chat;
 use crate::head;
 use crate::source::{Source, Unreadable};
+use crate::stored;
 use crate::wire;
 
 /// See the file's header. Owned, so that it can be completed elsewhere.
@@ -88,11 +89,8 @@ fn read_head(
     last: Seq,
     source: &dyn Source,
 ) -> Result<Option<Bytes>, Unreadable> {
-    let Some(pos) = source.pos_of(id, last)? else {
-        return Ok(None);
-    };
-    let found = source.entries(id, pos, pos.next(), false, 1, 1)?;
-    Ok(found.first().and_then(|entry| head::of(&entry.wire)))
+    let (_, found) = stored::message(source, id, last)?;
+    Ok(found.and_then(|entry| head::of(&entry.wire)))
 }
 
 impl Chat {

@@ -60,7 +60,8 @@ impl Chat {
     ) -> Result<(), Refusal> {
         let account = publish.account;
         if let Some(mid) = draft.mid.as_deref() {
-            let known = self.mids.find(account, mid, source, now);
+            let lives = |id| self.rooms.find(id).is_some();
+            let known = self.mids.find(account, mid, source, lives, now);
             if let Some(known) = self.readable(known)? {
                 self.counters.messages_repeated += 1;
                 self.tell_stored(publish, mid, known, batch);

@@ -1,40 +1,43 @@
-//! What the messenger asks of the store: look-ups, never writes.
+//! What the messenger asks of the store: look-ups, never writes; and to whom it tells which rows are damaged.
 
-use records::{AccountId, ConversationId, Dedup, Entry, Pos, Seq};
+use bytes::Bytes;
+use records::KeyRange;
+
+use crate::stored::Damaged;
+
+/// From which end of a range it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The lowest key first.
+    First,
+    /// The highest key first.
+    Last,
+}
 
 /// Reads from the store. Inside [`crate::Chat::handle`] only bounded look-ups are made through it; pages are read by queries.
 pub trait Source {
-    /// Entries of a conversation with `from <= pos < to`, ascending, or from the end when `reverse`; at most `limit`. No more are
-    /// read once they come to more than `bytes_max`, counting for each its wire and up to [`ENTRY_OVERHEAD_MAX`]; the first one is
-    /// always read.
-    fn entries(
+    /// Keys and values of a range, beginning at one end of it, at most `limit`. No more are read once they come to more than
+    /// `bytes_max`, counting for each its value and up to [`ROW_OVERHEAD_MAX`]; the first one is always read.
+    fn rows(
         &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        reverse: bool,
+        range: &KeyRange,
+        end: End,
         limit: usize,
         bytes_max: usize,
-    ) -> Result<Vec<Entry>, Unreadable>;
+    ) -> Result<Vec<(Bytes, Bytes)>, Unreadable>;
 
-    /// Where entries of a conversation with `from <= pos < to` stand, ascending, at most `limit`; the entries are not read.
-    fn positions(
-        &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        limit: usize,
-    ) -> Result<Vec<Pos>, Unreadable>;
+    /// The first keys of a range, at most `limit`; the values are not read.
+    fn keys(&self, range: &KeyRange, limit: usize) -> Result<Vec<Bytes>, Unreadable>;
 
-    /// Where a message stands.
-    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable>;
+    /// What stands under a key.
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable>;
 
-    /// What became of a `mid` in a week (weeks since the epoch).
-    fn mid(&self, week: u32, account: AccountId, mid: &str) -> Result<Option<Dedup>, Unreadable>;
+    /// A row is damaged and was left out: for the log and a counter.
+    fn damaged(&self, row: &Damaged);
 }
 
-/// What a source may count for an entry besides its wire.
-pub const ENTRY_OVERHEAD_MAX: usize = 64;
+/// What a source may count for a row besides its value.
+pub const ROW_OVERHEAD_MAX: usize = 64;
 
 /// The store could not be read; its own log says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     target("door", door::run, seeds::door),
     target("damage", door::damage::run, seeds::damage),
     target("messenger", messenger::run, seeds::messenger),
+    target("losses", messenger::damage::run, seeds::losses),
     target("websocket", websocket::run, seeds::strangers::websocket),
     target("proxy", proxy::run, seeds::strangers::proxy),
     target("scram", login::run, seeds::strangers::scram),

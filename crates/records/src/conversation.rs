@@ -158,9 +158,11 @@ impl Entry {
             _ => return Err(reader.malformed("unknown kind")),
         };
         let pos = Pos::new(reader.u64()?);
-        let seq = match reader.u64()? {
-            0 => None,
-            number => Some(Seq::new(number)),
+        let seq = match (kind, reader.u64()?) {
+            (EntryKind::Event, 0) => None,
+            (EntryKind::Message, number @ 1..) => Some(Seq::new(number)),
+            (EntryKind::Message, 0) => return Err(reader.malformed("a message without a number")),
+            (EntryKind::Event, _) => return Err(reader.malformed("an event with a number")),
         };
         let from = AccountId::new(reader.u64()?);
         let at = Millis::new(reader.u64()?);

@@ -7,6 +7,8 @@ mod clock;
 
 pub mod key;
 
+mod row;
+
 mod write;
 
 mod codec;
@@ -28,6 +30,7 @@ pub use id::{
 };
 pub use key::{KeyError, KeyRange, Table};
 pub use queue::{Claim, QueuedMessage, QueuedParts, Retained};
+pub use row::describe;
 pub use session::{
     EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Progress, Session, Subscription, Terms, Will,
 };

@@ -7,12 +7,10 @@ use std::thread;
 
 use broker::{Input, Message};
 use bytes::Bytes;
-use chat::{Answer, Query, Source, Unreadable};
+use chat::{Answer, Damaged, End, Query, Source, Unreadable};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use records::{
-    ConversationId, Dedup, Entry, KeyRange, Pos, QueuedMessage, Seq, SessionRef, Stamp, key,
-};
-use store::{Range, Store};
+use records::{KeyRange, QueuedMessage, SessionRef, Stamp, key};
+use store::{Range, ReadError, Store};
 
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::translate;
@@ -22,6 +20,7 @@ const THREADS: usize = 2;
 /// Readings that may wait. A shard that asks for one more waits (readers wait for nobody); the messenger's is refused.
 const WAITING_MAX: usize = 4096;
 
+const DAMAGED: &str = "magpie_messenger_rows_damaged_total";
 /// Bytes of messages read for a session at once; it goes on when it has sent them.
 const FETCH_BYTES_MAX: usize = 1024 * 1024;
 
@@ -169,7 +168,7 @@ pub(crate) struct StoreSource(pub(crate) Arc<dyn Store>);
 impl StoreSource {
     /// A stored message; `None` if it is gone because it expired or was trimmed.
     fn queued(&self, stamp: Stamp) -> Result<Option<Arc<Message>>, Unreadable> {
-        let Some(value) = self.get(&key::queue(stamp))? else {
+        let Some(value) = self.value(&key::queue(stamp))? else {
             return Ok(None);
         };
         let record = QueuedMessage::decode(&value).map_err(|error| {
@@ -178,97 +177,50 @@ impl StoreSource {
         })?;
         Ok(Some(Arc::new(Message::from_record(record))))
     }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
-        self.0.get(key).map_err(|error| {
-            tracing::error!(%error, "the store cannot be read");
-            Unreadable
-        })
-    }
 }
 
 impl Source for StoreSource {
-    fn entries(
+    fn rows(
         &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        reverse: bool,
+        range: &KeyRange,
+        end: End,
         limit: usize,
         bytes_max: usize,
-    ) -> Result<Vec<Entry>, Unreadable> {
-        let keys = entries_between(conversation, from, to);
-        let range = if reverse {
-            Range::backward(keys, limit)
-        } else {
-            Range::forward(keys, limit)
+    ) -> Result<Vec<(Bytes, Bytes)>, Unreadable> {
+        let range = match end {
+            End::First => Range::forward(range.clone(), limit),
+            End::Last => Range::backward(range.clone(), limit),
         };
-        let range = range.up_to_bytes(bytes_max);
-        let found = self.0.range(&range).map_err(|error| {
-            tracing::error!(%error, "the store cannot be read");
-            Unreadable
-        })?;
-        found
-            .iter()
-            .map(|(_, value)| Entry::decode(value))
-            .collect::<Result<_, _>>()
-            .map_err(|error| {
-                tracing::error!(%error, %conversation, "a conversation's entry cannot be read");
-                Unreadable
-            })
+        self.0
+            .range(&range.up_to_bytes(bytes_max))
+            .map_err(|error| unreadable(&error))
     }
 
-    fn positions(
-        &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        limit: usize,
-    ) -> Result<Vec<Pos>, Unreadable> {
-        let range = Range::forward(entries_between(conversation, from, to), limit);
-        let found = self.0.keys(&range).map_err(|error| {
-            tracing::error!(%error, "the store cannot be read");
-            Unreadable
-        })?;
-        found
-            .iter()
-            .map(|key| key::parse_entry(key).map(|(_, pos)| pos))
-            .collect::<Result<_, _>>()
-            .map_err(|error| {
-                tracing::error!(%error, %conversation, "an entry's position cannot be read");
-                Unreadable
-            })
+    fn keys(&self, range: &KeyRange, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
+        self.0
+            .keys(&Range::forward(range.clone(), limit))
+            .map_err(|error| unreadable(&error))
     }
 
-    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {
-        let Some(value) = self.get(&key::seq(conversation, seq))? else {
-            return Ok(None);
-        };
-        key::decode_pos(&value).map(Some).map_err(|error| {
-            tracing::error!(%error, %conversation, "a message's position cannot be read");
-            Unreadable
-        })
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
+        self.0.get(key).map_err(|error| unreadable(&error))
     }
 
-    fn mid(
-        &self,
-        week: u32,
-        account: records::AccountId,
-        mid: &str,
-    ) -> Result<Option<Dedup>, Unreadable> {
-        let Some(value) = self.get(&key::dedup(week, account, mid))? else {
-            return Ok(None);
-        };
-        Dedup::decode(&value).map(Some).map_err(|error| {
-            tracing::error!(%error, %account, "a remembered mid cannot be read");
-            Unreadable
-        })
+    fn damaged(&self, row: &Damaged) {
+        metrics::counter!(DAMAGED).increment(1);
+        tracing::error!(%row, "a damaged row of the messenger is left out");
     }
 }
 
-fn entries_between(conversation: ConversationId, from: Pos, to: Pos) -> KeyRange {
-    KeyRange {
-        from: key::entry(conversation, from),
-        to: key::entry(conversation, to),
-    }
+/// Says what counts damaged rows.
+pub(crate) fn describe() {
+    metrics::describe_counter!(
+        DAMAGED,
+        "Damaged rows of the messenger that were left out, each time it was read."
+    );
+}
+
+fn unreadable(error: &ReadError) -> Unreadable {
+    tracing::error!(%error, "the store cannot be read");
+    Unreadable
 }

@@ -1,17 +1,16 @@
 //! From the store back to the cores, before anybody is answered: accounts, conversations, sessions, stored messages.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use broker::{Identity, Output, Rows, Shard};
 use bytes::Bytes;
-use chat::{Chat, CredentialsChange};
-use records::{
-    Account, AccountId, Conversation, Entry, KeyError, KeyRange, Member, Millis, Pos, RecordError,
-    Seq, Table, Token, Write, key,
-};
+use chat::Chat;
+use records::{AccountId, KeyError, KeyRange, Millis, RecordError, Table, Write, describe, key};
 use store::{Batch, CommitError, Range, ReadError, Store};
 
 use crate::logins::{Directory, Known};
+use crate::readers::{self, StoreSource};
 use crate::stored_bytes::StoredBytes;
 
 /// Keys read at once.
@@ -33,11 +32,22 @@ pub enum RecoveryError {
         bytes: usize,
     },
     /// A value is not what should stand there.
-    #[error("the data directory holds a value this release cannot read: {0}")]
+    #[error("it is a value this release cannot use: {0}")]
     Record(#[from] RecordError),
     /// A key is not what should stand there.
-    #[error("the data directory holds a key this release cannot read: {0}")]
+    #[error("it is a key this release cannot use: {0}")]
     Key(#[from] KeyError),
+    /// A row is not what should stand there.
+    #[error("the data directory holds a row that cannot be used: {row}: {error}")]
+    Row {
+        /// Which one.
+        row: String,
+        /// What is wrong with it.
+        error: Box<RecoveryError>,
+    },
+    /// The messenger cannot begin.
+    #[error("the messenger cannot begin with the data directory: {0}")]
+    Messenger(#[from] chat::RecoveryError),
 }
 
 /// The server's secret; at the first start it becomes `fresh`.
@@ -62,55 +72,19 @@ pub(crate) fn secret(store: &dyn Store, fresh: [u8; 32]) -> Result<[u8; 32], Rec
 
 /// Takes back accounts, tokens, conversations and members.
 pub(crate) fn chat(
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     chat: &mut Chat,
     directory: &Directory,
     now: Millis,
 ) -> Result<(), RecoveryError> {
-    each(store, Table::Account.range(), |key, value| {
-        let (id, account) = (key::parse_account(key)?, Account::decode(value)?);
-        directory.change(CredentialsChange::Account {
-            id,
-            account: account.clone(),
-        });
-        chat.recover_account(id, account);
-        Ok(())
-    })?;
-    each(store, Table::Token.range(), |key, value| {
-        let (sha256, token) = (key::parse_token(key)?, Token::decode(value)?);
-        directory.change(CredentialsChange::Token {
-            sha256,
-            account: token.account,
-            expires: token.expires,
-        });
-        chat.recover_token(sha256, token);
-        Ok(())
-    })?;
-    each(store, Table::Conversation.range(), |key, value| {
-        let id = key::parse_conversation(key)?;
-        let newest = |range: KeyRange| {
-            store
-                .range(&Range::backward(range, 1))
-                .map(|found| found.into_iter().next())
-        };
-        let last_seq = match newest(key::seqs(id))? {
-            Some((key, _)) => key::parse_seq(&key)?.1,
-            None => Seq::ZERO,
-        };
-        let last_pos = match newest(key::entries(id))? {
-            Some((_, value)) => Entry::decode(&value)?.pos,
-            None => Pos::ZERO,
-        };
-        chat.recover_conversation(id, Conversation::decode(value)?, last_seq, last_pos);
-        Ok(())
-    })?;
-    each(store, Table::Member.range(), |key, value| {
-        let (conversation, account) = key::parse_member(key)?;
-        chat.recover_member(conversation, account, Member::decode(value)?);
-        Ok(())
-    })?;
-    chat.finish_recovery(now);
-    Ok(())
+    readers::describe();
+    let source = StoreSource(store.clone());
+    Ok(chat::recover(
+        &source,
+        chat,
+        |change| directory.change(change),
+        now,
+    )?)
 }
 
 /// Takes back sessions, what they wait for, what is retained, and wills. Returns what each shard asks for beyond that, and
@@ -119,11 +93,17 @@ pub(crate) fn shards(
     store: &dyn Store,
     directory: &Directory,
     shards: &mut [Shard],
-    latest_pos: Pos,
+    chat: &mut Chat,
     now: Millis,
 ) -> Result<(Vec<Vec<Output>>, StoredBytes), RecoveryError> {
+    let latest_pos = chat.committed_pos();
+    let chat = RefCell::new(chat);
     let identity = |account: Option<AccountId>| {
         let known = account.and_then(|id| directory.by_id(id));
+        if let (Some(lost), None) = (account, &known) {
+            // Its sessions must not fall to the next new account.
+            chat.borrow_mut().reserve_account(lost);
+        }
         Identity {
             account,
             name: known.as_ref().map(Known::shared_name).unwrap_or_default(),
@@ -173,7 +153,10 @@ fn each(
     loop {
         let slice = store.range(&Range::forward(rest.clone(), SLICE))?;
         for (key, value) in &slice {
-            take(key, value)?;
+            take(key, value).map_err(|error| RecoveryError::Row {
+                row: describe(key),
+                error: Box::new(error),
+            })?;
         }
         match slice.last() {
             Some((last, _)) if slice.len() == SLICE => rest.from = [last.as_ref(), &[0]].concat(),

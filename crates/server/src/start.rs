@@ -163,7 +163,7 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
         &data_dir,
         store_options(&config, options),
     )?);
-    let mut state = State::recover(&*store, &config, shards, now)?;
+    let mut state = State::recover(&store, &config, shards, now)?;
     let demo_logins = if options.demo {
         state.demonstrate(&store, now)?
     } else {
@@ -188,7 +188,7 @@ struct State {
 
 impl State {
     fn recover(
-        store: &dyn Store,
+        store: &Arc<dyn Store>,
         config: &Config,
         shards: usize,
         now: Millis,
@@ -206,15 +206,14 @@ impl State {
         let mut cores: Vec<Shard> = (0..shards)
             .map(|number| Shard::new(&place(number), settings.clone(), now))
             .collect();
-        let (first, stored) =
-            recovery::shards(store, &directory, &mut cores, chat.committed_pos(), now)?;
+        let (first, stored) = recovery::shards(&**store, &directory, &mut cores, &mut chat, now)?;
         Ok(Self {
             chat,
             directory,
             shards: cores,
             first,
             stored,
-            secret: recovery::secret(store, random()?)?,
+            secret: recovery::secret(&**store, random()?)?,
         })
     }
 

@@ -1,14 +1,11 @@
 //! A store that is a map, and the messenger that it gives back after a crash.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use chat::{Chat, Settings, Source, Unreadable};
-use records::{
-    Account, AccountId, Conversation, ConversationId, Dedup, Entry, KeyRange, Member, Millis, Pos,
-    Seq, Table, Token, Write, key,
-};
+use chat::{Chat, Damaged, End, RecoveryError, Settings, Source, Unreadable};
+use records::{KeyRange, Millis, Pos, Write, key};
 
 /// The store: every key that was written, and whether it can be read.
 #[derive(Clone, Default)]
@@ -17,6 +14,8 @@ pub(crate) struct Disk {
     pub(crate) broken: bool,
     /// Bytes of entries that were read.
     pub(crate) read: Cell<usize>,
+    /// What was told to be damaged.
+    pub(crate) damaged: RefCell<Vec<String>>,
     /// Positions of entries that were ever written, trimmed or not.
     pub(crate) ever: BTreeSet<Pos>,
 }
@@ -45,107 +44,73 @@ impl Disk {
 
     /// A messenger that knows what is stored.
     pub(crate) fn recover(&self, settings: Settings, now: Millis) -> Chat {
+        self.try_recover(settings, now).unwrap()
+    }
+
+    /// The same, if what is stored allows it.
+    pub(crate) fn try_recover(
+        &self,
+        settings: Settings,
+        now: Millis,
+    ) -> Result<Chat, RecoveryError> {
         let mut chat = Chat::new(settings, [1, 2, 3, 4]);
-        for (key, value) in self.in_range(Table::Account.range()) {
-            let id = key::parse_account(key).unwrap();
-            chat.recover_account(id, Account::decode(&value).unwrap());
+        chat::recover(self, &mut chat, |_| {}, now)?;
+        Ok(chat)
+    }
+
+    fn found(&self, range: &KeyRange, end: End) -> Result<Vec<(Bytes, Bytes)>, Unreadable> {
+        if self.broken {
+            return Err(Unreadable);
         }
-        for (key, value) in self.in_range(Table::Token.range()) {
-            let sha256 = key::parse_token(key).unwrap();
-            chat.recover_token(sha256, Token::decode(&value).unwrap());
+        let found = self.in_range(range.clone());
+        let mut rows: Vec<_> = found
+            .map(|(key, value)| (Bytes::copy_from_slice(key), value))
+            .collect();
+        if end == End::Last {
+            rows.reverse();
         }
-        for (key, value) in self.in_range(Table::Conversation.range()) {
-            let id = key::parse_conversation(key).unwrap();
-            let seq = self.in_range(key::seqs(id)).next_back();
-            let seq = seq.map_or(Seq::ZERO, |(key, _)| key::parse_seq(key).unwrap().1);
-            let pos = self.in_range(key::entries(id)).next_back();
-            let pos = pos.map_or(Pos::ZERO, |(key, _)| key::parse_entry(key).unwrap().1);
-            chat.recover_conversation(id, Conversation::decode(&value).unwrap(), seq, pos);
-        }
-        for (key, value) in self.in_range(Table::Member.range()) {
-            let (conversation, account) = key::parse_member(key).unwrap();
-            chat.recover_member(conversation, account, Member::decode(&value).unwrap());
-        }
-        chat.finish_recovery(now);
-        chat
+        Ok(rows)
     }
 }
 
 impl Source for Disk {
-    fn entries(
+    fn rows(
         &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        reverse: bool,
+        range: &KeyRange,
+        end: End,
         limit: usize,
         bytes_max: usize,
-    ) -> Result<Vec<Entry>, Unreadable> {
-        if self.broken {
-            return Err(Unreadable);
-        }
-        let range = KeyRange {
-            from: key::entry(conversation, from),
-            to: key::entry(conversation, to),
-        };
-        if range.from >= range.to {
-            return Ok(Vec::new());
-        }
-        let found = self.in_range(range).map(|(_, value)| value);
-        let found: Box<dyn Iterator<Item = Bytes>> = if reverse {
-            Box::new(found.rev())
-        } else {
-            Box::new(found)
-        };
+    ) -> Result<Vec<(Bytes, Bytes)>, Unreadable> {
+        let mut rows = self.found(range, end)?;
+        rows.truncate(limit);
         let mut bytes = 0;
-        let mut entries = Vec::new();
-        for value in found.take(limit) {
-            bytes += value.len();
-            entries.push(Entry::decode(&value).unwrap());
-            if bytes > bytes_max {
-                break;
-            }
-        }
+        let read = rows.iter().take_while(|(_, value)| {
+            let goes_on = bytes <= bytes_max;
+            bytes += if goes_on { value.len() } else { 0 };
+            goes_on
+        });
+        let count = read.count();
+        rows.truncate(count);
         self.read.set(self.read.get() + bytes);
-        Ok(entries)
+        Ok(rows)
     }
 
-    fn positions(
-        &self,
-        conversation: ConversationId,
-        from: Pos,
-        to: Pos,
-        limit: usize,
-    ) -> Result<Vec<Pos>, Unreadable> {
+    fn keys(&self, range: &KeyRange, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
+        let rows = self.found(range, End::First)?;
+        Ok(rows.into_iter().take(limit).map(|(key, _)| key).collect())
+    }
+
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
         if self.broken {
             return Err(Unreadable);
         }
-        let range = KeyRange {
-            from: key::entry(conversation, from),
-            to: key::entry(conversation, to),
-        };
-        if range.from >= range.to {
-            return Ok(Vec::new());
-        }
-        let found = self.in_range(range).take(limit);
-        Ok(found
-            .map(|(key, _)| key::parse_entry(key).unwrap().1)
-            .collect())
+        Ok(self
+            .keys
+            .get(key)
+            .map(|value| Bytes::copy_from_slice(value)))
     }
 
-    fn pos_of(&self, conversation: ConversationId, seq: Seq) -> Result<Option<Pos>, Unreadable> {
-        if self.broken {
-            return Err(Unreadable);
-        }
-        let value = self.keys.get(&key::seq(conversation, seq));
-        Ok(value.map(|value| key::decode_pos(value).unwrap()))
-    }
-
-    fn mid(&self, week: u32, account: AccountId, mid: &str) -> Result<Option<Dedup>, Unreadable> {
-        if self.broken {
-            return Err(Unreadable);
-        }
-        let value = self.keys.get(&key::dedup(week, account, mid));
-        Ok(value.map(|value| Dedup::decode(value).unwrap()))
+    fn damaged(&self, row: &Damaged) {
+        self.damaged.borrow_mut().push(row.to_string());
     }
 }

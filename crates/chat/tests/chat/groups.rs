@@ -306,24 +306,31 @@ fn what_a_crash_leaves_of_an_ended_group_goes_at_the_next_start() {
 }
 
 #[test]
-fn a_group_nobody_is_in_ends_at_the_next_start() {
+fn a_group_that_has_lost_its_members_keeps_what_was_said() {
     let mut world = World::of(&["alice", "bob"]);
-    world.ask("alice", "group.create", r#"{"slug":"eng"}"#);
+    world.ask("alice", "group.create", r#"{"slug":"eng","open":true}"#);
+    world.say("alice", "im/to/eng", "kept");
     let alice = world.id("alice");
-    // As an earlier release left it.
+    // The last who leaves ends a group: nobody has left this one.
     world
         .disk
         .keys
         .retain(|key, _| !key::parse_member(key).is_ok_and(|(_, account)| account == alice));
     world.restart();
     world.pass(1);
-    assert_eq!(world.disk.in_range(Table::Entry.range()).count(), 0);
+    assert_eq!(
+        world.disk.damaged.take(),
+        ["conversation 1: it is a group without members: kept, but nobody sees it"]
+    );
     let bob = world.connect("bob");
     world.subscribe(bob, "im/#");
     assert_eq!(
-        world.ask("bob", "group.create", r#"{"slug":"eng"}"#)["members"],
-        1
+        world.ask("bob", "group.create", r#"{"slug":"eng"}"#)["error"],
+        "exists"
     );
+    world.ask("bob", "group.join", r#"{"conv":"eng"}"#);
+    let page = world.ask("bob", "history", r#"{"conv":"eng"}"#);
+    assert_eq!(page["entries"][1]["text"], "kept");
 }
 
 #[test]

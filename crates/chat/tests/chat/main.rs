@@ -8,6 +8,7 @@ mod world;
 mod accounts;
 mod asks;
 mod bounds;
+mod damaged_rows;
 mod groups;
 mod hostile;
 mod markers;

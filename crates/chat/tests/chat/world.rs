@@ -70,10 +70,11 @@ impl World {
     }
 
     pub(crate) fn with(settings: Settings) -> Self {
-        let mut world = Self {
-            chat: Chat::new(settings.clone(), [1, 2, 3, 4]),
-            disk: Disk::default(),
-            now: Millis::new(START),
+        let (disk, now) = (Disk::default(), Millis::new(START));
+        Self {
+            chat: disk.recover(settings.clone(), now),
+            disk,
+            now,
             settings,
             devices: Vec::new(),
             holding: false,
@@ -90,9 +91,7 @@ impl World {
             caught_up: Vec::new(),
             appends: 0,
             receivable: Vec::new(),
-        };
-        world.chat.finish_recovery(world.now);
-        world
+        }
     }
 
     /// A world with these accounts, each with a device that listens to everything.

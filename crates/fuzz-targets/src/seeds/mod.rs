@@ -209,6 +209,21 @@ pub(crate) fn messenger() -> Vec<Vec<u8>> {
     seeds
 }
 
+/// Each table damaged in each way, alone; then runs of decisions.
+pub(crate) fn losses() -> Vec<Vec<u8>> {
+    let runs = decisions();
+    let mut seeds = vec![Vec::new()];
+    for table in 0..7u8 {
+        for kind in 0..7u8 {
+            let place = 3 * table + kind;
+            let fault = [0, 1, table, kind, place, 1 + kind, 2, 0];
+            seeds.push([&fault[..], &runs[usize::from(kind) % 3]].concat());
+        }
+    }
+    seeds.extend(runs.iter().map(|run| [&[4][..], run, &runs[5]].concat()));
+    seeds
+}
+
 /// Configurations, sound and not.
 #[cfg(feature = "configuration")]
 pub(crate) fn configuration() -> Vec<Vec<u8>> {
