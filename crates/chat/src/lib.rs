@@ -1,6 +1,7 @@
 //! The rules of the messenger: accounts, conversations, presence, as a state machine. Pure: inputs and the time
 //! come in, outputs go out; it holds no socket, no file and no clock, and knows no MQTT packet.
 
+mod damaged;
 mod delivery;
 mod door;
 mod settings;
@@ -56,6 +57,7 @@ mod wire;
 
 pub use chat::Chat;
 pub use counters::Counters;
+pub use damaged::{Damaged, Fault};
 pub use delivery::{Answer, Audience, Delivery, Packet};
 pub use door::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
@@ -66,4 +68,3 @@ pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};
 pub use settings::Settings;
 pub use source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};
-pub use stored::{Damaged, Fault};

@@ -11,10 +11,10 @@ use records::{
 };
 
 use crate::chat::Chat;
+use crate::damaged::Damaged;
 use crate::door::CredentialsChange;
 use crate::ended::Ended;
 use crate::source::{End, Source, Unreadable};
-use crate::stored::Damaged;
 
 /// Rows read at once.
 const SLICE: usize = 4_096;

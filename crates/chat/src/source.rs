@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use records::KeyRange;
 
-use crate::stored::Damaged;
+use crate::damaged::Damaged;
 
 /// From which end of a range it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

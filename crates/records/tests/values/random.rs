@@ -125,18 +125,17 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     (
         any::<[u64; 3]>(),
         proptest::option::of(1..=u64::MAX),
-        any::<bool>(),
         some_bytes(),
     )
-        .prop_map(|([pos, from, at], seq, message, wire)| Entry {
+        .prop_map(|([pos, from, at], seq, wire)| Entry {
             pos: Pos::new(pos),
             seq: seq.map(Seq::new),
             from: AccountId::new(from),
             at: Millis::new(at),
-            kind: if message {
-                EntryKind::Message
-            } else {
-                EntryKind::Event
+            // A message has a number, and an event has none.
+            kind: match seq {
+                Some(_) => EntryKind::Message,
+                None => EntryKind::Event,
             },
             wire,
         })
