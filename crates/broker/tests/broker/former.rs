@@ -220,6 +220,47 @@ fn a_subscription_goes_from_one_quality_of_service_to_another_and_what_waits_doe
     assert_eq!(deliveries, expected);
 }
 
+/// A change that a crash undoes must not have shown: the message would come once as it says, and once more as it was.
+#[test]
+fn nothing_comes_under_changed_terms_before_the_change_is_on_disk() {
+    let lowered = subscribe(V5, 1, &[("t", quiet(options(0)))]);
+    for packet in [lowered, unsubscribe(V5, 1, &["t"])] {
+        for crashes in [false, true] {
+            let mut world = World::new();
+            let client = world.join(&resident(V5, "c"));
+            world.subscribe(client, "#", 0);
+            world.subscribe(client, "t", 2);
+            let publisher = world.guest(V5, "p");
+            world.slow_disk = true;
+            let published = world.publish(publisher, "t", "x", 2);
+            world.send(client, &packet);
+            world.commit_next();
+            assert_eq!(world.take(publisher), [Got::Pubrec(published, 0)]);
+            assert_eq!(world.take(client), []);
+            world.slow_disk = false;
+            let mut client = client;
+            if crashes {
+                world.restart();
+                client = world.join_and_keep(&resident(V5, "c"));
+            } else {
+                world.commit();
+                assert!(matches!(
+                    world.take(client)[..],
+                    [Got::Suback(..) | Got::Unsuback(..), Got::Publish(_)]
+                ));
+                world.cut(client);
+                client = world.join_and_keep(&resident(V5, "c"));
+            }
+            let expected = if crashes {
+                vec![("x".to_owned(), 2, false, Vec::new())]
+            } else {
+                Vec::new()
+            };
+            assert_eq!(drain(&mut world, client), expected);
+        }
+    }
+}
+
 #[test]
 fn how_often_a_filter_changes_while_something_waits_is_bounded() {
     let mut world = World::new();
