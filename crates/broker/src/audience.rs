@@ -102,7 +102,7 @@ impl Shard {
 
     /// The next accounts of the oldest delivery.
     pub(crate) fn go_on_with_audience(&mut self, now: Millis) {
-        let most = PIECE_MAX.min(self.settings.limits.deliveries_at_once_max);
+        let most = PIECE_MAX.min(self.settings.limits.deliveries_at_once_max.max(1));
         for _ in 0..most {
             let Some(owed) = self.owed_deliveries.front_mut() else {
                 return;

@@ -241,11 +241,9 @@ fn assemble(
 ) -> Result<Running, StartError> {
     let source = StoreSource(store.clone());
     let setup_token = state.chat.is_empty().then(service::new_token).flatten();
-    let mqtt = bound.endpoints.clone();
-    let entrances = bound.entrances.clone();
-    let mut credentials = bound.credentials();
-    credentials.extend(http_credentials.clone());
-    let certificates = Certificates::new(credentials);
+    let (mqtt, entrances) = (bound.endpoints.clone(), bound.entrances.clone());
+    let all_credentials = bound.credentials().into_iter();
+    let certificates = Certificates::new(all_credentials.chain(http_credentials.clone()).collect());
     let quic = std::mem::take(&mut bound.quic);
     let listeners = bound.open(state.shards.len())?;
 
@@ -274,23 +272,9 @@ fn assemble(
     };
     let cores = state.shards.into_iter().zip(state.first);
     let ways = listeners.into_iter().zip(low_water.iter().cloned());
-    let shards = cores
-        .zip(polls)
-        .zip(ways)
-        .enumerate()
-        .map(|(number, ((core, poll), way))| starter.start(number as u16, core, poll, way))
-        .collect::<Result<_, _>>()?;
-    drop(starter);
-    let lobby = Arc::new(quic::Lobby {
-        admission: admission.clone(),
-        entrances,
-        post: post.clone(),
-    });
-    let quic_listeners = quic
-        .into_iter()
-        .map(|bound| QuicListener::serve(bound, lobby.clone()))
-        .collect::<Result<_, _>>()?;
-    let service = ServiceThread::new(service::Parts {
+    let shards = starter.start_all(cores.zip(polls).zip(ways))?;
+    let quic_listeners = serve_quic(quic, &admission, entrances, &post)?;
+    let service_parts = service::Parts {
         chat: state.chat,
         source,
         bell,
@@ -310,10 +294,8 @@ fn assemble(
         low_water,
         stored: state.stored,
         tallies,
-    });
-    let mailbox = post.service.clone();
-    let run = move || service.run();
-    let service = spawn("service".to_owned(), health, run, move || mailbox.close())?;
+    };
+    let service = start_service(service_parts, health)?;
     Ok(Running {
         handle,
         mqtt,
@@ -391,13 +373,24 @@ struct ShardStarter {
     health: watch::Sender<Health>,
 }
 
+/// A shard's own: its core and what that has to say first, its poll, and its listeners and where it leaves what it still needs.
+type ShardOwn = (((Shard, Vec<Output>), Poll), (Vec<Share>, Arc<AtomicU64>));
+
 impl ShardStarter {
+    fn start_all(
+        self,
+        shards: impl Iterator<Item = ShardOwn>,
+    ) -> Result<Vec<JoinHandle<()>>, std::io::Error> {
+        let numbered = shards.enumerate();
+        numbered
+            .map(|(number, own)| self.start(number as u16, own))
+            .collect()
+    }
+
     fn start(
         &self,
         number: u16,
-        (core, first): (Shard, Vec<Output>),
-        poll: Poll,
-        (listeners, low_water): (Vec<Share>, Arc<AtomicU64>),
+        (((core, first), poll), (listeners, low_water)): ShardOwn,
     ) -> Result<JoinHandle<()>, std::io::Error> {
         let mailbox = self.post.shard(number).clone();
         let sink = ShardSink {
@@ -429,6 +422,35 @@ impl ShardStarter {
             move || mailbox.close(),
         )
     }
+}
+
+/// Serves the listeners of QUIC, whose connections come to the shards through the same lobby.
+fn serve_quic(
+    listeners: Vec<quic::Bound>,
+    admission: &Arc<Admission>,
+    entrances: Arc<Entrances>,
+    post: &Post,
+) -> Result<Vec<QuicListener>, StartError> {
+    let lobby = Arc::new(quic::Lobby {
+        admission: admission.clone(),
+        entrances,
+        post: post.clone(),
+    });
+    let served = listeners
+        .into_iter()
+        .map(|bound| QuicListener::serve(bound, lobby.clone()));
+    Ok(served.collect::<Result<_, _>>()?)
+}
+
+/// The messenger's thread. However it ends, nobody waits for its mailbox.
+fn start_service(
+    parts: service::Parts,
+    health: watch::Sender<Health>,
+) -> Result<JoinHandle<()>, std::io::Error> {
+    let mailbox = parts.mailbox.clone();
+    let service = ServiceThread::new(parts);
+    let run = move || service.run();
+    spawn("service".to_owned(), health, run, move || mailbox.close())
 }
 
 /// Ready from here on, and a way to say that it is no longer.

@@ -6,10 +6,10 @@ use mqtt_codec::Version::V5;
 use proptest::prelude::*;
 use records::Pos;
 
-use crate::chat::{deliver, device, entry, world};
+use crate::chat::{deliver, device, entry};
 use crate::packets::{Hello, RECEIVE_MAXIMUM, options, subscribe, two};
 use crate::walk::Reader;
-use crate::world::World;
+use crate::world::{World, open_settings};
 
 struct InboxWalk {
     world: World,
@@ -18,19 +18,27 @@ struct InboxWalk {
     /// Entries in the conversations, and those of them the messenger has delivered.
     stored: u64,
     delivered: u64,
+    /// Whether every delivery is put off, as one to very many accounts is, and anything may come before it.
+    put_off: bool,
 }
 
 impl InboxWalk {
-    fn new(window: u16, qos: u8) -> Self {
+    fn new(window: u16, qos: u8, put_off: bool) -> Self {
+        let mut settings = open_settings();
+        settings.allow_anonymous = false;
+        if put_off {
+            settings.limits.deliveries_at_once_max = 0;
+        }
         let hello = device(V5, "phone", "alice")
             .persistent()
             .property(&two(RECEIVE_MAXIMUM, window));
         let mut walk = Self {
-            world: world(),
+            world: World::with(1, settings),
             reader: Reader::new("phone", V5),
             hello,
             stored: 0,
             delivered: 0,
+            put_off,
         };
         walk.connect();
         let client = walk.reader.client.expect("just connected");
@@ -73,7 +81,12 @@ impl InboxWalk {
     fn deliver(&mut self) {
         if self.delivered < self.stored {
             self.delivered += 1;
-            deliver(&mut self.world, &entry(self.delivered));
+            let delivery = entry(self.delivered);
+            if self.put_off {
+                self.world.shards[0].handle(Input::Deliver(delivery), self.world.now);
+            } else {
+                deliver(&mut self.world, &delivery);
+            }
         }
     }
 
@@ -116,6 +129,7 @@ impl InboxWalk {
         while self.delivered < self.stored {
             self.deliver();
         }
+        self.world.settle();
         for _ in 0..2000 {
             let asked = self.answer(5);
             self.reader.listen(&mut self.world);
@@ -148,9 +162,10 @@ proptest! {
     fn every_entry_arrives_in_order_and_exactly_once_is_once(
         window in 1u16..5,
         qos in 1u8..3,
+        put_off in any::<bool>(),
         steps in proptest::collection::vec((0u8..27, any::<u8>()), 1..150),
     ) {
-        let mut walk = InboxWalk::new(window, qos);
+        let mut walk = InboxWalk::new(window, qos, put_off);
         for step in steps {
             walk.step(step);
         }

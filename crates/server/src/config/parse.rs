@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -337,65 +338,71 @@ fn fill<T>(slot: &Slot<T>, value: &Value<'_>, into: &mut T) -> Result<(), String
         Slot::Address(at) => {
             *at(into) = address(text(value, "an address such as \"127.0.0.1:1883\"")?)?
         }
-        Slot::Path(at) => match text(value, "a path in quotation marks")? {
-            "" => {
-                return Err(
-                    "an empty path; expected a directory such as \"./magpie-data\"".to_owned(),
-                );
-            }
-            path => *at(into) = path.into(),
-        },
-        Slot::OptionalPath(at) => match text(value, "a path in quotation marks")? {
-            "" => return Err("an empty path; expected a file".to_owned()),
-            path => *at(into) = Some(path.into()),
-        },
+        Slot::Path(at) => {
+            *at(into) = path(value, "a directory such as \"./magpie-data\"")?;
+        }
+        Slot::OptionalPath(at) => *at(into) = Some(path(value, "a file")?),
         Slot::Texts {
             at,
             max,
             check,
             expected,
-        } => {
-            let list = value
-                .get_ref()
-                .as_array()
-                .ok_or_else(|| format!("expected a list of texts, found {}", found(value)))?;
-            if list.len() > *max {
-                return Err(format!(
-                    "there are {}, at most {max} are allowed",
-                    list.len()
-                ));
-            }
-            at(into).clear();
-            for value in list.iter() {
-                let text = text(value, &format!("{expected}, in quotation marks"))?;
-                check(text).map_err(|problem| format!("{problem}; expected {expected}"))?;
-                at(into).push(text.to_owned());
-            }
-        }
+        } => *at(into) = texts(value, *max, *check, expected)?,
         Slot::Text {
             at,
             check,
             expected,
-        } => {
-            let text = text(value, &format!("{expected}, in quotation marks"))?;
-            check(text).map_err(|problem| format!("{problem}; expected {expected}"))?;
-            text.clone_into(at(into));
-        }
-        Slot::Choice { words, choose, .. } => {
-            let choices = words
-                .iter()
-                .map(|word| format!("\"{word}\""))
-                .collect::<Vec<_>>()
-                .join(" or ");
-            let written = text(value, &choices)?;
-            let index = words.iter().position(|word| *word == written);
-            choose(
-                into,
-                index.ok_or_else(|| format!("expected {choices}, found \"{}\"", shown(written)))?,
-            );
-        }
+        } => *at(into) = checked(value, *check, expected)?.to_owned(),
+        Slot::Choice { words, choose, .. } => choose(into, choice(value, words)?),
     }
     Ok(())
+}
+
+fn path(value: &Value<'_>, expected: &str) -> Result<PathBuf, String> {
+    match text(value, "a path in quotation marks")? {
+        "" => Err(format!("an empty path; expected {expected}")),
+        path => Ok(path.into()),
+    }
+}
+
+/// A text that `check` finds nothing wrong with.
+fn checked<'v>(
+    value: &'v Value<'_>,
+    check: fn(&str) -> Result<(), String>,
+    expected: &str,
+) -> Result<&'v str, String> {
+    let text = text(value, &format!("{expected}, in quotation marks"))?;
+    check(text).map_err(|problem| format!("{problem}; expected {expected}"))?;
+    Ok(text)
+}
+
+/// A list of at most `max` such texts.
+fn texts(
+    value: &Value<'_>,
+    max: usize,
+    check: fn(&str) -> Result<(), String>,
+    expected: &str,
+) -> Result<Vec<String>, String> {
+    let Some(list) = value.get_ref().as_array() else {
+        return Err(format!("expected a list of texts, found {}", found(value)));
+    };
+    if list.len() > max {
+        return Err(format!(
+            "there are {}, at most {max} are allowed",
+            list.len()
+        ));
+    }
+    let texts = list.iter().map(|value| checked(value, check, expected));
+    texts.map(|text| text.map(str::to_owned)).collect()
+}
+
+/// Which of the words it is.
+fn choice(value: &Value<'_>, words: &[&str]) -> Result<usize, String> {
+    let quoted: Vec<_> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    let choices = quoted.join(" or ");
+    let written = text(value, &choices)?;
+    let index = words.iter().position(|word| *word == written);
+    index.ok_or_else(|| format!("expected {choices}, found \"{}\"", shown(written)))
 }
 
 fn number<N>(value: &Value<'_>, (min, max): (N, N), unit: &str) -> Result<N, String>
