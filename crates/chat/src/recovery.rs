@@ -176,16 +176,22 @@ impl Recovery<'_> {
 
     /// The highest number in a conversation, even if its row is lost and only the message is left.
     fn last_seq(
-        &self,
+        &mut self,
         id: ConversationId,
         newest: &[(Bytes, Bytes)],
     ) -> Result<Seq, RecoveryError> {
         let mut last = Seq::ZERO;
         let numbers = self.newest(&key::seqs(id), 1)?;
-        if let Some((key, _)) = numbers.first() {
+        if let Some((key, value)) = numbers.first() {
             let (_, seq) = key::parse_seq(key).map_err(|error| Damaged::new(key, error))?;
             check_count(key, seq.value())?;
             last = seq;
+            // Its entry may be lost, but sessions may have it: they would pass another one in the same place.
+            if let Ok(pos) = key::decode_pos(value)
+                && pos.value() <= COUNT_MAX
+            {
+                self.chat.log.recover(pos);
+            }
         }
         // Mostly the newest entry is a message.
         let message = match newest_message(newest) {

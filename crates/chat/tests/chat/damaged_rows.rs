@@ -189,6 +189,19 @@ fn a_number_whose_row_is_lost_is_not_given_again() {
 }
 
 #[test]
+fn the_place_of_a_lost_entry_is_not_given_again() {
+    let mut world = world();
+    let committed = world.chat.committed_pos();
+    take(&mut world, &key::entry(CHAT, committed));
+    begin(&mut world);
+    assert_eq!(world.chat.committed_pos(), committed);
+    world.say("bob", "im/to/@alice", "four");
+    let bob = world.device("bob");
+    // One message, in two packets.
+    assert_eq!(world.catch_up(bob, committed).packets.len(), 2);
+}
+
+#[test]
 fn a_number_that_leads_to_another_message_is_not_believed() {
     let mut world = world();
     let first = world.disk.keys[&key::seq(CHAT, Seq::new(1))].clone();

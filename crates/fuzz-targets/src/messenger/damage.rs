@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::disk::Disk;
 use super::faults::{self, Faults};
-use super::history::{self, MID};
+use super::history::{self, CONVERSATIONS, MID};
 use super::world::World;
 use super::{NAMES, steps};
 use crate::allocations::most_held;
@@ -62,6 +62,7 @@ pub(crate) fn run(bytes: &[u8]) {
     for device in 0..NAMES.len() {
         before.check_served(&mut world, device, &faults);
         world.catch_up(device, 0);
+        go_on(&mut world, device);
     }
     newcomer(&mut world);
     steps(&mut world, &mut feed);
@@ -175,7 +176,7 @@ impl Before {
         let Some((conversation, wire)) = self.entries.get(&pos) else {
             return;
         };
-        if faults.entries.contains(&pos) {
+        if faults.reworded.contains(&pos) {
             return;
         }
         let mut entry = entry.clone();
@@ -187,11 +188,23 @@ impl Before {
         // Rows that agree with each other in a lie cannot be told from the truth.
         if let ConversationKind::Direct { low, high } = &self.conversations[conversation]
             && faults.count <= 1
+            && !faults.entries.contains(&pos)
         {
             let stranger = receivers.iter().find(|one| *one != low && *one != high);
             assert!(stranger.is_none(), "{stranger:?} gets {entry}");
         }
     }
+}
+
+/// Everybody asks for everything, strangers as well, and writes and begins something.
+fn go_on(world: &mut World, device: usize) {
+    for conv in CONVERSATIONS {
+        let asked = format!(r#"{{"conv":"{conv}"}}"#);
+        world.publish(device, "im/ask/history", asked.as_bytes(), 1);
+        world.publish(device, &format!("im/to/{conv}"), b"still here", 1);
+    }
+    let group = format!(r#"{{"slug":"new-{device}"}}"#);
+    world.publish(device, "im/ask/group.create", group.as_bytes(), 1);
 }
 
 /// Positions of a conversation's history, page by page from its end.

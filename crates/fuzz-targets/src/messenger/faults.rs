@@ -26,6 +26,8 @@ pub(super) struct Faults {
     pub(super) accounts: BTreeSet<AccountId>,
     pub(super) conversations: BTreeSet<ConversationId>,
     pub(super) entries: BTreeSet<Pos>,
+    /// Those whose values have changed, not only their places.
+    pub(super) reworded: BTreeSet<Pos>,
     /// Numbers of messages, or what is remembered of mids.
     pub(super) numbers: bool,
 }
@@ -49,6 +51,11 @@ fn inflict_one(disk: &mut Disk, feed: &mut Feed<'_>, faults: &mut Faults) {
     let Some(mut value) = disk.keys.get(&at).cloned() else {
         return;
     };
+    if kind < 2 {
+        faults
+            .reworded
+            .extend(key::parse_entry(&at).map(|(_, pos)| pos));
+    }
     match kind {
         0 => {
             let place = feed.below(value.len().max(1));

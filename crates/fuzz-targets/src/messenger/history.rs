@@ -9,7 +9,7 @@ use crate::feed::Feed;
 
 /// Messages that an input may add.
 const MORE_MAX: usize = 12;
-const CONVERSATIONS: [&str; 5] = ["@alice", "@bob", "@carol", "eng", "ops"];
+pub(super) const CONVERSATIONS: [&str; 5] = ["@alice", "@bob", "@carol", "eng", "ops"];
 
 /// The mid of a message from alice to bob.
 pub(super) const MID: &str = "m1";
