@@ -94,16 +94,22 @@ impl Shard {
                 message,
             })
         };
+        // The last member of their groups has gone while the message went to the disk. One who has come since has founded the
+        // group anew and gets the message without a claim: the old one is struck out before, or it would come again.
+        let chosen = |group| choices.iter().any(|(known, _)| *known == group);
+        let over = claims.iter().filter(|(group, _)| !chosen(*group));
+        let over: Vec<Write> = over
+            .map(|(_, claim)| Write::Delete {
+                key: key::claim(*claim),
+            })
+            .collect();
+        if !over.is_empty() {
+            self.append(over, Then::Nothing, publication.now);
+        }
         for (group, chosen) in &choices {
             let claim = claims.iter().find(|(known, _)| known == group);
             let stored = claim.and_then(|(_, claim)| stored(claim));
             self.serve_group(*group, *chosen, stored, publication, &mut elsewhere);
-        }
-        for (group, claim) in claims {
-            // Its last member has gone while the message went to the disk.
-            if !choices.iter().any(|(known, _)| known == group) {
-                self.settle_claim(*claim, publication.now);
-            }
         }
         elsewhere
     }
