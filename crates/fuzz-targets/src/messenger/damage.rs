@@ -176,7 +176,9 @@ impl Before {
         let Some((conversation, wire)) = self.entries.get(&pos) else {
             return;
         };
-        if faults.reworded.contains(&pos) {
+        // Of an entry that is lost together with its number no row is left to tell that its place is taken.
+        let forgotten = faults.count > 1 && faults.entries.contains(&pos);
+        if forgotten || faults.reworded.contains(&pos) {
             return;
         }
         let mut entry = entry.clone();
