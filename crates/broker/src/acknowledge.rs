@@ -2,7 +2,7 @@
 //! under way when a connection broke.
 
 use mqtt_codec::{QoS, ReasonCode, Version, ack};
-use mqtt_session::{AckKind, AckOrdinal, FlightState, PubrecOutcome};
+use mqtt_session::{AckError, AckKind, AckOrdinal, FlightState, PubrecOutcome};
 use records::{Millis, Outgoing, OutgoingState, Write, key};
 
 use crate::door::ConnectionId;
@@ -157,12 +157,13 @@ impl Shard {
         let Some(outbound) = self.sessions[session as usize].outbound.as_mut() else {
             return Ok(());
         };
-        // An acknowledgement of nothing is a late echo and harmless.
-        let Ok(held) = outbound.puback(packet_id) else {
-            return Ok(());
-        };
-        self.finished(session, &held, now);
-        Ok(())
+        match outbound.puback(packet_id) {
+            Ok(held) => {
+                self.finished(session, &held, now);
+                Ok(())
+            }
+            Err(error) => tolerate(error),
+        }
     }
 
     /// PUBREC: exactly-once deliveries of stored messages remember it before PUBREL goes out.
@@ -190,7 +191,8 @@ impl Shard {
                 self.finished(session, &held, now);
             }
             // [3.1.1 MQTT-4.3.3-1]: the peer waits for a PUBREL all the same.
-            Err(_) => {
+            Err(error) => {
+                tolerate(error)?;
                 let reason = match self.version(id.slot) {
                     Version::V5 => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
                     Version::V31 | Version::V311 => ReasonCode::SUCCESS,
@@ -229,12 +231,14 @@ impl Shard {
         let Some(outbound) = self.sessions[session as usize].outbound.as_mut() else {
             return Ok(());
         };
-        let Ok(held) = outbound.pubcomp(packet_id) else {
-            return Ok(());
-        };
-        self.finished_exactly_once(session, packet_id, held.origin, now);
-        self.finished(session, &held, now);
-        Ok(())
+        match outbound.pubcomp(packet_id) {
+            Ok(held) => {
+                self.finished_exactly_once(session, packet_id, held.origin, now);
+                self.finished(session, &held, now);
+                Ok(())
+            }
+            Err(error) => tolerate(error),
+        }
     }
 
     /// Until the session's cursor is known to have passed it, a finished exactly-once delivery is remembered
@@ -381,5 +385,14 @@ impl Shard {
                 self.resend(slot, now);
             }
         }
+    }
+}
+
+/// An acknowledgement of nothing is a late echo and harmless; the wrong one for what is under way would leave that under
+/// way for ever. [3.1.1 MQTT-4.8.0-1] [5 MQTT-4.13.1-1]
+fn tolerate(error: AckError) -> Result<(), Fault> {
+    match error {
+        AckError::Unknown(_) => Ok(()),
+        AckError::OutOfTurn(_) => Err(ReasonCode::PROTOCOL_ERROR),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use mqtt_codec::ReasonCode;
 use records::Millis;
 
 use crate::deliver::Publication;
@@ -15,7 +16,7 @@ use crate::waiting::Claims;
 impl Shard {
     /// Delivers a message that has been stored, or need not be: here, to other shards, and to the retained
     /// store.
-    pub(crate) fn release_publish(&mut self, stored: &StoredPublish, now: Millis) {
+    pub(crate) fn release_publish(&mut self, stored: &StoredPublish, now: Millis) -> ReasonCode {
         let mut publication = Publication {
             view: stored.message.view(),
             shared: Some(stored.message.clone()),
@@ -29,35 +30,41 @@ impl Shard {
         if let Some(retained) = &retained {
             self.retain(&stored.message.topic, retained.clone());
         }
-        self.deliver_everywhere(&mut publication, retained, &stored.claims);
+        self.deliver_everywhere(&mut publication, retained, &stored.claims)
     }
 
-    /// Delivers here and to other shards.
+    /// Delivers here and to other shards; how it is acknowledged.
     pub(crate) fn deliver_everywhere(
         &mut self,
         publication: &mut Publication<'_>,
         retained: Option<RetainedMessage>,
         claims: &Claims,
-    ) {
-        self.deliver_here(publication);
-        let shared = self.serve_groups(publication, claims);
-        self.deliver_elsewhere(publication, retained, shared);
+    ) -> ReasonCode {
+        let here = self.deliver_here(publication);
+        let (in_groups, shared) = self.serve_groups(publication, claims);
+        let elsewhere = self.deliver_elsewhere(publication, retained, shared);
+        if here || in_groups || elsewhere {
+            ReasonCode::SUCCESS
+        } else {
+            ReasonCode::NO_MATCHING_SUBSCRIBERS
+        }
     }
 
-    /// Sends the message once to every other shard that has use for it.
+    /// Sends the message once to every other shard that has use for it; whether one of them has subscribers.
     fn deliver_elsewhere(
         &mut self,
         publication: &mut Publication<'_>,
         retained: Option<RetainedMessage>,
         shared: Vec<ForwardedClaim>,
-    ) {
+    ) -> bool {
         if self.shards == 1 {
-            return;
+            return false;
         }
         let everyone = (u64::MAX >> (64 - u32::from(self.shards))) & !(1 << self.shard);
+        let interested = self.remote.matches(publication.view.topic).shards & everyone;
         let shards = match retained {
             Some(_) => everyone,
-            None => self.remote.matches(publication.view.topic).shards & everyone,
+            None => interested,
         };
         let shards = shared
             .iter()
@@ -74,6 +81,7 @@ impl Shard {
             self.forwarded.push_back(forwarded.clone());
             self.output(Output::Forward { shards, forwarded });
         }
+        interested != 0
     }
 
     /// Lets go of what the other shards are done with. Whoever comes last frees it, and that is to be the shard that made it:

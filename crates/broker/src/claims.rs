@@ -70,16 +70,16 @@ impl Shard {
 
     // A message for its groups.
 
-    /// Delivers to one member of each group that gets the topic, and returns the groups that are served on
-    /// another shard.
+    /// Delivers to one member of each group that gets the topic; whether there is one, and the groups that are served
+    /// on another shard.
     pub(crate) fn serve_groups(
         &mut self,
         publication: &mut Publication<'_>,
         claims: &Claims,
-    ) -> Vec<ForwardedClaim> {
+    ) -> (bool, Vec<ForwardedClaim>) {
         let mut elsewhere = Vec::new();
         if self.shared.is_empty() && claims.is_empty() {
-            return elsewhere;
+            return (false, elsewhere);
         }
         let mut choices: SmallVec<[(GroupId, Chosen); 4]> = SmallVec::new();
         let standing = |slot| self.standing(slot);
@@ -111,7 +111,7 @@ impl Shard {
             let stored = claim.and_then(|(_, claim)| stored(claim));
             self.serve_group(*group, *chosen, stored, publication, &mut elsewhere);
         }
-        elsewhere
+        (!choices.is_empty(), elsewhere)
     }
 
     fn serve_group(

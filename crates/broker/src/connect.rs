@@ -479,7 +479,7 @@ impl Shard {
                 self.counters.redirected += 1;
                 connack::encode_referred(version, reason, reference, maximum, out);
             }
-            Some(_) | None => connack::encode_refused(version, reason, out),
+            Some(_) | None => connack::encode_refused(version, reason, maximum, out),
         }
         self.lose_connection(id, now);
     }

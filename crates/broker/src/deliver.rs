@@ -49,8 +49,8 @@ impl Publication<'_> {
 }
 
 impl Shard {
-    /// Delivers to the subscribers of this shard.
-    pub(crate) fn deliver_here(&mut self, publication: &mut Publication<'_>) {
+    /// Delivers to the subscribers of this shard; whether there are any.
+    pub(crate) fn deliver_here(&mut self, publication: &mut Publication<'_>) -> bool {
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
         let topic = publication.view.topic;
@@ -59,6 +59,7 @@ impl Shard {
             Some(slot) => self.index.collect_from(slot, topic, &mut matches),
             None => self.index.collect(topic, &mut matches),
         }
+        let subscribed = !matches.is_empty();
         self.frames.clear();
         // Nobody durable waited when it came: one who does now would get it from memory, before what is stored.
         let unstored = publication.view.qos != QoS::AtMostOnce && publication.stamp.is_none();
@@ -84,6 +85,7 @@ impl Shard {
         if let Some(stamp) = publication.stamp {
             raise(&mut self.routed, stamp);
         }
+        subscribed
     }
 
     pub(crate) fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {

@@ -137,9 +137,9 @@ impl Shard {
                 ordinal,
             } => self.settle(connection, ordinal, ReasonCode::SUCCESS, None),
             Then::Publish(stored) => {
-                self.release_publish(&stored, now);
+                let reason = self.release_publish(&stored, now);
                 if let Some((connection, ordinal)) = stored.ack {
-                    self.settle(connection, ordinal, ReasonCode::SUCCESS, None);
+                    self.settle(connection, ordinal, reason, None);
                 }
             }
             Then::Live { session, held } => self.give_live(session, *held, now),

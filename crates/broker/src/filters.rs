@@ -10,6 +10,7 @@ use crate::door::ConnectionId;
 use crate::durable::{Granted, PendingSuback};
 use crate::jobs::{FilterWork, Filters, Job};
 use crate::messenger::is_chat;
+use crate::publish::Fault;
 use crate::shard::Shard;
 
 /// Filters acted on in one piece.
@@ -23,7 +24,8 @@ impl Shard {
         slot: u32,
         packet: &Subscribe<'_>,
         now: Millis,
-    ) {
+    ) -> Result<(), Fault> {
+        self.expect_room(id, packet.filters().count())?;
         let filters: Vec<_> = packet
             .filters()
             .map(|(filter, options)| (Box::from(filter), options))
@@ -35,6 +37,7 @@ impl Shard {
             records: BTreeMap::new(),
         };
         self.begin_filters(id, slot, packet.packet_id, work, now);
+        Ok(())
     }
 
     /// UNSUBSCRIBE. [3.1.1 MQTT-3.10.4-4] [5 MQTT-3.10.4-4]
@@ -44,7 +47,8 @@ impl Shard {
         slot: u32,
         packet: &Unsubscribe<'_>,
         now: Millis,
-    ) {
+    ) -> Result<(), Fault> {
+        self.expect_room(id, packet.filters().count())?;
         let filters: Vec<_> = packet.filters().map(Box::from).collect();
         let work = FilterWork::Unsubscribe {
             left: filters.into_iter(),
@@ -52,6 +56,18 @@ impl Shard {
             writes: Vec::new(),
         };
         self.begin_filters(id, slot, packet.packet_id, work, now);
+        Ok(())
+    }
+
+    /// Whether the client takes an answer with so many codes; nothing is done that it could not be told of.
+    /// [5 MQTT-3.1.2-24]
+    fn expect_room(&self, id: ConnectionId, codes: usize) -> Result<(), Fault> {
+        let connection = &self.connections[id.slot];
+        let answer = suback::encoded_len(connection.version, codes);
+        if answer > connection.packet_bytes_max as usize {
+            return Err(ReasonCode::PACKET_TOO_LARGE);
+        }
+        Ok(())
     }
 
     fn begin_filters(

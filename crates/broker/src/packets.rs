@@ -96,14 +96,8 @@ impl Shard {
                 Ok(())
             }
             Packet::Pubcomp(ack) => self.on_pubcomp(session, ack.packet_id, now),
-            Packet::Subscribe(subscribe) => {
-                self.on_subscribe(id, session, subscribe, now);
-                Ok(())
-            }
-            Packet::Unsubscribe(unsubscribe) => {
-                self.on_unsubscribe(id, session, unsubscribe, now);
-                Ok(())
-            }
+            Packet::Subscribe(subscribe) => self.on_subscribe(id, session, subscribe, now),
+            Packet::Unsubscribe(unsubscribe) => self.on_unsubscribe(id, session, unsubscribe, now),
             Packet::Pingreq => {
                 // [3.1.1 MQTT-3.12.4-1] [5 MQTT-3.12.4-1]
                 ack::encode_pingresp(self.connections.buffer(id.slot));
@@ -151,7 +145,8 @@ impl Shard {
             Version::V311
         };
         let out = self.connections.buffer(id.slot);
-        connack::encode_refused(version, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, out);
+        let reason = ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
+        connack::encode_refused(version, reason, u32::MAX, out);
         self.lose_connection(id, now);
     }
 

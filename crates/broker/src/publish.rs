@@ -308,9 +308,9 @@ impl Shard {
             publisher,
             now,
         };
-        self.deliver_everywhere(&mut publication, None, &claims);
+        let reason = self.deliver_everywhere(&mut publication, None, &claims);
         if let Some((kind, packet_id)) = accepted.ack {
-            self.acknowledge(accepted.id, kind, packet_id, ReasonCode::SUCCESS, None);
+            self.acknowledge(accepted.id, kind, packet_id, reason, None);
         }
         Ok(())
     }

@@ -126,12 +126,17 @@ fn write_accepted(accepted: &Accepted<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a refusing CONNACK. [3.1.1 MQTT-3.2.2-4] [5 MQTT-3.2.2-6]: never with session present.
-pub fn encode_refused(version: Version, reason: ReasonCode, out: &mut Vec<u8>) {
+/// Bytes of the shortest CONNACK of MQTT 5.
+const REFUSED_BYTES: u32 = 5;
+
+/// Appends a refusing CONNACK, unless the client takes no packet of that length. [3.1.1 MQTT-3.2.2-4]
+/// [5 MQTT-3.2.2-6]: never with session present. [5 MQTT-3.1.2-24]
+pub fn encode_refused(version: Version, reason: ReasonCode, maximum: u32, out: &mut Vec<u8>) {
     match version {
         Version::V31 | Version::V311 => {
             write::packet(out, FIRST, &[0, reason.connect_return_code()])
         }
+        Version::V5 if maximum < REFUSED_BYTES => {}
         Version::V5 => write::packet(out, FIRST, &[0, reason.0, 0]),
     }
 }
@@ -152,7 +157,7 @@ pub fn encode_referred(
     body.extend_from_slice(&properties);
     let too_large = 1 + write::variable_len(body.len()) + body.len() > maximum as usize;
     if version != Version::V5 || too_large {
-        return encode_refused(version, reason, out);
+        return encode_refused(version, reason, maximum, out);
     }
     write::packet(out, FIRST, &body);
 }

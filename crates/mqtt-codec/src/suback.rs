@@ -48,6 +48,12 @@ pub fn encode_unsuback(version: Version, packet_id: u16, codes: &[ReasonCode], o
     write::packet(out, 0xB0, &body);
 }
 
+/// Bytes of a SUBACK or UNSUBACK with so many codes; before MQTT 5 an UNSUBACK has fewer.
+pub fn encoded_len(version: Version, codes: usize) -> usize {
+    let body = codes + if version == Version::V5 { 3 } else { 2 };
+    1 + write::variable_len(body) + body
+}
+
 impl<'a> Suback<'a> {
     pub(crate) fn read(
         version: Version,

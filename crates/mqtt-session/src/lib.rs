@@ -10,4 +10,4 @@ mod outbound;
 pub use acks::{Ack, AckKind, AckOrdinal, AckQueue};
 pub use aliases::{Alias, AliasError, SentAliases, TopicAliases};
 pub use inbound::{Inbound, Received};
-pub use outbound::{Flight, FlightState, Outbound, PubrecOutcome, UnknownPacketId};
+pub use outbound::{AckError, Flight, FlightState, Outbound, PubrecOutcome};

@@ -42,10 +42,27 @@ pub struct Flight<T> {
     pub item: T,
 }
 
-/// The peer acknowledged an identifier under which nothing waits for that acknowledgement.
+/// The peer acknowledged what does not wait for that acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no delivery under packet id {0} waits for this acknowledgement")]
-pub struct UnknownPacketId(pub u16);
+pub enum AckError {
+    /// Nothing was sent under this identifier on the present connection: an echo of something that is over.
+    #[error("no delivery is under way under packet id {0}")]
+    Unknown(u16),
+    /// The delivery under this identifier waits for another packet: the peer has left the protocol.
+    #[error("the delivery under packet id {0} waits for another packet")]
+    OutOfTurn(u16),
+}
+
+impl<T> Flight<T> {
+    /// What is to be thought of an acknowledgement that this delivery does not wait for.
+    fn not_awaited(&self) -> AckError {
+        if self.sent && self.state != FlightState::Beginning {
+            AckError::OutOfTurn(self.packet_id)
+        } else {
+            AckError::Unknown(self.packet_id)
+        }
+    }
+}
 
 /// What a PUBREC means for the flow.
 #[derive(Debug, PartialEq, Eq)]
@@ -216,7 +233,7 @@ impl<T> Outbound<T> {
     }
 
     /// PUBACK: the delivery is finished. [3.1.1 MQTT-4.3.2-1] [5 MQTT-4.3.2-3]
-    pub fn puback(&mut self, packet_id: u16) -> Result<T, UnknownPacketId> {
+    pub fn puback(&mut self, packet_id: u16) -> Result<T, AckError> {
         self.finish(packet_id, FlightState::AwaitPuback)
     }
 
@@ -232,12 +249,8 @@ impl<T> Outbound<T> {
 
     /// PUBREC: the message has arrived or was refused; either way it is never published again.
     /// [3.1.1 MQTT-4.3.3-1] [5 MQTT-4.3.3-6]
-    pub fn pubrec(
-        &mut self,
-        packet_id: u16,
-        refused: bool,
-    ) -> Result<PubrecOutcome<T>, UnknownPacketId> {
-        let flight = self.flight(packet_id).ok_or(UnknownPacketId(packet_id))?;
+    pub fn pubrec(&mut self, packet_id: u16, refused: bool) -> Result<PubrecOutcome<T>, AckError> {
+        let flight = self.flight(packet_id).ok_or(AckError::Unknown(packet_id))?;
         match flight.state {
             FlightState::AwaitPubrec if refused => self
                 .finish(packet_id, FlightState::AwaitPubrec)
@@ -247,7 +260,7 @@ impl<T> Outbound<T> {
                 Ok(PubrecOutcome::Release)
             }
             FlightState::Releasing | FlightState::AwaitPubcomp => Ok(PubrecOutcome::Repeat),
-            FlightState::AwaitPuback | FlightState::Beginning => Err(UnknownPacketId(packet_id)),
+            FlightState::AwaitPuback | FlightState::Beginning => Err(flight.not_awaited()),
         }
     }
 
@@ -264,7 +277,7 @@ impl<T> Outbound<T> {
     }
 
     /// PUBCOMP: the exactly-once delivery is finished. [5 MQTT-4.3.3-5]
-    pub fn pubcomp(&mut self, packet_id: u16) -> Result<T, UnknownPacketId> {
+    pub fn pubcomp(&mut self, packet_id: u16) -> Result<T, AckError> {
         self.finish(packet_id, FlightState::AwaitPubcomp)
     }
 
@@ -298,28 +311,26 @@ impl<T> Outbound<T> {
         self.recovered.iter().chain(self.flights.iter().flatten())
     }
 
-    fn finish(&mut self, packet_id: u16, expected: FlightState) -> Result<T, UnknownPacketId> {
-        let unknown = UnknownPacketId(packet_id);
+    fn finish(&mut self, packet_id: u16, expected: FlightState) -> Result<T, AckError> {
+        let unknown = AckError::Unknown(packet_id);
         if let Some(index) = self
             .recovered
             .iter()
             .position(|flight| flight.packet_id == packet_id)
         {
             if self.recovered[index].state != expected {
-                return Err(unknown);
+                return Err(self.recovered[index].not_awaited());
             }
             let flight = self.recovered.remove(index);
             self.forget_unsent(flight.sent);
             return Ok(flight.item);
         }
         let index = self.index_of(packet_id).ok_or(unknown)?;
-        if self.flights[index]
-            .as_ref()
-            .is_none_or(|flight| flight.state != expected)
-        {
-            return Err(unknown);
-        }
-        let flight = self.flights[index].take().expect("checked above");
+        let flight = self.flights[index].take_if(|flight| flight.state == expected);
+        let Some(flight) = flight else {
+            let other = self.flights[index].as_ref();
+            return Err(other.map_or(unknown, Flight::not_awaited));
+        };
         self.live -= 1;
         self.forget_unsent(flight.sent);
         self.skip_finished();
@@ -471,7 +482,7 @@ mod tests {
                     2 if !model.is_empty() => {
                         let (id, item) = model.remove(pick.index(model.len()));
                         prop_assert_eq!(outbound.puback(id), Ok(item));
-                        prop_assert_eq!(outbound.puback(id), Err(UnknownPacketId(id)));
+                        prop_assert_eq!(outbound.puback(id), Err(AckError::Unknown(id)));
                     }
                     _ => outbound.connection_lost(),
                 }

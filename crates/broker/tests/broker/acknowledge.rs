@@ -2,7 +2,7 @@
 
 use mqtt_codec::Version::{self, V5, V31, V311};
 
-use crate::got::{Got, Message};
+use crate::got::{Got, Message, UNHEARD};
 use crate::packets::{
     RECEIVE_MAXIMUM, again, four, hello, message, options, ping, puback, pubcomp, pubrec, pubrel,
     raw, two,
@@ -266,8 +266,8 @@ fn a_full_window_holds_back_nothing_but_publishes_of_its_kind() {
         [
             Got::Pingresp,
             Got::Suback(99, vec![0]),
-            Got::Puback(100, 0),
-            Got::Pubrec(101, 0),
+            Got::Puback(100, UNHEARD),
+            Got::Pubrec(101, UNHEARD),
             Got::Pubcomp(101, 0)
         ]
     );
@@ -276,6 +276,8 @@ fn a_full_window_holds_back_nothing_but_publishes_of_its_kind() {
 #[test]
 fn a_client_that_exceeds_our_receive_maximum_is_disconnected() {
     let mut world = World::limited(|limits| limits.receive_maximum = 2);
+    let listener = world.guest(V5, "listener");
+    world.subscribe(listener, "t", 0);
     let client = world.guest(V5, "c");
     for packet_id in [1, 2] {
         world.send(client, &message(V5, "t", "x", 2, packet_id, false));
@@ -344,6 +346,7 @@ fn acknowledgements_leave_in_the_order_of_their_messages() {
         let mut world = World::new();
         let lasting = world.join(&resident(version, "lasting"));
         world.subscribe(lasting, "stored", 1);
+        world.subscribe(lasting, "plain", 0);
         let client = world.guest(version, "c");
         world.slow_disk = true;
         world.send(client, &message(version, "stored", "x", 1, 1, false));
@@ -384,5 +387,42 @@ fn a_delivery_that_a_new_connection_is_too_small_for_does_not_hold_up_the_others
             world.send(client, &pubcomp(packet_id));
         }
         assert_eq!(one(&mut world, client).payload, "y");
+    }
+}
+
+// [3.1.1 MQTT-4.8.0-1] [5 MQTT-4.13.1-1]
+#[test]
+fn an_acknowledgement_of_another_kind_ends_the_connection_and_one_of_nothing_does_not() {
+    for version in ALL {
+        // What comes in the place of a delivery's own answer.
+        type Wrong = fn(u16) -> Vec<u8>;
+        let cases: [(u8, Wrong); 4] = [(1, pubrec), (1, pubcomp), (2, puback), (2, pubcomp)];
+        for (qos, wrong) in cases {
+            let mut world = World::new();
+            let publisher = world.guest(version, "p");
+            let client = world.join(&resident(version, "s"));
+            world.subscribe(client, "t", qos);
+            world.send(client, &puback(999));
+            world.send(client, &pubcomp(999));
+            assert!(!world.is_closed(client), "an echo");
+            world.publish(publisher, "t", "x", qos);
+            let id = one(&mut world, client).packet_id.unwrap();
+            world.send(client, &wrong(id));
+            let expected = [Got::Disconnect(0x82)];
+            let expected = if version == V5 { &expected[..] } else { &[] };
+            assert_eq!(world.take(client), expected);
+            assert!(world.is_closed(client));
+            // It is not lost: the next connection gets it.
+            let client = world.join_and_keep(&resident(version, "s"));
+            let again = one(&mut world, client);
+            assert_eq!((again.packet_id, again.dup), (Some(id), true));
+            // PUBCOMP has its turn behind PUBREL.
+            if qos == 2 {
+                world.send(client, &pubrec(id));
+                assert_eq!(world.take(client), [Got::Pubrel(id, 0)]);
+                world.send(client, &puback(id));
+                assert!(world.is_closed(client));
+            }
+        }
     }
 }

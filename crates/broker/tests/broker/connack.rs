@@ -4,7 +4,8 @@ use mqtt_codec::Version::V5;
 use mqtt_codec::{DecodeLimits, Packet, decode};
 
 use crate::connect::refused;
-use crate::packets::{MAXIMUM_PACKET_SIZE, four, hello};
+use crate::got::Got;
+use crate::packets::{MAXIMUM_PACKET_SIZE, four, hello, options, subscribe, unsubscribe};
 use crate::world::World;
 
 // [5 MQTT-3.1.2-28]
@@ -45,4 +46,35 @@ fn a_client_that_takes_no_whole_connack_is_refused() {
     assert_eq!(world.take(client), [refused(0x95)]);
     assert!(world.is_closed(client));
     assert_eq!(world.shards[0].population().sessions, 0);
+    // A CONNACK has five bytes at least.
+    for (maximum, bytes) in [(5, 5), (4, 0), (1, 0)] {
+        let tiny = hello(V5, "c").property(&four(MAXIMUM_PACKET_SIZE, maximum));
+        let client = world.connect(&tiny);
+        assert_eq!(world.take_bytes(client).len(), bytes);
+        assert!(world.is_closed(client));
+    }
+}
+
+// [5 MQTT-3.1.2-24]
+#[test]
+fn what_could_not_be_answered_is_not_done() {
+    let filters: Vec<String> = (0..30).map(|number| format!("t/{number}")).collect();
+    let wanted: Vec<_> = filters.iter().map(|f| (f.as_str(), options(0))).collect();
+    let names: Vec<_> = filters.iter().map(String::as_str).collect();
+    // A fixed header of two bytes, a packet identifier, no properties, and a code for each filter.
+    for (maximum, fits) in [(35, true), (34, false)] {
+        for request in [subscribe(V5, 1, &wanted), unsubscribe(V5, 1, &names)] {
+            let mut world = World::new();
+            let small = hello(V5, "c").property(&four(MAXIMUM_PACKET_SIZE, maximum));
+            let client = world.join(&small);
+            world.send(client, &request);
+            let got = world.take(client);
+            if fits {
+                assert!(matches!(got[..], [Got::Suback(1, _) | Got::Unsuback(1, _)]));
+            } else {
+                assert_eq!(got, [Got::Disconnect(0x95)]);
+                assert_eq!(world.shards[0].population().subscriptions, 0);
+            }
+        }
+    }
 }

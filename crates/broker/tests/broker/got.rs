@@ -2,6 +2,9 @@
 
 use mqtt_codec::{DecodeLimits, Packet, Version, decode, frame};
 
+/// The reason code of a publish that has no subscriber.
+pub(crate) const UNHEARD: u8 = 0x10;
+
 /// A PUBLISH from the server.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Message {

@@ -2,7 +2,7 @@
 
 use mqtt_codec::Version::{V5, V31, V311};
 
-use crate::got::Got;
+use crate::got::{Got, UNHEARD};
 use crate::packets::{again, hello, message, options, ping, puback, subscribe_as};
 use crate::world::{ALL, World, open_settings, resident};
 
@@ -15,10 +15,17 @@ fn a_publish_is_answered_by_its_quality_of_service() {
         let client = world.guest(version, "c");
         world.send(client, &message(version, "t", "x", 0, 0, false));
         assert_eq!(world.take(client), []);
+        let unheard = if version == V5 { UNHEARD } else { 0 };
         world.send(client, &message(version, "t", "x", 1, 77, false));
-        assert_eq!(world.take(client), [Got::Puback(77, 0)]);
+        assert_eq!(world.take(client), [Got::Puback(77, unheard)]);
         world.send(client, &message(version, "t", "x", 2, 78, false));
-        assert_eq!(world.take(client), [Got::Pubrec(78, 0)]);
+        assert_eq!(world.take(client), [Got::Pubrec(78, unheard)]);
+        let listener = world.guest(version, "listener");
+        world.subscribe(listener, "+", 0);
+        world.send(client, &message(version, "t", "x", 1, 79, false));
+        assert_eq!(world.take(client), [Got::Puback(79, 0)]);
+        world.send(client, &message(version, "t", "x", 2, 80, false));
+        assert_eq!(world.take(client), [Got::Pubrec(80, 0)]);
     }
 }
 

@@ -225,6 +225,8 @@ fn retained_messages_are_bounded_in_number_and_bytes() {
         limits.retained_bytes_max = 2000;
     });
     let publisher = world.guest(V5, "p");
+    let listener = world.guest(V5, "listener");
+    world.subscribe(listener, "#", 0);
     for (topic, payload, packet_id, reason) in [
         ("a", "x".to_string(), 1, 0),
         ("b", "x".repeat(2000), 2, 0x97),

@@ -3,7 +3,7 @@
 
 use mqtt_codec::Version::{self, V5, V31, V311};
 
-use crate::got::Got;
+use crate::got::{Got, UNHEARD};
 use crate::packets::{hello, message, options, ping, subscribe};
 use crate::world::{ALL, Client, World, open_settings, resident};
 
@@ -35,6 +35,34 @@ fn guests(world: &mut World, version: Version, count: usize) -> Vec<Client> {
         assert!(shard.population().sessions > 0, "every shard has its share");
     }
     guests
+}
+
+// [5 MQTT-3.4.2-1]
+#[test]
+fn a_subscriber_counts_as_one_wherever_it_is_and_while_it_is_away() {
+    for filter in ["t", "$share/g/t"] {
+        for (away, retain) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut homes = std::collections::BTreeSet::new();
+            for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"] {
+                let mut world = world();
+                let listener = world.join(&resident(V5, name));
+                homes.insert(world.shard_of(listener));
+                world.subscribe(listener, filter, 1);
+                if away {
+                    world.cut(listener);
+                }
+                let publisher = world.guest(V5, "p");
+                world.send(publisher, &message(V5, "t", "x", 1, 1, retain));
+                world.send(publisher, &message(V5, "u", "x", 1, 2, retain));
+                assert_eq!(
+                    world.take(publisher),
+                    [Got::Puback(1, 0), Got::Puback(2, UNHEARD)],
+                    "{name}, {filter}, away: {away}, retain: {retain}"
+                );
+            }
+            assert_eq!(homes.len(), usize::from(SHARDS));
+        }
+    }
 }
 
 #[test]

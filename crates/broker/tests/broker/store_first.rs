@@ -3,7 +3,7 @@
 
 use mqtt_codec::Version::{V5, V311};
 
-use crate::got::Got;
+use crate::got::{Got, UNHEARD};
 use crate::packets::{
     again, hello, message, options, pubcomp, pubrec, pubrel, subscribe, unsubscribe,
 };
@@ -129,7 +129,7 @@ fn a_retained_message_is_acknowledged_from_disk() {
     world.send(publisher, &message(V5, "t", "x", 1, 1, true));
     assert_eq!(world.take(publisher), []);
     world.commit();
-    assert_eq!(world.take(publisher), [Got::Puback(1, 0)]);
+    assert_eq!(world.take(publisher), [Got::Puback(1, UNHEARD)]);
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn connects(version: Version) -> Vec<Vec<u8>> {
     };
     let mut connects: Vec<Vec<u8>> = connects.iter().map(|bytes| bytes.to_vec()).collect();
     connects.push(written(|out| {
-        connack::encode_refused(version, ReasonCode::NOT_AUTHORIZED, out);
+        connack::encode_refused(version, ReasonCode::NOT_AUTHORIZED, u32::MAX, out);
     }));
     connects
 }

@@ -10,8 +10,6 @@ use mqtt_codec::{Ack, Connack, Packet, Publish, ReasonCode, Suback};
 const SHOWN_BYTES_MAX: usize = 40;
 /// What is left of a time is told as the next multiple of this, marked when time has passed.
 const SECONDS: u32 = 10;
-/// 5 section 3.4.2.1: a server may say so or not.
-const NO_MATCHING_SUBSCRIBERS: ReasonCode = ReasonCode(0x10);
 
 /// Labels of one client's deliveries.
 #[derive(Debug, Default)]
@@ -119,7 +117,7 @@ fn tell_connack(connack: &Connack<'_>) -> String {
 }
 
 fn tell_ack(name: &str, id: &str, ack: &Ack<'_>) -> String {
-    if ack.reason == ReasonCode::SUCCESS || ack.reason == NO_MATCHING_SUBSCRIBERS {
+    if ack.reason == ReasonCode::SUCCESS {
         format!("{name} {id}")
     } else {
         format!("{name} {id} {:02x}", ack.reason.0)

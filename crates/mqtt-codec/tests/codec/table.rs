@@ -132,7 +132,7 @@ fn connacks_of_all_versions() {
     ];
     for (version, reason, bytes) in cases {
         let mut out = Vec::new();
-        connack::encode_refused(version, reason, &mut out);
+        connack::encode_refused(version, reason, u32::MAX, &mut out);
         assert_eq!(out, bytes);
     }
 }

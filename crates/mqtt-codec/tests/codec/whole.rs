@@ -270,7 +270,7 @@ proptest! {
         prop_assert_eq!(told.authentication_method, has(9).then_some("SCRAM"));
         prop_assert_eq!(told.authentication_data, has(9).then_some(&b"v=1"[..]));
         let mut refused = Vec::new();
-        connack::encode_refused(version, ReasonCode::SERVER_BUSY, &mut refused);
+        connack::encode_refused(version, ReasonCode::SERVER_BUSY, u32::MAX, &mut refused);
         let Packet::Connack(told) = read(version, &refused) else { panic!("not a CONNACK") };
         prop_assert!(!told.session_present && told.code != 0);
     }
