@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
 use records::{Millis, SessionNumber, Stamp, Subscription, Terms, Write, key};
+use routing::{FilterId, Subscriber};
 
 use crate::durable::{is_covered, raise};
 use crate::message::Origin;
@@ -104,9 +105,13 @@ impl Shard {
         terms: Option<(SubscriptionOptions, u32)>,
         already: bool,
     ) -> bool {
-        let held = self.index.id(filter);
-        let held = held.and_then(|id| self.index.subscriber(id, slot));
-        let durable = held.is_some_and(|held| held.durable);
+        // Nothing that is stored waits for any other session.
+        if !self.sessions[slot as usize].is_stored() {
+            return false;
+        }
+        let durable = self
+            .held(slot, filter)
+            .is_some_and(|(_, held)| held.durable);
         let changes = |(options, identifier): (SubscriptionOptions, u32)| {
             self.changes(slot, filter, options.bits(), identifier)
         };
@@ -135,6 +140,12 @@ impl Shard {
         !self.cursors.changing.is_empty() && self.cursors.changing.contains_key(&slot)
     }
 
+    /// A session's subscription to an ordinary filter.
+    fn held(&self, slot: u32, filter: &str) -> Option<(FilterId, &Subscriber)> {
+        let id = self.index.id(filter)?;
+        Some((id, self.index.subscriber(id, slot)?))
+    }
+
     /// What a filter was.
     fn past(&self, slot: u32, filter: &str) -> &[Terms] {
         let former = self.cursors.former.get(&slot);
@@ -144,9 +155,7 @@ impl Shard {
 
     /// Whether a filter is not held on these terms.
     fn changes(&self, slot: u32, filter: &str, options: u8, identifier: u32) -> bool {
-        let held = self.index.id(filter);
-        let held = held.and_then(|id| self.index.subscriber(id, slot));
-        held.is_none_or(|held| {
+        self.held(slot, filter).is_none_or(|(_, held)| {
             (held.options ^ options) & MATCHING != 0 || held.identifier != identifier
         })
     }
@@ -195,11 +204,10 @@ impl Shard {
             }
             return;
         }
-        let Some(id) = self.index.id(filter) else {
+        let Some((id, held)) = self.held(slot, filter) else {
             return;
         };
-        let held = self.index.subscriber(id, slot);
-        let (Some(held), Some(since)) = (held, session.since(id)) else {
+        let Some(since) = session.since(id) else {
             return;
         };
         let routed = self.routed.iter().copied();
@@ -307,8 +315,7 @@ impl Shard {
 
     /// What stands on disk of an ordinary filter that a stored session holds.
     fn held_record(&self, slot: u32, filter: &str) -> Option<Subscription> {
-        let id = self.index.id(filter)?;
-        let held = self.index.subscriber(id, slot)?;
+        let (id, held) = self.held(slot, filter)?;
         Some(Subscription {
             options: held.options,
             identifier: (held.identifier != 0).then_some(held.identifier),
