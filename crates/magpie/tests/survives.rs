@@ -18,6 +18,17 @@ fn start() -> Server {
     server
 }
 
+/// A client whose session outlives its connection, connected.
+fn resident(server: &Server, version: Version, account: &str, client_id: &str) -> Client {
+    let dial = server.dial(version, account, client_id);
+    dial.persistent().connect().unwrap()
+}
+
+/// A client whose session ends with its connection, connected.
+fn visitor(server: &Server, version: Version, account: &str, client_id: &str) -> Client {
+    server.dial(version, account, client_id).connect().unwrap()
+}
+
 fn crash(server: &mut Server) {
     server.kill();
     server.restart();
@@ -34,7 +45,7 @@ fn receive(client: &mut Client, count: usize) -> Vec<Message> {
 
 /// What `im/about/<conv>` says of it on subscribing.
 fn about(server: &Server, name: &str, conv: &str) -> Value {
-    let mut client = server.dial(Version::V5, name, "about").connect().unwrap();
+    let mut client = visitor(server, Version::V5, name, "about");
     client
         .subscribe(&[(&format!("im/about/{conv}"), QoS::AtLeastOnce)])
         .unwrap();
@@ -44,10 +55,7 @@ fn about(server: &Server, name: &str, conv: &str) -> Value {
 #[test]
 fn retained_messages_and_that_they_were_cleared() {
     let mut server = start();
-    let mut meter = server
-        .dial(Version::V5, "alice", "meter")
-        .connect()
-        .unwrap();
+    let mut meter = visitor(&server, Version::V5, "alice", "meter");
     for (topic, payload) in [
         ("plant/a", "old"),
         ("plant/b", "kept"),
@@ -61,10 +69,7 @@ fn retained_messages_and_that_they_were_cleared() {
         );
     }
     crash(&mut server);
-    let mut reader = server
-        .dial(Version::V311, "bob", "reader")
-        .connect()
-        .unwrap();
+    let mut reader = visitor(&server, Version::V311, "bob", "reader");
     reader.subscribe(&[("plant/#", QoS::AtLeastOnce)]).unwrap();
     reader.ping().unwrap();
     let mut messages = reader.take_inbox();
@@ -78,11 +83,7 @@ fn subscriptions_and_what_waits_for_them() {
     let mut server = start();
     for version in [Version::V311, Version::V5] {
         let name = format!("reader {version:?}");
-        let mut reader = server
-            .dial(version, "bob", &name)
-            .persistent()
-            .connect()
-            .unwrap();
+        let mut reader = resident(&server, version, "bob", &name);
         reader
             .subscribe(&[
                 ("plant/+", QoS::ExactlyOnce),
@@ -92,26 +93,17 @@ fn subscriptions_and_what_waits_for_them() {
             .unwrap();
         reader.unsubscribe(&["other"]).unwrap();
         reader.drop_connection();
-        let mut writer = server
-            .dial(Version::V5, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V5, "alice", "writer");
         writer.publish("plant/1", "one", QoS::AtLeastOnce).unwrap();
         writer
             .publish("other", "not for bob", QoS::AtLeastOnce)
             .unwrap();
         crash(&mut server);
-        let mut writer = server
-            .dial(Version::V311, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V311, "alice", "writer");
         writer.publish("plant/2", "two", QoS::ExactlyOnce).unwrap();
         crash(&mut server);
         assert_eq!(reader.reconnect(), Ok(true), "{version:?}");
-        let mut writer = server
-            .dial(Version::V5, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V5, "alice", "writer");
         writer
             .publish("plant/3", "three", QoS::ExactlyOnce)
             .unwrap();
@@ -134,19 +126,12 @@ fn what_waits_when_its_subscription_is_replaced_or_given_up() {
     let mut server = start();
     for version in [Version::V311, Version::V5] {
         let name = format!("reader {version:?}");
-        let mut reader = server
-            .dial(version, "bob", &name)
-            .persistent()
-            .connect()
-            .unwrap();
+        let mut reader = resident(&server, version, "bob", &name);
         reader.hold_acknowledgements();
         reader
             .subscribe(&[("plant/1", QoS::AtLeastOnce), ("plant/2", QoS::AtLeastOnce)])
             .unwrap();
-        let mut writer = server
-            .dial(Version::V5, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V5, "alice", "writer");
         writer.publish("plant/1", "one", QoS::ExactlyOnce).unwrap();
         writer.publish("plant/2", "two", QoS::ExactlyOnce).unwrap();
         assert_eq!(texts(&receive(&mut reader, 2)), ["one", "two"]);
@@ -155,10 +140,7 @@ fn what_waits_when_its_subscription_is_replaced_or_given_up() {
         writer.publish("plant/1", "late", QoS::ExactlyOnce).unwrap();
         crash(&mut server);
         // Nobody was there to get it at QoS 0.
-        let mut writer = server
-            .dial(Version::V5, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V5, "alice", "writer");
         writer.publish("plant/2", "late", QoS::ExactlyOnce).unwrap();
         for _ in 0..2 {
             assert_eq!(reader.reconnect(), Ok(true), "{version:?}");
@@ -181,19 +163,11 @@ fn what_waits_when_its_subscription_is_replaced_or_given_up() {
 #[test]
 fn a_message_taken_over_with_pubrec_is_not_taken_twice() {
     let mut server = start();
-    let mut reader = server
-        .dial(Version::V5, "bob", "reader")
-        .persistent()
-        .connect()
-        .unwrap();
+    let mut reader = resident(&server, Version::V5, "bob", "reader");
     reader.subscribe(&[("plant/#", QoS::ExactlyOnce)]).unwrap();
     for version in [Version::V311, Version::V5] {
         let name = format!("writer {version:?}");
-        let mut writer = server
-            .dial(version, "alice", &name)
-            .persistent()
-            .connect()
-            .unwrap();
+        let mut writer = resident(&server, version, "alice", &name);
         let packet_id = writer.send("plant/1", "once", QoS::ExactlyOnce).unwrap();
         assert_eq!(receive(&mut reader, 1)[0].text(), "once");
         // The server has it; PUBREC may or may not have come. As if it had not: the same PUBLISH with DUP again.
@@ -213,19 +187,12 @@ fn a_message_handed_over_with_pubrec_is_not_handed_over_twice() {
     let mut server = start();
     for version in [Version::V311, Version::V5] {
         let name = format!("reader {version:?}");
-        let mut reader = server
-            .dial(version, "bob", &name)
-            .persistent()
-            .connect()
-            .unwrap();
+        let mut reader = resident(&server, version, "bob", &name);
         reader
             .subscribe(&[("plant/#", QoS::ExactlyOnce), ("im/in/+", QoS::ExactlyOnce)])
             .unwrap();
         reader.hold_acknowledgements();
-        let mut writer = server
-            .dial(Version::V5, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V5, "alice", "writer");
         writer.publish("plant/1", "once", QoS::ExactlyOnce).unwrap();
         writer
             .publish("im/to/@bob", "once, too", QoS::ExactlyOnce)
@@ -234,10 +201,7 @@ fn a_message_handed_over_with_pubrec_is_not_handed_over_twice() {
         // The client has both and nobody knows.
         crash(&mut server);
         assert_eq!(reader.reconnect(), Ok(true));
-        let mut writer = server
-            .dial(Version::V5, "alice", "writer")
-            .connect()
-            .unwrap();
+        let mut writer = visitor(&server, Version::V5, "alice", "writer");
         writer.publish("plant/1", "next", QoS::ExactlyOnce).unwrap();
         writer
             .publish("im/to/@bob", "next, too", QoS::ExactlyOnce)
@@ -259,7 +223,7 @@ fn a_message_handed_over_with_pubrec_is_not_handed_over_twice() {
 fn the_answer_to_a_mid() {
     let mut server = start();
     let send = |server: &Server, version, mid: &str| {
-        let mut alice = server.dial(version, "alice", "phone").connect().unwrap();
+        let mut alice = visitor(server, version, "alice", "phone");
         alice.subscribe(&[("im/ack/+", QoS::AtLeastOnce)]).unwrap();
         let body = json!({"mid": mid, "text": "hello"}).to_string();
         assert_eq!(alice.publish("im/to/@bob", body, QoS::AtLeastOnce), Ok(0));
@@ -277,19 +241,13 @@ fn the_answer_to_a_mid() {
 #[test]
 fn read_markers_and_unread_counts() {
     let mut server = start();
-    let mut alice = server
-        .dial(Version::V5, "alice", "phone")
-        .connect()
-        .unwrap();
+    let mut alice = visitor(&server, Version::V5, "alice", "phone");
     for number in 1..=5 {
         alice
             .publish("im/to/@bob", format!("number {number}"), QoS::AtLeastOnce)
             .unwrap();
     }
-    let mut bob = server
-        .dial(Version::V311, "bob", "phone")
-        .connect()
-        .unwrap();
+    let mut bob = visitor(&server, Version::V311, "bob", "phone");
     bob.publish("im/to/@alice/read", r#"{"seq":3}"#, QoS::AtLeastOnce)
         .unwrap();
     crash(&mut server);
