@@ -162,11 +162,6 @@ impl DataDir {
         })
     }
 
-    /// Makes the directory's entries durable.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
-    }
-
     /// The lock, to hold on to.
     pub(crate) fn lock(&self) -> Arc<File> {
         self.lock.clone()

@@ -8,10 +8,16 @@ mod memory;
 mod embedded;
 
 mod data_dir;
+pub mod disk;
+mod error;
 
 mod committer;
 
 mod journal;
+mod memtable;
+mod merge;
+mod row;
+mod table;
 mod watermark;
 
 pub use committer::{
@@ -25,6 +31,8 @@ pub use contract::{
 };
 pub use data_dir::{DataDir, DataDirError, Holder};
 pub use embedded::{
-    CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, JOURNAL_BYTES_MAX, OpenOptions, StoreError,
+    Background, CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, FamilyStatistics,
+    JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics,
 };
+pub use error::StoreError;
 pub use memory::MemoryStore;

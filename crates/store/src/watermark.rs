@@ -1,13 +1,13 @@
 //! The watermark: a small file beside the store that says which commit is known to be on disk.
 //! It is written after the fsync it tells of, so it may lag behind and never runs ahead.
 
-use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::disk::{Disk, DiskFile};
 
 const MAGIC: &[u8; 4] = b"MGPW";
 const VERSION: u8 = 1;
@@ -38,14 +38,14 @@ pub(crate) enum Found {
 /// The file, open for writing.
 #[derive(Debug)]
 pub(crate) struct Watermark {
-    file: File,
+    file: Arc<dyn DiskFile>,
     next_slot: Mutex<usize>,
 }
 
 impl Watermark {
     /// Reads the file without changing it.
-    pub(crate) fn look(path: &Path) -> io::Result<Found> {
-        let file = match File::open(path) {
+    pub(crate) fn look(disk: &dyn Disk, path: &Path) -> io::Result<Found> {
+        let file = match disk.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
@@ -67,19 +67,18 @@ impl Watermark {
     }
 
     /// Makes the file, or takes over the one that is there, and durably sets it to `mark`.
-    pub(crate) fn reset(path: &Path, mark: Mark) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+    pub(crate) fn reset(disk: &dyn Disk, path: &Path, mark: Mark) -> io::Result<Self> {
+        let file = match disk.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(path)?,
+            Err(error) => return Err(error),
+        };
         file.set_len(FILE_BYTES)?;
         // Both slots: a higher number from before must not come back. The second is only written once the first
         // stands, so that a crash in between leaves one of them.
         for offset in SLOT_OFFSETS {
             file.write_all_at(&encode(mark), offset)?;
-            file.sync_all()?;
+            file.sync()?;
         }
         Ok(Self {
             file,
@@ -98,18 +97,9 @@ impl Watermark {
         Ok(())
     }
 
-    /// One that cannot be written, as on a disk that fails.
-    #[cfg(test)]
-    pub(crate) fn read_only(path: &Path) -> Self {
-        Self {
-            file: File::open(path).unwrap(),
-            next_slot: Mutex::new(0),
-        }
-    }
-
     /// Makes what was noted durable.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.file.sync()
     }
 }
 

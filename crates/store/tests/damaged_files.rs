@@ -5,13 +5,13 @@
 mod sample;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use records::key;
-use records::{AccountId, Write};
-use store::{Batch, Durability, OpenOptions, Store, StoreError};
+use records::{AccountId, Table, Write};
+use store::{Batch, Durability, EmbeddedStore, OpenOptions, Range, Store, StoreError};
 
-use sample::{COMMITS, Sample, accepting, commits, journal, open, spoil, truncate};
+use sample::{COMMITS, Sample, accepting, commits, files, journal, open, spoil, truncate};
 
 #[test]
 fn an_empty_or_missing_journal_is_refused() {
@@ -87,54 +87,43 @@ fn half_a_watermark_is_enough() {
 }
 
 #[test]
-fn missing_files_of_fjall_are_refused() {
+fn a_missing_or_damaged_manifest_is_refused() {
     let sample = Sample::new(Durability::Always);
-    for missing in [
-        "store/version",
-        "store/keyspaces/0",
-        "store/keyspaces/0/current",
-        "store/keyspaces",
-    ] {
+    let manifest = |folder: &Path| folder.join("store").join("manifest");
+    let copy = sample.copy(COMMITS);
+    fs::remove_file(manifest(copy.path())).unwrap();
+    let refused = sample.open(copy.path()).expect_err("no manifest");
+    assert!(matches!(refused, StoreError::Unusable { .. }), "{refused}");
+    assert!(
+        refused.to_string().contains("restore a backup"),
+        "{refused}"
+    );
+    let length = fs::read(manifest(sample.copy(COMMITS).path())).unwrap().len();
+    for at in (0..length).step_by(7) {
         let copy = sample.copy(COMMITS);
-        remove(&copy.path().join(missing));
-        let refused = sample.open(copy.path()).expect_err(missing);
+        spoil(&manifest(copy.path()), |bytes| bytes[at] ^= 1);
+        let refused = sample.open(copy.path()).expect_err("a damaged manifest");
         assert!(
-            matches!(refused, StoreError::Unusable { .. }),
-            "{missing}: {refused}"
+            matches!(refused, StoreError::DamagedManifest { .. }),
+            "{refused}"
         );
         assert!(
             refused.to_string().contains("restore a backup"),
             "{refused}"
         );
     }
-    for keyspace in 1..=4 {
-        let copy = sample.copy(COMMITS);
-        remove(&copy.path().join(format!("store/keyspaces/{keyspace}")));
-        let refused = sample.open(copy.path()).expect_err("a keyspace is missing");
-        assert!(
-            matches!(refused, StoreError::MissingFile { .. }),
-            "{keyspace}: {refused}"
-        );
-    }
     let copy = sample.copy(COMMITS);
-    remove(&copy.path().join("store"));
+    fs::remove_dir_all(copy.path().join("store")).unwrap();
     assert_missing_commits(&sample, copy.path());
-}
-
-fn remove(path: &Path) {
-    if path.is_dir() {
-        fs::remove_dir_all(path).unwrap();
-    } else {
-        fs::remove_file(path).unwrap();
-    }
 }
 
 #[test]
 fn a_first_start_that_was_cut_off_starts_again() {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir_all(folder.path().join("store").join("keyspaces")).unwrap();
-    fs::write(folder.path().join("store").join("0.jnl"), [0; 4096]).unwrap();
-    fs::write(folder.path().join("store").join("lock"), []).unwrap();
+    let store = folder.path().join("store");
+    fs::create_dir_all(&store).unwrap();
+    fs::write(store.join("0000000000000001.jnl"), [0; 40]).unwrap();
+    fs::write(store.join("manifest.new"), b"MGPST").unwrap();
     assert_eq!(
         commits(&open(folder.path(), OpenOptions::default()).unwrap()),
         0
@@ -172,56 +161,56 @@ fn a_directory_of_a_newer_format_is_refused() {
     );
 }
 
-#[test]
-fn a_damaged_table_never_gives_wrong_or_missing_values() {
+const ACCOUNTS: u64 = 40;
+
+fn account(number: u64) -> Vec<u8> {
+    key::account(AccountId::new(number))
+}
+
+fn record(number: u64) -> Vec<u8> {
+    // Not all alike, so that a table of them is long.
+    let bytes = (0..60_000_u64).map(|at| (at.wrapping_mul(at ^ number) >> 7) as u8);
+    bytes.collect()
+}
+
+/// A data directory whose rows are in a table, and the table.
+fn with_a_table() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), OpenOptions::default()).unwrap();
-    // More than twice the write buffer of the state, so that tables are written, but too few to be merged: a merge while the
-    // store opens would take the damaged one away.
-    let account = |number| key::account(AccountId::new(number));
-    let value = |number: u64| vec![number as u8; 60_000];
-    let count = 40;
-    for number in 0..count {
-        let write = Write::Put {
-            key: account(number),
-            value: value(number),
-        };
-        store
-            .commit(Batch {
-                preconditions: Vec::new(),
-                writes: vec![write],
-            })
-            .unwrap();
-    }
-    let tables = || {
-        let tables = folder
-            .path()
-            .join("store")
-            .join("keyspaces")
-            .join("1")
-            .join("tables");
-        fs::read_dir(tables).map_or_else(
-            |_| Vec::new(),
-            |all| all.map(|e| e.unwrap().path()).collect(),
-        )
+    let put = |number| Write::Put {
+        key: account(number),
+        value: record(number),
     };
-    while tables().is_empty() {
-        std::thread::yield_now();
-    }
-    // Waits for the flushes that are under way.
-    drop(store);
-    let table = tables()
-        .into_iter()
-        .max_by_key(|path| fs::metadata(path).unwrap().len())
+    store
+        .commit(Batch {
+            preconditions: Vec::new(),
+            writes: (0..ACCOUNTS).map(put).collect(),
+        })
         .unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let tables = files(&folder.path().join("store"), "tab");
+    let longest = tables
+        .into_iter()
+        .max_by_key(|path| fs::metadata(path).unwrap().len());
+    (folder, longest.unwrap())
+}
+
+#[test]
+fn a_damaged_table_never_gives_wrong_or_missing_values() {
+    let (folder, table) = with_a_table();
     let whole = fs::read(&table).unwrap();
     let read_all = || -> Result<(), String> {
         let store =
             open(folder.path(), OpenOptions::default()).map_err(|error| error.to_string())?;
-        for number in 0..count {
+        for number in 0..ACCOUNTS {
             match store.get(&account(number)) {
                 Ok(found) => {
-                    assert_eq!(found.as_deref(), Some(value(number).as_slice()), "{number}")
+                    assert_eq!(
+                        found.as_deref(),
+                        Some(record(number).as_slice()),
+                        "{number}"
+                    )
                 }
                 Err(error) => return Err(error.to_string()),
             }
@@ -229,11 +218,41 @@ fn a_damaged_table_never_gives_wrong_or_missing_values() {
         Ok(())
     };
     read_all().unwrap();
-    for at in [100, whole.len() / 3, whole.len() / 2] {
+    for at in (0..whole.len()).step_by(whole.len() / 50) {
         spoil(&table, |bytes| bytes[at] ^= 4);
-        assert!(read_all().is_err(), "byte {at} of a table went unnoticed");
+        let refused = read_all().expect_err("a damaged table went unnoticed");
+        assert!(
+            refused.contains(&table.display().to_string()),
+            "byte {at}: {refused}"
+        );
         fs::write(&table, &whole).unwrap();
     }
     fs::remove_file(&table).unwrap();
     assert!(read_all().is_err(), "a missing table went unnoticed");
+}
+
+#[test]
+fn a_damaged_block_costs_its_own_rows_if_that_is_accepted() {
+    let (folder, table) = with_a_table();
+    let middle = fs::metadata(&table).unwrap().len() as usize / 2;
+    spoil(&table, |bytes| bytes[middle] ^= 4);
+    let whole = |store: &EmbeddedStore| {
+        let found = (0..ACCOUNTS).filter(|number| {
+            store.get(&account(*number)).is_ok_and(|found| {
+                found.inspect(|found| assert_eq!(*found, record(*number))).is_some()
+            })
+        });
+        found.count() as u64
+    };
+    let store = open(folder.path(), OpenOptions::default()).unwrap();
+    let range = store.range(&Range::forward(Table::Account.range(), usize::MAX));
+    let refused = range.expect_err("rows are missing").to_string();
+    assert!(refused.contains("account"), "no row is named: {refused}");
+    assert_eq!(whole(&store), ACCOUNTS - 1, "a block holds one row");
+    assert_eq!(store.statistics().damages, 1);
+    drop(store);
+    let store = open(folder.path(), accepting(Durability::Always)).unwrap();
+    let range = store.range(&Range::forward(Table::Account.range(), usize::MAX));
+    assert_eq!(range.unwrap().len() as u64, ACCOUNTS - 1);
+    assert_eq!(whole(&store), ACCOUNTS - 1);
 }

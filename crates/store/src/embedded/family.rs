@@ -1,10 +1,12 @@
-//! Which keyspace a table lives in, and how each keyspace is tuned.
+//! Which family a row belongs to, and how each family is kept.
 
-use fjall::KeyspaceCreateOptions;
-use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
+use std::ops::RangeInclusive;
+
 use records::Table;
 
-/// Tables that are written and read alike, and so share a fjall keyspace.
+use crate::table::{FilterKind, TableSpec};
+
+/// Tables of records that are written and read alike, and so share memtables and tables of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     /// State that is overwritten in place: small, read whole at the start.
@@ -29,7 +31,7 @@ pub(super) struct Segment {
 }
 
 impl Family {
-    /// All, in the order in which they are made and numbered.
+    /// All, by the number that stands on disk.
     pub(super) const ALL: [Self; FAMILIES] = [Self::State, Self::Entry, Self::Dedup, Self::Queue];
 
     /// Where a key lives. Keys of no known table live with the state.
@@ -60,7 +62,7 @@ impl Family {
         }
     }
 
-    /// The keyspace's name. Stands on disk and never changes.
+    /// For people.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::State => "state",
@@ -70,29 +72,59 @@ impl Family {
         }
     }
 
-    /// How fjall keeps it; taken when the keyspace is made.
-    ///
-    /// Write buffers are small beside fjall's 64 MiB: together 14 MiB, and as much again while they are flushed. What is
-    /// queued or retained lies in them a while besides, so they are most of what a burst of such messages costs in
-    /// memory. Smaller ones cost more flushes than they save (decision 0007).
-    pub(super) fn options(self) -> KeyspaceCreateOptions {
-        const KIB: u64 = 1024;
-        const MIB: u64 = 1024 * KIB;
-        let options = KeyspaceCreateOptions::default();
+    /// How its tables are built.
+    pub(super) fn table_spec(self) -> TableSpec {
+        let filter = match self {
+            Self::State => FilterKind::Key { bits: 10 },
+            // Table byte and conversation: what is read is a conversation's.
+            Self::Entry => FilterKind::Prefix { bytes: 9 },
+            // A miss must not read a block: one in a thousand does.
+            Self::Dedup => FilterKind::Key { bits: 15 },
+            // Stamps grow: the tables' ranges tell them apart.
+            Self::Queue => FilterKind::None,
+        };
+        TableSpec {
+            family: self as u8,
+            block_bytes: 8 * 1024,
+            filter,
+        }
+    }
+
+    /// The least and the greatest size of a write buffer. It begins small, because what is queued or retained lies in it a while
+    /// besides where it lies anyway, and grows under load, because larger tables are merged less often.
+    pub(super) fn memtable_bytes(self) -> RangeInclusive<usize> {
+        const MIB: usize = 1024 * 1024;
         match self {
-            Self::State => options.max_memtable_size(MIB),
-            Self::Entry => options.max_memtable_size(8 * MIB),
-            // A miss must not read a block on any level: one in a thousand does, at 15 bits a key.
-            Self::Dedup => options
-                .max_memtable_size(4 * MIB)
-                .expect_point_read_hits(false)
-                .filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
-                    BloomConstructionPolicy::FalsePositiveRate(0.001),
-                ))),
-            // Read by stretches only: filters would be dead weight.
-            Self::Queue => options
-                .max_memtable_size(896 * KIB)
-                .filter_policy(FilterPolicy::disabled()),
+            Self::State => MIB..=8 * MIB,
+            Self::Entry => 4 * MIB..=32 * MIB,
+            Self::Dedup => 2 * MIB..=16 * MIB,
+            Self::Queue => MIB..=16 * MIB,
+        }
+    }
+
+    /// So many tables of a size are merged into one. More mean that a row is written less often and that a read looks into more
+    /// tables.
+    pub(super) fn merge_width(self) -> usize {
+        match self {
+            Self::State => 4,
+            Self::Entry | Self::Dedup | Self::Queue => 12,
+        }
+    }
+
+    /// Whether rows are written over: then a newer row with a key makes the older one garbage, and not only a deletion does.
+    pub(super) fn overwrites(self) -> bool {
+        match self {
+            Self::State => true,
+            Self::Entry | Self::Dedup | Self::Queue => false,
+        }
+    }
+
+    /// Whether a stretch that cannot be read is left out of what is read, named and counted, instead of failing the read: a page
+    /// of history with a hole is better than none.
+    pub(super) fn tolerates_damage(self) -> bool {
+        match self {
+            Self::Entry => true,
+            Self::State | Self::Dedup | Self::Queue => false,
         }
     }
 }

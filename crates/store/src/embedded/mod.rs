@@ -1,35 +1,49 @@
-//! The store in the data directory, on fjall: one keyspace per family of tables, one fsync per commit.
+//! The store in the data directory: a journal that every commit is synced to, memtables that it is read from at first, and
+//! sorted tables that these are written to and that are merged behind the scenes (docs/decisions/0009).
 //! Must not open what has lost an acknowledged commit without being told to.
 
-mod error;
 mod family;
-mod inspect;
+mod manifest;
+mod state;
+
+mod shared;
+mod view;
+mod write;
+
+mod flush;
+mod install;
+mod merging;
+mod pace;
+mod policy;
+mod maintenance;
+
 mod open;
+mod statistics;
 mod syncer;
 
 use std::fmt;
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, PersistMode, Readable, Snapshot};
-use records::Write;
 use tracing::error;
 
 use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
 use crate::data_dir::DataDir;
-use crate::watermark::{Mark, Watermark};
-pub use error::StoreError;
-use family::{FAMILIES, Family};
+use crate::disk::{Disk, OsDisk};
+use crate::error::StoreError;
+use maintenance::Maintenance;
+use shared::Shared;
+pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
 
 /// The block cache, unless the options say otherwise.
 pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
 
-/// Journals grow to about so much before the tables that hold them up are flushed.
-pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What is in no table is in the journal, and is flushed when it makes the journal longer than this.
+pub const JOURNAL_BYTES_MAX: u64 = 96 * 1024 * 1024;
 
 /// When a commit is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +55,16 @@ pub enum Durability {
     Interval(Duration),
 }
 
+/// Who flushes and merges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Background {
+    /// Threads of the store.
+    #[default]
+    Threads,
+    /// Whoever calls `EmbeddedStore::maintain`, so that a test can say when.
+    Caller,
+}
+
 /// How to open an `EmbeddedStore`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
@@ -50,6 +74,8 @@ pub struct OpenOptions {
     pub cache_bytes: u64,
     /// Go on with what can be read if acknowledged commits are missing, and say in the log what was cut off.
     pub accept_loss: bool,
+    /// Who flushes and merges.
+    pub background: Background,
 }
 
 impl Default for OpenOptions {
@@ -58,6 +84,7 @@ impl Default for OpenOptions {
             durability: Durability::Always,
             cache_bytes: CACHE_BYTES_DEFAULT,
             accept_loss: false,
+            background: Background::Threads,
         }
     }
 }
@@ -65,22 +92,12 @@ impl Default for OpenOptions {
 /// An ordered key-value store in a directory.
 pub struct EmbeddedStore {
     shared: Arc<Shared>,
-    keyspaces: [Keyspace; FAMILIES],
     /// One commit at a time: its preconditions and its writes see nothing of another.
     writer: Mutex<()>,
+    maintenance: Option<Maintenance>,
     syncer: Option<Syncer>,
     /// Keeps the data directory this process's own.
-    _lock: Arc<File>,
-}
-
-/// What the store and its syncer hold together.
-struct Shared {
-    database: Database,
-    watermark: Watermark,
-    /// Number of the last commit.
-    committed: AtomicU64,
-    poisoned: AtomicBool,
-    each_synced: bool,
+    _lock: Option<Arc<File>>,
 }
 
 impl fmt::Debug for EmbeddedStore {
@@ -95,83 +112,92 @@ impl EmbeddedStore {
     /// Opens the store of a data directory, or makes it. If it is refused, nothing that can be read was
     /// removed.
     pub fn open(data_dir: &DataDir, options: OpenOptions) -> Result<Self, StoreError> {
-        open::open(data_dir, options)
+        let mut store = Self::open_on(Arc::new(OsDisk), data_dir.path(), options)?;
+        store._lock = Some(data_dir.lock());
+        Ok(store)
+    }
+
+    /// The same on a disk of the caller's, for tests. Nobody else may have the directory open.
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        data_dir: &Path,
+        options: OpenOptions,
+    ) -> Result<Self, StoreError> {
+        let shared = Arc::new(open::open(disk, data_dir, options)?);
+        let io_error = |source| StoreError::io(data_dir, source);
+        let every = match options.durability {
+            Durability::Always => syncer::WATERMARK_SYNC,
+            Durability::Interval(every) => every,
+        };
+        let (syncer, maintenance) = match options.background {
+            Background::Threads => (
+                Some(Syncer::start(&shared, every).map_err(io_error)?),
+                Some(Maintenance::start(&shared).map_err(io_error)?),
+            ),
+            Background::Caller => (None, None),
+        };
+        let store = Self {
+            shared,
+            writer: Mutex::new(()),
+            maintenance,
+            syncer,
+            _lock: None,
+        };
+        if store.committed() == 0 {
+            open::write_format(&store, data_dir)?;
+        }
+        Ok(store)
     }
 
     /// The number of the last commit, counted from the directory's beginning.
     pub fn committed(&self) -> u64 {
-        self.shared.committed.load(Ordering::Acquire)
+        self.shared.committed()
     }
 
-    /// Bytes on disk, journals included.
-    pub fn disk_bytes(&self) -> Result<u64, ReadError> {
-        self.shared.database.disk_space().map_err(read_error)
+    /// What lies where, and what is being done.
+    pub fn statistics(&self) -> StoreStatistics {
+        statistics::gather(&self.shared)
     }
 
-    fn keyspace(&self, family: Family) -> &Keyspace {
-        &self.keyspaces[family as usize]
+    /// Bytes on disk, the journal included.
+    pub fn disk_bytes(&self) -> u64 {
+        self.statistics().disk_bytes()
     }
 
-    /// Visits the keyspaces that a range touches, in its order, until `limit` keys are taken or what was taken has more than
-    /// `bytes_max`; `take` says how many bytes that is.
-    fn select<T>(
-        &self,
-        range: &Range,
-        take: impl Fn(fjall::Guard) -> fjall::Result<(T, usize)>,
-    ) -> Result<Vec<T>, ReadError> {
-        let snapshot = self.shared.database.snapshot();
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        let mut segments = family::segments(&range.from, &range.to);
-        if range.reverse {
-            segments.reverse();
-        }
-        for segment in segments {
-            let keyspace = self.keyspace(segment.family);
-            let found = Snapshot::range(&snapshot, keyspace, segment.from..segment.to);
-            let left = range.limit - taken.len();
-            let guards: &mut dyn Iterator<Item = fjall::Guard> = if range.reverse {
-                &mut found.rev().take(left)
-            } else {
-                &mut found.take(left)
-            };
-            for guard in guards {
-                let (one, size) = take(guard).map_err(read_error)?;
-                taken.push(one);
-                bytes += size;
-                if bytes > range.bytes_max {
-                    return Ok(taken);
-                }
-            }
-        }
-        Ok(taken)
+    /// One piece of work of a store that was opened with `Background::Caller`: a flush, or a merge. `false` if there is none.
+    pub fn maintain(&self) -> Result<bool, StoreError> {
+        maintenance::step(&self.shared)
+            .map_err(|error| StoreError::io(&self.shared.folder, std::io::Error::other(error)))
+    }
+
+    /// Puts everything into tables at once, as a shutdown does.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.shared.seal_all();
+        maintenance::flush_all(&self.shared)
+            .map_err(|error| StoreError::io(&self.shared.folder, std::io::Error::other(error)))
     }
 }
 
 impl Store for EmbeddedStore {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        let value = self
-            .keyspace(Family::of(key))
-            .get(key)
-            .map_err(read_error)?;
-        Ok(value.map(Bytes::from))
+        view::get(&self.shared, key)
     }
 
     fn range(&self, range: &Range) -> Result<Vec<(Bytes, Bytes)>, ReadError> {
-        self.select(range, |guard| {
-            let (key, value) = guard.into_inner()?;
+        view::range(&self.shared, range, |key, value| {
             let size = value.len();
-            Ok(((Bytes::from(key), Bytes::from(value)), size))
+            ((key, value), size)
         })
     }
 
     fn keys(&self, range: &Range) -> Result<Vec<Bytes>, ReadError> {
-        self.select(range, |guard| guard.key().map(|key| (Bytes::from(key), 0)))
+        view::range(&self.shared, range, |key, _| (key, 0))
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         check_sizes(&batch.writes)?;
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.shared.poisoned.load(Ordering::Acquire) {
+        if self.shared.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
         for precondition in batch.preconditions {
@@ -185,170 +211,21 @@ impl Store for EmbeddedStore {
         if batch.writes.is_empty() {
             return Ok(());
         }
-        let poisoning = PoisonOnDrop(&self.shared);
-        self.write(batch.writes)
-            .map_err(|error| CommitError::Write(cause(error)))?;
-        std::mem::forget(poisoning);
-        Ok(())
-    }
-}
-
-impl EmbeddedStore {
-    fn write(&self, writes: Vec<Write>) -> Result<(), fjall::Error> {
-        let number = self.committed() + 1;
-        // Fjall writes and syncs the journal before the memtables: nobody reads what is not durable.
-        let mode = if self.shared.each_synced {
-            PersistMode::SyncData
-        } else {
-            PersistMode::Buffer
-        };
-        let mut batch = self.shared.database.batch().durability(Some(mode));
-        batch.insert(
-            self.keyspace(Family::of(&open::commit_key())),
-            open::commit_key(),
-            number.to_be_bytes().to_vec(),
-        );
-        for write in writes {
-            let keyspace = self.keyspace(Family::of(write.key()));
-            match write {
-                Write::Put { key, value } => batch.insert(keyspace, key, value),
-                Write::Delete { key } => batch.remove(keyspace, key),
-            }
-        }
-        batch.commit()?;
-        self.shared.committed.store(number, Ordering::Release);
-        if self.shared.each_synced {
-            self.shared.watermark.advance(Mark {
-                commit: number,
-                each_synced: true,
-            })?;
-        }
-        Ok(())
-    }
-}
-
-impl Shared {
-    /// Makes every commit so far durable and notes it, which itself is durable.
-    fn sync(&self) -> Result<(), fjall::Error> {
-        let commit = self.committed.load(Ordering::Acquire);
-        if !self.each_synced {
-            self.database.persist(PersistMode::SyncData)?;
-            self.watermark.advance(Mark {
-                commit,
-                each_synced: false,
-            })?;
-        }
-        self.watermark.sync()?;
-        Ok(())
+        write::write(&self.shared, &batch.writes)
+            .map_err(|error| CommitError::Write(Arc::new(error)))
     }
 }
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        // The thread first: it works on what is dropped after it.
+        // The threads first: they work on what is dropped after them.
+        self.maintenance.take();
         self.syncer.take();
-        if self.shared.poisoned.load(Ordering::Acquire) {
+        if self.shared.is_poisoned() {
             return;
         }
         if let Err(error) = self.shared.sync() {
             error!(%error, "last sync failed, commits since the one before may be lost in a power cut");
-        }
-    }
-}
-
-/// Poisons the store unless forgotten: after an error or a panic nobody knows what is on disk.
-struct PoisonOnDrop<'a>(&'a Shared);
-
-impl Drop for PoisonOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.poisoned.store(true, Ordering::Release);
-    }
-}
-
-fn read_error(error: fjall::Error) -> ReadError {
-    ReadError(cause(error))
-}
-
-/// What an operator can act on: the operating system's own words where it was the one that failed. Fjall shows its errors as
-/// it would to its developers.
-fn cause(error: fjall::Error) -> Arc<dyn std::error::Error + Send + Sync> {
-    match error {
-        fjall::Error::Io(error) => Arc::new(error),
-        // Foreign and open-ended.
-        error => Arc::new(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use records::{Millis, key};
-
-    use super::*;
-    use crate::data_dir::Holder;
-    use crate::watermark::Found;
-
-    fn put(value: &str) -> Batch {
-        let write = Write::Put {
-            key: key::meta("a"),
-            value: value.as_bytes().to_vec(),
-        };
-        Batch {
-            preconditions: Vec::new(),
-            writes: vec![write],
-        }
-    }
-
-    #[test]
-    fn a_failed_write_poisons_for_as_long_as_the_store_is_open() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).unwrap();
-        let mut store = EmbeddedStore::open(&dir, OpenOptions::default()).unwrap();
-        store.commit(put("1")).unwrap();
-        // With the thread gone nobody else holds what is made to fail.
-        store.syncer.take();
-        let file = folder.path().join("committed");
-        Arc::get_mut(&mut store.shared).unwrap().watermark = Watermark::read_only(&file);
-        assert!(matches!(store.commit(put("2")), Err(CommitError::Write(_))));
-        assert!(matches!(store.commit(put("3")), Err(CommitError::Poisoned)));
-        assert!(CommitError::Poisoned.poisons());
-        drop(store);
-        // What was in doubt turns out to be there; what came after it is not.
-        let store = EmbeddedStore::open(&dir, OpenOptions::default()).unwrap();
-        assert_eq!(
-            store.get(&key::meta("a")).unwrap().as_deref(),
-            Some(&b"2"[..])
-        );
-        store.commit(put("4")).unwrap();
-    }
-
-    #[test]
-    fn the_directory_stays_held_while_a_store_is_open() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).unwrap();
-        let store = EmbeddedStore::open(&dir, OpenOptions::default()).unwrap();
-        drop(dir);
-        assert!(DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).is_err());
-        drop(store);
-        assert!(DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).is_ok());
-    }
-
-    #[test]
-    fn an_interval_marks_its_commits_as_synced() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(folder.path(), Holder::this_process(Millis::ZERO)).unwrap();
-        let durability = Durability::Interval(Duration::from_millis(1));
-        let options = OpenOptions {
-            durability,
-            ..OpenOptions::default()
-        };
-        let store = EmbeddedStore::open(&dir, options).unwrap();
-        store.commit(put("1")).unwrap();
-        let expected = Found::Mark(Mark {
-            commit: store.committed(),
-            each_synced: false,
-        });
-        while Watermark::look(&folder.path().join("committed")).unwrap() != expected {
-            std::thread::yield_now();
         }
     }
 }

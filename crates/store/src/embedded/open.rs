@@ -1,178 +1,330 @@
-//! Opens a store: looks at what is on disk, lets fjall recover it, and checks that nothing acknowledged is missing.
+//! Opens a store: judges what is on disk, reads what is in no table, and checks that nothing acknowledged is missing.
 
-use std::fs;
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::Instant;
 
-use fjall::{CompressionType, Database, Keyspace};
-use records::key::{self, META_COMMIT, META_FORMAT};
+use records::key::{self, META_FORMAT};
 use records::{FORMAT_VERSION, Write};
 use tracing::{info, warn};
 
 use super::family::Family;
-use super::inspect::{self, Inspection};
-use super::syncer::Syncer;
-use super::{Durability, EmbeddedStore, JOURNAL_BYTES_MAX, OpenOptions, Shared, StoreError};
+use super::manifest::{ListedFamily, Manifest};
+use super::shared::{Parts, Shared};
+use super::state::{FamilyState, State};
+use super::{Durability, EmbeddedStore, OpenOptions, maintenance, view};
 use crate::contract::{Batch, Store};
-use crate::data_dir::DataDir;
+use crate::disk::Disk;
+use crate::error::StoreError;
+use crate::journal::{self, Inspection, JournalId, JournalWriter};
+use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
 
-/// Fjall's directory in the data directory.
+/// The store's folder in the data directory.
 const STORE_FOLDER: &str = "store";
 
 /// The watermark's file in the data directory.
 const WATERMARK_FILE: &str = "committed";
 
-/// Flushes and compactions. With more than one, fjall's first worker leaves compactions to the others, and hands one that
-/// waits for them to itself over and over again: it takes a core meanwhile (decision 0007).
-const WORKER_THREADS: usize = 1;
-
-/// How often the watermark is made durable when every commit is synced by itself.
-const WATERMARK_SYNC: Duration = Duration::from_secs(1);
-
-/// Where every commit counts itself.
-pub(super) fn commit_key() -> Vec<u8> {
-    key::meta(META_COMMIT)
+/// What is opened, and how.
+struct Opening<'a> {
+    disk: Arc<dyn Disk>,
+    data_dir: &'a Path,
+    folder: std::path::PathBuf,
+    mark_file: std::path::PathBuf,
+    found: Found,
+    options: OpenOptions,
 }
 
-pub(super) fn open(data_dir: &DataDir, options: OpenOptions) -> Result<EmbeddedStore, StoreError> {
-    let folder = data_dir.path().join(STORE_FOLDER);
-    let mark_file = data_dir.path().join(WATERMARK_FILE);
-    let found = Watermark::look(&mark_file).map_err(|source| io_error(&mark_file, source))?;
-    let inspection = inspect::inspect(data_dir.path(), &folder, found, options.accept_loss)?;
-    let database = Database::builder(&folder)
-        .cache_size(options.cache_bytes)
-        .worker_threads(WORKER_THREADS)
-        .max_journaling_size(JOURNAL_BYTES_MAX)
-        // The journal is read by `journal` too, and what is fsynced per commit is small.
-        .journal_compression(CompressionType::None)
-        .open()
-        .map_err(|error| engine_error(&folder, error))?;
-    let keyspace = |family: Family| {
-        database
-            .keyspace(family.name(), || family.options())
-            .map_err(|error| engine_error(&folder, error))
-    };
-    let [state, entry, dedup, queue] = Family::ALL.map(keyspace);
-    let keyspaces = [state?, entry?, dedup?, queue?];
-    let committed = count(&keyspaces[Family::State as usize], &folder)?;
-    check_complete(
-        &folder,
-        &mark_file,
+pub(super) fn open(
+    disk: Arc<dyn Disk>,
+    data_dir: &Path,
+    options: OpenOptions,
+) -> Result<Shared, StoreError> {
+    let begun = Instant::now();
+    let mark_file = data_dir.join(WATERMARK_FILE);
+    let found = Watermark::look(&*disk, &mark_file)
+        .map_err(|source| StoreError::io(&mark_file, source))?;
+    let opening = Opening {
+        folder: data_dir.join(STORE_FOLDER),
+        disk,
+        data_dir,
+        mark_file,
         found,
-        &inspection,
-        committed,
+        options,
+    };
+    let manifest = opening.manifest()?;
+    let inspection = journal::inspect(
+        &*opening.disk,
+        data_dir,
+        &opening.folder,
+        manifest.journal,
+        opening.found,
         options.accept_loss,
     )?;
-    check_format(&keyspaces[Family::State as usize], &folder, committed)?;
-    inspection.settle(options.accept_loss)?;
-
-    let each_synced = match options.durability {
-        Durability::Always => true,
-        Durability::Interval(_) => false,
-    };
-    let watermark = Watermark::reset(
-        &mark_file,
-        Mark {
-            commit: committed,
-            each_synced,
-        },
-    )
-    .map_err(|source| io_error(&mark_file, source))?;
-    data_dir
-        .sync()
-        .map_err(|source| io_error(data_dir.path(), source))?;
-    let shared = Arc::new(Shared {
-        database,
-        watermark,
-        committed: AtomicU64::new(committed),
-        poisoned: AtomicBool::new(false),
-        each_synced,
+    let committed = inspection.last_commit.unwrap_or(0).max(manifest.commit);
+    opening.check_complete(committed)?;
+    let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
+    let state = opening.tables(&manifest, &blocks)?;
+    opening.remove_strangers(&manifest)?;
+    let journal = opening.journal(&manifest, &inspection, committed)?;
+    let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
+    let shared = Shared::new(Parts {
+        disk: opening.disk.clone(),
+        folder: opening.folder.clone(),
+        blocks,
+        state,
+        journal,
+        first_journal: manifest.journal,
+        next_table: manifest.next_table,
+        watermark: opening.watermark(committed)?,
+        committed,
+        each_synced: options.durability == Durability::Always,
+        accept_loss: options.accept_loss,
     });
-    let every = match options.durability {
-        Durability::Always => WATERMARK_SYNC,
-        Durability::Interval(every) => every,
-    };
-    let syncer = Syncer::start(&shared, every).map_err(|source| io_error(&folder, source))?;
-    let store = EmbeddedStore {
-        shared,
-        keyspaces,
-        writer: Mutex::new(()),
-        syncer: Some(syncer),
-        _lock: data_dir.lock(),
-    };
-    if committed == 0 {
-        write_format(&store, &folder)?;
+    opening.replay(&shared, &files)?;
+    check_format(&shared)?;
+    inspection.settle(&*opening.disk, options.accept_loss)?;
+    let took = begun.elapsed();
+    info!(path = %shared.folder.display(), commits = committed, ?took, "store open");
+    Ok(shared)
+}
+
+impl Opening<'_> {
+    fn io(&self, source: std::io::Error) -> StoreError {
+        StoreError::io(&self.folder, source)
     }
-    info!(path = %folder.display(), commits = store.committed(), "store open");
-    Ok(store)
-}
 
-/// The number of the last commit that fjall recovered.
-fn count(state: &Keyspace, folder: &Path) -> Result<u64, StoreError> {
-    let Some(value) = state
-        .get(commit_key())
-        .map_err(|error| engine_error(folder, error))?
-    else {
-        return Ok(0);
-    };
-    let number = value.as_ref().try_into().map_err(|_| StoreError::Foreign {
-        path: folder.to_owned(),
-    })?;
-    Ok(u64::from_be_bytes(number))
-}
-
-fn check_complete(
-    folder: &Path,
-    mark_file: &Path,
-    found: Found,
-    inspection: &Inspection,
-    committed: u64,
-    accept_loss: bool,
-) -> Result<(), StoreError> {
-    let known = match found {
-        Found::Mark(mark) => mark.commit,
-        // Without commits there is nothing to miss: the first start was cut off.
-        Found::Missing | Found::Damaged if committed == 0 => 0,
-        Found::Missing | Found::Damaged if accept_loss => {
-            warn!(file = %mark_file.display(), "watermark missing, completeness taken on trust");
-            committed
+    /// The manifest, or that of a new store where nothing was ever committed.
+    fn manifest(&self) -> Result<Manifest, StoreError> {
+        if let Some(manifest) = Manifest::read(&*self.disk, &self.folder)? {
+            return Ok(manifest);
         }
-        Found::Missing | Found::Damaged => {
-            return Err(StoreError::Watermark {
-                file: mark_file.to_owned(),
+        let known = match self.found {
+            Found::Mark(mark) => mark.commit,
+            Found::Missing | Found::Damaged => 0,
+        };
+        let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
+        let has_tables = names.iter().any(|name| TableId::of_file_name(name).is_some());
+        let has_journal = names.iter().any(|name| JournalId::of_file_name(name).is_some());
+        if has_tables || (has_journal && known > 0) {
+            return Err(StoreError::Unusable {
+                file: Manifest::path(&self.folder),
             });
         }
-    };
-    let expected = known.max(inspection.last_commit.unwrap_or(0));
-    if committed >= expected {
-        return Ok(());
-    }
-    if accept_loss {
-        warn!(
-            found = committed,
-            expected, "acknowledged commits are lost, as was accepted"
+        if known > 0 && !self.options.accept_loss {
+            return Err(StoreError::MissingCommits {
+                path: self.folder.clone(),
+                found: 0,
+                expected: known,
+            });
+        }
+        // Whatever is there is of a first start that was cut off.
+        for name in names {
+            self.disk
+                .remove(&self.folder.join(name))
+                .map_err(|source| self.io(source))?;
+        }
+        self.disk
+            .make_folder(&self.folder)
+            .and_then(|()| self.disk.sync_folder(self.data_dir))
+            .map_err(|source| self.io(source))?;
+        let manifest = Manifest::new();
+        let begun = JournalWriter::begin(
+            self.disk.clone(),
+            self.folder.clone(),
+            manifest.journal,
+            1,
+            VecDeque::new(),
         );
-        return Ok(());
+        begun
+            .and_then(|_| manifest.write(&*self.disk, &self.folder))
+            .map_err(|source| self.io(source))?;
+        Ok(manifest)
     }
-    Err(StoreError::MissingCommits {
-        path: folder.to_owned(),
-        found: committed,
-        expected,
-    })
+
+    fn check_complete(&self, committed: u64) -> Result<(), StoreError> {
+        let accept_loss = self.options.accept_loss;
+        let expected = match self.found {
+            Found::Mark(mark) => mark.commit,
+            // Without commits there is nothing to miss: the first start was cut off.
+            Found::Missing | Found::Damaged if committed == 0 => 0,
+            Found::Missing | Found::Damaged if accept_loss => {
+                warn!(file = %self.mark_file.display(), "watermark missing, completeness taken on trust");
+                committed
+            }
+            Found::Missing | Found::Damaged => {
+                return Err(StoreError::Watermark {
+                    file: self.mark_file.clone(),
+                });
+            }
+        };
+        if committed >= expected {
+            return Ok(());
+        }
+        if accept_loss {
+            warn!(found = committed, expected, "acknowledged commits are lost, as was accepted");
+            return Ok(());
+        }
+        Err(StoreError::MissingCommits {
+            path: self.folder.clone(),
+            found: committed,
+            expected,
+        })
+    }
+
+    fn tables(&self, manifest: &Manifest, blocks: &Arc<Blocks>) -> Result<State, StoreError> {
+        let now = Instant::now();
+        let mut states = Vec::new();
+        for (family, listed) in Family::ALL.into_iter().zip(&manifest.families) {
+            let tables = self.tables_of(family, listed, blocks)?;
+            states.push(FamilyState::new(family, tables, listed.flushed, now));
+        }
+        let families = states.try_into().expect("as many states as families");
+        Ok(State { families })
+    }
+
+    fn tables_of(
+        &self,
+        family: Family,
+        listed: &ListedFamily,
+        blocks: &Arc<Blocks>,
+    ) -> Result<Vec<Arc<Table>>, StoreError> {
+        let mut tables = Vec::with_capacity(listed.tables.len());
+        for table in &listed.tables {
+            let spec = family.table_spec();
+            let loss = match Table::open(blocks, &self.folder, table.id, spec, table.dead) {
+                Ok(table) => {
+                    tables.push(Arc::new(table));
+                    continue;
+                }
+                Err(TableError::Io { file, source }) => {
+                    if source.kind() != std::io::ErrorKind::NotFound {
+                        return Err(StoreError::io(&file, source));
+                    }
+                    StoreError::MissingFile { file }
+                }
+                Err(error @ TableError::Damaged(_)) => StoreError::DamagedTable {
+                    detail: error.to_string(),
+                },
+            };
+            if !self.options.accept_loss {
+                return Err(loss);
+            }
+            warn!(%loss, "accepted");
+        }
+        Ok(tables)
+    }
+
+    /// Removes files that a crash has left and that nothing names.
+    fn remove_strangers(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
+        for name in names {
+            let unnamed = TableId::of_file_name(&name).is_some_and(|id| !manifest.names(id));
+            if unnamed || name.ends_with(".new") {
+                self.disk
+                    .remove(&self.folder.join(name))
+                    .map_err(|source| self.io(source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The journal, to go on with behind its last whole commit.
+    fn journal(
+        &self,
+        manifest: &Manifest,
+        inspection: &Inspection,
+        committed: u64,
+    ) -> Result<JournalWriter, StoreError> {
+        let (disk, folder) = (self.disk.clone(), self.folder.clone());
+        let files = inspection.files.iter();
+        let mut ended: VecDeque<(JournalId, u64, u64)> = files
+            .map(|(id, last_commit, length)| (*id, last_commit.unwrap_or(0), *length))
+            .collect();
+        let newest = inspection.files.last();
+        let journal = match newest {
+            // Its header is whole, and what it holds leads up to where the store is.
+            Some((id, Some(last_commit), length)) if *last_commit == committed => {
+                ended.pop_back();
+                JournalWriter::resume(disk, folder, *id, *length, ended)
+            }
+            // It holds nothing, not even a header.
+            Some((id, None, _)) => {
+                ended.pop_back();
+                JournalWriter::begin(disk, folder, *id, committed + 1, ended)
+            }
+            Some((id, Some(_), _)) => {
+                let next = JournalId(id.0 + 1);
+                JournalWriter::begin(disk, folder, next, committed + 1, ended)
+            }
+            None => JournalWriter::begin(disk, folder, manifest.journal, committed + 1, ended),
+        };
+        journal.map_err(|source| self.io(source))
+    }
+
+    fn watermark(&self, committed: u64) -> Result<Watermark, StoreError> {
+        let mark = Mark {
+            commit: committed,
+            each_synced: self.options.durability == Durability::Always,
+        };
+        let watermark = Watermark::reset(&*self.disk, &self.mark_file, mark)
+            .map_err(|source| StoreError::io(&self.mark_file, source))?;
+        self.disk
+            .sync_folder(self.data_dir)
+            .map_err(|source| StoreError::io(self.data_dir, source))?;
+        Ok(watermark)
+    }
+
+    /// Brings what is in no table into the memtables, and these into tables when they are full.
+    fn replay(&self, shared: &Shared, files: &[JournalId]) -> Result<(), StoreError> {
+        for id in files {
+            journal::read(&*self.disk, &self.folder, *id, |commit| {
+                replay_commit(shared, commit)
+            })?;
+        }
+        Ok(())
+    }
 }
 
-fn check_format(state: &Keyspace, folder: &Path, committed: u64) -> Result<(), StoreError> {
-    let value = state
-        .get(key::meta(META_FORMAT))
-        .map_err(|error| engine_error(folder, error))?;
+fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), StoreError> {
+    let writes: Vec<Write> = commit.writes().collect();
+    let now = Instant::now();
+    let mut sealed = false;
+    let mut state = shared.write_state();
+    for family in &mut state.families {
+        let of_family = |write: &&Write| Family::of(write.key()) == family.family;
+        if commit.number <= family.flushed || !writes.iter().any(|write| of_family(&write)) {
+            continue;
+        }
+        family
+            .active
+            .apply(writes.iter().filter(of_family), commit.number);
+        if family.is_full() {
+            family.seal(now);
+            sealed = true;
+        }
+    }
+    drop(state);
+    if sealed {
+        maintenance::flush_all(shared).map_err(|error| {
+            StoreError::io(&shared.folder, std::io::Error::other(error.to_string()))
+        })?;
+    }
+    Ok(())
+}
+
+fn check_format(shared: &Shared) -> Result<(), StoreError> {
     let foreign = || StoreError::Foreign {
-        path: folder.to_owned(),
+        path: shared.folder.clone(),
     };
+    let value = view::get(shared, &key::meta(META_FORMAT))
+        .map_err(|error| StoreError::DamagedTable {
+            detail: error.to_string(),
+        })?;
     let Some(value) = value else {
-        return if committed == 0 {
+        return if shared.committed() == 0 || shared.accept_loss {
             Ok(())
         } else {
             Err(foreign())
@@ -181,7 +333,7 @@ fn check_format(state: &Keyspace, folder: &Path, committed: u64) -> Result<(), S
     let found = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| foreign())?);
     if found > FORMAT_VERSION {
         return Err(StoreError::NewerFormat {
-            path: folder.to_owned(),
+            path: shared.folder.clone(),
             found,
         });
     }
@@ -189,7 +341,7 @@ fn check_format(state: &Keyspace, folder: &Path, committed: u64) -> Result<(), S
 }
 
 /// The first commit of every data directory.
-fn write_format(store: &EmbeddedStore, folder: &Path) -> Result<(), StoreError> {
+pub(super) fn write_format(store: &EmbeddedStore, data_dir: &Path) -> Result<(), StoreError> {
     let format = Write::Put {
         key: key::meta(META_FORMAT),
         value: FORMAT_VERSION.to_be_bytes().to_vec(),
@@ -199,32 +351,5 @@ fn write_format(store: &EmbeddedStore, folder: &Path) -> Result<(), StoreError> 
             preconditions: Vec::new(),
             writes: vec![format],
         })
-        .map_err(|error| io_error(folder, std::io::Error::other(error)))
-}
-
-pub(super) fn io_error(path: &Path, source: std::io::Error) -> StoreError {
-    StoreError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-fn engine_error(path: &Path, error: fjall::Error) -> StoreError {
-    // Fjall's errors are a foreign, open-ended enum.
-    match error {
-        fjall::Error::Locked => StoreError::Locked {
-            path: path.to_owned(),
-        },
-        source => StoreError::Engine {
-            path: path.to_owned(),
-            source: Box::new(source),
-        },
-    }
-}
-
-/// Makes a directory's entries durable.
-pub(super) fn sync_folder(path: &Path) -> Result<(), StoreError> {
-    fs::File::open(path)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| io_error(path, source))
+        .map_err(|error| StoreError::io(data_dir, std::io::Error::other(error)))
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use tracing::error;
 
-use super::Shared;
+use super::shared::Shared;
+
+/// How often the watermark is made durable when every commit is synced by itself.
+pub(super) const WATERMARK_SYNC: Duration = Duration::from_secs(1);
 
 /// Stops its thread when dropped.
 pub(super) struct Syncer {

@@ -1,36 +1,32 @@
-//! What stands in the journals: which commits are whole, and what comes behind the last whole one.
+//! What stands in the journal's files: which commits are whole, and what comes behind the last whole one.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::batch::read_batch;
+use super::JournalId;
+use super::frame::{self, Commit, FILE_HEADER_BYTES};
+use crate::disk::Disk;
+use crate::error::StoreError;
 
-/// The longest stretch of fjall's numbers between two commits. Flushes and compactions take a number each; a jump
-/// beyond this is a damaged number, which no checksum covers.
-const SEQNO_GAP_MAX: u64 = 1 << 20;
-
-/// No store gets so far: at a million commits a second it takes nine years. Fjall needs the highest bit for itself.
-const SEQNO_MAX: u64 = 1 << 48;
-
-/// One journal file.
+/// A journal file as it was found.
 #[derive(Debug)]
-pub(crate) struct Journal {
-    /// Fjall's number for the file; the highest one is being written.
-    pub(crate) id: u64,
-    pub(crate) path: PathBuf,
-    /// First and last of our commits in it.
-    pub(crate) commits: Option<(u64, u64)>,
+pub(super) struct Journal {
+    pub(super) id: JournalId,
+    pub(super) path: PathBuf,
+    /// The number of its first commit, as its header says; `None` if the header is not whole.
+    pub(super) first_commit: Option<u64>,
+    /// The last whole commit in it.
+    pub(super) last_commit: Option<u64>,
     /// Where its last whole commit ends.
-    pub(crate) end: u64,
+    pub(super) end: u64,
     /// What is behind the last whole commit.
-    pub(crate) tail: Tail,
+    pub(super) tail: Tail,
 }
 
 /// What is behind a journal's last whole commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tail {
-    /// Nothing but the zeros that the file was made with.
+pub(super) enum Tail {
+    /// Nothing, or zeros.
     Clean,
     /// Something that is no whole commit, and no whole commit behind it: what a write that was cut off leaves.
     Torn {
@@ -48,115 +44,84 @@ pub(crate) enum Tail {
     },
 }
 
-/// Reads all journals of a fjall directory, oldest first.
-///
-/// Files are read whole: one is about 64 MiB, since fjall begins the next at the first flush beyond that, and the
-/// memory goes back at once.
-pub(crate) fn journals(folder: &Path, commit_key: &[u8]) -> io::Result<Vec<Journal>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let is_journal = path.extension().is_some_and(|extension| extension == "jnl");
-        let id = path
-            .file_stem()
-            .and_then(|stem| stem.to_str())
-            .and_then(|stem| stem.parse().ok());
-        // A name that is no number is left to fjall, which refuses it.
-        if let (true, Some(id)) = (is_journal, id) {
-            files.push((id, path));
+/// Looks at all journal files of a folder, oldest first. One is in memory at a time.
+pub(super) fn journals(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Journal>> {
+    let names = disk.list(folder)?;
+    let mut ids: Vec<JournalId> = names
+        .iter()
+        .filter_map(|name| JournalId::of_file_name(name))
+        .collect();
+    ids.sort();
+    let look = |id: JournalId| {
+        let path = id.path(folder);
+        let bytes = disk.open(&path)?.read_to_end()?;
+        Ok(look(id, path, &bytes))
+    };
+    ids.into_iter().map(look).collect()
+}
+
+fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
+    let first_commit = frame::decode_file_header(bytes, id);
+    let mut end = 0;
+    let mut last_commit = None;
+    if let Some(first) = first_commit {
+        end = FILE_HEADER_BYTES;
+        let mut next = first;
+        while let Some(commit) = frame::decode(&bytes[end..], id)
+            && commit.number == next
+        {
+            last_commit = Some(commit.number);
+            next += 1;
+            end += commit.bytes;
         }
     }
-    files.sort();
-    let mut previous = None;
-    let mut journals = Vec::with_capacity(files.len());
-    for (id, path) in files {
-        let bytes = fs::read(&path)?;
-        let scan = scan(&bytes, commit_key, &mut previous);
-        journals.push(Journal {
-            id,
-            path,
-            commits: scan.commits,
-            end: scan.end as u64,
-            tail: scan.tail,
-        });
-    }
-    Ok(journals)
-}
-
-/// Numbers of the last whole commit, across files.
-#[derive(Clone, Copy, Debug)]
-struct Previous {
-    seqno: u64,
-    commit: u64,
-}
-
-impl Previous {
-    /// Whether a batch with these numbers can come next.
-    fn precedes(previous: Option<Self>, seqno: u64, commit: u64) -> bool {
-        seqno < SEQNO_MAX
-            && previous.is_none_or(|previous| {
-                commit == previous.commit + 1
-                    && seqno > previous.seqno
-                    && seqno - previous.seqno <= SEQNO_GAP_MAX
-            })
+    Journal {
+        id,
+        path,
+        first_commit,
+        last_commit,
+        end: end as u64,
+        tail: tail(bytes, id, end, last_commit.unwrap_or(0)),
     }
 }
 
-struct Scan {
-    commits: Option<(u64, u64)>,
-    end: usize,
-    tail: Tail,
-}
-
-fn scan(bytes: &[u8], commit_key: &[u8], previous: &mut Option<Previous>) -> Scan {
-    let mut commits = None;
-    let mut at = 0;
-    while let Some(batch) = read_batch(bytes, at, commit_key) {
-        let Some(commit) = batch.commit else { break };
-        if !Previous::precedes(*previous, batch.seqno, commit) {
-            break;
-        }
-        commits = Some((commits.map_or(commit, |(first, _)| first), commit));
-        *previous = Some(Previous {
-            seqno: batch.seqno,
-            commit,
-        });
-        at = batch.end;
+fn tail(bytes: &[u8], id: JournalId, end: usize, last_commit: u64) -> Tail {
+    let rest = &bytes[end..];
+    if rest.iter().all(|byte| *byte == 0) {
+        return Tail::Clean;
     }
-    if bytes[at..].iter().all(|byte| *byte == 0) {
-        return Scan {
-            commits,
-            end: at,
-            tail: Tail::Clean,
-        };
-    }
-    let offset = at as u64;
-    // From `at` itself on: a whole commit there counts on but has a number of fjall's that cannot follow.
-    let later = (at..bytes.len()).find_map(|begin| {
-        later_commit(bytes, begin, commit_key, *previous).map(|commit| (begin, commit))
-    });
-    let tail = match later {
-        Some((resumes, commit)) => Tail::Hole {
+    let offset = end as u64;
+    let begins = |at: &usize| rest[*at..].starts_with(frame::MAGIC);
+    let later = (0..rest.len())
+        .filter(begins)
+        .filter_map(|at| Some((at, frame::decode(&rest[at..], id)?.number)))
+        .find(|(_, number)| *number > last_commit);
+    match later {
+        Some((at, commit)) => Tail::Hole {
             offset,
-            resumes: resumes as u64,
+            resumes: offset + at as u64,
             commit,
         },
         None => Tail::Torn { offset },
-    };
-    Scan {
-        commits,
-        end: at,
-        tail,
     }
 }
 
-fn later_commit(
-    bytes: &[u8],
-    begin: usize,
-    commit_key: &[u8],
-    previous: Option<Previous>,
-) -> Option<u64> {
-    read_batch(bytes, begin, commit_key)?
-        .commit
-        .filter(|commit| previous.is_none_or(|previous| *commit > previous.commit))
+/// Gives every whole commit of a file to `take`, in order, until it fails.
+pub(crate) fn read(
+    disk: &dyn Disk,
+    folder: &Path,
+    id: JournalId,
+    mut take: impl FnMut(Commit<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let path = id.path(folder);
+    let bytes = disk
+        .open(&path)
+        .and_then(|file| file.read_to_end())
+        .map_err(|source| StoreError::io(&path, source))?;
+    let mut at = FILE_HEADER_BYTES;
+    while let Some(commit) = bytes.get(at..).and_then(|rest| frame::decode(rest, id)) {
+        at += commit.bytes;
+        take(commit)?;
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use store::{Batch, DataDir, Durability, EmbeddedStore, Holder, OpenOptions, Stor
 
 pub(crate) const COMMITS: u64 = 4;
 
-/// A data directory with `COMMITS` commits in a journal that is not preallocated, and what it looked like in between.
+/// A data directory with `COMMITS` commits, and what it looked like in between.
 pub(crate) struct Sample {
     folder: tempfile::TempDir,
     pub(crate) durability: Durability,
@@ -24,8 +24,6 @@ pub(crate) struct Sample {
 impl Sample {
     pub(crate) fn new(durability: Durability) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Made and opened again: fjall cuts the zeros off its journal when it recovers it.
-        drop(open(folder.path(), options(durability)).unwrap());
         let store = open(folder.path(), options(durability)).unwrap();
         let mut sample = Self {
             folder,
@@ -101,7 +99,7 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<EmbeddedStore,
     EmbeddedStore::open(&dir, options)
 }
 
-/// Puts into every keyspace, and moves a counter, so that a missing and a half commit both show.
+/// Puts into every family, and moves a counter, so that a missing and a half commit both show.
 pub(crate) fn writes(number: u64) -> Vec<Write> {
     let value = format!("value {number}").into_bytes();
     [

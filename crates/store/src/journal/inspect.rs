@@ -1,159 +1,130 @@
-//! Looks at a store's files before fjall opens them, and cuts what fjall would cut, having made sure that nothing
-//! acknowledged goes with it. Whatever is cut is kept beside the store until the store has opened completely.
+//! Looks at the journal before anything goes on from it, and cuts off what was not written wholly, having made sure that
+//! nothing acknowledged goes with it. Whatever is cut is kept beside the store until the store has opened completely.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::StoreError;
-use super::family::FAMILIES;
-use super::open::{commit_key, io_error, sync_folder};
-use crate::journal::{self, Journal, Tail};
+use super::JournalId;
+use super::scan::{self, Journal, Tail};
+use crate::disk::Disk;
+use crate::error::StoreError;
 use crate::watermark::Found;
 
 /// What was found and done.
 #[derive(Debug)]
-pub(super) struct Inspection {
-    /// The last whole commit in the journals; `None` if they hold none.
-    pub(super) last_commit: Option<u64>,
+pub(crate) struct Inspection {
+    /// The last whole commit in the journal; `None` if it holds none.
+    pub(crate) last_commit: Option<u64>,
+    /// The files that are left, oldest first, and for each its last commit, or the one before it, and its length.
+    pub(crate) files: Vec<(JournalId, Option<u64>, u64)>,
     /// Copies of what was cut off.
     cut: Vec<PathBuf>,
 }
 
 impl Inspection {
     /// The store is open: forgets what was cut off, unless it was a loss.
-    pub(super) fn settle(self, accept_loss: bool) -> Result<(), StoreError> {
+    pub(crate) fn settle(self, disk: &dyn Disk, accept_loss: bool) -> Result<(), StoreError> {
         if accept_loss {
             return Ok(());
         }
         for file in self.cut {
-            fs::remove_file(&file).map_err(|source| io_error(&file, source))?;
+            disk.remove(&file)
+                .map_err(|source| StoreError::io(&file, source))?;
         }
         Ok(())
     }
 }
 
-/// Where the journals stop being usable, and whether anything acknowledged stood there.
+/// Where the journal stops being usable, and whether anything acknowledged stood there.
 struct Verdict {
-    /// Index of the journal.
+    /// Index of the file.
     journal: usize,
-    /// Everything in it from here on, and every journal behind it.
+    /// Everything in it from here on, and every file behind it.
     offset: u64,
     /// `None` if nothing acknowledged did.
     loss: Option<StoreError>,
 }
 
-pub(super) fn inspect(
+/// Judges the journal of `folder`, of which `needed` is the first file that holds what is in no table. Cuts off what no client
+/// was told of; what one was told of only if `accept_loss` says so.
+pub(crate) fn inspect(
+    disk: &dyn Disk,
     data_dir: &Path,
     folder: &Path,
+    needed: JournalId,
     found: Found,
     accept_loss: bool,
 ) -> Result<Inspection, StoreError> {
-    let mut inspection = Inspection {
-        last_commit: None,
-        cut: Vec::new(),
-    };
-    if !folder
-        .try_exists()
-        .map_err(|source| io_error(folder, source))?
-    {
-        return Ok(inspection);
+    let io_error = |source| StoreError::io(folder, source);
+    let mut journals = scan::journals(disk, folder).map_err(io_error)?;
+    // Left by a crash behind the manifest that says they are no longer needed.
+    for journal in journals.extract_if(.., |journal| journal.id < needed) {
+        disk.remove(&journal.path)
+            .map_err(|source| StoreError::io(&journal.path, source))?;
     }
-    let journals =
-        journal::journals(folder, &commit_key()).map_err(|source| io_error(folder, source))?;
-    inspection.last_commit = journals
-        .iter()
-        .rev()
-        .find_map(|journal| journal.commits)
-        .map(|(_, last)| last);
-    check_files(folder, found, inspection.last_commit, accept_loss)?;
-    let Some(verdict) = judge(folder, &journals, found) else {
-        return Ok(inspection);
-    };
-    if let Some(loss) = verdict.loss {
-        if !accept_loss {
-            return Err(loss);
+    let mut cut_off = Vec::new();
+    if let Some(verdict) = judge(folder, &journals, needed, found) {
+        if let Some(loss) = verdict.loss {
+            if !accept_loss {
+                return Err(loss);
+            }
+            warn!(%loss, "accepted");
         }
-        warn!(%loss, "accepted");
+        cut_off = cut(disk, data_dir, &journals[verdict.journal..], verdict.offset)?;
+        journals.truncate(verdict.journal + 1);
+        if let Some(last) = journals.get_mut(verdict.journal) {
+            last.end = verdict.offset;
+            if verdict.offset == 0 {
+                last.first_commit = None;
+            }
+        }
+        disk.sync_folder(folder).map_err(io_error)?;
     }
-    inspection.cut = cut(data_dir, &journals[verdict.journal..], verdict.offset)?;
-    inspection.last_commit = journals[..=verdict.journal]
-        .iter()
-        .rev()
-        .find_map(|journal| journal.commits)
-        .map(|(_, last)| last);
-    sync_folder(folder)?;
-    Ok(inspection)
+    Ok(Inspection {
+        last_commit: journals.iter().rev().find_map(|journal| journal.last_commit),
+        files: journals
+            .iter()
+            .map(|journal| {
+                let before = journal.first_commit.map(|first| first.saturating_sub(1));
+                (journal.id, journal.last_commit.or(before), journal.end)
+            })
+            .collect(),
+        cut: cut_off,
+    })
 }
 
-/// Fjall makes anew what it does not find, and deletes what it then no longer knows.
-fn check_files(
+/// Finds the first place where the journal does not go on, if there is one.
+fn judge(
     folder: &Path,
+    journals: &[Journal],
+    needed: JournalId,
     found: Found,
-    last_commit: Option<u64>,
-    accept_loss: bool,
-) -> Result<(), StoreError> {
-    let known = match found {
-        Found::Mark(mark) => mark.commit,
-        Found::Missing | Found::Damaged => 0,
-    };
-    let exists = |path: &Path| path.try_exists().map_err(|source| io_error(path, source));
-    let version = folder.join("version");
-    if known.max(last_commit.unwrap_or(0)) == 0 {
-        // The very first start was cut off before fjall was done; it would not go on by itself.
-        if !exists(&version)? && !exists(&folder.join("keyspaces").join("0").join("current"))? {
-            fs::remove_dir_all(folder).map_err(|source| io_error(folder, source))?;
-        }
-        return Ok(());
-    }
-    // Keyspace 0 is fjall's directory of the others.
-    for file in [version, folder.join("keyspaces").join("0").join("current")] {
-        if !exists(&file)? {
-            return Err(StoreError::Unusable { file });
-        }
-    }
-    let mut keyspaces = 0;
-    let all = folder.join("keyspaces");
-    for entry in fs::read_dir(&all).map_err(|source| io_error(&all, source))? {
-        let entry = entry.map_err(|source| io_error(&all, source))?;
-        if exists(&entry.path().join("current"))? {
-            keyspaces += 1;
-        }
-    }
-    if keyspaces < FAMILIES + 1 {
-        let loss = StoreError::MissingFile { file: all };
-        if !accept_loss {
-            return Err(loss);
-        }
-        warn!(%loss, "accepted");
-    }
-    Ok(())
-}
-
-/// Finds the first place where the journals do not go on, if there is one.
-fn judge(folder: &Path, journals: &[Journal], found: Found) -> Option<Verdict> {
+) -> Option<Verdict> {
     let (known, each_synced) = match found {
         Found::Mark(mark) => (mark.commit, mark.each_synced),
         // Nothing is known: what follows a whole commit counts as acknowledged.
         Found::Missing | Found::Damaged => (0, true),
     };
     let newest = journals.len().checked_sub(1)?;
+    let missing = |index, offset, id: JournalId| {
+        let file = id.path(folder);
+        Some(Verdict {
+            journal: index,
+            offset,
+            loss: Some(StoreError::MissingFile { file }),
+        })
+    };
+    if journals[0].id != needed {
+        return missing(0, 0, needed);
+    }
     let mut last = None;
     for (index, journal) in journals.iter().enumerate() {
         if let Some(next) = journals.get(index + 1)
-            && next.id != journal.id + 1
+            && next.id.0 != journal.id.0 + 1
         {
-            let file = folder.join(format!("{}.jnl", journal.id + 1));
-            let offset = journal.end;
-            return Some(Verdict {
-                journal: index,
-                offset,
-                loss: Some(StoreError::MissingFile { file }),
-            });
+            return missing(index, journal.end, JournalId(journal.id.0 + 1));
         }
-        last = journal.commits.map(|(_, last)| last).or(last);
         let damaged = |offset: u64, detail: String| {
             let loss = StoreError::DamagedJournal {
                 file: journal.path.clone(),
@@ -166,6 +137,12 @@ fn judge(folder: &Path, journals: &[Journal], found: Found) -> Option<Verdict> {
                 loss: Some(loss),
             })
         };
+        if let (Some(last), Some(first)) = (last, journal.first_commit)
+            && first != last + 1
+        {
+            return damaged(0, format!("it begins with commit {first}, and {last} is the last before it"));
+        }
+        last = journal.last_commit.or(last);
         // Without a commit in any journal only the tables can tell, which are asked once fjall has opened them.
         let lacks_known = last.is_some_and(|last| last < known);
         let acknowledged = || {
@@ -207,52 +184,56 @@ fn judge(folder: &Path, journals: &[Journal], found: Found) -> Option<Verdict> {
     None
 }
 
-/// Cuts the first journal at `offset` and takes all others away, into the data directory.
-fn cut(data_dir: &Path, journals: &[Journal], offset: u64) -> Result<Vec<PathBuf>, StoreError> {
+/// Cuts the first file at `offset` and takes all others away, into the data directory.
+fn cut(
+    disk: &dyn Disk,
+    data_dir: &Path,
+    journals: &[Journal],
+    offset: u64,
+) -> Result<Vec<PathBuf>, StoreError> {
     let mut kept = Vec::new();
     for (index, journal) in journals.iter().enumerate() {
         let offset = if index == 0 { offset } else { 0 };
-        let copy = data_dir.join(format!("cut-{}-{offset}.jnl", journal.id));
-        let bytes = copy_tail(&journal.path, offset, &copy)
-            .map_err(|source| io_error(&journal.path, source))?;
+        let copy = data_dir.join(format!("cut-{:x}-{offset}.jnl", journal.id.0));
+        let bytes = copy_tail(disk, &journal.path, offset, &copy)
+            .map_err(|source| StoreError::io(&journal.path, source))?;
         warn!(
             file = %journal.path.display(), offset, bytes, kept = %copy.display(),
             "end of journal cut off"
         );
         kept.push(copy);
     }
-    sync_folder(data_dir)?;
-    for (index, journal) in journals.iter().enumerate() {
+    disk.sync_folder(data_dir)
+        .map_err(|source| StoreError::io(data_dir, source))?;
+    for (index, journal) in journals.iter().enumerate().rev() {
         let done = if index == 0 {
-            truncate(&journal.path, offset)
+            truncate(disk, &journal.path, offset)
         } else {
-            fs::remove_file(&journal.path)
+            disk.remove(&journal.path)
         };
-        done.map_err(|source| io_error(&journal.path, source))?;
+        done.map_err(|source| StoreError::io(&journal.path, source))?;
     }
     Ok(kept)
 }
 
-fn copy_tail(from: &Path, offset: u64, to: &Path) -> std::io::Result<usize> {
-    let mut source = File::open(from)?;
-    source.seek(SeekFrom::Start(offset))?;
-    let mut tail = Vec::new();
-    source.read_to_end(&mut tail)?;
-    // The zeros that the file was made with say nothing.
+fn copy_tail(disk: &dyn Disk, from: &Path, offset: u64, to: &Path) -> std::io::Result<usize> {
+    let whole = disk.open(from)?.read_to_end()?;
+    let tail = whole.get(offset as usize..).unwrap_or_default();
+    // Zeros at the end say nothing.
     let bytes = tail
         .iter()
         .rposition(|byte| *byte != 0)
         .map_or(0, |last| last + 1);
-    let mut copy = File::create(to)?;
-    copy.write_all(&tail[..bytes])?;
-    copy.sync_all()?;
+    let copy = disk.create(to)?;
+    copy.write_all_at(&tail[..bytes], 0)?;
+    copy.sync()?;
     Ok(bytes)
 }
 
-fn truncate(path: &Path, offset: u64) -> std::io::Result<()> {
-    let file = OpenOptions::new().write(true).open(path)?;
+fn truncate(disk: &dyn Disk, path: &Path, offset: u64) -> std::io::Result<()> {
+    let file = disk.open(path)?;
     file.set_len(offset)?;
-    file.sync_all()
+    file.sync()
 }
 
 #[cfg(test)]
@@ -260,12 +241,14 @@ mod tests {
     use super::*;
     use crate::watermark::Mark;
 
+    /// A file, and the first and the last commit in it.
     fn journal(id: u64, commits: Option<(u64, u64)>, tail: Tail) -> Journal {
         let path = Path::new("store").join(format!("{id}.jnl"));
         Journal {
-            id,
+            id: JournalId(id),
             path,
-            commits,
+            first_commit: commits.map(|(first, _)| first),
+            last_commit: commits.map(|(_, last)| last),
             end: 100 * id,
             tail,
         }
@@ -280,7 +263,12 @@ mod tests {
 
     /// What is decided, in a line: where it is cut, and what is lost by it.
     fn check(journals: &[Journal], found: Found, expected: &str) {
-        let verdict = judge(Path::new("store"), journals, found).map_or_else(
+        let verdict = judge(
+            Path::new("store"),
+            journals,
+            journals.first().map_or(JournalId(1), |first| first.id),
+            found,
+        ).map_or_else(
             || "start".to_owned(),
             |verdict| {
                 let loss = match verdict.loss {
@@ -318,7 +306,12 @@ mod tests {
         check(
             &[first(), empty()],
             mark(19),
-            "cut journal 0 at 300, losing store/4.jnl missing",
+            "cut journal 0 at 300, losing store/0000000000000004.jnl missing",
+        );
+        check(
+            &[first(), journal(4, Some((21, 29)), Tail::Clean)],
+            mark(29),
+            "cut journal 1 at 0, losing store/4.jnl: it begins with commit 21, and 19 is the last before it",
         );
     }
 

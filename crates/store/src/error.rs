@@ -1,7 +1,7 @@
 //! Why a store is not opened, each with what the operator can do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use records::FORMAT_VERSION;
 use thiserror::Error;
@@ -92,21 +92,32 @@ pub enum StoreError {
         /// The store's directory.
         path: PathBuf,
     },
-    /// Another process has it open.
-    #[error("{} is open in another process; stop that one first", path.display())]
-    Locked {
-        /// The store's directory.
-        path: PathBuf,
-    },
-    /// Fjall refuses it.
+    /// A table cannot be read, or is not what was written.
     #[error(
-        "{} cannot be opened: {source}; if the disk is sound, restore a backup of the data directory",
-        path.display()
+        "{detail}; restore a backup of the data directory, or start once with --accept-data-loss to go on without \
+         these rows"
     )]
-    Engine {
-        /// The store's directory.
-        path: PathBuf,
-        /// What fjall says.
-        source: Box<fjall::Error>,
+    DamagedTable {
+        /// The file, the place and the rows.
+        detail: String,
     },
+    /// The list of the store's files is damaged.
+    #[error(
+        "{} is damaged, and without it nothing in the store can be found; restore a backup of the data directory",
+        file.display()
+    )]
+    DamagedManifest {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl StoreError {
+    /// What the operating system refused, with the file or folder it was about.
+    pub(crate) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }

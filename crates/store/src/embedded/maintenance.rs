@@ -1,0 +1,262 @@
+//! The threads that flush and merge: they look what is to be done, do one piece of it, and look again. No thread waits for another
+//! here, and no work stands in a queue: what is to be done follows from the state.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tracing::error;
+
+use super::family::Family;
+use super::flush;
+use super::merging::Merging;
+use super::policy;
+use super::shared::Shared;
+use crate::table::TableError;
+
+/// Two, so that small tables are merged while large ones are.
+const MERGE_THREADS: usize = 2;
+
+/// What one merge thread leaves to the other one, which does all.
+const SMALL_MERGE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How often it is looked for what time alone brings.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// After a failure.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A memtable of a family that nobody has written to for so long is flushed, …
+const IDLE: Duration = Duration::from_secs(3);
+
+/// … and one that was begun so long ago, so that deletions come to the tables, …
+const OLD: Duration = Duration::from_secs(30);
+
+/// … if it is at least as large as this: less is not worth a table.
+const WORTH_A_TABLE_BYTES: usize = 256 * 1024;
+
+/// Why a flush or a merge did not happen. It is tried again.
+#[derive(Debug, Error)]
+pub(super) enum WorkError {
+    /// The operating system refuses.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    /// A table cannot be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl WorkError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Wakes threads up, and those who wait for them.
+#[derive(Debug, Default)]
+pub(super) struct Wakeup {
+    state: Mutex<Awake>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Awake {
+    /// Grows with everything that may bring work or room.
+    rings: u64,
+    /// Families whose tables somebody merges.
+    merging: HashSet<u8>,
+    /// A merge that cannot read a table is not tried again before the next start.
+    given_up: HashSet<u8>,
+}
+
+impl Wakeup {
+    /// Something has changed.
+    pub(super) fn ring(&self) {
+        self.lock().rings += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until something changes, or the time is over.
+    pub(super) fn wait_for_progress(&self, time: Duration) {
+        let state = self.lock();
+        let rings = state.rings;
+        drop(self.changed.wait_timeout_while(state, time, |state| state.rings == rings));
+    }
+
+    fn rings(&self) -> u64 {
+        self.lock().rings
+    }
+
+    fn wait_beyond(&self, rings: u64, time: Duration) {
+        let state = self.lock();
+        drop(self.changed.wait_timeout_while(state, time, |state| state.rings == rings));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Awake> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The threads. They end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Maintenance {
+    shared: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Maintenance {
+    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
+        let mut maintenance = Self {
+            shared: shared.clone(),
+            stop: Arc::default(),
+            threads: Vec::new(),
+        };
+        maintenance.spawn("store-flush", |shared| flush_one(shared, true))?;
+        for number in 0..MERGE_THREADS {
+            let bytes_max = if number == 0 { u64::MAX } else { SMALL_MERGE_BYTES };
+            maintenance.spawn("store-merge", move |shared| merge_one(shared, bytes_max))?;
+        }
+        Ok(maintenance)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        work: impl Fn(&Shared) -> Result<bool, WorkError> + Send + 'static,
+    ) -> io::Result<()> {
+        let (shared, stop) = (self.shared.clone(), self.stop.clone());
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let mut told = None;
+                while !stop.load(Ordering::Acquire) {
+                    let rings = shared.wakeup.rings();
+                    match work(&shared) {
+                        Ok(true) => {}
+                        Ok(false) => shared.wakeup.wait_beyond(rings, LOOK),
+                        Err(failure) => {
+                            // Once for each fault, not once for each try.
+                            let text = failure.to_string();
+                            shared.counters.work_failed();
+                            if told.as_ref() != Some(&text) {
+                                error!(error = %text, "the store cannot write its tables; it tries again");
+                                told = Some(text);
+                            }
+                            std::thread::sleep(AGAIN);
+                        }
+                    }
+                }
+            })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Maintenance {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.shared.wakeup.ring();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+/// One flush or merge, for a caller that is all the threads there are.
+pub(super) fn step(shared: &Shared) -> Result<bool, WorkError> {
+    Ok(flush_one(shared, false)? || merge_one(shared, u64::MAX)?)
+}
+
+/// Flushes what is sealed.
+pub(super) fn flush_all(shared: &Shared) -> Result<(), WorkError> {
+    while flush_one(shared, false)? {}
+    Ok(())
+}
+
+/// Flushes the memtable that has waited longest. `aged` seals what has lain for long as well.
+fn flush_one(shared: &Shared, aged: bool) -> Result<bool, WorkError> {
+    let _flushing = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+    if aged {
+        seal_aged(shared);
+    }
+    let family = {
+        let state = shared.read_state();
+        let waiting = state.families.iter().filter_map(|family| {
+            let oldest = family.sealed.last()?;
+            Some((oldest.first_commit(), family.family))
+        });
+        waiting.min_by_key(|(first_commit, _)| *first_commit)
+    };
+    let Some((_, family)) = family else {
+        return Ok(false);
+    };
+    let outcome = flush::flush(shared, family);
+    if outcome.is_err() {
+        let state = shared.read_state();
+        state.of(family).flush_progress.store(0, Ordering::Relaxed);
+    }
+    outcome.map(|()| true)
+}
+
+fn seal_aged(shared: &Shared) {
+    let now = Instant::now();
+    let is_due = |family: &super::state::FamilyState| {
+        let idle = now.duration_since(family.written_at) > IDLE;
+        let old = now.duration_since(family.active_since) > OLD;
+        (idle || old) && family.active.bytes() >= WORTH_A_TABLE_BYTES && family.sealed.is_empty()
+    };
+    if !shared.read_state().families.iter().any(is_due) {
+        return;
+    }
+    let mut state = shared.write_state();
+    for family in &mut state.families {
+        if is_due(family) {
+            family.seal(now);
+        }
+    }
+}
+
+/// Merges tables of a family, if that is called for.
+fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
+    let mut chosen = None;
+    for family in Family::ALL {
+        let mut awake = shared.wakeup.lock();
+        let number = family as u8;
+        if awake.merging.contains(&number) || awake.given_up.contains(&number) {
+            continue;
+        }
+        let tables = shared.read_state().of(family).tables.clone();
+        let Some(choice) = policy::choose(family, &tables) else {
+            continue;
+        };
+        let merging = Merging::new(family, &tables, &choice);
+        if merging.bytes() <= bytes_max {
+            awake.merging.insert(number);
+            chosen = Some((number, merging));
+            break;
+        }
+    }
+    let Some((number, merging)) = chosen else {
+        return Ok(false);
+    };
+    let outcome = merging.run(shared);
+    let mut awake = shared.wakeup.lock();
+    awake.merging.remove(&number);
+    if let Err(WorkError::Table(TableError::Damaged(damage))) = &outcome {
+        awake.given_up.insert(number);
+        drop(awake);
+        shared.note_damage(damage);
+    }
+    outcome.map(|()| true)
+}

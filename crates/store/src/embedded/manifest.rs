@@ -1,0 +1,182 @@
+//! The list of what belongs to the store: its tables, and from which journal file on there is something in no table.
+//! Written as a whole, in a file that is replaced.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::family::{FAMILIES, Family};
+use crate::disk::{self, Disk};
+use crate::error::StoreError;
+use crate::journal::JournalId;
+use crate::table::TableId;
+
+const FILE: &str = "manifest";
+
+/// Grows with the format of any file of the store.
+const VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"MGPSTORE";
+
+/// What the store consists of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Manifest {
+    /// The number that the next table gets.
+    pub(super) next_table: TableId,
+    /// The oldest journal file that is needed.
+    pub(super) journal: JournalId,
+    /// A commit that had been made when this was written.
+    pub(super) commit: u64,
+    pub(super) families: [ListedFamily; FAMILIES],
+}
+
+/// A family's part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ListedFamily {
+    /// Its rows up to this commit are in tables.
+    pub(super) flushed: u64,
+    /// Newest first.
+    pub(super) tables: Vec<ListedTable>,
+}
+
+/// A table, and what its file does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ListedTable {
+    pub(super) id: TableId,
+    /// Bytes of its rows that are thought to be overwritten or deleted.
+    pub(super) dead: u64,
+}
+
+impl Manifest {
+    /// Of a store that is being made.
+    pub(super) fn new() -> Self {
+        Self {
+            next_table: TableId(1),
+            journal: JournalId(1),
+            commit: 0,
+            families: Default::default(),
+        }
+    }
+
+    pub(super) fn path(folder: &Path) -> PathBuf {
+        folder.join(FILE)
+    }
+
+    /// `None` if there is none.
+    pub(super) fn read(disk: &dyn Disk, folder: &Path) -> Result<Option<Self>, StoreError> {
+        let file = Self::path(folder);
+        let bytes = match disk.open(&file).and_then(|file| file.read_to_end()) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(StoreError::io(&file, source)),
+        };
+        Self::decode(&bytes)
+            .map(Some)
+            .ok_or(StoreError::DamagedManifest { file })
+    }
+
+    /// Makes it the store's, durably.
+    pub(super) fn write(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+        disk::replace(disk, &Self::path(folder), &self.encode())
+    }
+
+    /// Whether the table belongs to the store.
+    pub(super) fn names(&self, id: TableId) -> bool {
+        let mut tables = self.families.iter().flat_map(|family| &family.tables);
+        tables.any(|table| table.id == id)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
+        number(self.next_table.0);
+        number(self.journal.0);
+        number(self.commit);
+        for family in &self.families {
+            number(family.flushed);
+            number(family.tables.len() as u64);
+            for table in &family.tables {
+                number(table.id.0);
+                number(table.dead);
+            }
+        }
+        let checksum = xxh3_64(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (checked, checksum) = bytes.split_last_chunk::<8>()?;
+        let rest = checked.strip_prefix(MAGIC)?;
+        let rest = rest.strip_prefix(&VERSION.to_le_bytes())?;
+        (xxh3_64(checked).to_le_bytes() == *checksum).then_some(())?;
+        let mut numbers = rest
+            .chunks(8)
+            .map(|chunk| chunk.try_into().map(u64::from_le_bytes).ok());
+        let mut next = || numbers.next().flatten();
+        let mut manifest = Self {
+            next_table: TableId(next()?),
+            journal: JournalId(next()?),
+            commit: next()?,
+            families: Default::default(),
+        };
+        for family in &mut manifest.families {
+            family.flushed = next()?;
+            for _ in 0..next()? {
+                family.tables.push(ListedTable {
+                    id: TableId(next()?),
+                    dead: next()?,
+                });
+            }
+        }
+        numbers.next().is_none().then_some(manifest)
+    }
+}
+
+/// Names of the families in `Family::ALL`'s order stand for the manifest's.
+const _: () = assert!(Family::ALL.len() == FAMILIES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::simulated::SimulatedDisk;
+
+    fn sample() -> Manifest {
+        let mut manifest = Manifest::new();
+        manifest.next_table = TableId(77);
+        manifest.commit = 12;
+        manifest.families[2].flushed = 9;
+        for id in [5, 3] {
+            manifest.families[2].tables.push(ListedTable {
+                id: TableId(id),
+                dead: id * 100,
+            });
+        }
+        manifest
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let disk = SimulatedDisk::new();
+        let folder = Path::new("store");
+        assert_eq!(Manifest::read(&disk, folder).unwrap(), None);
+        sample().write(&disk, folder).unwrap();
+        assert_eq!(Manifest::read(&disk, folder).unwrap(), Some(sample()));
+    }
+
+    #[test]
+    fn a_damaged_one_is_refused() {
+        let whole = sample().encode();
+        for bit in 0..whole.len() * 8 {
+            let mut spoiled = whole.clone();
+            spoiled[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Manifest::decode(&spoiled), None, "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert_eq!(Manifest::decode(&whole[..length]), None, "{length} bytes");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Makes one table out of several, or one anew without what newer ones have overwritten and deleted.
+
+use std::sync::Arc;
+
+use super::family::Family;
+use super::flush::Output;
+use super::install::{Change, install};
+use super::maintenance::WorkError;
+use super::policy::Choice;
+use super::shared::Shared;
+use crate::contract::behind;
+use crate::merge::Merge;
+use crate::row::Bounds;
+use crate::table::Table;
+
+/// The tables of a merge, and those around them.
+pub(super) struct Merging {
+    family: Family,
+    /// Newer ones that may hide rows of these.
+    newer: Vec<Arc<Table>>,
+    /// What becomes one, newest first.
+    merged: Vec<Arc<Table>>,
+    /// What deletions may still hide.
+    older: Vec<Arc<Table>>,
+}
+
+impl Merging {
+    pub(super) fn new(family: Family, tables: &[Arc<Table>], choice: &Choice) -> Self {
+        let hides = |table: &&Arc<Table>| family.overwrites() || table.properties().deletions > 0;
+        Self {
+            family,
+            newer: tables[..choice.tables.start]
+                .iter()
+                .filter(hides)
+                .cloned()
+                .collect(),
+            merged: tables[choice.tables.clone()].to_vec(),
+            older: tables[choice.tables.end..].to_vec(),
+        }
+    }
+
+    /// Bytes of the tables that become one.
+    pub(super) fn bytes(&self) -> u64 {
+        self.merged.iter().map(|table| table.length()).sum()
+    }
+
+    /// Carries it out. Nobody else may merge tables of the family meanwhile.
+    pub(super) fn run(self, shared: &Shared) -> Result<(), WorkError> {
+        let mut rows = Merge::new(false);
+        let keys = self.merged.iter().map(|table| &table.properties().keys);
+        let from = keys.clone().map(|keys| keys.start()).min();
+        let to = keys.map(|keys| keys.end()).max();
+        let (from, to) = from.zip(to).expect("a merge has tables");
+        let bounds = Bounds {
+            from: from.to_vec(),
+            to: behind(to),
+            reverse: false,
+        };
+        // One table alone is written anew for what others hide of it. Where several become one that is left to another time.
+        let newer = if self.merged.len() == 1 {
+            self.newer.as_slice()
+        } else {
+            &[]
+        };
+        let mut hiding = 0;
+        for table in newer {
+            hiding += usize::from(rows.add_table(table, bounds.clone()));
+        }
+        for table in &self.merged {
+            rows.add_scan(table.clone());
+        }
+        let mut output = Output::new(shared, self.family);
+        while let Some((row, source)) = rows.next()? {
+            if source < hiding || self.is_useless(&row) {
+                continue;
+            }
+            output.add(&row)?;
+        }
+        let commits = self.merged.iter().map(|table| &table.properties().commits);
+        let first = commits.clone().map(|commits| *commits.start()).min();
+        let last = commits.map(|commits| *commits.end()).max();
+        let table = output.finish(first.unwrap_or(0)..=last.unwrap_or(0))?;
+        if let Some(table) = &table {
+            self.hand_on_burials(table);
+        }
+        shared.counters.merged(self.bytes());
+        let merged = self.merged.iter().map(|table| table.id()).collect();
+        install(shared, self.family, Change::Merged { merged, table })?;
+        shared.wakeup.ring();
+        Ok(())
+    }
+
+    /// A deletion below which there is nothing.
+    fn is_useless(&self, row: &crate::row::Row) -> bool {
+        row.value.is_none() && !self.older.iter().any(|table| table.may_hold(&row.key))
+    }
+
+    /// What was dead and is still there is dead in the new table.
+    fn hand_on_burials(&self, table: &Table) {
+        if self.merged.len() == 1 {
+            return;
+        }
+        let dead: u64 = self.merged.iter().map(|table| table.dead()).sum();
+        let bytes: u64 = self.merged.iter().map(|table| table.properties().bytes).sum();
+        let gone = bytes.saturating_sub(table.properties().bytes);
+        table.bury_bytes(dead.saturating_sub(gone));
+    }
+}

@@ -1,0 +1,190 @@
+//! Which tables are merged. Pure: it looks at their properties and chooses.
+//!
+//! Tables of a family lie in the order in which they were made. Several of about one size that lie side by side become one, so
+//! that a row is written as often as there are sizes. A table much of which is overwritten or deleted is written anew alone.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::family::Family;
+use crate::table::Table;
+
+/// A table is written anew when this part of its bytes is dead …
+const DEAD_SHARE: f64 = 0.2;
+
+/// … and so much of it, at least.
+const DEAD_BYTES_MIN: u64 = 256 * 1024;
+
+/// A table is written anew to be rid of deletions when this part of its rows are deletions that hide nothing any longer.
+const DELETIONS_SHARE: f64 = 0.2;
+
+/// Tables below this are of the smallest size.
+const SMALLEST_BYTES: u64 = 1024 * 1024;
+
+/// A merge makes no table longer than this …
+const TABLE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// … or than this part of the family, so that their number stays bounded, and so does the room that a merge needs.
+const TABLE_SHARE_MAX: u64 = 8;
+
+/// So many tables of one size, in widths of a merge, are too many: commits wait.
+const DEBT_WIDTHS_MAX: usize = 4;
+
+/// Tables that are to become one, and which of the family's they are.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) tables: Range<usize>,
+}
+
+/// What is to be done with a family's tables, if anything.
+pub(super) fn choose(family: Family, tables: &[Arc<Table>]) -> Option<Choice> {
+    let sizes: Vec<u64> = tables.iter().map(|table| table.length()).collect();
+    let groups = same_size(family, &sizes);
+    let crowded = groups
+        .iter()
+        .any(|group| group.len() >= 2 * family.merge_width());
+    let merge = || crowd(family, &sizes, &groups);
+    let rewrite = || {
+        let worst = garbage(tables).or_else(|| useless_deletions(tables))?;
+        Some(worst..worst + 1)
+    };
+    let tables = if crowded {
+        merge().or_else(rewrite)
+    } else {
+        rewrite().or_else(merge)
+    };
+    tables.map(|tables| Choice { tables })
+}
+
+/// How far merges are behind: 1 is too far.
+pub(super) fn debt(family: Family, tables: &[Arc<Table>]) -> f64 {
+    let sizes: Vec<u64> = tables.iter().map(|table| table.length()).collect();
+    let groups = same_size(family, &sizes);
+    let most = groups.iter().map(Range::len).max().unwrap_or(0);
+    most as f64 / (DEBT_WIDTHS_MAX * family.merge_width()) as f64
+}
+
+/// Stretches of tables of one size. One that is more than half as long as any may be stands alone: it is merged no more.
+fn same_size(family: Family, sizes: &[u64]) -> Vec<Range<usize>> {
+    let length_max = length_max(sizes.iter().sum());
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut last = None;
+    for (at, size) in sizes.iter().enumerate() {
+        let step = (size * 2 <= length_max).then(|| size_step(family, *size));
+        match groups.last_mut() {
+            Some(group) if step.is_some() && last == step => group.end = at + 1,
+            _ => groups.push(at..at + 1),
+        }
+        last = step;
+    }
+    groups
+}
+
+/// 0 for the smallest, and one more whenever a size is a merge's width times larger.
+fn size_step(family: Family, bytes: u64) -> u32 {
+    (bytes / SMALLEST_BYTES)
+        .checked_ilog(family.merge_width() as u64)
+        .map_or(0, |step| step + 1)
+}
+
+fn length_max(total: u64) -> u64 {
+    TABLE_BYTES_MAX.max(total / TABLE_SHARE_MAX)
+}
+
+/// A stretch of as many tables of one size as are merged at once; the smallest first.
+fn crowd(family: Family, sizes: &[u64], groups: &[Range<usize>]) -> Option<Range<usize>> {
+    let total = sizes.iter().sum();
+    let mut crowded: Vec<&Range<usize>> = groups
+        .iter()
+        .filter(|group| group.len() >= family.merge_width())
+        .collect();
+    crowded.sort_by_key(|group| sizes[group.start]);
+    crowded.into_iter().find_map(|group| {
+        // The oldest of them, as many as make a table that is not too long.
+        let mut begin = group.end;
+        let mut length = 0;
+        while begin > group.start && length + sizes[begin - 1] <= length_max(total) {
+            begin -= 1;
+            length += sizes[begin];
+        }
+        (group.end - begin >= 2).then_some(begin..group.end)
+    })
+}
+
+/// The table with the most dead bytes of those that have too many.
+fn garbage(tables: &[Arc<Table>]) -> Option<usize> {
+    let too_many = |table: &Arc<Table>| {
+        let dead = table.dead();
+        dead >= DEAD_BYTES_MIN && dead as f64 >= DEAD_SHARE * table.properties().bytes as f64
+    };
+    let candidates = tables.iter().enumerate();
+    candidates
+        .filter(|(_, table)| too_many(table))
+        .max_by_key(|(_, table)| table.dead())
+        .map(|(at, _)| at)
+}
+
+/// A table with many deletions below which there is nothing, or something else than when they were last looked through.
+fn useless_deletions(tables: &[Arc<Table>]) -> Option<usize> {
+    (0..tables.len()).rev().find(|at| {
+        let properties = tables[*at].properties();
+        if (properties.deletions as f64) < DELETIONS_SHARE * properties.rows as f64
+            || properties.deletions == 0
+        {
+            return false;
+        }
+        let keys = &properties.keys;
+        let mut below = tables[at + 1..]
+            .iter()
+            .filter(|older| {
+                let older = &older.properties().keys;
+                older.start() <= keys.end() && older.end() >= keys.start()
+            })
+            .peekable();
+        below.peek().is_none() || below.any(|older| older.id() >= properties.settled_before)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// Which tables of these sizes, in MiB and newest first, become one.
+    fn check(sizes: &[u64], expected: Option<Range<usize>>) {
+        let sizes: Vec<u64> = sizes.iter().map(|size| size * MIB).collect();
+        let groups = same_size(Family::Entry, &sizes);
+        assert_eq!(crowd(Family::Entry, &sizes, &groups), expected);
+    }
+
+    #[test]
+    fn tables_of_one_size_become_one_when_there_are_enough() {
+        check(&[20; 11], None);
+        check(&[20; 12], Some(0..12));
+        check(&[20, 25, 18, 13, 20, 20, 20, 20, 20, 20, 20, 140, 200], Some(0..12));
+        // A larger one lies between them.
+        check(&[20, 20, 20, 20, 20, 20, 150, 20, 20, 20, 20, 20, 20], None);
+        // The smallest first: they are the most.
+        let mut sizes = vec![5; 12];
+        sizes.extend([20; 12]);
+        check(&sizes, Some(0..12));
+    }
+
+    #[test]
+    fn no_table_becomes_too_long() {
+        // Twelve of 200 MiB would be 2,400; a family of 2.4 GB may have tables of 1,024.
+        check(&[200; 12], Some(7..12));
+        // In one of 24 GB they may have an eighth.
+        let mut sizes = vec![200; 12];
+        sizes.extend([2000; 11]);
+        check(&sizes, Some(0..12));
+        check(&[900; 12], None);
+    }
+
+    #[test]
+    fn sizes_are_steps_of_a_width() {
+        let steps = [0, 1, 11, 12, 143, 144, 1727, 1728].map(|size| size_step(Family::Entry, size * MIB));
+        assert_eq!(steps, [0, 1, 1, 2, 2, 3, 3, 4]);
+    }
+}

@@ -1,0 +1,178 @@
+//! What the store consists of at a moment: for each family the memtables and tables that its rows are in.
+//! Must not do IO.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::family::{FAMILIES, Family};
+use super::manifest::{ListedFamily, ListedTable};
+use crate::memtable::Memtable;
+use crate::table::{Table, TableId};
+
+/// A write buffer that is full again so soon is too small.
+const FULL_SOON: Duration = Duration::from_secs(2);
+
+/// One that takes so long to fill need not be so large.
+const FULL_LATE: Duration = Duration::from_secs(30);
+
+/// All families.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) families: [FamilyState; FAMILIES],
+}
+
+/// Where a family's rows are.
+#[derive(Debug)]
+pub(super) struct FamilyState {
+    pub(super) family: Family,
+    /// What is being written.
+    pub(super) active: Arc<Memtable>,
+    /// Since when.
+    pub(super) active_since: Instant,
+    /// When the family was written last.
+    pub(super) written_at: Instant,
+    /// Memtables that are full and not yet in a table, newest first.
+    pub(super) sealed: Vec<Arc<Memtable>>,
+    /// Newest first. Replaced as a whole, so that readers keep what they began with.
+    pub(super) tables: Arc<Vec<Arc<Table>>>,
+    /// Rows up to this commit are in tables.
+    pub(super) flushed: u64,
+    /// The active memtable is sealed when it takes so much memory.
+    memtable_bytes_max: usize,
+    /// Of the memtable that is being flushed, what is written of it.
+    pub(super) flush_progress: Arc<AtomicUsize>,
+}
+
+impl State {
+    pub(super) fn of(&self, family: Family) -> &FamilyState {
+        &self.families[family as usize]
+    }
+
+    pub(super) fn of_mut(&mut self, family: Family) -> &mut FamilyState {
+        &mut self.families[family as usize]
+    }
+
+    /// Everything up to this commit is in tables, or will be once the oldest memtable of `flushing` is.
+    pub(super) fn flushed(&self, committed: u64, flushing: Option<Family>) -> u64 {
+        let floor = |family: &FamilyState| {
+            let ends = usize::from(flushing == Some(family.family));
+            family.floor(committed, ends)
+        };
+        self.families.iter().map(floor).min().unwrap_or(committed)
+    }
+
+    /// The family whose memtable has held rows for longest; the journal is kept for it.
+    pub(super) fn holding_most_back(&mut self) -> Option<&mut FamilyState> {
+        let written = |family: &&mut FamilyState| !family.active.is_empty();
+        let held = self.families.iter_mut().filter(written);
+        held.min_by_key(|family| family.active.first_commit())
+    }
+
+    /// Memory of all memtables.
+    pub(super) fn memtable_bytes(&self) -> usize {
+        self.families
+            .iter()
+            .map(|family| family.active.bytes() + family.sealed_bytes())
+            .sum()
+    }
+}
+
+impl FamilyState {
+    pub(super) fn new(family: Family, tables: Vec<Arc<Table>>, flushed: u64, now: Instant) -> Self {
+        Self {
+            family,
+            active: Arc::default(),
+            active_since: now,
+            written_at: now,
+            sealed: Vec::new(),
+            tables: Arc::new(tables),
+            flushed,
+            memtable_bytes_max: *family.memtable_bytes().start(),
+            flush_progress: Arc::default(),
+        }
+    }
+
+    /// Everything of the family up to this commit is in tables, once the `flushing` oldest memtables are.
+    fn floor(&self, committed: u64, flushing: usize) -> u64 {
+        match self.sealed.iter().rev().nth(flushing) {
+            Some(oldest) => oldest.first_commit() - 1,
+            None if self.active.is_empty() => committed,
+            None => self.active.first_commit() - 1,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.active.bytes() >= self.memtable_bytes_max
+    }
+
+    pub(super) fn sealed_bytes(&self) -> usize {
+        self.sealed.iter().map(|table| table.bytes()).sum()
+    }
+
+    /// How full the memtables are, of what they may be: a full buffer that waits and a full one that is written.
+    pub(super) fn fill(&self) -> f64 {
+        let flushed = self.flush_progress.load(Ordering::Relaxed);
+        let waiting = self.sealed_bytes().saturating_sub(flushed) + self.active.bytes();
+        waiting as f64 / (2 * self.memtable_bytes_max) as f64
+    }
+
+    /// Begins a new memtable.
+    pub(super) fn seal(&mut self, now: Instant) {
+        let took = now.duration_since(self.active_since);
+        if self.is_full() && took < FULL_SOON {
+            self.memtable_bytes_max *= 2;
+        } else if took > FULL_LATE {
+            self.memtable_bytes_max /= 2;
+        }
+        let bounds = self.family.memtable_bytes();
+        self.memtable_bytes_max = self.memtable_bytes_max.clamp(*bounds.start(), *bounds.end());
+        let full = std::mem::replace(&mut self.active, Arc::default());
+        self.active_since = now;
+        self.sealed.insert(0, full);
+    }
+
+    /// The oldest memtable is in a table, or has left nothing behind.
+    pub(super) fn flushed(&mut self, memtable: &Arc<Memtable>, table: Option<Arc<Table>>) {
+        let oldest = self.sealed.pop();
+        assert!(
+            oldest.is_some_and(|oldest| Arc::ptr_eq(&oldest, memtable)),
+            "memtables are flushed in their order"
+        );
+        self.flush_progress.store(0, Ordering::Relaxed);
+        self.flushed = self.flushed.max(memtable.last_commit());
+        if let Some(table) = table {
+            let mut tables = Vec::with_capacity(self.tables.len() + 1);
+            tables.push(table);
+            tables.extend(self.tables.iter().cloned());
+            self.tables = Arc::new(tables);
+        }
+    }
+
+    /// Puts a merged table in the place of those that it was made of, which lie side by side. Returns these.
+    pub(super) fn replace(
+        &mut self,
+        merged: &[TableId],
+        by: Option<Arc<Table>>,
+    ) -> Vec<Arc<Table>> {
+        let is_merged = |table: &Arc<Table>| merged.contains(&table.id());
+        let at = self.tables.iter().position(is_merged);
+        let at = at.expect("a merge is the only one that removes tables");
+        let mut tables = (*self.tables).clone();
+        let gone: Vec<_> = tables.splice(at..at + merged.len(), by).collect();
+        assert!(gone.iter().all(is_merged), "they lie side by side");
+        self.tables = Arc::new(tables);
+        gone
+    }
+
+    pub(super) fn listed(&self) -> ListedFamily {
+        let list = |table: &Arc<Table>| ListedTable {
+            id: table.id(),
+            dead: table.dead(),
+        };
+        ListedFamily {
+            flushed: self.flushed,
+            tables: self.tables.iter().map(list).collect(),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A commit: into the journal, onto the disk, and into the memtables, where readers find it.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use records::Write;
+
+use super::JOURNAL_BYTES_MAX;
+use super::family::Family;
+use super::pace;
+use super::shared::Shared;
+use crate::watermark::Mark;
+
+/// Carries out a commit. One at a time: the caller sees to that. After an error the store is poisoned.
+pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
+    let poisoning = PoisonOnDrop(shared);
+    let number = shared.committed() + 1;
+    pace::wait(shared);
+    let (bytes, file, journal_bytes) = {
+        let mut journal = shared.journal();
+        let bytes = journal.append(number, writes)?;
+        (bytes, journal.file(), journal.bytes())
+    };
+    if shared.each_synced {
+        let syncing = Instant::now();
+        file.sync()?;
+        shared.counters.synced(syncing.elapsed());
+        shared.watermark.advance(Mark {
+            commit: number,
+            each_synced: true,
+        })?;
+    }
+    let stored = writes.iter().map(|write| write.bytes() as u64).sum();
+    apply(shared, number, writes, journal_bytes > JOURNAL_BYTES_MAX);
+    shared.counters.committed(stored, bytes);
+    std::mem::forget(poisoning);
+    Ok(())
+}
+
+/// Shows the commit to readers, wholly and at once.
+fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) {
+    let now = Instant::now();
+    let mut sealed = false;
+    let mut state = shared.write_state();
+    for family in Family::ALL {
+        let mut of_family = writes
+            .iter()
+            .filter(|write| Family::of(write.key()) == family)
+            .peekable();
+        if of_family.peek().is_none() {
+            continue;
+        }
+        let state = state.of_mut(family);
+        state.active.apply(of_family, number);
+        state.written_at = now;
+        if state.is_full() {
+            state.seal(now);
+            sealed = true;
+        }
+    }
+    // A family that is hardly written keeps the journal of all others.
+    if journal_is_long
+        && !sealed
+        && let Some(family) = state.holding_most_back()
+    {
+        family.seal(now);
+        sealed = true;
+    }
+    shared.committed.store(number, Ordering::Release);
+    drop(state);
+    if sealed {
+        shared.wakeup.ring();
+    }
+}
+
+/// Poisons the store unless forgotten: after an error or a panic nobody knows what is on disk.
+struct PoisonOnDrop<'a>(&'a Shared);
+
+impl Drop for PoisonOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.poisoned.store(true, Ordering::Release);
+    }
+}

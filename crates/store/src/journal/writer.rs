@@ -1,0 +1,150 @@
+//! Appends commits to the newest journal file and begins the next one when it is full.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use records::Write;
+
+use super::JournalId;
+use super::frame::{self, FILE_HEADER_BYTES};
+use crate::disk::{Disk, DiskFile};
+
+/// A file is ended by the commit that brings it to so many bytes.
+pub(crate) const FILE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Kept for the next commit; a larger one's buffer is given back.
+const BUFFER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The end of the journal.
+#[derive(Debug)]
+pub(crate) struct JournalWriter {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    id: JournalId,
+    file: Arc<dyn DiskFile>,
+    /// Where the next commit goes.
+    offset: u64,
+    /// Files that are ended and still there, oldest first, and the last commit and length of each.
+    ended: VecDeque<(JournalId, u64, u64)>,
+    buffer: Vec<u8>,
+}
+
+impl JournalWriter {
+    /// Goes on behind the last whole commit of a file.
+    pub(crate) fn resume(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        id: JournalId,
+        offset: u64,
+        ended: VecDeque<(JournalId, u64, u64)>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            file: disk.open(&id.path(&folder))?,
+            disk,
+            folder,
+            id,
+            offset,
+            ended,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Begins a file whose first commit will be `first_commit`. `ended` are those before it.
+    pub(crate) fn begin(
+        disk: Arc<dyn Disk>,
+        folder: PathBuf,
+        id: JournalId,
+        first_commit: u64,
+        ended: VecDeque<(JournalId, u64, u64)>,
+    ) -> io::Result<Self> {
+        let file = create(&*disk, &folder, id, first_commit)?;
+        Ok(Self {
+            disk,
+            folder,
+            id,
+            file,
+            offset: FILE_HEADER_BYTES as u64,
+            ended,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Writes a commit behind the others; durable with `sync`. Returns its length.
+    pub(crate) fn append(&mut self, number: u64, writes: &[Write]) -> io::Result<u64> {
+        if self.offset >= FILE_BYTES {
+            self.next_file(number)?;
+        }
+        self.buffer.clear();
+        frame::encode(self.id, number, writes, &mut self.buffer);
+        self.file.write_all_at(&self.buffer, self.offset)?;
+        let length = self.buffer.len() as u64;
+        self.offset += length;
+        if self.buffer.capacity() > BUFFER_BYTES_MAX {
+            self.buffer = Vec::new();
+        }
+        Ok(length)
+    }
+
+    /// The file whose sync makes durable what was appended, all files before being so.
+    pub(crate) fn file(&self) -> Arc<dyn DiskFile> {
+        self.file.clone()
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn bytes(&self) -> u64 {
+        let ended: u64 = self.ended.iter().map(|(_, _, bytes)| bytes).sum();
+        ended + self.offset
+    }
+
+    /// The oldest file that holds a commit beyond this one, or the newest.
+    pub(crate) fn first_needed(&self, flushed: u64) -> JournalId {
+        let mut ended = self.ended.iter();
+        let needed = ended.find(|(_, last_commit, _)| *last_commit > flushed);
+        needed.map_or(self.id, |(id, _, _)| *id)
+    }
+
+    /// Forgets the files before this one and returns them, to be removed.
+    pub(crate) fn release_before(&mut self, id: JournalId) -> Vec<PathBuf> {
+        let mut released = Vec::new();
+        while let Some((oldest, _, _)) = self.ended.front()
+            && *oldest < id
+        {
+            released.push(oldest.path(&self.folder));
+            self.ended.pop_front();
+        }
+        released
+    }
+
+    /// The files that are there, oldest first, with the length that is written.
+    pub(crate) fn files(&self) -> Vec<(JournalId, u64)> {
+        let ended = self.ended.iter().map(|(id, _, bytes)| (*id, *bytes));
+        ended.chain([(self.id, self.offset)]).collect()
+    }
+
+    fn next_file(&mut self, first_commit: u64) -> io::Result<()> {
+        // With an fsync for each commit this is one too many, in thousands.
+        self.file.sync()?;
+        let id = JournalId(self.id.0 + 1);
+        let file = create(&*self.disk, &self.folder, id, first_commit)?;
+        self.ended.push_back((self.id, first_commit - 1, self.offset));
+        self.id = id;
+        self.file = file;
+        self.offset = FILE_HEADER_BYTES as u64;
+        Ok(())
+    }
+}
+
+fn create(
+    disk: &dyn Disk,
+    folder: &std::path::Path,
+    id: JournalId,
+    first_commit: u64,
+) -> io::Result<Arc<dyn DiskFile>> {
+    let file = disk.create(&id.path(folder))?;
+    file.write_all_at(&frame::encode_file_header(id, first_commit), 0)?;
+    file.sync()?;
+    disk.sync_folder(folder)?;
+    Ok(file)
+}

@@ -1,0 +1,105 @@
+//! Walks through a stretch of a table, block by block, in either direction.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::TableError;
+use super::block::Block;
+use super::filter::FilterKind;
+use super::reader::Table;
+use crate::row::{Bounds, Row};
+
+/// A place in a table. After a damaged block it goes on behind it.
+#[derive(Debug)]
+pub(crate) struct TableCursor {
+    table: Arc<Table>,
+    bounds: Bounds,
+    /// What every key of the bounds begins with, as far as the filter knows beginnings.
+    part: Option<Vec<u8>>,
+    partitions: Range<usize>,
+    /// The partition that `blocks` are of.
+    partition: usize,
+    index: Option<Block>,
+    blocks: Range<usize>,
+    data: Option<Block>,
+    rows: Range<usize>,
+}
+
+impl TableCursor {
+    pub(crate) fn new(table: Arc<Table>, bounds: Bounds) -> Self {
+        let part = match table.filter_kind() {
+            FilterKind::None | FilterKind::Key { .. } => None,
+            FilterKind::Prefix { bytes } => shared_prefix(&bounds, bytes),
+        };
+        let partitions = within(table.partitions(), &bounds);
+        Self {
+            table,
+            bounds,
+            part,
+            partitions,
+            partition: 0,
+            index: None,
+            blocks: 0..0,
+            data: None,
+            rows: 0..0,
+        }
+    }
+
+    /// The next row in the direction of the bounds.
+    pub(crate) fn next(&mut self) -> Result<Option<Row>, TableError> {
+        let reverse = self.bounds.reverse;
+        loop {
+            if let Some(data) = &self.data
+                && let Some(row) = step(&mut self.rows, reverse)
+            {
+                return Ok(Some(data.row(row)));
+            }
+            self.data = None;
+            if let Some(index) = &self.index
+                && let Some(block) = step(&mut self.blocks, reverse)
+            {
+                let data = self.table.data(self.partition, index, block)?;
+                let end = data.lower_bound(&self.bounds.to);
+                self.rows = data.lower_bound(&self.bounds.from)..end;
+                self.data = Some(data);
+                continue;
+            }
+            self.index = None;
+            let Some(number) = step(&mut self.partitions, reverse) else {
+                return Ok(None);
+            };
+            let partition = self.table.partition(number)?;
+            if let Some(part) = &self.part
+                && !self.table.passes(&partition, part)?
+            {
+                continue;
+            }
+            let index = self.table.index(number, &partition)?;
+            self.blocks = within(&index, &self.bounds);
+            self.partition = number;
+            self.index = Some(index);
+        }
+    }
+}
+
+/// The rows of an index whose blocks may hold keys of the bounds: each stands under its last key.
+fn within(index: &Block, bounds: &Bounds) -> Range<usize> {
+    let from = index.lower_bound(&bounds.from);
+    let to = (index.lower_bound(&bounds.to) + 1).min(index.rows());
+    from..to.max(from)
+}
+
+fn step(range: &mut Range<usize>, reverse: bool) -> Option<usize> {
+    if reverse {
+        range.next_back()
+    } else {
+        range.next()
+    }
+}
+
+/// The first `bytes` bytes of every key of the bounds, if they are the same.
+fn shared_prefix(bounds: &Bounds, bytes: usize) -> Option<Vec<u8>> {
+    let prefix = bounds.from.get(..bytes)?;
+    let behind = records::KeyRange::prefix(prefix.to_vec()).to;
+    (bounds.to <= behind).then(|| prefix.to_vec())
+}
