@@ -98,7 +98,7 @@ impl Family {
             Self::State => MIB..=8 * MIB,
             Self::Entry => 4 * MIB..=32 * MIB,
             Self::Dedup => 2 * MIB..=16 * MIB,
-            Self::Queue => MIB..=16 * MIB,
+            Self::Queue => MIB / 2..=16 * MIB,
         }
     }
 

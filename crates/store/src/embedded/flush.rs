@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::family::Family;
 use super::install::{Change, install};
 use super::maintenance::WorkError;
 use super::shared::Shared;
-use crate::memtable::{Memtable, Snapshot};
+use crate::memtable::Snapshot;
 use crate::merge::Merge;
 use crate::row::{Bounds, Row};
 use crate::table::{Table, TableWriter};
@@ -23,6 +24,7 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
         };
         (memtable.clone(), state.tables.clone(), state.flush_progress.clone())
     };
+    let begun = Instant::now();
     if !shared.each_synced {
         // A table must not know commits that the journal could lose: half a batch would be there.
         shared.sync().map_err(|source| WorkError::io(&shared.folder, source))?;
@@ -48,13 +50,10 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
         table,
     };
     install(shared, family, change)?;
-    flushed(shared, &memtable);
-    Ok(())
-}
-
-fn flushed(shared: &Shared, memtable: &Arc<Memtable>) {
-    shared.counters.flushed(memtable.bytes() as u64);
+    let bytes = memtable.bytes() as u64;
+    shared.counters.flushed(bytes, begun.elapsed());
     shared.wakeup.ring();
+    Ok(())
 }
 
 /// Rows of older tables that are overwritten or deleted by what is flushed.

@@ -13,6 +13,9 @@ use crate::table::{Table, TableId};
 /// A write buffer that is full again so soon is too small.
 const FULL_SOON: Duration = Duration::from_secs(2);
 
+/// After so many of them it becomes twice as large: a burst of messages is no reason.
+const FULL_SOON_TIMES: u32 = 8;
+
 /// One that takes so long to fill need not be so large.
 const FULL_LATE: Duration = Duration::from_secs(30);
 
@@ -40,6 +43,8 @@ pub(super) struct FamilyState {
     pub(super) flushed: u64,
     /// The active memtable is sealed when it takes so much memory.
     memtable_bytes_max: usize,
+    /// How many were full soon, one after the other.
+    full_soon: u32,
     /// Of the memtable that is being flushed, what is written of it.
     pub(super) flush_progress: Arc<AtomicUsize>,
 }
@@ -89,6 +94,7 @@ impl FamilyState {
             tables: Arc::new(tables),
             flushed,
             memtable_bytes_max: *family.memtable_bytes().start(),
+            full_soon: 0,
             flush_progress: Arc::default(),
         }
     }
@@ -120,7 +126,13 @@ impl FamilyState {
     /// Begins a new memtable.
     pub(super) fn seal(&mut self, now: Instant) {
         let took = now.duration_since(self.active_since);
-        if self.is_full() && took < FULL_SOON {
+        self.full_soon = if self.is_full() && took < FULL_SOON {
+            self.full_soon + 1
+        } else {
+            0
+        };
+        if self.full_soon == FULL_SOON_TIMES {
+            self.full_soon = 0;
             self.memtable_bytes_max *= 2;
         } else if took > FULL_LATE {
             self.memtable_bytes_max /= 2;

@@ -5,6 +5,15 @@ use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 
+/// Bytes a second, until a flush has shown what the disk does.
+const FLUSH_RATE_AT_FIRST: u64 = 50 * 1024 * 1024;
+
+/// However slow the disk is, commits are held up for no slower one.
+const FLUSH_RATE_MIN: f64 = 1024.0 * 1024.0;
+
+/// Flushes from this size on say how fast the disk is.
+const FLUSH_MEASURED_BYTES: u64 = 2 * 1024 * 1024;
+
 /// Counted since the start; read one by one, so they may be a commit apart from each other.
 #[derive(Debug)]
 pub(super) struct Counters {
@@ -13,6 +22,8 @@ pub(super) struct Counters {
     journal_bytes: AtomicU64,
     table_bytes: AtomicU64,
     flushed_bytes: AtomicU64,
+    /// Bytes a second of the flushes lately.
+    flush_rate: AtomicU64,
     merged_bytes: AtomicU64,
     syncs: AtomicU64,
     sync_micros: AtomicU64,
@@ -111,6 +122,7 @@ impl Counters {
             journal_bytes: AtomicU64::new(0),
             table_bytes: AtomicU64::new(0),
             flushed_bytes: AtomicU64::new(0),
+            flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
             merged_bytes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
             sync_micros: AtomicU64::new(0),
@@ -140,8 +152,20 @@ impl Counters {
         add(&self.wait_micros, micros(time));
     }
 
-    pub(super) fn flushed(&self, bytes: u64) {
+    /// A memtable of so many bytes was written.
+    pub(super) fn flushed(&self, bytes: u64, took: Duration) {
         add(&self.flushed_bytes, bytes);
+        // Of small ones the syncs are most.
+        if bytes >= FLUSH_MEASURED_BYTES {
+            let rate = bytes as f64 / took.as_secs_f64().max(0.001);
+            let lately = (self.flush_rate() * 3.0 + rate) / 4.0;
+            self.flush_rate.store(lately as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes a second.
+    pub(super) fn flush_rate(&self) -> f64 {
+        (self.flush_rate.load(Ordering::Relaxed) as f64).max(FLUSH_RATE_MIN)
     }
 
     pub(super) fn merged(&self, bytes: u64) {

@@ -16,7 +16,8 @@ use crate::watermark::Mark;
 pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
     let poisoning = PoisonOnDrop(shared);
     let number = shared.committed() + 1;
-    pace::wait(shared);
+    let stored = writes.iter().map(|write| write.bytes() as u64).sum();
+    pace::wait(shared, stored);
     let (bytes, file, journal_bytes) = {
         let mut journal = shared.journal();
         let bytes = journal.append(number, writes)?;
@@ -31,7 +32,6 @@ pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
             each_synced: true,
         })?;
     }
-    let stored = writes.iter().map(|write| write.bytes() as u64).sum();
     apply(shared, number, writes, journal_bytes > JOURNAL_BYTES_MAX);
     shared.counters.committed(stored, bytes);
     std::mem::forget(poisoning);
