@@ -28,6 +28,7 @@ mod clock;
 mod limits;
 mod mailbox;
 mod translate;
+mod watchdog;
 
 mod post;
 

@@ -98,7 +98,9 @@ fn a_missing_or_damaged_manifest_is_refused() {
         refused.to_string().contains("restore a backup"),
         "{refused}"
     );
-    let length = fs::read(manifest(sample.copy(COMMITS).path())).unwrap().len();
+    let length = fs::read(manifest(sample.copy(COMMITS).path()))
+        .unwrap()
+        .len();
     for at in (0..length).step_by(7) {
         let copy = sample.copy(COMMITS);
         spoil(&manifest(copy.path()), |bytes| bytes[at] ^= 1);
@@ -239,7 +241,9 @@ fn a_damaged_block_costs_its_own_rows_if_that_is_accepted() {
     let whole = |store: &EmbeddedStore| {
         let found = (0..ACCOUNTS).filter(|number| {
             store.get(&account(*number)).is_ok_and(|found| {
-                found.inspect(|found| assert_eq!(*found, record(*number))).is_some()
+                found
+                    .inspect(|found| assert_eq!(*found, record(*number)))
+                    .is_some()
             })
         });
         found.count() as u64

@@ -116,7 +116,7 @@ impl Committer {
     pub fn start(store: Arc<dyn Store>) -> io::Result<Self> {
         let handle = CommitterHandle {
             queue: Arc::new(Queue::new()),
-            counters: Arc::new(Counters::default()),
+            counters: Arc::new(Counters::new()),
             sinks: Arc::new(AtomicU64::new(0)),
         };
         let worker = Worker {
@@ -230,7 +230,9 @@ impl Worker {
         // Should a sink panic, nobody may wait for this thread any longer.
         let _closed = CloseOnDrop(self.queue.clone());
         while let Some(work) = self.queue.take(BATCH_APPENDS_MAX, self.gathered_bytes) {
+            self.counters.begun();
             self.turn(work);
+            self.counters.ended();
         }
         debug!("committer stopped");
     }

@@ -140,7 +140,9 @@ impl SimulatedDisk {
     pub fn bytes(&self) -> u64 {
         let state = self.lock();
         let files = state.names.values();
-        files.map(|file| state.files[*file].bytes.len() as u64).sum()
+        files
+            .map(|file| state.files[*file].bytes.len() as u64)
+            .sum()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -272,7 +274,9 @@ impl Disk for SimulatedDisk {
             ..
         } = &mut *state;
         durable_names.retain(|path, _| path.parent() != Some(folder));
-        let here = names.iter().filter(|(path, _)| path.parent() == Some(folder));
+        let here = names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(folder));
         durable_names.extend(here.map(|(path, file)| (path.clone(), *file)));
         Ok(())
     }

@@ -22,12 +22,18 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
         let Some(memtable) = state.sealed.last() else {
             return Ok(());
         };
-        (memtable.clone(), state.tables.clone(), state.flush_progress.clone())
+        (
+            memtable.clone(),
+            state.tables.clone(),
+            state.flush_progress.clone(),
+        )
     };
     let begun = Instant::now();
     if !shared.each_synced {
         // A table must not know commits that the journal could lose: half a batch would be there.
-        shared.sync().map_err(|source| WorkError::io(&shared.folder, source))?;
+        shared
+            .sync()
+            .map_err(|source| WorkError::io(&shared.folder, source))?;
     }
     let mut rows = Merge::new(false);
     rows.add_memtable(memtable.clone(), Snapshot::ALL, Bounds::all());

@@ -84,7 +84,10 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
             Change::Flushed { .. } => Some(family),
             Change::Merged { .. } => None,
         };
-        let listed = state.families.each_ref().map(super::state::FamilyState::listed);
+        let listed = state
+            .families
+            .each_ref()
+            .map(super::state::FamilyState::listed);
         (listed, state.flushed(committed, flushing))
     };
     let listed = &mut families[family as usize];

@@ -101,7 +101,11 @@ impl Merging {
             return;
         }
         let dead: u64 = self.merged.iter().map(|table| table.dead()).sum();
-        let bytes: u64 = self.merged.iter().map(|table| table.properties().bytes).sum();
+        let bytes: u64 = self
+            .merged
+            .iter()
+            .map(|table| table.properties().bytes)
+            .sum();
         let gone = bytes.saturating_sub(table.properties().bytes);
         table.bury_bytes(dead.saturating_sub(gone));
     }

@@ -12,10 +12,10 @@ mod write;
 
 mod flush;
 mod install;
+mod maintenance;
 mod merging;
 mod pace;
 mod policy;
-mod maintenance;
 
 mod open;
 mod statistics;

@@ -44,8 +44,8 @@ pub(super) fn open(
 ) -> Result<Shared, StoreError> {
     let begun = Instant::now();
     let mark_file = data_dir.join(WATERMARK_FILE);
-    let found = Watermark::look(&*disk, &mark_file)
-        .map_err(|source| StoreError::io(&mark_file, source))?;
+    let found =
+        Watermark::look(&*disk, &mark_file).map_err(|source| StoreError::io(&mark_file, source))?;
     let opening = Opening {
         folder: data_dir.join(STORE_FOLDER),
         disk,
@@ -105,9 +105,16 @@ impl Opening<'_> {
             Found::Mark(mark) => mark.commit,
             Found::Missing | Found::Damaged => 0,
         };
-        let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
-        let has_tables = names.iter().any(|name| TableId::of_file_name(name).is_some());
-        let has_journal = names.iter().any(|name| JournalId::of_file_name(name).is_some());
+        let names = self
+            .disk
+            .list(&self.folder)
+            .map_err(|source| self.io(source))?;
+        let has_tables = names
+            .iter()
+            .any(|name| TableId::of_file_name(name).is_some());
+        let has_journal = names
+            .iter()
+            .any(|name| JournalId::of_file_name(name).is_some());
         if has_tables || (has_journal && known > 0) {
             return Err(StoreError::Unusable {
                 file: Manifest::path(&self.folder),
@@ -164,7 +171,10 @@ impl Opening<'_> {
             return Ok(());
         }
         if accept_loss {
-            warn!(found = committed, expected, "acknowledged commits are lost, as was accepted");
+            warn!(
+                found = committed,
+                expected, "acknowledged commits are lost, as was accepted"
+            );
             return Ok(());
         }
         Err(StoreError::MissingCommits {
@@ -219,7 +229,10 @@ impl Opening<'_> {
 
     /// Removes files that a crash has left and that nothing names.
     fn remove_strangers(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
+        let names = self
+            .disk
+            .list(&self.folder)
+            .map_err(|source| self.io(source))?;
         for name in names {
             let unnamed = TableId::of_file_name(&name).is_some_and(|id| !manifest.names(id));
             if unnamed || name.ends_with(".new") {
@@ -319,8 +332,8 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
     let foreign = || StoreError::Foreign {
         path: shared.folder.clone(),
     };
-    let value = view::get(shared, &key::meta(META_FORMAT))
-        .map_err(|error| StoreError::DamagedTable {
+    let value =
+        view::get(shared, &key::meta(META_FORMAT)).map_err(|error| StoreError::DamagedTable {
             detail: error.to_string(),
         })?;
     let Some(value) = value else {

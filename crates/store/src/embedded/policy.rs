@@ -162,7 +162,10 @@ mod tests {
     fn tables_of_one_size_become_one_when_there_are_enough() {
         check(&[20; 11], None);
         check(&[20; 12], Some(0..12));
-        check(&[20, 25, 18, 13, 20, 20, 20, 20, 20, 20, 20, 140, 200], Some(0..12));
+        check(
+            &[20, 25, 18, 13, 20, 20, 20, 20, 20, 20, 20, 140, 200],
+            Some(0..12),
+        );
         // A larger one lies between them.
         check(&[20, 20, 20, 20, 20, 20, 150, 20, 20, 20, 20, 20, 20], None);
         // The smallest first: they are the most.
@@ -184,7 +187,8 @@ mod tests {
 
     #[test]
     fn sizes_are_steps_of_a_width() {
-        let steps = [0, 1, 11, 12, 143, 144, 1727, 1728].map(|size| size_step(Family::Entry, size * MIB));
+        let steps =
+            [0, 1, 11, 12, 143, 144, 1727, 1728].map(|size| size_step(Family::Entry, size * MIB));
         assert_eq!(steps, [0, 1, 1, 2, 2, 3, 3, 4]);
     }
 }

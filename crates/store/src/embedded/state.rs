@@ -138,7 +138,9 @@ impl FamilyState {
             self.memtable_bytes_max /= 2;
         }
         let bounds = self.family.memtable_bytes();
-        self.memtable_bytes_max = self.memtable_bytes_max.clamp(*bounds.start(), *bounds.end());
+        self.memtable_bytes_max = self
+            .memtable_bytes_max
+            .clamp(*bounds.start(), *bounds.end());
         let full = std::mem::replace(&mut self.active, Arc::default());
         self.active_since = now;
         self.sealed.insert(0, full);

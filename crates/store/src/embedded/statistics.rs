@@ -5,6 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::shared::Shared;
 
+/// The journal, the watermark, and the data directory's lock.
+const FILES_ALWAYS_OPEN: u64 = 3;
+
+/// The histogram's name.
+const FSYNC_SECONDS: &str = "magpie_fsync_seconds";
+
 /// Bytes a second, until a flush has shown what the disk does.
 const FLUSH_RATE_AT_FIRST: u64 = 50 * 1024 * 1024;
 
@@ -25,8 +31,7 @@ pub(super) struct Counters {
     /// Bytes a second of the flushes lately.
     flush_rate: AtomicU64,
     merged_bytes: AtomicU64,
-    syncs: AtomicU64,
-    sync_micros: AtomicU64,
+    sync_seconds: metrics::Histogram,
     waits: AtomicU64,
     wait_micros: AtomicU64,
     failures: AtomicU64,
@@ -54,10 +59,8 @@ pub struct StoreStatistics {
     pub waiting_bytes: u64,
     /// Memory of cached blocks.
     pub cached_bytes: u64,
-    /// Syncs of the journal since the start, and how long they took together.
-    pub syncs: u64,
-    /// In microseconds.
-    pub sync_micros: u64,
+    /// Files that it has open: those of tables that were read lately, the journal and the watermark.
+    pub open_files: u64,
     /// Commits that were held up because memtables were full or tables too many.
     pub waits: u64,
     /// In microseconds.
@@ -103,7 +106,12 @@ pub struct TableStatistics {
 impl StoreStatistics {
     /// Bytes on disk: journal and tables.
     pub fn disk_bytes(&self) -> u64 {
-        self.journal_bytes + self.families.iter().map(FamilyStatistics::bytes).sum::<u64>()
+        self.journal_bytes
+            + self
+                .families
+                .iter()
+                .map(FamilyStatistics::bytes)
+                .sum::<u64>()
     }
 }
 
@@ -116,6 +124,7 @@ impl FamilyStatistics {
 
 impl Counters {
     pub(super) fn new() -> Self {
+        metrics::describe_histogram!(FSYNC_SECONDS, "Time of an fsync of the journal.");
         Self {
             begun: Instant::now(),
             stored_bytes: AtomicU64::new(0),
@@ -124,8 +133,7 @@ impl Counters {
             flushed_bytes: AtomicU64::new(0),
             flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
             merged_bytes: AtomicU64::new(0),
-            syncs: AtomicU64::new(0),
-            sync_micros: AtomicU64::new(0),
+            sync_seconds: metrics::histogram!(FSYNC_SECONDS),
             waits: AtomicU64::new(0),
             wait_micros: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -142,8 +150,7 @@ impl Counters {
     }
 
     pub(super) fn synced(&self, took: Duration) {
-        add(&self.syncs, 1);
-        add(&self.sync_micros, micros(took));
+        self.sync_seconds.record(took);
     }
 
     /// A commit was held up.
@@ -213,7 +220,11 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
             tables: family.tables.iter().map(|table| of_table(table)).collect(),
         })
         .collect();
-    let waiting: usize = state.families.iter().map(|family| family.sealed_bytes()).sum();
+    let waiting: usize = state
+        .families
+        .iter()
+        .map(|family| family.sealed_bytes())
+        .sum();
     let memtables = state.memtable_bytes();
     drop(state);
     let advanced = Duration::from_millis(read(&counters.advanced_ms));
@@ -231,8 +242,7 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         memtable_bytes: memtables as u64,
         waiting_bytes: waiting as u64,
         cached_bytes: shared.blocks.cached_bytes(),
-        syncs: read(&counters.syncs),
-        sync_micros: read(&counters.sync_micros),
+        open_files: shared.blocks.open_files() + FILES_ALWAYS_OPEN,
         waits: read(&counters.waits),
         wait_micros: read(&counters.wait_micros),
         work_failures: read(&counters.failures),

@@ -82,7 +82,10 @@ pub(crate) fn inspect(
         disk.sync_folder(folder).map_err(io_error)?;
     }
     Ok(Inspection {
-        last_commit: journals.iter().rev().find_map(|journal| journal.last_commit),
+        last_commit: journals
+            .iter()
+            .rev()
+            .find_map(|journal| journal.last_commit),
         files: journals
             .iter()
             .map(|journal| {
@@ -95,12 +98,7 @@ pub(crate) fn inspect(
 }
 
 /// Finds the first place where the journal does not go on, if there is one.
-fn judge(
-    folder: &Path,
-    journals: &[Journal],
-    needed: JournalId,
-    found: Found,
-) -> Option<Verdict> {
+fn judge(folder: &Path, journals: &[Journal], needed: JournalId, found: Found) -> Option<Verdict> {
     let (known, each_synced) = match found {
         Found::Mark(mark) => (mark.commit, mark.each_synced),
         // Nothing is known: what follows a whole commit counts as acknowledged.
@@ -140,7 +138,10 @@ fn judge(
         if let (Some(last), Some(first)) = (last, journal.first_commit)
             && first != last + 1
         {
-            return damaged(0, format!("it begins with commit {first}, and {last} is the last before it"));
+            return damaged(
+                0,
+                format!("it begins with commit {first}, and {last} is the last before it"),
+            );
         }
         last = journal.last_commit.or(last);
         // Without a commit in any journal only the tables can tell, which are asked once fjall has opened them.
@@ -268,7 +269,8 @@ mod tests {
             journals,
             journals.first().map_or(JournalId(1), |first| first.id),
             found,
-        ).map_or_else(
+        )
+        .map_or_else(
             || "start".to_owned(),
             |verdict| {
                 let loss = match verdict.loss {

@@ -128,7 +128,8 @@ impl JournalWriter {
         self.file.sync()?;
         let id = JournalId(self.id.0 + 1);
         let file = create(&*self.disk, &self.folder, id, first_commit)?;
-        self.ended.push_back((self.id, first_commit - 1, self.offset));
+        self.ended
+            .push_back((self.id, first_commit - 1, self.offset));
         self.id = id;
         self.file = file;
         self.offset = FILE_HEADER_BYTES as u64;

@@ -122,7 +122,10 @@ impl Memtable {
 
 impl Rows {
     fn insert(&mut self, key: &[u8], value: Option<&Vec<u8>>) {
-        assert!(self.versions < VERSIONS_MAX, "a memtable is flushed in time");
+        assert!(
+            self.versions < VERSIONS_MAX,
+            "a memtable is flushed in time"
+        );
         let entry = self
             .arena
             .push(self.versions, key, value.map(Vec::as_slice));
@@ -183,7 +186,9 @@ impl Rows {
         let mut newest: Option<arena::Entry<'_>> = None;
         while let Some(before) = self.index.before(place) {
             place = before;
-            let entry = self.arena.entry(self.index.at(place).expect("it is a place"));
+            let entry = self
+                .arena
+                .entry(self.index.at(place).expect("it is a place"));
             if entry.key < bounds.from.as_slice() {
                 break;
             }

@@ -45,7 +45,10 @@ fn a_reader_sees_what_stood_there_when_it_began() {
         if reverse {
             seen.reverse();
         }
-        let rows: Vec<_> = seen.iter().map(|row| (&row.key[..], row.value.as_deref())).collect();
+        let rows: Vec<_> = seen
+            .iter()
+            .map(|row| (&row.key[..], row.value.as_deref()))
+            .collect();
         assert_eq!(rows, [(&b"a"[..], Some(&b"1"[..])), (b"b", Some(b"2"))]);
     }
     assert_eq!(table.last_commit(), 2);
