@@ -1,3 +1,5 @@
+//! What a memtable must do: it is a map, and a reader keeps what stood there when it began.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

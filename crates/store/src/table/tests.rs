@@ -1,3 +1,5 @@
+//! Tables written and read again, whole and damaged.
+
 use std::path::Path;
 use std::sync::Arc;
 
