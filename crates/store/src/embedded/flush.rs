@@ -114,7 +114,7 @@ impl<'a> Output<'a> {
             None => {
                 let id = shared.new_table_id();
                 let path = shared.folder.join(id.file_name());
-                let spec = self.family.table_spec();
+                let spec = self.family.table_spec(shared.scale);
                 TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?
             }
         };
@@ -141,7 +141,7 @@ impl<'a> Output<'a> {
         let (properties, length) = writer.finish(commits, settled_before).map_err(io_error)?;
         shared.counters.wrote_table(length);
         shared.disk.sync_folder(&shared.folder).map_err(io_error)?;
-        let spec = self.family.table_spec();
+        let spec = self.family.table_spec(shared.scale);
         let table = Table::open(&shared.blocks, &shared.folder, properties.id, spec, 0)?;
         Ok(Some(Arc::new(table)))
     }

@@ -17,7 +17,7 @@ use super::{Durability, EmbeddedStore, OpenOptions, maintenance, view};
 use crate::contract::{Batch, Store};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::journal::{self, Inspection, JournalId, JournalWriter};
+use crate::journal::{self, Inspection, JOURNAL_FILE_BYTES, JournalId, JournalWriter};
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
 
@@ -82,6 +82,8 @@ pub(super) fn open(
         committed,
         each_synced: options.durability == Durability::Always,
         accept_loss: options.accept_loss,
+        scale: options.scale,
+        background: options.background,
     });
     opening.replay(&shared, &files)?;
     check_format(&shared)?;
@@ -137,6 +139,7 @@ impl Opening<'_> {
             manifest.journal,
             1,
             VecDeque::new(),
+            self.options.scale.bytes(JOURNAL_FILE_BYTES),
         );
         begun
             .and_then(|_| manifest.write(&*self.disk, &self.folder))
@@ -179,7 +182,7 @@ impl Opening<'_> {
         let mut states = Vec::new();
         for (family, listed) in Family::ALL.into_iter().zip(&manifest.families) {
             let tables = self.tables_of(family, listed, blocks)?;
-            states.push(FamilyState::new(family, tables, listed.flushed, now));
+            states.push(FamilyState::new(family, self.options.scale, tables, listed.flushed, now));
         }
         let families = states.try_into().expect("as many states as families");
         Ok(State { families })
@@ -193,7 +196,7 @@ impl Opening<'_> {
     ) -> Result<Vec<Arc<Table>>, StoreError> {
         let mut tables = Vec::with_capacity(listed.tables.len());
         for table in &listed.tables {
-            let spec = family.table_spec();
+            let spec = family.table_spec(self.options.scale);
             let loss = match Table::open(blocks, &self.folder, table.id, spec, table.dead) {
                 Ok(table) => {
                     tables.push(Arc::new(table));
@@ -239,6 +242,7 @@ impl Opening<'_> {
         committed: u64,
     ) -> Result<JournalWriter, StoreError> {
         let (disk, folder) = (self.disk.clone(), self.folder.clone());
+        let file_bytes = self.options.scale.bytes(JOURNAL_FILE_BYTES);
         let files = inspection.files.iter();
         let mut ended: VecDeque<(JournalId, u64, u64)> = files
             .map(|(id, last_commit, length)| (*id, last_commit.unwrap_or(0), *length))
@@ -248,18 +252,18 @@ impl Opening<'_> {
             // Its header is whole, and what it holds leads up to where the store is.
             Some((id, Some(last_commit), length)) if *last_commit == committed => {
                 ended.pop_back();
-                JournalWriter::resume(disk, folder, *id, *length, ended)
+                JournalWriter::resume(disk, folder, *id, *length, ended, file_bytes)
             }
             // It holds nothing, not even a header.
             Some((id, None, _)) => {
                 ended.pop_back();
-                JournalWriter::begin(disk, folder, *id, committed + 1, ended)
+                JournalWriter::begin(disk, folder, *id, committed + 1, ended, file_bytes)
             }
             Some((id, Some(_), _)) => {
                 let next = JournalId(id.0 + 1);
-                JournalWriter::begin(disk, folder, next, committed + 1, ended)
+                JournalWriter::begin(disk, folder, next, committed + 1, ended, file_bytes)
             }
-            None => JournalWriter::begin(disk, folder, manifest.journal, committed + 1, ended),
+            None => JournalWriter::begin(disk, folder, manifest.journal, committed + 1, ended, file_bytes),
         };
         journal.map_err(|source| self.io(source))
     }

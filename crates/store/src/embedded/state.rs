@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::family::{FAMILIES, Family};
 use super::manifest::{ListedFamily, ListedTable};
+use super::scale::Scale;
 use crate::memtable::Memtable;
 use crate::table::{Table, TableId};
 
@@ -38,6 +39,7 @@ pub(super) struct FamilyState {
     pub(super) tables: Arc<Vec<Arc<Table>>>,
     /// Rows up to this commit are in tables.
     pub(super) flushed: u64,
+    scale: Scale,
     /// The active memtable is sealed when it takes so much memory.
     memtable_bytes_max: usize,
     /// Of the memtable that is being flushed, what is written of it.
@@ -79,7 +81,13 @@ impl State {
 }
 
 impl FamilyState {
-    pub(super) fn new(family: Family, tables: Vec<Arc<Table>>, flushed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        family: Family,
+        scale: Scale,
+        tables: Vec<Arc<Table>>,
+        flushed: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             family,
             active: Arc::default(),
@@ -88,7 +96,8 @@ impl FamilyState {
             sealed: Vec::new(),
             tables: Arc::new(tables),
             flushed,
-            memtable_bytes_max: *family.memtable_bytes().start(),
+            scale,
+            memtable_bytes_max: *family.memtable_bytes(scale).start(),
             flush_progress: Arc::default(),
         }
     }
@@ -125,7 +134,7 @@ impl FamilyState {
         } else if took > FULL_LATE {
             self.memtable_bytes_max /= 2;
         }
-        let bounds = self.family.memtable_bytes();
+        let bounds = self.family.memtable_bytes(self.scale);
         self.memtable_bytes_max = self.memtable_bytes_max.clamp(*bounds.start(), *bounds.end());
         let full = std::mem::replace(&mut self.active, Arc::default());
         self.active_since = now;

@@ -32,7 +32,7 @@ pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
         })?;
     }
     let stored = writes.iter().map(|write| write.bytes() as u64).sum();
-    apply(shared, number, writes, journal_bytes > JOURNAL_BYTES_MAX);
+    apply(shared, number, writes, journal_bytes > shared.scale.bytes(JOURNAL_BYTES_MAX));
     shared.counters.committed(stored, bytes);
     std::mem::forget(poisoning);
     Ok(())

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use frame::Commit;
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use scan::read;
-pub(crate) use writer::JournalWriter;
+pub(crate) use writer::{JOURNAL_FILE_BYTES, JournalWriter};
 
 /// A journal file's number; they count on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
