@@ -85,7 +85,7 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
             Change::Merged { .. } => None,
         };
         let listed = state.families.each_ref().map(super::state::FamilyState::listed);
-        (listed, state.flushed(committed, flushing))
+        (listed, state.flushed(flushing))
     };
     let listed = &mut families[family as usize];
     let list = |table: &Arc<Table>| ListedTable {

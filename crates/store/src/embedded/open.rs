@@ -85,7 +85,8 @@ pub(super) fn open(
         scale: options.scale,
         background: options.background,
     });
-    opening.replay(&shared, &files)?;
+    opening.replay(&shared, &files, inspection.last_commit)?;
+    shared.write_state().applied = committed;
     check_format(&shared)?;
     inspection.settle(&*opening.disk, options.accept_loss)?;
     let took = begun.elapsed();
@@ -185,7 +186,9 @@ impl Opening<'_> {
             states.push(FamilyState::new(family, self.options.scale, tables, listed.flushed, now));
         }
         let families = states.try_into().expect("as many states as families");
-        Ok(State { families })
+        // The replay begins behind it.
+        let applied = 0;
+        Ok(State { applied, families })
     }
 
     fn tables_of(
@@ -282,11 +285,22 @@ impl Opening<'_> {
     }
 
     /// Brings what is in no table into the memtables, and these into tables when they are full.
-    fn replay(&self, shared: &Shared, files: &[JournalId]) -> Result<(), StoreError> {
+    fn replay(
+        &self,
+        shared: &Shared,
+        files: &[JournalId],
+        last_commit: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let mut replayed = None;
         for id in files {
             journal::read(&*self.disk, &self.folder, *id, |commit| {
+                replayed = Some(commit.number);
                 replay_commit(shared, commit)
             })?;
+        }
+        if replayed != last_commit {
+            let text = "the journal was read twice and differs: the disk or the memory is faulty";
+            return Err(self.io(std::io::Error::other(text)));
         }
         Ok(())
     }
@@ -310,6 +324,7 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
             sealed = true;
         }
     }
+    state.applied = commit.number;
     drop(state);
     if sealed {
         maintenance::flush_all(shared).map_err(|error| {

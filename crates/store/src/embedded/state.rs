@@ -20,6 +20,8 @@ const FULL_LATE: Duration = Duration::from_secs(30);
 /// All families.
 #[derive(Debug)]
 pub(super) struct State {
+    /// The last commit that is in memtables or tables: what a replay has not come to yet is behind it.
+    pub(super) applied: u64,
     pub(super) families: [FamilyState; FAMILIES],
 }
 
@@ -56,12 +58,12 @@ impl State {
     }
 
     /// Everything up to this commit is in tables, or will be once the oldest memtable of `flushing` is.
-    pub(super) fn flushed(&self, committed: u64, flushing: Option<Family>) -> u64 {
+    pub(super) fn flushed(&self, flushing: Option<Family>) -> u64 {
         let floor = |family: &FamilyState| {
             let ends = usize::from(flushing == Some(family.family));
-            family.floor(committed, ends)
+            family.floor(self.applied, ends)
         };
-        self.families.iter().map(floor).min().unwrap_or(committed)
+        self.families.iter().map(floor).min().unwrap_or(self.applied)
     }
 
     /// The family whose memtable has held rows for longest; the journal is kept for it.
@@ -103,10 +105,10 @@ impl FamilyState {
     }
 
     /// Everything of the family up to this commit is in tables, once the `flushing` oldest memtables are.
-    fn floor(&self, committed: u64, flushing: usize) -> u64 {
+    fn floor(&self, applied: u64, flushing: usize) -> u64 {
         match self.sealed.iter().rev().nth(flushing) {
             Some(oldest) => oldest.first_commit() - 1,
-            None if self.active.is_empty() => committed,
+            None if self.active.is_empty() => applied,
             None => self.active.first_commit() - 1,
         }
     }

@@ -67,6 +67,7 @@ fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) 
         family.seal(now);
         sealed = true;
     }
+    state.applied = number;
     shared.committed.store(number, Ordering::Release);
     drop(state);
     if sealed {
