@@ -116,8 +116,26 @@ impl Shared {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes every commit so far durable and notes it, which itself is durable.
+    /// Makes every commit so far durable and notes it, which itself is durable. If that fails the store is poisoned: a second
+    /// sync would succeed without having written what the first one did not.
     pub(super) fn sync(&self) -> io::Result<()> {
+        if self.is_poisoned() {
+            return Err(io::Error::other("the store stopped writing after a failure"));
+        }
+        let outcome = self.try_sync();
+        if outcome.is_err() {
+            self.poison();
+        }
+        outcome
+    }
+
+    /// No commit is taken any more.
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+        self.wakeup.ring();
+    }
+
+    fn try_sync(&self) -> io::Result<()> {
         let commit = self.committed();
         if !self.each_synced {
             let file = self.journal().file();

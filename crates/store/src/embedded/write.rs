@@ -80,6 +80,6 @@ struct PoisonOnDrop<'a>(&'a Shared);
 
 impl Drop for PoisonOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.poisoned.store(true, Ordering::Release);
+        self.0.poison();
     }
 }
