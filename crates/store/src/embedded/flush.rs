@@ -1,6 +1,7 @@
 //! Writes the oldest memtable of a family to a table.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -95,6 +96,8 @@ pub(super) struct Output<'a> {
     shared: &'a Shared,
     family: Family,
     writer: Option<TableWriter>,
+    /// The file, until it is a table.
+    begun: Option<PathBuf>,
 }
 
 impl<'a> Output<'a> {
@@ -103,6 +106,7 @@ impl<'a> Output<'a> {
             shared,
             family,
             writer: None,
+            begun: None,
         }
     }
 
@@ -115,7 +119,10 @@ impl<'a> Output<'a> {
                 let id = shared.new_table_id();
                 let path = shared.folder.join(id.file_name());
                 let spec = self.family.table_spec(shared.scale);
-                TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?
+                let writer =
+                    TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?;
+                self.begun = Some(path);
+                writer
             }
         };
         writer
@@ -143,18 +150,19 @@ impl<'a> Output<'a> {
         shared.disk.sync_folder(&shared.folder).map_err(io_error)?;
         let spec = self.family.table_spec(shared.scale);
         let table = Table::open(&shared.blocks, &shared.folder, properties.id, spec, 0)?;
+        // From here on it is the table's.
+        self.begun = None;
         Ok(Some(Arc::new(table)))
     }
 }
 
 impl Drop for Output<'_> {
     fn drop(&mut self) {
-        // Given up: what is there of the file is of no use.
-        if let Some(writer) = &self.writer {
-            let path = self.shared.folder.join(writer.id().file_name());
-            if let Err(error) = self.shared.disk.remove(&path) {
-                tracing::debug!(%error, file = %path.display(), "unfinished table stays until the next start");
-            }
+        // Given up: what is there of the file is of no use, and takes room that may be what there was none of.
+        if let Some(path) = &self.begun
+            && let Err(error) = self.shared.disk.remove(path)
+        {
+            tracing::debug!(%error, file = %path.display(), "unfinished table stays until the next start");
         }
     }
 }
