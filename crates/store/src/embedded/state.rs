@@ -66,11 +66,13 @@ impl State {
         self.families.iter().map(floor).min().unwrap_or(self.applied)
     }
 
-    /// The family whose memtable has held rows for longest; the journal is kept for it.
+    /// The family whose memtable has held rows for longest; the journal is kept for it. `None` if that memtable is about to be
+    /// flushed anyway.
     pub(super) fn holding_most_back(&mut self) -> Option<&mut FamilyState> {
-        let written = |family: &&mut FamilyState| !family.active.is_empty();
+        let written = |family: &&mut FamilyState| family.oldest().is_some();
         let held = self.families.iter_mut().filter(written);
-        held.min_by_key(|family| family.active.first_commit())
+        held.min_by_key(|family| family.oldest().map(|oldest| oldest.first_commit()))
+            .filter(|family| family.sealed.is_empty())
     }
 
     /// Memory of all memtables.
@@ -111,6 +113,14 @@ impl FamilyState {
             None if self.active.is_empty() => applied,
             None => self.active.first_commit() - 1,
         }
+    }
+
+    /// The memtable that has held rows for longest.
+    fn oldest(&self) -> Option<&Arc<Memtable>> {
+        let active = std::iter::once(&self.active);
+        self.sealed
+            .last()
+            .or_else(|| active.filter(|active| !active.is_empty()).last())
     }
 
     pub(super) fn is_full(&self) -> bool {
