@@ -77,7 +77,6 @@ fn give_up(shared: &Shared, change: &Change) {
 
 /// The manifest as the change makes it.
 fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
-    let committed = shared.committed();
     let (mut families, flushed) = {
         let state = shared.read_state();
         let flushing = match change {
@@ -111,7 +110,7 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
     Manifest {
         next_table: shared.new_table_id(),
         journal: shared.journal().first_needed(flushed),
-        commit: committed,
+        in_tables: flushed,
         families,
     }
 }

@@ -17,7 +17,7 @@ use super::{Durability, EmbeddedStore, OpenOptions, maintenance, view};
 use crate::contract::{Batch, Store};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::journal::{self, Inspection, JOURNAL_FILE_BYTES, JournalId, JournalWriter};
+use crate::journal::{self, Inspection, JOURNAL_FILE_BYTES, JOURNAL_HEADER_BYTES, JournalId, JournalWriter};
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
 
@@ -54,7 +54,9 @@ pub(super) fn open(
         found,
         options,
     };
-    let manifest = opening.manifest()?;
+    let mut manifest = opening.manifest()?;
+    // What this start goes on from must not be undone by a power cut when it has removed what it does not need.
+    opening.sync_names()?;
     let inspection = journal::inspect(
         &*opening.disk,
         data_dir,
@@ -63,12 +65,13 @@ pub(super) fn open(
         opening.found,
         options.accept_loss,
     )?;
-    let committed = inspection.last_commit.unwrap_or(0).max(manifest.commit);
-    opening.check_complete(committed)?;
+    let committed = inspection.last_commit.unwrap_or(0).max(manifest.in_tables);
+    opening.check_complete(committed, manifest.last_in_tables())?;
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
     opening.remove_strangers(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
+    opening.accept(&mut manifest, &journal, committed)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
     let shared = Shared::new(Parts {
         disk: opening.disk.clone(),
@@ -99,6 +102,12 @@ impl Opening<'_> {
         StoreError::io(&self.folder, source)
     }
 
+    fn sync_names(&self) -> Result<(), StoreError> {
+        self.disk
+            .sync_folder(&self.folder)
+            .map_err(|source| self.io(source))
+    }
+
     /// The manifest, or that of a new store where nothing was ever committed.
     fn manifest(&self) -> Result<Manifest, StoreError> {
         if let Some(manifest) = Manifest::read(&*self.disk, &self.folder)? {
@@ -111,7 +120,7 @@ impl Opening<'_> {
         let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
         let has_tables = names.iter().any(|name| TableId::of_file_name(name).is_some());
         let has_journal = names.iter().any(|name| JournalId::of_file_name(name).is_some());
-        if has_tables || (has_journal && known > 0) {
+        if has_tables || (has_journal && known > 0) || self.has_commits(&names)? {
             return Err(StoreError::Unusable {
                 file: Manifest::path(&self.folder),
             });
@@ -148,10 +157,23 @@ impl Opening<'_> {
         Ok(manifest)
     }
 
-    fn check_complete(&self, committed: u64) -> Result<(), StoreError> {
+    /// Whether there is more in the journal than a first start that was cut off leaves there.
+    fn has_commits(&self, names: &[String]) -> Result<bool, StoreError> {
+        for id in names.iter().filter_map(|name| JournalId::of_file_name(name)) {
+            let path = id.path(&self.folder);
+            let length = self.disk.open(&path).and_then(|file| file.length());
+            if length.map_err(|source| StoreError::io(&path, source))? > JOURNAL_HEADER_BYTES {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `in_tables` is the last commit that a table has rows of: the journal must lead up to it.
+    fn check_complete(&self, committed: u64, in_tables: u64) -> Result<(), StoreError> {
         let accept_loss = self.options.accept_loss;
         let expected = match self.found {
-            Found::Mark(mark) => mark.commit,
+            Found::Mark(mark) => mark.commit.max(in_tables),
             // Without commits there is nothing to miss: the first start was cut off.
             Found::Missing | Found::Damaged if committed == 0 => 0,
             Found::Missing | Found::Damaged if accept_loss => {
@@ -187,7 +209,7 @@ impl Opening<'_> {
         }
         let families = states.try_into().expect("as many states as families");
         // The replay begins behind it.
-        let applied = 0;
+        let applied = manifest.in_tables;
         Ok(State { applied, families })
     }
 
@@ -252,7 +274,7 @@ impl Opening<'_> {
             .collect();
         let newest = inspection.files.last();
         let journal = match newest {
-            // Its header is whole, and what it holds leads up to where the store is.
+            // Its header is whole, and it leads up to where the store is.
             Some((id, Some(last_commit), length)) if *last_commit == committed => {
                 ended.pop_back();
                 JournalWriter::resume(disk, folder, *id, *length, ended, file_bytes)
@@ -262,6 +284,7 @@ impl Opening<'_> {
                 ended.pop_back();
                 JournalWriter::begin(disk, folder, *id, committed + 1, ended, file_bytes)
             }
+            // Its end was lost, and tables hold more than what is left of it.
             Some((id, Some(_), _)) => {
                 let next = JournalId(id.0 + 1);
                 JournalWriter::begin(disk, folder, next, committed + 1, ended, file_bytes)
@@ -269,6 +292,23 @@ impl Opening<'_> {
             None => JournalWriter::begin(disk, folder, manifest.journal, committed + 1, ended, file_bytes),
         };
         journal.map_err(|source| self.io(source))
+    }
+
+    /// Where something was lost, notes what the store goes on from, so that the next start is an ordinary one.
+    fn accept(
+        &self,
+        manifest: &mut Manifest,
+        journal: &JournalWriter,
+        committed: u64,
+    ) -> Result<(), StoreError> {
+        if !self.options.accept_loss {
+            return Ok(());
+        }
+        manifest.go_back_to(committed);
+        manifest.journal = journal.first_needed(manifest.in_tables);
+        manifest
+            .write(&*self.disk, &self.folder)
+            .map_err(|source| self.io(source))
     }
 
     fn watermark(&self, committed: u64) -> Result<Watermark, StoreError> {
