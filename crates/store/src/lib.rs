@@ -32,7 +32,7 @@ pub use contract::{
 pub use data_dir::{DataDir, DataDirError, Holder};
 pub use embedded::{
     Background, CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, FamilyStatistics,
-    JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics,
+    JOURNAL_BYTES_MAX, OpenOptions, Scale, StoreStatistics, TableStatistics,
 };
 pub use error::StoreError;
 pub use memory::MemoryStore;

@@ -1,6 +1,7 @@
 //! Writes the oldest memtable of a family to a table.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -100,6 +101,8 @@ pub(super) struct Output<'a> {
     shared: &'a Shared,
     family: Family,
     writer: Option<TableWriter>,
+    /// The file, until it is a table.
+    begun: Option<PathBuf>,
 }
 
 impl<'a> Output<'a> {
@@ -108,6 +111,7 @@ impl<'a> Output<'a> {
             shared,
             family,
             writer: None,
+            begun: None,
         }
     }
 
@@ -119,8 +123,11 @@ impl<'a> Output<'a> {
             None => {
                 let id = shared.new_table_id();
                 let path = shared.folder.join(id.file_name());
-                let spec = self.family.table_spec();
-                TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?
+                let spec = self.family.table_spec(shared.scale);
+                let writer =
+                    TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?;
+                self.begun = Some(path);
+                writer
             }
         };
         writer
@@ -146,20 +153,21 @@ impl<'a> Output<'a> {
         let (properties, length) = writer.finish(commits, settled_before).map_err(io_error)?;
         shared.counters.wrote_table(length);
         shared.disk.sync_folder(&shared.folder).map_err(io_error)?;
-        let spec = self.family.table_spec();
+        let spec = self.family.table_spec(shared.scale);
         let table = Table::open(&shared.blocks, &shared.folder, properties.id, spec, 0)?;
+        // From here on it is the table's.
+        self.begun = None;
         Ok(Some(Arc::new(table)))
     }
 }
 
 impl Drop for Output<'_> {
     fn drop(&mut self) {
-        // Given up: what is there of the file is of no use.
-        if let Some(writer) = &self.writer {
-            let path = self.shared.folder.join(writer.id().file_name());
-            if let Err(error) = self.shared.disk.remove(&path) {
-                tracing::debug!(%error, file = %path.display(), "unfinished table stays until the next start");
-            }
+        // Given up: what is there of the file is of no use, and takes room that may be what there was none of.
+        if let Some(path) = &self.begun
+            && let Err(error) = self.shared.disk.remove(path)
+        {
+            tracing::debug!(%error, file = %path.display(), "unfinished table stays until the next start");
         }
     }
 }

@@ -250,7 +250,7 @@ fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
             continue;
         }
         let tables = shared.read_state().of(family).tables.clone();
-        let Some(choice) = policy::choose(family, &tables) else {
+        let Some(choice) = policy::choose(family, shared.scale, &tables) else {
             continue;
         };
         let merging = Merging::new(family, &tables, &choice);

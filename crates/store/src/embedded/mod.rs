@@ -4,6 +4,7 @@
 
 mod family;
 mod manifest;
+mod scale;
 mod state;
 
 mod shared;
@@ -35,6 +36,7 @@ use crate::data_dir::DataDir;
 use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
 use maintenance::Maintenance;
+pub use scale::Scale;
 use shared::Shared;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
@@ -76,6 +78,8 @@ pub struct OpenOptions {
     pub accept_loss: bool,
     /// Who flushes and merges.
     pub background: Background,
+    /// How large buffers and files become.
+    pub scale: Scale,
 }
 
 impl Default for OpenOptions {
@@ -85,6 +89,7 @@ impl Default for OpenOptions {
             cache_bytes: CACHE_BYTES_DEFAULT,
             accept_loss: false,
             background: Background::Threads,
+            scale: Scale::FULL,
         }
     }
 }

@@ -17,7 +17,9 @@ use super::{Durability, EmbeddedStore, OpenOptions, maintenance, view};
 use crate::contract::{Batch, Store};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::journal::{self, Inspection, JournalId, JournalWriter};
+use crate::journal::{
+    self, Inspection, JOURNAL_FILE_BYTES, JOURNAL_HEADER_BYTES, JournalId, JournalWriter,
+};
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
 
@@ -54,7 +56,9 @@ pub(super) fn open(
         found,
         options,
     };
-    let manifest = opening.manifest()?;
+    let mut manifest = opening.manifest()?;
+    // What this start goes on from must not be undone by a power cut when it has removed what it does not need.
+    opening.sync_names()?;
     let inspection = journal::inspect(
         &*opening.disk,
         data_dir,
@@ -63,12 +67,13 @@ pub(super) fn open(
         opening.found,
         options.accept_loss,
     )?;
-    let committed = inspection.last_commit.unwrap_or(0).max(manifest.commit);
-    opening.check_complete(committed)?;
+    let committed = inspection.last_commit.unwrap_or(0).max(manifest.in_tables);
+    opening.check_complete(committed, manifest.last_in_tables())?;
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
     opening.remove_strangers(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
+    opening.accept(&mut manifest, &journal, committed)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
     let shared = Shared::new(Parts {
         disk: opening.disk.clone(),
@@ -82,8 +87,11 @@ pub(super) fn open(
         committed,
         each_synced: options.durability == Durability::Always,
         accept_loss: options.accept_loss,
+        scale: options.scale,
+        background: options.background,
     });
-    opening.replay(&shared, &files)?;
+    opening.replay(&shared, &files, inspection.last_commit)?;
+    shared.write_state().applied = committed;
     check_format(&shared)?;
     inspection.settle(&*opening.disk, options.accept_loss)?;
     let took = begun.elapsed();
@@ -94,6 +102,12 @@ pub(super) fn open(
 impl Opening<'_> {
     fn io(&self, source: std::io::Error) -> StoreError {
         StoreError::io(&self.folder, source)
+    }
+
+    fn sync_names(&self) -> Result<(), StoreError> {
+        self.disk
+            .sync_folder(&self.folder)
+            .map_err(|source| self.io(source))
     }
 
     /// The manifest, or that of a new store where nothing was ever committed.
@@ -115,7 +129,7 @@ impl Opening<'_> {
         let has_journal = names
             .iter()
             .any(|name| JournalId::of_file_name(name).is_some());
-        if has_tables || (has_journal && known > 0) {
+        if has_tables || (has_journal && known > 0) || self.has_commits(&names)? {
             return Err(StoreError::Unusable {
                 file: Manifest::path(&self.folder),
             });
@@ -144,6 +158,7 @@ impl Opening<'_> {
             manifest.journal,
             1,
             VecDeque::new(),
+            self.options.scale.bytes(JOURNAL_FILE_BYTES),
         );
         begun
             .and_then(|_| manifest.write(&*self.disk, &self.folder))
@@ -151,10 +166,26 @@ impl Opening<'_> {
         Ok(manifest)
     }
 
-    fn check_complete(&self, committed: u64) -> Result<(), StoreError> {
+    /// Whether there is more in the journal than a first start that was cut off leaves there.
+    fn has_commits(&self, names: &[String]) -> Result<bool, StoreError> {
+        for id in names
+            .iter()
+            .filter_map(|name| JournalId::of_file_name(name))
+        {
+            let path = id.path(&self.folder);
+            let length = self.disk.open(&path).and_then(|file| file.length());
+            if length.map_err(|source| StoreError::io(&path, source))? > JOURNAL_HEADER_BYTES {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `in_tables` is the last commit that a table has rows of: the journal must lead up to it.
+    fn check_complete(&self, committed: u64, in_tables: u64) -> Result<(), StoreError> {
         let accept_loss = self.options.accept_loss;
         let expected = match self.found {
-            Found::Mark(mark) => mark.commit,
+            Found::Mark(mark) => mark.commit.max(in_tables),
             // Without commits there is nothing to miss: the first start was cut off.
             Found::Missing | Found::Damaged if committed == 0 => 0,
             Found::Missing | Found::Damaged if accept_loss => {
@@ -189,10 +220,18 @@ impl Opening<'_> {
         let mut states = Vec::new();
         for (family, listed) in Family::ALL.into_iter().zip(&manifest.families) {
             let tables = self.tables_of(family, listed, blocks)?;
-            states.push(FamilyState::new(family, tables, listed.flushed, now));
+            states.push(FamilyState::new(
+                family,
+                self.options.scale,
+                tables,
+                listed.flushed,
+                now,
+            ));
         }
         let families = states.try_into().expect("as many states as families");
-        Ok(State { families })
+        // The replay begins behind it.
+        let applied = manifest.in_tables;
+        Ok(State { applied, families })
     }
 
     fn tables_of(
@@ -203,7 +242,7 @@ impl Opening<'_> {
     ) -> Result<Vec<Arc<Table>>, StoreError> {
         let mut tables = Vec::with_capacity(listed.tables.len());
         for table in &listed.tables {
-            let spec = family.table_spec();
+            let spec = family.table_spec(self.options.scale);
             let loss = match Table::open(blocks, &self.folder, table.id, spec, table.dead) {
                 Ok(table) => {
                     tables.push(Arc::new(table));
@@ -252,29 +291,55 @@ impl Opening<'_> {
         committed: u64,
     ) -> Result<JournalWriter, StoreError> {
         let (disk, folder) = (self.disk.clone(), self.folder.clone());
+        let file_bytes = self.options.scale.bytes(JOURNAL_FILE_BYTES);
         let files = inspection.files.iter();
         let mut ended: VecDeque<(JournalId, u64, u64)> = files
             .map(|(id, last_commit, length)| (*id, last_commit.unwrap_or(0), *length))
             .collect();
         let newest = inspection.files.last();
         let journal = match newest {
-            // Its header is whole, and what it holds leads up to where the store is.
+            // Its header is whole, and it leads up to where the store is.
             Some((id, Some(last_commit), length)) if *last_commit == committed => {
                 ended.pop_back();
-                JournalWriter::resume(disk, folder, *id, *length, ended)
+                JournalWriter::resume(disk, folder, *id, *length, ended, file_bytes)
             }
             // It holds nothing, not even a header.
             Some((id, None, _)) => {
                 ended.pop_back();
-                JournalWriter::begin(disk, folder, *id, committed + 1, ended)
+                JournalWriter::begin(disk, folder, *id, committed + 1, ended, file_bytes)
             }
+            // Its end was lost, and tables hold more than what is left of it.
             Some((id, Some(_), _)) => {
                 let next = JournalId(id.0 + 1);
-                JournalWriter::begin(disk, folder, next, committed + 1, ended)
+                JournalWriter::begin(disk, folder, next, committed + 1, ended, file_bytes)
             }
-            None => JournalWriter::begin(disk, folder, manifest.journal, committed + 1, ended),
+            None => JournalWriter::begin(
+                disk,
+                folder,
+                manifest.journal,
+                committed + 1,
+                ended,
+                file_bytes,
+            ),
         };
         journal.map_err(|source| self.io(source))
+    }
+
+    /// Where something was lost, notes what the store goes on from, so that the next start is an ordinary one.
+    fn accept(
+        &self,
+        manifest: &mut Manifest,
+        journal: &JournalWriter,
+        committed: u64,
+    ) -> Result<(), StoreError> {
+        if !self.options.accept_loss {
+            return Ok(());
+        }
+        manifest.go_back_to(committed);
+        manifest.journal = journal.first_needed(manifest.in_tables);
+        manifest
+            .write(&*self.disk, &self.folder)
+            .map_err(|source| self.io(source))
     }
 
     fn watermark(&self, committed: u64) -> Result<Watermark, StoreError> {
@@ -291,11 +356,22 @@ impl Opening<'_> {
     }
 
     /// Brings what is in no table into the memtables, and these into tables when they are full.
-    fn replay(&self, shared: &Shared, files: &[JournalId]) -> Result<(), StoreError> {
+    fn replay(
+        &self,
+        shared: &Shared,
+        files: &[JournalId],
+        last_commit: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let mut replayed = None;
         for id in files {
             journal::read(&*self.disk, &self.folder, *id, |commit| {
+                replayed = Some(commit.number);
                 replay_commit(shared, commit)
             })?;
+        }
+        if replayed != last_commit {
+            let text = "the journal was read twice and differs: the disk or the memory is faulty";
+            return Err(self.io(std::io::Error::other(text)));
         }
         Ok(())
     }
@@ -319,6 +395,7 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
             sealed = true;
         }
     }
+    state.applied = commit.number;
     drop(state);
     if sealed {
         maintenance::flush_all(shared).map_err(|error| {

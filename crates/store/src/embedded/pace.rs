@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::Background;
 use super::policy;
 use super::shared::Shared;
 
@@ -21,6 +22,10 @@ const LOOK: Duration = Duration::from_millis(2);
 
 /// Returns when a commit of so many bytes may be made.
 pub(super) fn wait(shared: &Shared, bytes: u64) {
+    // Who flushes only between commits would wait for himself.
+    if shared.background == Background::Caller {
+        return;
+    }
     let fill = fill(shared);
     if fill < SLOW_FROM {
         return;
@@ -41,7 +46,7 @@ fn fill(shared: &Shared) -> f64 {
     let state = shared.read_state();
     let families = state.families.iter();
     let fills = families.map(|family| {
-        let tables = policy::debt(family.family, &family.tables);
+        let tables = policy::debt(family.family, shared.scale, &family.tables);
         family.fill().max(tables)
     });
     fills.fold(0.0, f64::max)

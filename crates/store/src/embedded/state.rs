@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::family::{FAMILIES, Family};
 use super::manifest::{ListedFamily, ListedTable};
+use super::scale::Scale;
 use crate::memtable::Memtable;
 use crate::table::{Table, TableId};
 
@@ -22,6 +23,8 @@ const FULL_LATE: Duration = Duration::from_secs(30);
 /// All families.
 #[derive(Debug)]
 pub(super) struct State {
+    /// The last commit that is in memtables or tables: what a replay has not come to yet is behind it.
+    pub(super) applied: u64,
     pub(super) families: [FamilyState; FAMILIES],
 }
 
@@ -41,6 +44,7 @@ pub(super) struct FamilyState {
     pub(super) tables: Arc<Vec<Arc<Table>>>,
     /// Rows up to this commit are in tables.
     pub(super) flushed: u64,
+    scale: Scale,
     /// The active memtable is sealed when it takes so much memory.
     memtable_bytes_max: usize,
     /// How many were full soon, one after the other.
@@ -59,19 +63,25 @@ impl State {
     }
 
     /// Everything up to this commit is in tables, or will be once the oldest memtable of `flushing` is.
-    pub(super) fn flushed(&self, committed: u64, flushing: Option<Family>) -> u64 {
+    pub(super) fn flushed(&self, flushing: Option<Family>) -> u64 {
         let floor = |family: &FamilyState| {
             let ends = usize::from(flushing == Some(family.family));
-            family.floor(committed, ends)
+            family.floor(self.applied, ends)
         };
-        self.families.iter().map(floor).min().unwrap_or(committed)
+        self.families
+            .iter()
+            .map(floor)
+            .min()
+            .unwrap_or(self.applied)
     }
 
-    /// The family whose memtable has held rows for longest; the journal is kept for it.
+    /// The family whose memtable has held rows for longest; the journal is kept for it. `None` if that memtable is about to be
+    /// flushed anyway.
     pub(super) fn holding_most_back(&mut self) -> Option<&mut FamilyState> {
-        let written = |family: &&mut FamilyState| !family.active.is_empty();
+        let written = |family: &&mut FamilyState| family.oldest().is_some();
         let held = self.families.iter_mut().filter(written);
-        held.min_by_key(|family| family.active.first_commit())
+        held.min_by_key(|family| family.oldest().map(|oldest| oldest.first_commit()))
+            .filter(|family| family.sealed.is_empty())
     }
 
     /// Memory of all memtables.
@@ -84,7 +94,13 @@ impl State {
 }
 
 impl FamilyState {
-    pub(super) fn new(family: Family, tables: Vec<Arc<Table>>, flushed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        family: Family,
+        scale: Scale,
+        tables: Vec<Arc<Table>>,
+        flushed: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             family,
             active: Arc::default(),
@@ -93,19 +109,28 @@ impl FamilyState {
             sealed: Vec::new(),
             tables: Arc::new(tables),
             flushed,
-            memtable_bytes_max: *family.memtable_bytes().start(),
+            scale,
+            memtable_bytes_max: *family.memtable_bytes(scale).start(),
             full_soon: 0,
             flush_progress: Arc::default(),
         }
     }
 
     /// Everything of the family up to this commit is in tables, once the `flushing` oldest memtables are.
-    fn floor(&self, committed: u64, flushing: usize) -> u64 {
+    fn floor(&self, applied: u64, flushing: usize) -> u64 {
         match self.sealed.iter().rev().nth(flushing) {
             Some(oldest) => oldest.first_commit() - 1,
-            None if self.active.is_empty() => committed,
+            None if self.active.is_empty() => applied,
             None => self.active.first_commit() - 1,
         }
+    }
+
+    /// The memtable that has held rows for longest.
+    fn oldest(&self) -> Option<&Arc<Memtable>> {
+        let active = std::iter::once(&self.active);
+        self.sealed
+            .last()
+            .or_else(|| active.filter(|active| !active.is_empty()).last())
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -137,7 +162,7 @@ impl FamilyState {
         } else if took > FULL_LATE {
             self.memtable_bytes_max /= 2;
         }
-        let bounds = self.family.memtable_bytes();
+        let bounds = self.family.memtable_bytes(self.scale);
         self.memtable_bytes_max = self
             .memtable_bytes_max
             .clamp(*bounds.start(), *bounds.end());

@@ -32,7 +32,12 @@ pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
             each_synced: true,
         })?;
     }
-    apply(shared, number, writes, journal_bytes > JOURNAL_BYTES_MAX);
+    apply(
+        shared,
+        number,
+        writes,
+        journal_bytes > shared.scale.bytes(JOURNAL_BYTES_MAX),
+    );
     shared.counters.committed(stored, bytes);
     std::mem::forget(poisoning);
     Ok(())
@@ -67,6 +72,7 @@ fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) 
         family.seal(now);
         sealed = true;
     }
+    state.applied = number;
     shared.committed.store(number, Ordering::Release);
     drop(state);
     if sealed {
@@ -79,6 +85,6 @@ struct PoisonOnDrop<'a>(&'a Shared);
 
 impl Drop for PoisonOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.poisoned.store(true, Ordering::Release);
+        self.0.poison();
     }
 }

@@ -77,9 +77,18 @@ pub(crate) fn inspect(
             last.end = verdict.offset;
             if verdict.offset == 0 {
                 last.first_commit = None;
+                last.last_commit = None;
             }
         }
         disk.sync_folder(folder).map_err(io_error)?;
+    }
+    if let Some(newest) = journals.last() {
+        let known = match found {
+            Found::Mark(mark) => mark.commit,
+            Found::Missing | Found::Damaged => 0,
+        };
+        scan::make_durable(disk, newest, known)
+            .map_err(|source| StoreError::io(&newest.path, source))?;
     }
     Ok(Inspection {
         last_commit: journals
@@ -142,6 +151,10 @@ fn judge(folder: &Path, journals: &[Journal], needed: JournalId, found: Found) -
                 0,
                 format!("it begins with commit {first}, and {last} is the last before it"),
             );
+        }
+        // Only the newest may have been cut off before its header was written.
+        if index < newest && journal.first_commit.is_none() {
+            return damaged(0, "its header is not whole".to_owned());
         }
         last = journal.last_commit.or(last);
         // Without a commit in any journal only the tables can tell, which are asked once fjall has opened them.
@@ -309,6 +322,11 @@ mod tests {
             &[first(), empty()],
             mark(19),
             "cut journal 0 at 300, losing store/0000000000000004.jnl missing",
+        );
+        check(
+            &[journal(2, None, Tail::Clean), first()],
+            mark(19),
+            "cut journal 0 at 0, losing store/2.jnl: its header is not whole",
         );
         check(
             &[first(), journal(4, Some((21, 29)), Tail::Clean)],
