@@ -124,7 +124,7 @@ fn a_first_start_that_was_cut_off_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     fs::create_dir_all(&store).unwrap();
-    fs::write(store.join("0000000000000001.jnl"), [0; 40]).unwrap();
+    fs::write(store.join("0000000000000001.jnl"), [0; 20]).unwrap();
     fs::write(store.join("manifest.new"), b"MGPST").unwrap();
     assert_eq!(
         commits(&open(folder.path(), OpenOptions::default()).unwrap()),

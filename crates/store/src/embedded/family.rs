@@ -76,9 +76,9 @@ impl Family {
         }
     }
 
-    /// How its tables are built.
-    pub(super) fn table_spec(self, scale: Scale) -> TableSpec {
-        let filter = match self {
+    /// Which keys its tables may hold.
+    pub(super) fn filter(self) -> FilterKind {
+        match self {
             Self::State => FilterKind::Key { bits: 10 },
             // Table byte and conversation: what is read is a conversation's.
             Self::Entry => FilterKind::Prefix { bytes: 9 },
@@ -86,11 +86,15 @@ impl Family {
             Self::Dedup => FilterKind::Key { bits: 15 },
             // Stamps grow: the tables' ranges tell them apart.
             Self::Queue => FilterKind::None,
-        };
+        }
+    }
+
+    /// How its tables are built.
+    pub(super) fn table_spec(self, scale: Scale) -> TableSpec {
         TableSpec {
             family: self as u8,
             block_bytes: scale.memory(BLOCK_BYTES),
-            filter,
+            filter: self.filter(),
         }
     }
 

@@ -1,6 +1,5 @@
 //! Writes the oldest memtable of a family to a table.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +8,7 @@ use std::time::Instant;
 use super::family::Family;
 use super::install::{Change, install};
 use super::maintenance::WorkError;
+use super::older::Older;
 use super::shared::Shared;
 use crate::memtable::Snapshot;
 use crate::merge::Merge;
@@ -17,7 +17,7 @@ use crate::table::{Table, TableWriter};
 
 /// Flushes what was sealed first. The family must have a sealed memtable, and nobody else may flush it meanwhile.
 pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
-    let (memtable, older, progress) = {
+    let (memtable, tables, progress) = {
         let state = shared.read_state();
         let state = state.of(family);
         let Some(memtable) = state.sealed.last() else {
@@ -38,20 +38,17 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
     }
     let mut rows = Merge::new(false);
     rows.add_memtable(memtable.clone(), Snapshot::ALL, Bounds::all());
-    let mut burials = Burials::new(family, &older);
+    let mut older = Older::new(family, &tables);
     let mut output = Output::new(shared, family);
     while let Some((row, _)) = rows.next()? {
         progress.fetch_add(row.bytes(), Ordering::Relaxed);
-        burials.note(&row);
-        // Nothing older is hidden by it: it need not be kept.
-        if row.value.is_none() && !older.iter().any(|table| table.may_hold(&row.key)) {
-            continue;
+        if older.needs(&row) {
+            output.add(&row)?;
         }
-        output.add(&row)?;
     }
     let commits = memtable.first_commit()..=memtable.last_commit();
     let table = output.finish(commits)?;
-    burials.carry_out();
+    older.bury();
     let change = Change::Flushed {
         memtable: memtable.clone(),
         table,
@@ -61,39 +58,6 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
     shared.counters.flushed(bytes, begun.elapsed());
     shared.wakeup.ring();
     Ok(())
-}
-
-/// Rows of older tables that are overwritten or deleted by what is flushed.
-struct Burials<'a> {
-    overwrites: bool,
-    older: &'a [Arc<Table>],
-    rows: BTreeMap<usize, u64>,
-}
-
-impl<'a> Burials<'a> {
-    fn new(family: Family, older: &'a [Arc<Table>]) -> Self {
-        Self {
-            overwrites: family.overwrites(),
-            older,
-            rows: BTreeMap::new(),
-        }
-    }
-
-    fn note(&mut self, row: &Row) {
-        if row.value.is_some() && !self.overwrites {
-            return;
-        }
-        let mut older = self.older.iter();
-        if let Some(at) = older.position(|table| table.may_hold(&row.key)) {
-            *self.rows.entry(at).or_default() += 1;
-        }
-    }
-
-    fn carry_out(self) {
-        for (at, rows) in self.rows {
-            self.older[at].bury(rows);
-        }
-    }
 }
 
 /// A table that is begun with its first row, if there is one.

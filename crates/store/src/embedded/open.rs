@@ -29,6 +29,9 @@ const STORE_FOLDER: &str = "store";
 /// The watermark's file in the data directory.
 const WATERMARK_FILE: &str = "committed";
 
+/// What is read of the journal is flushed when it takes so much memory.
+const REPLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// What is opened, and how.
 struct Opening<'a> {
     disk: Arc<dyn Disk>,
@@ -373,6 +376,9 @@ impl Opening<'_> {
             let text = "the journal was read twice and differs: the disk or the memory is faulty";
             return Err(self.io(std::io::Error::other(text)));
         }
+        for family in &mut shared.write_state().families {
+            family.replayed();
+        }
         Ok(())
     }
 }
@@ -380,7 +386,6 @@ impl Opening<'_> {
 fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), StoreError> {
     let writes: Vec<Write> = commit.writes().collect();
     let now = Instant::now();
-    let mut sealed = false;
     let mut state = shared.write_state();
     for family in &mut state.families {
         let of_family = |write: &&Write| Family::of(write.key()) == family.family;
@@ -390,14 +395,16 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
         family
             .active
             .apply(writes.iter().filter(of_family), commit.number);
-        if family.is_full() {
+        if family.is_as_large_as_may_be() {
             family.seal(now);
-            sealed = true;
         }
     }
     state.applied = commit.number;
+    // Flushes can wait until clients are served, as long as there is memory.
+    let full = state.memtable_bytes() > shared.scale.memory(REPLAY_BYTES_MAX);
     drop(state);
-    if sealed {
+    if full {
+        shared.seal_all();
         maintenance::flush_all(shared).map_err(|error| {
             StoreError::io(&shared.folder, std::io::Error::other(error.to_string()))
         })?;

@@ -137,6 +137,18 @@ impl FamilyState {
         self.active.bytes() >= self.memtable_bytes_max
     }
 
+    /// Whether the active memtable has reached the greatest size that any has.
+    pub(super) fn is_as_large_as_may_be(&self) -> bool {
+        self.active.bytes() >= *self.family.memtable_bytes(self.scale).end()
+    }
+
+    /// What a replay has brought is no more than there may be.
+    pub(super) fn replayed(&mut self) {
+        let waiting = self.active.bytes() + self.sealed_bytes();
+        let bounds = self.family.memtable_bytes(self.scale);
+        self.memtable_bytes_max = waiting.clamp(*bounds.start(), *bounds.end());
+    }
+
     pub(super) fn sealed_bytes(&self) -> usize {
         self.sealed.iter().map(|table| table.bytes()).sum()
     }
