@@ -236,11 +236,6 @@ impl Run {
         }
     }
 
-    #[allow(dead_code)]
-    fn dump(&self, what: &str) {
-        if std::env::var("DUMP").is_ok() { eprintln!("{what}: model {} {:?}", self.model.committed, self.disk.files().iter().map(|(p,b)|(p.clone(),b.len(), if p.ends_with("committed") {b.iter().copied().take(20).chain(b.iter().copied().skip(4096).take(20)).collect::<Vec<u8>>()} else {vec![]})).collect::<Vec<_>>()); }
-    }
-
     /// Opens the store, which may fail several times in the middle of it.
     fn reopen(&mut self, mut lossless: bool) {
         for attempt in 0..4 {
@@ -260,7 +255,6 @@ impl Run {
                     break;
                 }
                 Err(error) => {
-                    self.dump(&format!("reopen {error}"));
                     assert!(self.met(), "refused without a fault: {error}");
                     let power_cut = self.workload.random.one_in(2);
                     lossless &= !power_cut || self.durability == Durability::Always;
@@ -290,11 +284,10 @@ impl Run {
                     self.store = Some(store);
                     return;
                 }
-                Err(error) => { self.dump(&format!("first {error}")); assert!(self.met(), "refused without a fault: {error}") }
+                Err(error) => assert!(self.met(), "refused without a fault: {error}"),
             }
             let power_cut = self.workload.random.one_in(2);
             self.end_process(power_cut);
-            self.dump(&format!("power cut {power_cut}"));
         }
         panic!("never opened");
     }
