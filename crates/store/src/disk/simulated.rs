@@ -87,6 +87,23 @@ impl SimulatedDisk {
         self.lock().fault = None;
     }
 
+    /// What is called within meets no fault and does not count.
+    pub fn spare<T>(&self, calls: impl FnOnce() -> T) -> T {
+        let (before, fault) = {
+            let mut state = self.lock();
+            (state.calls, state.fault.take())
+        };
+        let outcome = calls();
+        let mut state = self.lock();
+        (state.calls, state.fault) = (before, fault);
+        outcome
+    }
+
+    /// Whether `Fault::Kill` was met, and nobody has started anew since.
+    pub fn has_ended(&self) -> bool {
+        self.lock().halted
+    }
+
     /// How many faults were met.
     pub fn faults_met(&self) -> u64 {
         self.lock().faults_met

@@ -176,8 +176,12 @@ impl Opening<'_> {
             .filter_map(|name| JournalId::of_file_name(name))
         {
             let path = id.path(&self.folder);
-            let length = self.disk.open(&path).and_then(|file| file.length());
-            if length.map_err(|source| StoreError::io(&path, source))? > JOURNAL_HEADER_BYTES {
+            let bytes = self
+                .disk
+                .open(&path)
+                .and_then(|file| file.read_to_end())
+                .map_err(|source| StoreError::io(&path, source))?;
+            if bytes.iter().skip(JOURNAL_HEADER_BYTES).any(|byte| *byte != 0) {
                 return Ok(true);
             }
         }

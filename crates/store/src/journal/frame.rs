@@ -14,8 +14,7 @@ use super::JournalId;
 const FILE_MAGIC: &[u8; 8] = b"MGPJRNL1";
 
 /// In front of the first commit of a file.
-pub(super) const FILE_HEADER_BYTES: usize = 32;
-pub(crate) const JOURNAL_HEADER_BYTES: u64 = FILE_HEADER_BYTES as u64;
+pub(crate) const FILE_HEADER_BYTES: usize = 32;
 
 pub(super) const MAGIC: &[u8; 4] = b"MGPC";
 

@@ -148,10 +148,7 @@ impl Run {
     fn read(&mut self) {
         let key = self.workload.some_key(&self.model.rows);
         match self.store().get(&key) {
-            Ok(found) => assert_eq!(
-                found.as_deref(),
-                self.model.rows.get(&key).map(Vec::as_slice)
-            ),
+            Ok(found) => assert_eq!(found.as_deref(), self.model.rows.get(&key).map(Vec::as_slice)),
             Err(_) => assert!(self.met()),
         }
         let range = self.workload.range(&self.model.rows);
@@ -169,10 +166,7 @@ impl Run {
         match self.store().keys(&unbounded) {
             Ok(found) => {
                 let expected = self.model.range(&unbounded);
-                assert!(
-                    found.iter().eq(expected.iter().map(|(key, _)| key)),
-                    "{unbounded:?}"
-                );
+                assert!(found.iter().eq(expected.iter().map(|(key, _)| key)), "{unbounded:?}");
             }
             Err(_) => assert!(self.met()),
         }
@@ -242,33 +236,6 @@ impl Run {
         }
     }
 
-    #[allow(dead_code)]
-    fn dump(&self, what: &str) {
-        if std::env::var("DUMP").is_ok() {
-            eprintln!(
-                "{what}: model {} {:?}",
-                self.model.committed,
-                self.disk
-                    .files()
-                    .iter()
-                    .map(|(p, b)| (
-                        p.clone(),
-                        b.len(),
-                        if p.ends_with("committed") {
-                            b.iter()
-                                .copied()
-                                .take(20)
-                                .chain(b.iter().copied().skip(4096).take(20))
-                                .collect::<Vec<u8>>()
-                        } else {
-                            vec![]
-                        }
-                    ))
-                    .collect::<Vec<_>>()
-            );
-        }
-    }
-
     /// Opens the store, which may fail several times in the middle of it.
     fn reopen(&mut self, mut lossless: bool) {
         for attempt in 0..4 {
@@ -282,17 +249,12 @@ impl Run {
                     // A fault may have been met without doing harm.
                     self.disk.heal();
                     if self.met() && store.committed() < self.model.committed && lossless {
-                        panic!(
-                            "opened at commit {} of {}",
-                            store.committed(),
-                            self.model.committed
-                        );
+                        panic!("opened at commit {} of {}", store.committed(), self.model.committed);
                     }
                     self.store = Some(store);
                     break;
                 }
                 Err(error) => {
-                    self.dump(&format!("reopen {error}"));
                     assert!(self.met(), "refused without a fault: {error}");
                     let power_cut = self.workload.random.one_in(2);
                     lossless &= !power_cut || self.durability == Durability::Always;
@@ -322,14 +284,10 @@ impl Run {
                     self.store = Some(store);
                     return;
                 }
-                Err(error) => {
-                    self.dump(&format!("first {error}"));
-                    assert!(self.met(), "refused without a fault: {error}")
-                }
+                Err(error) => assert!(self.met(), "refused without a fault: {error}"),
             }
             let power_cut = self.workload.random.one_in(2);
             self.end_process(power_cut);
-            self.dump(&format!("power cut {power_cut}"));
         }
         panic!("never opened");
     }
