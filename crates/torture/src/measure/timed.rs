@@ -102,7 +102,7 @@ pub(crate) struct Timed {
 }
 
 impl Timed {
-    pub(crate) fn new(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Arc<dyn Store> {
+    pub(crate) fn around(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Arc<dyn Store> {
         Arc::new(Self {
             store,
             progress: progress.clone(),

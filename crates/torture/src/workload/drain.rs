@@ -48,7 +48,7 @@ pub(crate) fn run(run: &Run, options: &Options, verdicts: &mut Verdicts) -> Resu
     let text = Text::new(run.seed);
     let progress = Progress::new();
     let watch = Watch::start(&run.folder, &progress)?;
-    let store = Timed::new(run.open()?, &progress);
+    let store = Timed::around(run.open()?, &progress);
     let committer = Committer::start(store.clone())?;
     for round in 0..options.rounds {
         let begin = Instant::now();

@@ -242,3 +242,64 @@ fn expected(upto: &[u64], text: &Text) -> BTreeMap<Vec<u8>, Vec<u8>> {
     }
     rows
 }
+
+#[cfg(test)]
+mod tests {
+    use store::{Batch, MemoryStore};
+
+    use super::*;
+
+    const UPTO: [u64; LANES as usize] = [0, 1, MESSAGES + 60, 20];
+
+    /// What is said of a store that holds what these appends come to, and then some change.
+    fn judged(change: Option<Write>) -> String {
+        let (store, text) = (MemoryStore::new(), Text::new(1));
+        let commit = |writes| {
+            let batch = Batch {
+                preconditions: Vec::new(),
+                writes,
+            };
+            store.commit(batch).unwrap();
+        };
+        for (lane, upto) in (0..LANES).zip(UPTO) {
+            for append in 1..=upto {
+                commit(writes(lane, append, &text));
+            }
+        }
+        commit(change.into_iter().collect());
+        check(&store, &UPTO, &text).map_or_else(|fault| fault.to_string(), |()| "whole".to_owned())
+    }
+
+    fn first_row(lane: u64, append: u64, table: Table) -> (Vec<u8>, Vec<u8>) {
+        let mut writes = writes(lane, append, &Text::new(1)).into_iter();
+        writes
+            .find_map(|write| match write {
+                Write::Put { key, value } if Table::of(&key) == Ok(table) => Some((key, value)),
+                Write::Put { .. } | Write::Delete { .. } => None,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_row_too_few_too_many_or_changed_is_named() {
+        assert_eq!(judged(None), "whole");
+        for table in [Table::Entry, Table::Queue, Table::Retained, Table::Member] {
+            let (key, mut value) = first_row(3, 20, table);
+            let row = describe(&key);
+            let gone = judged(Some(Write::Delete { key: key.clone() }));
+            assert!(gone.starts_with(&format!("lost: {row}")), "{gone}");
+            *value.last_mut().unwrap() ^= 1;
+            let changed = judged(Some(Write::Put { key, value }));
+            assert_eq!(changed, format!("not as written: {row}"));
+        }
+        // Half an append that nobody acknowledged.
+        for table in [Table::Entry, Table::Seq, Table::Dedup, Table::Queue] {
+            let (key, value) = first_row(3, 21, table);
+            let row = describe(&key);
+            assert_eq!(
+                judged(Some(Write::Put { key, value })),
+                format!("too much: {row}")
+            );
+        }
+    }
+}
