@@ -181,7 +181,11 @@ impl Opening<'_> {
                 .open(&path)
                 .and_then(|file| file.read_to_end())
                 .map_err(|source| StoreError::io(&path, source))?;
-            if bytes.iter().skip(JOURNAL_HEADER_BYTES).any(|byte| *byte != 0) {
+            if bytes
+                .iter()
+                .skip(JOURNAL_HEADER_BYTES)
+                .any(|byte| *byte != 0)
+            {
                 return Ok(true);
             }
         }
@@ -388,17 +392,15 @@ impl Opening<'_> {
 }
 
 fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), StoreError> {
-    let writes: Vec<Write> = commit.writes().collect();
     let now = Instant::now();
     let mut state = shared.write_state();
     for family in &mut state.families {
-        let of_family = |write: &&Write| Family::of(write.key()) == family.family;
-        if commit.number <= family.flushed || !writes.iter().any(|write| of_family(&write)) {
+        let is_of_family = |key: &[u8]| Family::of(key) == family.family;
+        if commit.number <= family.flushed || !commit.changes().any(|(key, _)| is_of_family(key)) {
             continue;
         }
-        family
-            .active
-            .apply(writes.iter().filter(of_family), commit.number);
+        let of_family = commit.changes().filter(|(key, _)| is_of_family(key));
+        family.active.apply(of_family, commit.number);
         if family.is_as_large_as_may_be() {
             family.seal(now);
         }

@@ -52,6 +52,10 @@ fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) 
         let mut of_family = writes
             .iter()
             .filter(|write| Family::of(write.key()) == family)
+            .map(|write| match write {
+                Write::Put { key, value } => (key.as_slice(), Some(value.as_slice())),
+                Write::Delete { key } => (key.as_slice(), None),
+            })
             .peekable();
         if of_family.peek().is_none() {
             continue;

@@ -74,7 +74,7 @@ fn a_flush_during_replay_keeps_the_journal_that_is_not_yet_replayed() {
 #[test]
 fn a_merge_does_not_claim_commits_that_were_not_synced() {
     let disk = SimulatedDisk::new();
-    let small = options(LATER, 1024);
+    let small = options(LATER, 64);
     let store = open(&disk, small).unwrap();
     for number in 0..12 {
         put(&store, account(number), 10);
@@ -209,7 +209,7 @@ fn an_emptied_journal_is_refused_whatever_the_manifest_says() {
 
 #[test]
 fn after_an_accepted_loss_the_next_start_is_an_ordinary_one() {
-    let small = options(Durability::Always, 256);
+    let small = options(Durability::Always, 64);
     let accepting = store::OpenOptions {
         accept_loss: true,
         ..small
@@ -235,7 +235,7 @@ fn after_an_accepted_loss_the_next_start_is_an_ordinary_one() {
         let store = open(&disk, small).unwrap();
         for number in 1..300 {
             // What is queued comes to tables, what is about accounts stays in the journal.
-            put(&store, queue(number), 1_000);
+            put(&store, queue(number), 3_000);
             put(&store, account(number), 1);
             while number % 20 == 0 && store.maintain().unwrap() {}
         }
