@@ -67,11 +67,12 @@ pub(super) fn open(
     )?;
     let committed = inspection.last_commit.unwrap_or(0).max(manifest.in_tables);
     opening.check_complete(committed, manifest.last_in_tables())?;
+    manifest.go_back_to(committed);
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
     opening.remove_strangers(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
-    opening.accept(&mut manifest, &journal, committed)?;
+    opening.accept(&mut manifest, &journal)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
     let shared = Shared::new(Parts {
         disk: opening.disk.clone(),
@@ -303,12 +304,10 @@ impl Opening<'_> {
         &self,
         manifest: &mut Manifest,
         journal: &JournalWriter,
-        committed: u64,
     ) -> Result<(), StoreError> {
         if !self.options.accept_loss {
             return Ok(());
         }
-        manifest.go_back_to(committed);
         manifest.journal = journal.first_needed(manifest.in_tables);
         manifest
             .write(&*self.disk, &self.folder)
@@ -403,8 +402,11 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The first commit of every data directory.
+/// The first commit of every data directory, and the first after a loss that took it.
 pub(super) fn write_format(store: &EmbeddedStore, data_dir: &Path) -> Result<(), StoreError> {
+    if let Ok(Some(_)) = store.get(&key::meta(META_FORMAT)) {
+        return Ok(());
+    }
     let format = Write::Put {
         key: key::meta(META_FORMAT),
         value: FORMAT_VERSION.to_be_bytes().to_vec(),
