@@ -89,6 +89,8 @@ pub(super) fn open(
         scale: options.scale,
         background: options.background,
     });
+    // Before the replay, which may change tables: what is refused stays as it is.
+    find_format(&shared)?;
     opening.replay(&shared, &files, inspection.last_commit)?;
     shared.write_state().applied = committed;
     check_format(&shared)?;
@@ -378,6 +380,17 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
 }
 
 fn check_format(shared: &Shared) -> Result<(), StoreError> {
+    let there_is_one = find_format(shared)?;
+    if there_is_one || shared.committed() == 0 || shared.accept_loss {
+        return Ok(());
+    }
+    Err(StoreError::Foreign {
+        path: shared.folder.clone(),
+    })
+}
+
+/// Whether the store says which format it has; refuses one that this program does not know.
+fn find_format(shared: &Shared) -> Result<bool, StoreError> {
     let foreign = || StoreError::Foreign {
         path: shared.folder.clone(),
     };
@@ -386,11 +399,7 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
             detail: error.to_string(),
         })?;
     let Some(value) = value else {
-        return if shared.committed() == 0 || shared.accept_loss {
-            Ok(())
-        } else {
-            Err(foreign())
-        };
+        return Ok(false);
     };
     let found = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| foreign())?);
     if found > FORMAT_VERSION {
@@ -399,7 +408,7 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
             found,
         });
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The first commit of every data directory, and the first after a loss that took it.
