@@ -72,11 +72,12 @@ pub(super) fn open(
     )?;
     let committed = inspection.last_commit.unwrap_or(0).max(manifest.in_tables);
     opening.check_complete(committed, manifest.last_in_tables())?;
+    manifest.go_back_to(committed);
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
     opening.remove_strangers(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
-    opening.accept(&mut manifest, &journal, committed)?;
+    opening.accept(&mut manifest, &journal)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
     let shared = Shared::new(Parts {
         disk: opening.disk.clone(),
@@ -93,6 +94,8 @@ pub(super) fn open(
         scale: options.scale,
         background: options.background,
     });
+    // Before the replay, which may change tables: what is refused stays as it is.
+    find_format(&shared)?;
     opening.replay(&shared, &files, inspection.last_commit)?;
     shared.write_state().applied = committed;
     check_format(&shared)?;
@@ -337,16 +340,10 @@ impl Opening<'_> {
     }
 
     /// Where something was lost, notes what the store goes on from, so that the next start is an ordinary one.
-    fn accept(
-        &self,
-        manifest: &mut Manifest,
-        journal: &JournalWriter,
-        committed: u64,
-    ) -> Result<(), StoreError> {
+    fn accept(&self, manifest: &mut Manifest, journal: &JournalWriter) -> Result<(), StoreError> {
         if !self.options.accept_loss {
             return Ok(());
         }
-        manifest.go_back_to(committed);
         manifest.journal = journal.first_needed(manifest.in_tables);
         manifest
             .write(&*self.disk, &self.folder)
@@ -419,6 +416,17 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
 }
 
 fn check_format(shared: &Shared) -> Result<(), StoreError> {
+    let there_is_one = find_format(shared)?;
+    if there_is_one || shared.committed() == 0 || shared.accept_loss {
+        return Ok(());
+    }
+    Err(StoreError::Foreign {
+        path: shared.folder.clone(),
+    })
+}
+
+/// Whether the store says which format it has; refuses one that this program does not know.
+fn find_format(shared: &Shared) -> Result<bool, StoreError> {
     let foreign = || StoreError::Foreign {
         path: shared.folder.clone(),
     };
@@ -427,11 +435,7 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
             detail: error.to_string(),
         })?;
     let Some(value) = value else {
-        return if shared.committed() == 0 || shared.accept_loss {
-            Ok(())
-        } else {
-            Err(foreign())
-        };
+        return Ok(false);
     };
     let found = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| foreign())?);
     if found > FORMAT_VERSION {
@@ -440,11 +444,14 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
             found,
         });
     }
-    Ok(())
+    Ok(true)
 }
 
-/// The first commit of every data directory.
+/// The first commit of every data directory, and the first after a loss that took it.
 pub(super) fn write_format(store: &EmbeddedStore, data_dir: &Path) -> Result<(), StoreError> {
+    if let Ok(Some(_)) = store.get(&key::meta(META_FORMAT)) {
+        return Ok(());
+    }
     let format = Write::Put {
         key: key::meta(META_FORMAT),
         value: FORMAT_VERSION.to_be_bytes().to_vec(),
