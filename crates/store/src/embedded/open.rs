@@ -94,8 +94,6 @@ pub(super) fn open(
         scale: options.scale,
         background: options.background,
     });
-    // Before the replay, which may change tables: what is refused stays as it is.
-    find_format(&shared)?;
     opening.replay(&shared, &files, inspection.last_commit)?;
     shared.write_state().applied = committed;
     check_format(&shared)?;
@@ -449,7 +447,10 @@ fn find_format(shared: &Shared) -> Result<bool, StoreError> {
 
 /// The first commit of every data directory, and the first after a loss that took it.
 pub(super) fn write_format(store: &EmbeddedStore, data_dir: &Path) -> Result<(), StoreError> {
-    if let Ok(Some(_)) = store.get(&key::meta(META_FORMAT)) {
+    let found = store
+        .get(&key::meta(META_FORMAT))
+        .map_err(|error| StoreError::io(data_dir, std::io::Error::other(error)))?;
+    if found.is_some() {
         return Ok(());
     }
     let format = Write::Put {

@@ -11,7 +11,7 @@ use crate::random::{Random, setting};
 use crate::workload::{Workload, open, options};
 
 /// Commits, with flushes and merges between them, and two reopenings.
-const STEPS: u64 = 130;
+const STEPS: u64 = 110;
 
 const SEED: u64 = 9;
 
@@ -72,7 +72,7 @@ fn every(call: Call, durability: Durability, faults: &[(Fault, u64)]) {
         Run::new(&disk, durability).steps();
         disk.calls(call)
     };
-    assert!(calls > 35, "{calls} calls of {call:?}");
+    assert!(calls > 25, "{calls} calls of {call:?}");
     for (fault, stride) in faults {
         let stride = setting("STORE_EVERY").unwrap_or(*stride) as usize;
         for number in (0..calls).step_by(stride) {
