@@ -87,7 +87,10 @@ fn overwrite(bytes: &mut Vec<u8>, at: u16, put: &[u8]) {
 }
 
 fn fit_checksums(path: &Path, bytes: &mut [u8]) {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let number = name
         .split_once('.')
         .and_then(|(digits, _)| u64::from_str_radix(digits, 16).ok());
@@ -175,7 +178,10 @@ fn exercise(store: &EmbeddedStore) {
     }
     for number in 15..25 {
         if let Err(error) = store.commit(commit(number)) {
-            assert!(matches!(error, CommitError::Write(_) | CommitError::Poisoned), "{error}");
+            assert!(
+                matches!(error, CommitError::Write(_) | CommitError::Poisoned),
+                "{error}"
+            );
         }
         drop(store.flush());
         drop(store.maintain());
@@ -215,7 +221,9 @@ fn commit(number: u64) -> Batch {
         value: vec![number as u8; 1 + number as usize * 20],
     });
     let gone = keys(number.saturating_sub(4)).into_iter().skip(1);
-    let deletes = gone.filter(|_| number % 2 == 1).map(|key| Write::Delete { key });
+    let deletes = gone
+        .filter(|_| number % 2 == 1)
+        .map(|key| Write::Delete { key });
     Batch {
         preconditions: Vec::new(),
         writes: puts.chain(deletes).collect(),

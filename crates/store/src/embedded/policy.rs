@@ -170,7 +170,7 @@ mod tests {
     const MIB: u64 = 1024 * 1024;
 
     /// Which tables of these sizes, in MiB and newest first, become one.
-    fn check(sizes: &[Option<u64>], expected: Option<Range<usize>>) {
+    fn check(sizes: &[u64], expected: Option<Range<usize>>) {
         let sizes: Vec<Option<u64>> = sizes.iter().map(|size| Some(size * MIB)).collect();
         let groups = same_size(Family::Entry, Scale::FULL, &sizes);
         assert_eq!(crowd(Family::Entry, Scale::FULL, &sizes, &groups), expected);

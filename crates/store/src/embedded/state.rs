@@ -109,9 +109,9 @@ impl FamilyState {
     /// Everything of the family up to this commit is in tables, once the `flushing` oldest memtables are.
     fn floor(&self, applied: u64, flushing: usize) -> u64 {
         match self.sealed.iter().rev().nth(flushing) {
-            Some(oldest) => oldest.first_commit() - 1,
+            Some(oldest) => oldest.first_commit().saturating_sub(1),
             None if self.active.is_empty() => applied,
-            None => self.active.first_commit() - 1,
+            None => self.active.first_commit().saturating_sub(1),
         }
     }
 

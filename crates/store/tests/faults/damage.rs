@@ -119,9 +119,15 @@ fn replayed(refused: &StoreError) -> bool {
 
 /// What is needed is as it was. The watermark may have been written again, with the same number.
 fn assert_unchanged(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) {
-    let needed = before.iter().filter(|(path, _)| !path.ends_with("committed"));
+    let needed = before
+        .iter()
+        .filter(|(path, _)| !path.ends_with("committed"));
     for (path, bytes) in needed {
-        assert!(after.get(path) == Some(bytes), "{} was changed", path.display());
+        assert!(
+            after.get(path) == Some(bytes),
+            "{} was changed",
+            path.display()
+        );
     }
 }
 
@@ -134,7 +140,12 @@ fn accept(disk: &SimulatedDisk, refused: &StoreError) {
         Ok(store) => {
             let rows = store.range(&everything(false)).unwrap().len();
             let writes = Workload::new(rows as u64, 100).writes(&BTreeMap::new());
-            store.commit(store::Batch { preconditions: Vec::new(), writes }).unwrap();
+            store
+                .commit(store::Batch {
+                    preconditions: Vec::new(),
+                    writes,
+                })
+                .unwrap();
             while store.maintain().is_ok_and(|worked| worked) {}
         }
         Err(StoreError::DamagedManifest { .. }) => {
@@ -151,7 +162,12 @@ fn accept(disk: &SimulatedDisk, refused: &StoreError) {
 fn read_all(store: &EmbeddedStore, model: &Model) {
     for (key, value) in &model.rows {
         if let Ok(found) = store.get(key) {
-            assert_eq!(found.as_deref(), Some(value.as_slice()), "{}", records::describe(key));
+            assert_eq!(
+                found.as_deref(),
+                Some(value.as_slice()),
+                "{}",
+                records::describe(key)
+            );
         }
     }
     for table in Table::ALL {
@@ -176,7 +192,10 @@ fn read_all(store: &EmbeddedStore, model: &Model) {
                 );
             }
             let complete = found.len() == model.range(&range).len();
-            assert!(complete || store.statistics().damages > 0, "rows are missing without a word");
+            assert!(
+                complete || store.statistics().damages > 0,
+                "rows are missing without a word"
+            );
         }
     }
 }
@@ -186,7 +205,12 @@ fn go_on(store: &EmbeddedStore, model: &Model, random: &mut Random) {
     let mut workload = Workload::new(random.number(), 5_000);
     for _ in 0..30 {
         let writes = workload.writes(&model.rows);
-        store.commit(store::Batch { preconditions: Vec::new(), writes }).unwrap();
+        store
+            .commit(store::Batch {
+                preconditions: Vec::new(),
+                writes,
+            })
+            .unwrap();
         drop(store.maintain());
     }
 }

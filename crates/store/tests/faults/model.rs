@@ -70,7 +70,11 @@ impl Model {
     /// nothing acknowledged may be missing.
     pub(crate) fn reopened(&mut self, store: &EmbeddedStore, lossless: bool) {
         let found = store.committed();
-        let least = if lossless { self.committed } else { self.base_commit };
+        let least = if lossless {
+            self.committed
+        } else {
+            self.base_commit
+        };
         let most = self.committed + u64::from(self.in_doubt.is_some());
         assert!(
             (least..=most).contains(&found),

@@ -148,7 +148,10 @@ impl Run {
     fn read(&mut self) {
         let key = self.workload.some_key(&self.model.rows);
         match self.store().get(&key) {
-            Ok(found) => assert_eq!(found.as_deref(), self.model.rows.get(&key).map(Vec::as_slice)),
+            Ok(found) => assert_eq!(
+                found.as_deref(),
+                self.model.rows.get(&key).map(Vec::as_slice)
+            ),
             Err(_) => assert!(self.met()),
         }
         let range = self.workload.range(&self.model.rows);
@@ -166,7 +169,10 @@ impl Run {
         match self.store().keys(&unbounded) {
             Ok(found) => {
                 let expected = self.model.range(&unbounded);
-                assert!(found.iter().eq(expected.iter().map(|(key, _)| key)), "{unbounded:?}");
+                assert!(
+                    found.iter().eq(expected.iter().map(|(key, _)| key)),
+                    "{unbounded:?}"
+                );
             }
             Err(_) => assert!(self.met()),
         }
@@ -249,7 +255,11 @@ impl Run {
                     // A fault may have been met without doing harm.
                     self.disk.heal();
                     if self.met() && store.committed() < self.model.committed && lossless {
-                        panic!("opened at commit {} of {}", store.committed(), self.model.committed);
+                        panic!(
+                            "opened at commit {} of {}",
+                            store.committed(),
+                            self.model.committed
+                        );
                     }
                     self.store = Some(store);
                     break;

@@ -59,8 +59,14 @@ fn a_flush_during_replay_keeps_the_journal_that_is_not_yet_replayed() {
         disk.kill();
         let store = open(&disk, large).unwrap();
         for number in 1..=400 {
-            assert!(store.get(&account(number)).unwrap().is_some(), "account {number}");
-            assert!(store.get(&entry(number)).unwrap().is_some(), "entry {number}");
+            assert!(
+                store.get(&account(number)).unwrap().is_some(),
+                "account {number}"
+            );
+            assert!(
+                store.get(&entry(number)).unwrap().is_some(),
+                "entry {number}"
+            );
         }
     }
 }
@@ -111,7 +117,11 @@ fn a_start_makes_durable_what_it_goes_on_from() {
         cut_power(&disk);
         drop(store);
         let store = open(&disk, options(durability, 64)).unwrap();
-        assert_eq!(store.get(&account(1)).unwrap(), None, "it was seen to be deleted");
+        assert_eq!(
+            store.get(&account(1)).unwrap(),
+            None,
+            "it was seen to be deleted"
+        );
     }
 }
 
@@ -169,7 +179,10 @@ fn a_start_makes_the_manifest_durable_before_it_removes_what_it_does_not_name() 
     });
     let store = open(&disk, options(Durability::Always, 1024)).unwrap();
     for number in 0..12 {
-        assert!(store.get(&account(number)).unwrap().is_some(), "account {number}");
+        assert!(
+            store.get(&account(number)).unwrap().is_some(),
+            "account {number}"
+        );
     }
 }
 
@@ -188,7 +201,10 @@ fn an_emptied_journal_is_refused_whatever_the_manifest_says() {
     let journal = files(&disk, ".jnl").pop().unwrap();
     disk.spoil(&journal, |bytes| bytes.truncate(32));
     let refused = open(&disk, options(Durability::Always, 1024)).expect_err("a commit is missing");
-    assert!(refused.to_string().contains("--accept-data-loss"), "{refused}");
+    assert!(
+        refused.to_string().contains("--accept-data-loss"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -237,7 +253,10 @@ fn after_an_accepted_loss_the_next_start_is_an_ordinary_one() {
             disk.kill();
             let store = open(&disk, small).unwrap_or_else(|error| panic!("{name}: {error}"));
             for later in 1_000..number {
-                assert!(store.get(&account(later)).unwrap().is_some(), "{name}: {later}");
+                assert!(
+                    store.get(&account(later)).unwrap().is_some(),
+                    "{name}: {later}"
+                );
             }
             put(&store, account(number), 10);
         }
@@ -256,7 +275,10 @@ fn a_journal_is_not_removed_because_manifest_and_watermark_are_missing() {
     disk.remove(&folder().join("committed")).unwrap();
     let before = disk.files();
     let refused = open(&disk, options(Durability::Always, 64)).expect_err("it holds a commit");
-    assert!(refused.to_string().contains("restore a backup"), "{refused}");
+    assert!(
+        refused.to_string().contains("restore a backup"),
+        "{refused}"
+    );
     assert!(disk.files() == before, "something was changed");
 }
 
@@ -273,7 +295,10 @@ fn a_sync_that_fails_in_a_flush_is_not_tried_again() {
         writes: vec![Write::Delete { key: account(1) }],
     });
     assert!(next.is_err_and(|error| error.poisons()));
-    assert!(store.flush().is_err(), "a table would hold what the journal lost");
+    assert!(
+        store.flush().is_err(),
+        "a table would hold what the journal lost"
+    );
     drop(store);
     cut_power(&disk);
     let store = open(&disk, options(LATER, 64)).unwrap();
@@ -285,14 +310,23 @@ fn a_table_that_cannot_be_ended_leaves_no_file() {
     let disk = SimulatedDisk::new();
     let store = open(&disk, options(Durability::Always, 64)).unwrap();
     put(&store, account(1), 5_000);
-    for (call, fault) in [(Call::Write, Fault::Full), (Call::Sync, Fault::Device), (Call::Read, Fault::Device)] {
+    for (call, fault) in [
+        (Call::Write, Fault::Full),
+        (Call::Sync, Fault::Device),
+        (Call::Read, Fault::Device),
+    ] {
         for number in 0..2 {
             disk.fail(call, number, fault);
             if store.flush().is_ok() {
                 disk.heal();
                 put(&store, account(1), 5_000);
             }
-            let listed: usize = store.statistics().families.iter().map(|family| family.tables.len()).sum();
+            let listed: usize = store
+                .statistics()
+                .families
+                .iter()
+                .map(|family| family.tables.len())
+                .sum();
             assert_eq!(files(&disk, ".tab").len(), listed, "{call:?} {number}");
         }
     }

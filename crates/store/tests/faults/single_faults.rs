@@ -19,22 +19,43 @@ const DIVISOR: u32 = 256;
 
 #[test]
 fn every_write_may_fail_once() {
-    every(Call::Write, Durability::Always, &[(Fault::Device, 1), (Fault::Full, 1), (Fault::Short, 3), (Fault::Kill, 1)]);
+    every(
+        Call::Write,
+        Durability::Always,
+        &[
+            (Fault::Device, 1),
+            (Fault::Full, 1),
+            (Fault::Short, 3),
+            (Fault::Kill, 1),
+        ],
+    );
 }
 
 #[test]
 fn every_sync_may_fail_once() {
-    every(Call::Sync, Durability::Always, &[(Fault::Device, 1), (Fault::Full, 3), (Fault::Kill, 1)]);
+    every(
+        Call::Sync,
+        Durability::Always,
+        &[(Fault::Device, 1), (Fault::Full, 3), (Fault::Kill, 1)],
+    );
 }
 
 #[test]
 fn every_creation_renaming_and_removal_may_fail_once() {
-    every(Call::Name, Durability::Always, &[(Fault::Device, 1), (Fault::Full, 3), (Fault::Kill, 1)]);
+    every(
+        Call::Name,
+        Durability::Always,
+        &[(Fault::Device, 1), (Fault::Full, 3), (Fault::Kill, 1)],
+    );
 }
 
 #[test]
 fn every_read_may_fail_once() {
-    every(Call::Read, Durability::Always, &[(Fault::Device, 5), (Fault::Short, 5), (Fault::Kill, 5)]);
+    every(
+        Call::Read,
+        Durability::Always,
+        &[(Fault::Device, 5), (Fault::Short, 5), (Fault::Kill, 5)],
+    );
 }
 
 #[test]
@@ -55,7 +76,11 @@ fn every(call: Call, durability: Durability, faults: &[(Fault, u64)]) {
     for (fault, stride) in faults {
         let stride = setting("STORE_EVERY").unwrap_or(*stride) as usize;
         for number in (0..calls).step_by(stride) {
-            let told = Told { call, number, fault: *fault };
+            let told = Told {
+                call,
+                number,
+                fault: *fault,
+            };
             let disk = SimulatedDisk::new();
             disk.fail(call, number, *fault);
             Run::new(&disk, durability).steps();
@@ -73,7 +98,11 @@ struct Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
-        let Self { call, number, fault } = self;
+        let Self {
+            call,
+            number,
+            fault,
+        } = self;
         eprintln!("{fault:?} at call {number} of {call:?}");
     }
 }
@@ -209,7 +238,11 @@ impl<'a> Run<'a> {
     fn open_again(&mut self) {
         let lossless = self.durability == Durability::Always;
         let store = open(self.disk, self.options()).or_else(|error| {
-            assert_eq!(self.disk.faults_met(), 1, "refused without a fault: {error}");
+            assert_eq!(
+                self.disk.faults_met(),
+                1,
+                "refused without a fault: {error}"
+            );
             self.end_process();
             open(self.disk, self.options())
         });

@@ -38,7 +38,10 @@ fn readers_see_whole_commits_while_everything_goes_on() {
         done.store(true, Ordering::Release);
     });
     let merged = store.statistics();
-    assert!(merged.table_written_bytes > 0 && merged.work_failures == 0, "{merged:?}");
+    assert!(
+        merged.table_written_bytes > 0 && merged.work_failures == 0,
+        "{merged:?}"
+    );
     check(&store, COMMITS);
     drop(store);
     let store = open(folder.path(), options);
@@ -58,8 +61,15 @@ fn commit(number: u64) -> Batch {
     };
     let mut writes = vec![
         put(counter()),
-        put(key::entry(ConversationId::new(1 + number % 5), Pos::new(number))),
-        put(key::dedup(1, AccountId::new(number % 7), &number.to_string())),
+        put(key::entry(
+            ConversationId::new(1 + number % 5),
+            Pos::new(number),
+        )),
+        put(key::dedup(
+            1,
+            AccountId::new(number % 7),
+            &number.to_string(),
+        )),
         put(key::queue(Stamp::new(number))),
     ];
     if let Some(gone) = number.checked_sub(QUEUED) {
@@ -108,7 +118,10 @@ fn check(store: &EmbeddedStore, seen: u64) -> u64 {
     assert!(stamps.iter().copied().eq(first..=now), "{now}: {stamps:?}");
     // What was seen once stays.
     let entry = key::entry(ConversationId::new(1 + now % 5), Pos::new(now));
-    assert_eq!(store.get(&entry).unwrap().map(|value| number(&value)), Some(now));
+    assert_eq!(
+        store.get(&entry).unwrap().map(|value| number(&value)),
+        Some(now)
+    );
     let last = Range::backward(key::entries(ConversationId::new(1 + now % 5)), 3);
     let found = store.range(&last).unwrap();
     assert!(found.first().is_some_and(|(_, value)| number(value) >= now));

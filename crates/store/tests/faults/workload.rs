@@ -10,8 +10,8 @@ use records::key;
 use records::{AccountId, ConversationId, Pos, Seq, SessionNumber, Stamp, Write};
 use store::disk::simulated::SimulatedDisk;
 use store::{
-    Background, Batch, Durability, EmbeddedStore, Expected, OpenOptions, Precondition, Range, Scale,
-    StoreError,
+    Background, Batch, Durability, EmbeddedStore, Expected, OpenOptions, Precondition, Range,
+    Scale, StoreError,
 };
 
 use crate::model::Rows;
@@ -35,7 +35,10 @@ pub(crate) fn options(durability: Durability, divisor: u32) -> OpenOptions {
     }
 }
 
-pub(crate) fn open(disk: &SimulatedDisk, options: OpenOptions) -> Result<EmbeddedStore, StoreError> {
+pub(crate) fn open(
+    disk: &SimulatedDisk,
+    options: OpenOptions,
+) -> Result<EmbeddedStore, StoreError> {
     EmbeddedStore::open_on(Arc::new(disk.clone()), folder(), options)
 }
 
@@ -148,8 +151,16 @@ impl Workload {
         if self.random.one_in(5) {
             return key::queue(Stamp::new(self.random.below(self.next_stamp + 2)));
         }
-        let mut from = vec![*self.random.pick(&[1, 0x10, 0x21, 0x22, 0x23, 0x24, 0x30, 0x32, 0x40, 0x41])];
-        from.extend((self.random.below(12) as u8 % 12).to_be_bytes().repeat(self.random.below(9) as usize));
+        let mut from = vec![
+            *self
+                .random
+                .pick(&[1, 0x10, 0x21, 0x22, 0x23, 0x24, 0x30, 0x32, 0x40, 0x41]),
+        ];
+        from.extend(
+            (self.random.below(12) as u8 % 12)
+                .to_be_bytes()
+                .repeat(self.random.below(9) as usize),
+        );
         let found = rows.range((Bound::Included(from), Bound::Unbounded)).next();
         let found = found.or_else(|| rows.iter().next());
         found.map_or_else(|| vec![1], |(key, _)| key.clone())
@@ -176,7 +187,10 @@ impl Workload {
             0 => key::account(account),
             1 => key::member(self.conversation(), account),
             2 => key::session(account, &format!("client-{}", self.random.below(4))),
-            3 => key::outgoing(SessionNumber::new(self.random.below(9)), Stamp::new(self.random.below(9))),
+            3 => key::outgoing(
+                SessionNumber::new(self.random.below(9)),
+                Stamp::new(self.random.below(9)),
+            ),
             _ => key::retained(&format!("home/{}/temperature", self.random.below(60))),
         };
         if self.random.one_in(4) {
