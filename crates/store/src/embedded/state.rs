@@ -117,10 +117,8 @@ impl FamilyState {
 
     /// The memtable that has held rows for longest.
     fn oldest(&self) -> Option<&Arc<Memtable>> {
-        let active = std::iter::once(&self.active);
-        self.sealed
-            .last()
-            .or_else(|| active.filter(|active| !active.is_empty()).last())
+        let active = (!self.active.is_empty()).then_some(&self.active);
+        self.sealed.last().or(active)
     }
 
     pub(super) fn is_full(&self) -> bool {
