@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::family::{FAMILIES, Family};
 use crate::disk::{self, Disk};
 use crate::error::StoreError;
-use crate::journal::JournalId;
+use crate::journal::{JournalId, NUMBERS_END};
 use crate::table::TableId;
 
 const FILE: &str = "manifest";
@@ -129,7 +129,7 @@ impl Manifest {
         let mut numbers = rest
             .chunks(8)
             .map(|chunk| chunk.try_into().map(u64::from_le_bytes).ok());
-        let mut next = || numbers.next().flatten();
+        let mut next = || numbers.next().flatten().filter(|number| *number < NUMBERS_END);
         let mut manifest = Self {
             next_table: TableId(next()?),
             journal: JournalId(next()?),
@@ -145,7 +145,13 @@ impl Manifest {
                 });
             }
         }
-        numbers.next().is_none().then_some(manifest)
+        // A number is given once.
+        let tables = manifest.families.iter().flat_map(|family| &family.tables);
+        let mut ids: Vec<TableId> = tables.map(|table| table.id).collect();
+        ids.sort();
+        let each_once = ids.windows(2).all(|pair| pair[0] < pair[1]);
+        let behind_all = ids.last().is_none_or(|last| *last < manifest.next_table);
+        (numbers.next().is_none() && each_once && behind_all).then_some(manifest)
     }
 }
 

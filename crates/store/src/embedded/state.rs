@@ -119,18 +119,16 @@ impl FamilyState {
     /// Everything of the family up to this commit is in tables, once the `flushing` oldest memtables are.
     fn floor(&self, applied: u64, flushing: usize) -> u64 {
         match self.sealed.iter().rev().nth(flushing) {
-            Some(oldest) => oldest.first_commit() - 1,
+            Some(oldest) => oldest.first_commit().saturating_sub(1),
             None if self.active.is_empty() => applied,
-            None => self.active.first_commit() - 1,
+            None => self.active.first_commit().saturating_sub(1),
         }
     }
 
     /// The memtable that has held rows for longest.
     fn oldest(&self) -> Option<&Arc<Memtable>> {
-        let active = std::iter::once(&self.active);
-        self.sealed
-            .last()
-            .or_else(|| active.filter(|active| !active.is_empty()).last())
+        let active = (!self.active.is_empty()).then_some(&self.active);
+        self.sealed.last().or(active)
     }
 
     pub(super) fn is_full(&self) -> bool {

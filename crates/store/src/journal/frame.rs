@@ -21,6 +21,9 @@ pub(super) const MAGIC: &[u8; 4] = b"MGPC";
 /// In front of a commit's writes.
 pub(super) const HEADER_BYTES: usize = 24;
 
+/// No commit has such a number: counting on cannot overflow.
+pub(crate) const NUMBERS_END: u64 = 1 << 56;
+
 const DELETE: u8 = 0;
 const PUT: u8 = 1;
 
@@ -40,7 +43,7 @@ pub(super) fn decode_file_header(bytes: &[u8], id: JournalId) -> Option<u64> {
     let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let whole = xxh3_64(&header[..24]) == number(24)?;
     (whole && header[..8] == *FILE_MAGIC && number(8)? == id.0).then_some(())?;
-    number(16)
+    number(16).filter(|first| (1..NUMBERS_END).contains(first))
 }
 
 /// A whole commit as it was found in a file.
@@ -91,7 +94,7 @@ pub(super) fn decode(bytes: &[u8], id: JournalId) -> Option<Commit<'_>> {
     let number = u64::from_le_bytes(header[8..16].try_into().ok()?);
     let expected = u64::from_le_bytes(header[16..24].try_into().ok()?);
     let frame = bytes.get(..HEADER_BYTES.checked_add(length)?)?;
-    if checksum(frame, id) != expected {
+    if checksum(frame, id) != expected || !(1..NUMBERS_END).contains(&number) {
         return None;
     }
     let commit = Commit {

@@ -11,7 +11,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use frame::{Commit, FILE_HEADER_BYTES as JOURNAL_HEADER_BYTES};
+pub(crate) use frame::{Commit, FILE_HEADER_BYTES as JOURNAL_HEADER_BYTES, NUMBERS_END};
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use scan::read;
 pub(crate) use writer::{JOURNAL_FILE_BYTES, JournalWriter};

@@ -22,7 +22,7 @@ const DELETED: u32 = u32::MAX;
 /// No block that this program writes is longer: a block ends with the row that fills it.
 pub(super) const RAW_BYTES_MAX: usize = 2 * VALUE_BYTES_MAX + 4 * KEY_BYTES_MAX;
 
-/// A block in memory, checked: every row lies within it.
+/// A block in memory, checked: every row lies within it, and they are in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     bytes: Bytes,
@@ -42,7 +42,8 @@ impl Block {
             rows,
         };
         let whole = (0..rows).all(|row| block.is_whole(row));
-        whole.then_some(block)
+        let ordered = || (1..rows).all(|row| block.key(row - 1) < block.key(row));
+        (whole && ordered()).then_some(block)
     }
 
     fn is_whole(&self, row: usize) -> bool {

@@ -71,8 +71,9 @@ impl TableWriter {
     pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> std::io::Result<()> {
         if self.rows == 0 {
             self.first_key = key.to_vec();
-        } else {
-            assert!(self.last_key.as_slice() < key, "rows come in order");
+        } else if self.last_key.as_slice() >= key {
+            // A table that this one is made of has other rows than its properties and indexes say.
+            return Err(std::io::ErrorKind::InvalidData.into());
         }
         self.rows += 1;
         self.deletions += u64::from(value.is_none());

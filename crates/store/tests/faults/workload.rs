@@ -277,7 +277,7 @@ impl Workload {
         let begin = self.random.number().to_be_bytes();
         // Half of them can be compressed.
         let mut value = vec![begin[0]; length as usize];
-        if begin[1] % 2 == 0 {
+        if begin[1].is_multiple_of(2) {
             for byte in &mut value {
                 *byte = self.random.number() as u8;
             }
