@@ -95,7 +95,7 @@ fn fit_checksums(path: &Path, bytes: &mut [u8]) {
         .split_once('.')
         .and_then(|(digits, _)| u64::from_str_radix(digits, 16).ok());
     match number {
-        Some(id) if name.ends_with(".jnl") => fit_journal(id, bytes),
+        Some(_) if name.ends_with(".jnl") => fit_journal(bytes),
         Some(id) => fit_table(id, bytes),
         None if name == "manifest" => fit_last(bytes),
         None => {
@@ -116,19 +116,25 @@ fn fit_last(bytes: &mut [u8]) {
     }
 }
 
-fn fit_journal(id: u64, bytes: &mut [u8]) {
-    if let Some(header) = bytes.get_mut(..32) {
-        fit_last(header);
+fn fit_journal(bytes: &mut [u8]) {
+    let Some(header) = bytes.get_mut(..80) else {
+        return;
+    };
+    for copy in header.chunks_exact_mut(40) {
+        fit_last(copy);
     }
-    let mut at = 32;
+    let salt = u64::from_le_bytes(header[24..32].try_into().expect("eight bytes"));
+    let mut at = 80;
     while let Some(length) = length_at(bytes, at + 4)
-        && let Some(frame) = bytes.get_mut(at..at + 24 + length)
+        && let Some(frame) = bytes.get_mut(at..at + 28 + length)
     {
-        let mut hash = Xxh3::with_seed(id);
-        hash.update(&frame[..16]);
-        hash.update(&frame[24..]);
-        frame[16..24].copy_from_slice(&hash.digest().to_le_bytes());
-        at += 24 + length;
+        let sum = xxh3_64_with_seed(&frame[..16], salt) as u32;
+        frame[16..20].copy_from_slice(&sum.to_le_bytes());
+        let mut hash = Xxh3::with_seed(salt);
+        hash.update(&frame[..20]);
+        hash.update(&frame[28..]);
+        frame[20..28].copy_from_slice(&hash.digest().to_le_bytes());
+        at += 28 + length;
     }
 }
 

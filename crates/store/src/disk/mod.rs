@@ -33,6 +33,9 @@ pub trait Disk: Send + Sync + fmt::Debug {
 
     /// Makes a folder's names durable.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// A number that nobody can guess who sees neither the files nor the memory.
+    fn random(&self) -> io::Result<u64>;
 }
 
 /// An open file. Positions are the caller's; several threads may read and write it at once.

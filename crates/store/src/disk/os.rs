@@ -62,6 +62,12 @@ impl Disk for OsDisk {
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
     }
+
+    fn random(&self) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(u64::from_le_bytes(bytes))
+    }
 }
 
 impl DiskFile for File {

@@ -49,6 +49,9 @@ pub(super) enum WorkError {
     /// A table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The store is being closed.
+    #[error("the store is being closed")]
+    Stopped,
 }
 
 impl WorkError {
@@ -65,6 +68,7 @@ impl WorkError {
 pub(super) struct Wakeup {
     state: Mutex<Awake>,
     changed: Condvar,
+    stopping: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +96,16 @@ impl Wakeup {
         );
     }
 
+    /// Whether the threads have to end.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.ring();
+    }
+
     fn rings(&self) -> u64 {
         self.lock().rings
     }
@@ -113,7 +127,6 @@ impl Wakeup {
 #[derive(Debug)]
 pub(super) struct Maintenance {
     shared: Arc<Shared>,
-    stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -121,7 +134,6 @@ impl Maintenance {
     pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
         let mut maintenance = Self {
             shared: shared.clone(),
-            stop: Arc::default(),
             threads: Vec::new(),
         };
         maintenance.spawn("store-flush", |shared| flush_one(shared, true))?;
@@ -141,18 +153,19 @@ impl Maintenance {
         name: &str,
         work: impl Fn(&Shared) -> Result<bool, WorkError> + Send + 'static,
     ) -> io::Result<()> {
-        let (shared, stop) = (self.shared.clone(), self.stop.clone());
+        let shared = self.shared.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
                 // Whoever waits for what this thread does would wait for ever.
                 let poisoning = PoisonOnPanic(&shared);
                 let mut told = None;
-                while !stop.load(Ordering::Acquire) {
+                while !shared.wakeup.is_stopping() {
                     let rings = shared.wakeup.rings();
                     match work(&shared) {
                         Ok(true) => {}
                         Ok(false) => shared.wakeup.wait_beyond(rings, LOOK),
+                        Err(WorkError::Stopped) => {}
                         Err(failure) => {
                             // Once for each fault, not once for each try.
                             let text = failure.to_string();
@@ -183,8 +196,7 @@ impl Drop for PoisonOnPanic<'_> {
 
 impl Drop for Maintenance {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
-        self.shared.wakeup.ring();
+        self.shared.wakeup.stop();
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 error!("a thread of the store panicked");

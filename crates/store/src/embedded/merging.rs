@@ -85,6 +85,10 @@ impl Merging {
         let mut older = Older::new(self.family, &self.older);
         let mut output = Output::new(shared, self.family);
         while let Some((row, source)) = rows.next()? {
+            // A merge can be begun again; a shutdown does not wait for it.
+            if shared.wakeup.is_stopping() {
+                return Err(WorkError::Stopped);
+            }
             let is_deletion = row.value.is_none();
             if source >= hiding && (!is_deletion || older.needs(&row)) {
                 output.add(&row)?;

@@ -31,6 +31,9 @@ const TABLE_SHARE_MAX: u64 = 8;
 /// So many tables of one size, in widths of a merge, are too many: commits wait.
 const DEBT_WIDTHS_MAX: usize = 4;
 
+/// So many tables of all sizes, in widths of a merge, are too many even where sizes take turns and no stretch is of one size.
+const TABLES_WIDTHS_MAX: usize = 4;
+
 /// Tables that are to become one, and which of the family's they are.
 #[derive(Debug)]
 pub(super) struct Choice {
@@ -44,7 +47,8 @@ pub(super) fn choose(family: Family, scale: Scale, tables: &[Arc<Table>]) -> Opt
     let crowded = groups
         .iter()
         .any(|group| group.len() >= 2 * family.merge_width());
-    let merge = || crowd(family, scale, &sizes, &groups);
+    let merge =
+        || crowd(family, scale, &sizes, &groups).or_else(|| mixed_crowd(family, scale, &sizes));
     let rewrite = || {
         let worst = garbage(scale, tables).or_else(|| useless_deletions(tables))?;
         Some(worst..worst + 1)
@@ -107,22 +111,59 @@ fn crowd(
     sizes: &[Option<u64>],
     groups: &[Range<usize>],
 ) -> Option<Range<usize>> {
-    let total = sizes.iter().flatten().sum();
     let length_of = |at: usize| sizes[at].unwrap_or(u64::MAX);
     let mut crowded: Vec<&Range<usize>> = groups
         .iter()
         .filter(|group| group.len() >= family.merge_width())
         .collect();
     crowded.sort_by_key(|group| length_of(group.start));
-    crowded.into_iter().find_map(|group| {
-        // The oldest of them, as many as make a table that is not too long.
-        let mut begin = group.end;
-        let mut length = 0;
-        while begin > group.start && length + length_of(begin - 1) <= length_max(scale, total) {
-            begin -= 1;
-            length += length_of(begin);
+    crowded
+        .into_iter()
+        .find_map(|group| not_too_long(scale, sizes, group.clone()))
+}
+
+/// The oldest of these tables, as many as make a table that is not too long.
+fn not_too_long(scale: Scale, sizes: &[Option<u64>], group: Range<usize>) -> Option<Range<usize>> {
+    let total = sizes.iter().flatten().sum();
+    let length_of = |at: usize| sizes[at].unwrap_or(u64::MAX);
+    let mut begin = group.end;
+    let mut length = 0_u64;
+    while begin > group.start
+        && length.saturating_add(length_of(begin - 1)) <= length_max(scale, total)
+    {
+        begin -= 1;
+        length += length_of(begin);
+    }
+    (group.end - begin >= 2).then_some(begin..group.end)
+}
+
+/// Where there are too many tables and no stretch of one size: the longest stretch of tables up to a size, the least that does.
+fn mixed_crowd(family: Family, scale: Scale, sizes: &[Option<u64>]) -> Option<Range<usize>> {
+    if sizes.len() <= TABLES_WIDTHS_MAX * family.merge_width() {
+        return None;
+    }
+    let length_max = length_max(scale, sizes.iter().flatten().sum());
+    let steps: Vec<Option<u32>> = sizes
+        .iter()
+        .map(|size| {
+            size.filter(|size| size * 2 <= length_max)
+                .map(|size| size_step(family, scale, size))
+        })
+        .collect();
+    let most = steps.iter().flatten().max()?;
+    (0..=*most).find_map(|largest| {
+        let fits = |step: &Option<u32>| step.is_some_and(|step| step <= largest);
+        let mut begin = 0;
+        let mut longest = 0..0;
+        for (at, step) in steps.iter().enumerate() {
+            if !fits(step) {
+                begin = at + 1;
+            } else if at + 1 - begin > longest.len() {
+                longest = begin..at + 1;
+            }
         }
-        (group.end - begin >= 2).then_some(begin..group.end)
+        let enough = longest.len() >= family.merge_width();
+        enough.then(|| not_too_long(scale, sizes, longest))?
     })
 }
 
@@ -190,6 +231,20 @@ mod tests {
         let mut sizes = vec![5; 12];
         sizes.extend([20; 12]);
         check(&sizes, Some(0..12));
+    }
+
+    #[test]
+    fn sizes_that_take_turns_do_not_add_up() {
+        let turns = |count: usize| -> Vec<Option<u64>> {
+            let size = |at| Some(if at % 2 == 0 { MIB / 2 } else { 2 * MIB });
+            (0..count).map(size).collect()
+        };
+        let check = |count, expected| {
+            let found = mixed_crowd(Family::Entry, Scale::FULL, &turns(count));
+            assert_eq!(found, expected, "{count} tables");
+        };
+        check(48, None);
+        check(49, Some(0..49));
     }
 
     #[test]

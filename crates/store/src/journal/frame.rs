@@ -1,25 +1,32 @@
 //! How a commit stands in the journal, and a file's header.
 //!
-//! The header: magic (8 bytes), the file's number (u64), the number of its first commit (u64), XXH3 of these (u64).
+//! The header stands there twice: magic (8 bytes), the file's number (u64), the number of its first commit (u64), its salt (u64),
+//! XXH3 of these (u64). The salt is random and seeds the checksums of the file, so that nobody can send a message that looks
+//! like a commit to whoever searches for one.
 //!
-//! A commit: magic (4 bytes), length of its writes (u32), its number (u64), XXH3 of these and the writes, seeded with the file's
-//! number (u64); then the writes: 0 or 1 for a deletion or a value (u8), length of the key (u16), for a value its length (u32),
-//! key, value. Numbers are little-endian.
+//! A commit: magic (4 bytes), length of its writes (u32), its number (u64), half of the XXH3 of these (u32), XXH3 of all this and
+//! the writes (u64); then the writes: 0 or 1 for a deletion or a value (u8), length of the key (u16), for a value its length
+//! (u32), key, value. Numbers are little-endian.
 
 use records::Write;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use super::JournalId;
 
-const FILE_MAGIC: &[u8; 8] = b"MGPJRNL1";
+const FILE_MAGIC: &[u8; 8] = b"MGPJRNL2";
 
 /// In front of the first commit of a file.
-pub(crate) const FILE_HEADER_BYTES: usize = 32;
+pub(crate) const FILE_HEADER_BYTES: usize = 2 * HEADER_COPY_BYTES;
+
+const HEADER_COPY_BYTES: usize = 40;
 
 pub(super) const MAGIC: &[u8; 4] = b"MGPC";
 
 /// In front of a commit's writes.
-pub(super) const HEADER_BYTES: usize = 24;
+pub(super) const HEADER_BYTES: usize = 28;
+
+/// Of it, what its own checksum covers, so that a length is not followed before it is known to be one.
+const HEADER_CHECKED_BYTES: usize = 16;
 
 /// No commit has such a number: counting on cannot overflow.
 pub(crate) const NUMBERS_END: u64 = 1 << 56;
@@ -27,23 +34,45 @@ pub(crate) const NUMBERS_END: u64 = 1 << 56;
 const DELETE: u8 = 0;
 const PUT: u8 = 1;
 
-pub(super) fn encode_file_header(id: JournalId, first_commit: u64) -> [u8; FILE_HEADER_BYTES] {
-    let mut header = [0; FILE_HEADER_BYTES];
-    header[..8].copy_from_slice(FILE_MAGIC);
-    header[8..16].copy_from_slice(&id.0.to_le_bytes());
-    header[16..24].copy_from_slice(&first_commit.to_le_bytes());
-    let checksum = xxh3_64(&header[..24]);
-    header[24..].copy_from_slice(&checksum.to_le_bytes());
-    header
+/// What stands in a file's header, besides its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileHeader {
+    /// The number of the file's first commit.
+    pub(super) first_commit: u64,
+    pub(super) salt: u64,
 }
 
-/// The number of the file's first commit.
-pub(super) fn decode_file_header(bytes: &[u8], id: JournalId) -> Option<u64> {
-    let header = bytes.get(..FILE_HEADER_BYTES)?;
-    let number = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
-    let whole = xxh3_64(&header[..24]) == number(24)?;
-    (whole && header[..8] == *FILE_MAGIC && number(8)? == id.0).then_some(())?;
-    number(16).filter(|first| (1..NUMBERS_END).contains(first))
+impl FileHeader {
+    pub(super) fn encode(self, id: JournalId) -> [u8; FILE_HEADER_BYTES] {
+        let mut copy = [0; HEADER_COPY_BYTES];
+        copy[..8].copy_from_slice(FILE_MAGIC);
+        copy[8..16].copy_from_slice(&id.0.to_le_bytes());
+        copy[16..24].copy_from_slice(&self.first_commit.to_le_bytes());
+        copy[24..32].copy_from_slice(&self.salt.to_le_bytes());
+        let checksum = xxh3_64(&copy[..32]);
+        copy[32..].copy_from_slice(&checksum.to_le_bytes());
+        let mut header = [0; FILE_HEADER_BYTES];
+        for place in header.chunks_exact_mut(HEADER_COPY_BYTES) {
+            place.copy_from_slice(&copy);
+        }
+        header
+    }
+
+    /// Out of a file's beginning; one whole copy is enough.
+    pub(super) fn decode(bytes: &[u8], id: JournalId) -> Option<Self> {
+        let header = bytes.get(..FILE_HEADER_BYTES)?;
+        let mut copies = header.chunks_exact(HEADER_COPY_BYTES);
+        copies.find_map(|copy| {
+            let number = |at: usize| copy[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+            let whole = xxh3_64(&copy[..32]) == number(32)?;
+            (whole && copy[..8] == *FILE_MAGIC && number(8)? == id.0).then_some(())?;
+            let first_commit = number(16)?;
+            (1..NUMBERS_END).contains(&first_commit).then_some(Self {
+                first_commit,
+                salt: number(24)?,
+            })
+        })
+    }
 }
 
 /// A whole commit as it was found in a file.
@@ -56,7 +85,7 @@ pub(crate) struct Commit<'a> {
 }
 
 /// Appends a commit.
-pub(super) fn encode(id: JournalId, number: u64, writes: &[Write], out: &mut Vec<u8>) {
+pub(super) fn encode(salt: u64, number: u64, writes: &[Write], out: &mut Vec<u8>) {
     let begin = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES]);
     for write in writes {
@@ -80,21 +109,23 @@ pub(super) fn encode(id: JournalId, number: u64, writes: &[Write], out: &mut Vec
     frame[..4].copy_from_slice(MAGIC);
     frame[4..8].copy_from_slice(&length.to_le_bytes());
     frame[8..16].copy_from_slice(&number.to_le_bytes());
-    let checksum = checksum(frame, id);
-    frame[16..24].copy_from_slice(&checksum.to_le_bytes());
+    let header_checksum = header_checksum(frame, salt);
+    frame[16..20].copy_from_slice(&header_checksum.to_le_bytes());
+    let checksum = checksum(frame, salt);
+    frame[20..28].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// The whole commit that begins at the front of the bytes, if one does.
-pub(super) fn decode(bytes: &[u8], id: JournalId) -> Option<Commit<'_>> {
+pub(super) fn decode(bytes: &[u8], salt: u64) -> Option<Commit<'_>> {
     let header = bytes.get(..HEADER_BYTES)?;
-    if header[..4] != *MAGIC {
+    if header[..4] != *MAGIC || header[16..20] != header_checksum(header, salt).to_le_bytes() {
         return None;
     }
     let length = u32::from_le_bytes(header[4..8].try_into().ok()?) as usize;
     let number = u64::from_le_bytes(header[8..16].try_into().ok()?);
-    let expected = u64::from_le_bytes(header[16..24].try_into().ok()?);
+    let expected = u64::from_le_bytes(header[20..28].try_into().ok()?);
     let frame = bytes.get(..HEADER_BYTES.checked_add(length)?)?;
-    if checksum(frame, id) != expected || !(1..NUMBERS_END).contains(&number) {
+    if checksum(frame, salt) != expected || !(1..NUMBERS_END).contains(&number) {
         return None;
     }
     let commit = Commit {
@@ -106,10 +137,15 @@ pub(super) fn decode(bytes: &[u8], id: JournalId) -> Option<Commit<'_>> {
     commit.is_well_formed().then_some(commit)
 }
 
+/// Of a frame's header.
+fn header_checksum(frame: &[u8], salt: u64) -> u32 {
+    xxh3_64_with_seed(&frame[..HEADER_CHECKED_BYTES], salt) as u32
+}
+
 /// Of a frame, its own field left out.
-fn checksum(frame: &[u8], id: JournalId) -> u64 {
-    let mut hash = Xxh3::with_seed(id.0);
-    hash.update(&frame[..16]);
+fn checksum(frame: &[u8], salt: u64) -> u64 {
+    let mut hash = Xxh3::with_seed(salt);
+    hash.update(&frame[..20]);
     hash.update(&frame[HEADER_BYTES..]);
     hash.digest()
 }
@@ -165,6 +201,7 @@ mod tests {
     use super::*;
 
     const FILE: JournalId = JournalId(3);
+    const SALT: u64 = 0x5a17;
 
     fn sample() -> Vec<Write> {
         let put = |key: &str, value: Vec<u8>| Write::Put {
@@ -178,10 +215,10 @@ mod tests {
     #[test]
     fn a_commit_comes_back_as_it_was() {
         let mut bytes = vec![];
-        encode(FILE, 12, &sample(), &mut bytes);
+        encode(SALT, 12, &sample(), &mut bytes);
         let length = bytes.len();
         bytes.extend_from_slice(b"and more");
-        let commit = decode(&bytes, FILE).unwrap();
+        let commit = decode(&bytes, SALT).unwrap();
         assert_eq!((commit.number, commit.bytes), (12, length));
         let written = sample();
         let expected = written.iter().map(|write| match write {
@@ -189,25 +226,38 @@ mod tests {
             Write::Delete { key } => (key.as_slice(), None),
         });
         assert!(commit.changes().eq(expected));
-        assert!(decode(&bytes, JournalId(4)).is_none(), "of another file");
-        assert!(decode(&bytes[..length - 1], FILE).is_none(), "cut short");
+        assert!(decode(&bytes, SALT + 1).is_none(), "of another file");
+        assert!(decode(&bytes[..length - 1], SALT).is_none(), "cut short");
     }
 
     #[test]
     fn a_flipped_bit_is_noticed() {
         let mut bytes = vec![];
-        encode(FILE, 12, &sample()[..2], &mut bytes);
+        encode(SALT, 12, &sample()[..2], &mut bytes);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(&bytes, FILE).is_none(), "bit {bit}");
+            assert!(decode(&bytes, SALT).is_none(), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
-        let mut header = encode_file_header(FILE, 12);
-        assert_eq!(decode_file_header(&header, FILE), Some(12));
-        for bit in 0..header.len() * 8 {
-            header[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode_file_header(&header, FILE), None, "bit {bit}");
-            header[bit / 8] ^= 1 << (bit % 8);
+    }
+
+    #[test]
+    fn one_of_a_headers_copies_is_enough() {
+        let header = FileHeader {
+            first_commit: 12,
+            salt: SALT,
+        };
+        let whole = header.encode(FILE);
+        assert_eq!(FileHeader::decode(&whole, FILE), Some(header));
+        assert_eq!(FileHeader::decode(&whole, JournalId(4)), None);
+        assert_eq!(FileHeader::decode(&whole[..FILE_HEADER_BYTES - 1], FILE), None);
+        for bit in 0..whole.len() * 8 {
+            let mut spoiled = whole;
+            spoiled[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(FileHeader::decode(&spoiled, FILE), Some(header), "bit {bit}");
+            let other = (bit / 8 + HEADER_COPY_BYTES) % FILE_HEADER_BYTES;
+            spoiled[other] ^= 1 << (bit % 8);
+            assert_eq!(FileHeader::decode(&spoiled, FILE), None, "bit {bit} of both");
         }
     }
 }

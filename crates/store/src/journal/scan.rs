@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::JournalId;
-use super::frame::{self, Commit, FILE_HEADER_BYTES};
+use super::frame::{self, Commit, FILE_HEADER_BYTES, FileHeader};
 use crate::disk::Disk;
 use crate::error::StoreError;
 
@@ -61,13 +61,13 @@ pub(super) fn journals(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Journal
 }
 
 fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
-    let first_commit = frame::decode_file_header(bytes, id);
+    let header = FileHeader::decode(bytes, id);
     let mut end = 0;
     let mut last_commit = None;
-    if let Some(first) = first_commit {
+    if let Some(header) = header {
         end = FILE_HEADER_BYTES;
-        let mut next = first;
-        while let Some(commit) = frame::decode(&bytes[end..], id)
+        let mut next = header.first_commit;
+        while let Some(commit) = frame::decode(&bytes[end..], header.salt)
             && commit.number == next
         {
             last_commit = Some(commit.number);
@@ -78,23 +78,23 @@ fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
     Journal {
         id,
         path,
-        first_commit,
+        first_commit: header.map(|header| header.first_commit),
         last_commit,
         end: end as u64,
-        tail: tail(bytes, id, end, last_commit.unwrap_or(0)),
+        tail: tail(&bytes[end..], header, end as u64, last_commit.unwrap_or(0)),
     }
 }
 
-fn tail(bytes: &[u8], id: JournalId, end: usize, last_commit: u64) -> Tail {
-    let rest = &bytes[end..];
+/// What stands behind the last whole commit. Without a header nothing of the file can be told from anything else.
+fn tail(rest: &[u8], header: Option<FileHeader>, offset: u64, last_commit: u64) -> Tail {
     if rest.iter().all(|byte| *byte == 0) {
         return Tail::Clean;
     }
-    let offset = end as u64;
+    let commit_at = |at: usize| frame::decode(&rest[at..], header?.salt);
     let begins = |at: &usize| rest[*at..].starts_with(frame::MAGIC);
     let later = (0..rest.len())
         .filter(begins)
-        .filter_map(|at| Some((at, frame::decode(&rest[at..], id)?.number)))
+        .filter_map(|at| Some((at, commit_at(at)?.number)))
         .find(|(_, number)| *number > last_commit);
     match later {
         Some((at, commit)) => Tail::Hole {
@@ -117,9 +117,10 @@ pub(super) fn make_durable(disk: &dyn Disk, journal: &Journal, known: u64) -> io
     let bytes = file.read_to_end()?;
     let mut begin = 0;
     let mut at = FILE_HEADER_BYTES;
+    let salt = FileHeader::decode(&bytes, journal.id).map(|header| header.salt);
     while let Some(commit) = bytes
         .get(at..)
-        .and_then(|rest| frame::decode(rest, journal.id))
+        .and_then(|rest| frame::decode(rest, salt?))
         && commit.number <= known
     {
         at += commit.bytes;
@@ -144,7 +145,8 @@ pub(crate) fn read(
         .and_then(|file| file.read_to_end())
         .map_err(|source| StoreError::io(&path, source))?;
     let mut at = FILE_HEADER_BYTES;
-    while let Some(commit) = bytes.get(at..).and_then(|rest| frame::decode(rest, id)) {
+    let salt = FileHeader::decode(&bytes, id).map(|header| header.salt);
+    while let Some(commit) = bytes.get(at..).and_then(|rest| frame::decode(rest, salt?)) {
         at += commit.bytes;
         take(commit)?;
     }

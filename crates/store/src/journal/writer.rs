@@ -8,7 +8,7 @@ use std::sync::Arc;
 use records::Write;
 
 use super::JournalId;
-use super::frame::{self, FILE_HEADER_BYTES};
+use super::frame::{self, FILE_HEADER_BYTES, FileHeader};
 use crate::disk::{Disk, DiskFile};
 
 /// A file is ended by the commit that brings it to so many bytes, unless a test wants it smaller.
@@ -24,6 +24,8 @@ pub(crate) struct JournalWriter {
     folder: PathBuf,
     id: JournalId,
     file: Arc<dyn DiskFile>,
+    /// Of the file.
+    salt: u64,
     /// Where the next commit goes.
     offset: u64,
     /// Files that are ended and still there, oldest first, and the last commit and length of each.
@@ -43,8 +45,14 @@ impl JournalWriter {
         ended: VecDeque<(JournalId, u64, u64)>,
         file_bytes: u64,
     ) -> io::Result<Self> {
+        let file = disk.open(&id.path(&folder))?;
+        let mut header = [0; FILE_HEADER_BYTES];
+        file.read_exact_at(&mut header, 0)?;
+        let header = FileHeader::decode(&header, id)
+            .ok_or_else(|| io::Error::other("the header of the journal has changed"))?;
         Ok(Self {
-            file: disk.open(&id.path(&folder))?,
+            file,
+            salt: header.salt,
             disk,
             folder,
             id,
@@ -64,12 +72,13 @@ impl JournalWriter {
         ended: VecDeque<(JournalId, u64, u64)>,
         file_bytes: u64,
     ) -> io::Result<Self> {
-        let file = create(&*disk, &folder, id, first_commit)?;
+        let (file, salt) = create(&*disk, &folder, id, first_commit)?;
         Ok(Self {
             disk,
             folder,
             id,
             file,
+            salt,
             offset: FILE_HEADER_BYTES as u64,
             ended,
             file_bytes,
@@ -83,7 +92,7 @@ impl JournalWriter {
             self.next_file(number)?;
         }
         self.buffer.clear();
-        frame::encode(self.id, number, writes, &mut self.buffer);
+        frame::encode(self.salt, number, writes, &mut self.buffer);
         self.file.write_all_at(&self.buffer, self.offset)?;
         let length = self.buffer.len() as u64;
         self.offset += length;
@@ -133,11 +142,12 @@ impl JournalWriter {
         // With an fsync for each commit this is one too many, in thousands.
         self.file.sync()?;
         let id = JournalId(self.id.0 + 1);
-        let file = create(&*self.disk, &self.folder, id, first_commit)?;
+        let (file, salt) = create(&*self.disk, &self.folder, id, first_commit)?;
         self.ended
             .push_back((self.id, first_commit - 1, self.offset));
         self.id = id;
         self.file = file;
+        self.salt = salt;
         self.offset = FILE_HEADER_BYTES as u64;
         Ok(())
     }
@@ -148,10 +158,12 @@ fn create(
     folder: &std::path::Path,
     id: JournalId,
     first_commit: u64,
-) -> io::Result<Arc<dyn DiskFile>> {
+) -> io::Result<(Arc<dyn DiskFile>, u64)> {
+    let salt = disk.random()?;
     let file = disk.create(&id.path(folder))?;
-    file.write_all_at(&frame::encode_file_header(id, first_commit), 0)?;
+    let header = FileHeader { first_commit, salt };
+    file.write_all_at(&header.encode(id), 0)?;
     file.sync()?;
     disk.sync_folder(folder)?;
-    Ok(file)
+    Ok((file, salt))
 }
