@@ -13,6 +13,10 @@ mod error;
 
 mod committer;
 
+mod backup;
+mod hex;
+mod image;
+
 mod journal;
 mod memtable;
 mod merge;
@@ -20,6 +24,10 @@ mod row;
 mod table;
 mod watermark;
 
+pub use backup::{
+    ArchiveTarget, BackupError, BackupOptions, BackupSource, Description, FileRecord, FolderTarget,
+    Progress, Summary, generations, restore_archive, restore_folder,
+};
 pub use committer::{
     Append, BATCH_APPENDS_MAX, BATCH_BYTES_MAX, COMMIT_TIME_BUCKETS, CommitCounters, Committer,
     CommitterHandle, Outcome, QUEUE_APPENDS_MAX, QUEUE_BYTES_MAX, Refusal, Sink, SubmitError,
@@ -35,4 +43,6 @@ pub use embedded::{
     JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics,
 };
 pub use error::StoreError;
+pub use hex::Hex;
+pub use image::{Identity, Image, ImageFile, ImageHeader, PIECE_BYTES};
 pub use memory::MemoryStore;

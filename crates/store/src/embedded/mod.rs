@@ -11,6 +11,7 @@ mod view;
 mod write;
 
 mod flush;
+mod imaging;
 mod install;
 mod merging;
 mod pace;
@@ -34,10 +35,17 @@ use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
+use crate::image::Image;
 use maintenance::Maintenance;
 use shared::Shared;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
+
+/// The store's folder in the data directory.
+pub(crate) const STORE_FOLDER: &str = "store";
+
+/// The watermark's file in the data directory.
+pub(crate) const WATERMARK_FILE: &str = "committed";
 
 /// The block cache, unless the options say otherwise.
 pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
@@ -157,6 +165,11 @@ impl EmbeddedStore {
     /// What lies where, and what is being done.
     pub fn statistics(&self) -> StoreStatistics {
         statistics::gather(&self.shared)
+    }
+
+    /// The files of the last commit, which stay readable while commits, flushes and merges go on.
+    pub fn image(&self) -> Result<Image, StoreError> {
+        imaging::image(&self.shared)
     }
 
     /// Bytes on disk, the journal included.

@@ -13,19 +13,13 @@ use super::family::Family;
 use super::manifest::{ListedFamily, Manifest};
 use super::shared::{Parts, Shared};
 use super::state::{FamilyState, State};
-use super::{Durability, EmbeddedStore, OpenOptions, maintenance, view};
+use super::{Durability, EmbeddedStore, OpenOptions, STORE_FOLDER, WATERMARK_FILE, maintenance, view};
 use crate::contract::{Batch, Store};
 use crate::disk::Disk;
 use crate::error::StoreError;
 use crate::journal::{self, Inspection, JournalId, JournalWriter};
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
-
-/// The store's folder in the data directory.
-const STORE_FOLDER: &str = "store";
-
-/// The watermark's file in the data directory.
-const WATERMARK_FILE: &str = "committed";
 
 /// What is opened, and how.
 struct Opening<'a> {
@@ -248,7 +242,7 @@ impl Opening<'_> {
             // Its header is whole, and what it holds leads up to where the store is.
             Some((id, Some(last_commit), length)) if *last_commit == committed => {
                 ended.pop_back();
-                JournalWriter::resume(disk, folder, *id, *length, ended)
+                JournalWriter::resume(disk, folder, *id, (committed, *length), ended)
             }
             // It holds nothing, not even a header.
             Some((id, None, _)) => {

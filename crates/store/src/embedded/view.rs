@@ -14,16 +14,16 @@ use crate::row::Bounds;
 use crate::table::{Table, TableError};
 
 /// A family as it stands at a moment.
-struct View {
-    family: Family,
+pub(super) struct View {
+    pub(super) family: Family,
     /// Newest first.
-    memtables: Vec<(Arc<Memtable>, Snapshot)>,
+    pub(super) memtables: Vec<(Arc<Memtable>, Snapshot)>,
     /// Newest first.
-    tables: Arc<Vec<Arc<Table>>>,
+    pub(super) tables: Arc<Vec<Arc<Table>>>,
 }
 
 impl View {
-    fn of(state: &FamilyState) -> Self {
+    pub(super) fn of(state: &FamilyState) -> Self {
         let active = (state.active.clone(), state.active.snapshot());
         let sealed = state.sealed.iter();
         let sealed = sealed.map(|table| (table.clone(), Snapshot::ALL));
@@ -34,7 +34,7 @@ impl View {
         }
     }
 
-    fn merge(&self, bounds: &Bounds) -> Merge {
+    pub(super) fn merge(&self, bounds: &Bounds) -> Merge {
         let mut merge = Merge::new(bounds.reverse);
         for (table, snapshot) in &self.memtables {
             if !table.is_empty() {

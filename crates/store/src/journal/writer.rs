@@ -26,18 +26,20 @@ pub(crate) struct JournalWriter {
     file: Arc<dyn DiskFile>,
     /// Where the next commit goes.
     offset: u64,
+    /// The number of the last commit that was appended, here or before.
+    last_commit: u64,
     /// Files that are ended and still there, oldest first, and the last commit and length of each.
     ended: VecDeque<(JournalId, u64, u64)>,
     buffer: Vec<u8>,
 }
 
 impl JournalWriter {
-    /// Goes on behind the last whole commit of a file.
+    /// Goes on in a file behind its last whole commit, which has this number and ends at this byte.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         folder: PathBuf,
         id: JournalId,
-        offset: u64,
+        (last_commit, offset): (u64, u64),
         ended: VecDeque<(JournalId, u64, u64)>,
     ) -> io::Result<Self> {
         Ok(Self {
@@ -46,6 +48,7 @@ impl JournalWriter {
             folder,
             id,
             offset,
+            last_commit,
             ended,
             buffer: Vec::new(),
         })
@@ -66,6 +69,7 @@ impl JournalWriter {
             id,
             file,
             offset: FILE_HEADER_BYTES as u64,
+            last_commit: first_commit.saturating_sub(1),
             ended,
             buffer: Vec::new(),
         })
@@ -81,10 +85,16 @@ impl JournalWriter {
         self.file.write_all_at(&self.buffer, self.offset)?;
         let length = self.buffer.len() as u64;
         self.offset += length;
+        self.last_commit = number;
         if self.buffer.capacity() > BUFFER_BYTES_MAX {
             self.buffer = Vec::new();
         }
         Ok(length)
+    }
+
+    /// The number of the last commit that was appended wholly.
+    pub(crate) fn last_commit(&self) -> u64 {
+        self.last_commit
     }
 
     /// The file whose sync makes durable what was appended, all files before being so.

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tracing::warn;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{self, Block};
 use super::filter::{Filter, FilterKind};
 use super::footer::{FOOTER_BYTES, Footer, Properties, Stretch};
 use super::{Damage, TableError, TableId, TableSpec, seed};
 use crate::disk::{Disk, DiskFile};
+use crate::hex::Hex;
 
 /// Tables' files that are kept open; one more for each thread that reads at this moment.
 pub(crate) const OPEN_FILES_MAX: usize = 48;
@@ -105,6 +107,8 @@ pub(crate) struct Table {
     properties: Properties,
     path: PathBuf,
     length: u64,
+    /// Where the index of the partitions and what follows it begin.
+    end_begins: u64,
     filter: FilterKind,
     /// For each partition its last key, where its index stands, and its filter or where that stands.
     partitions: Block,
@@ -178,6 +182,7 @@ impl Table {
             properties,
             path,
             length,
+            end_begins: footer.partitions.offset.min(footer.properties.offset),
             filter: spec.filter,
             partitions,
             blocks: blocks.clone(),
@@ -196,6 +201,16 @@ impl Table {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A sum over the end of the file: the index of the partitions, the properties and the footer.
+    pub(crate) fn fingerprint(&self) -> Result<Hex, TableError> {
+        let begin = self.end_begins;
+        let end = self.read(Stretch {
+            offset: begin,
+            length: self.length - begin,
+        })?;
+        Ok(Hex(xxh3_64(&end)))
     }
 
     /// Length of the file.
