@@ -16,6 +16,7 @@ mod committer;
 mod backup;
 mod hex;
 mod image;
+mod progress;
 
 mod journal;
 mod memtable;
@@ -26,7 +27,7 @@ mod watermark;
 
 pub use backup::{
     ArchiveTarget, BackupError, BackupOptions, BackupSource, Description, FileRecord, FolderTarget,
-    Progress, Summary, generations, restore_archive, restore_folder,
+    Summary, VerifyError, generations, restore_archive, restore_folder, verify_backup, verify_data_dir,
 };
 pub use committer::{
     Append, BATCH_APPENDS_MAX, BATCH_BYTES_MAX, COMMIT_TIME_BUCKETS, CommitCounters, Committer,
@@ -40,9 +41,11 @@ pub use contract::{
 pub use data_dir::{DataDir, DataDirError, Holder};
 pub use embedded::{
     Background, CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, FamilyStatistics,
-    JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics,
+    Finding, JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics, Verification, Verifier,
+    VerifyEvent,
 };
 pub use error::StoreError;
 pub use hex::Hex;
 pub use image::{Identity, Image, ImageFile, ImageHeader, PIECE_BYTES};
 pub use memory::MemoryStore;
+pub use progress::Progress;

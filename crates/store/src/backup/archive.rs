@@ -7,8 +7,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::description::{DESCRIPTION_BYTES_MAX, DESCRIPTION_FILE, is_place};
 use super::source::Pace;
-use super::{BackupError, BackupOptions, BackupSource, Description, FileRecord, Progress, Summary};
+use super::{BackupError, BackupOptions, BackupSource, Description, FileRecord, Summary};
 use crate::hex::Hex;
+use crate::progress::Progress;
 
 /// A tar header, and what contents are filled up to a multiple of.
 const BLOCK_BYTES: usize = 512;

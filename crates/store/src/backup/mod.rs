@@ -14,12 +14,13 @@ mod archive;
 mod target;
 
 mod restore;
+mod verify;
 
 pub use archive::ArchiveTarget;
 pub use description::{Description, FileRecord};
 pub use error::BackupError;
 pub use folder::generations;
-pub(crate) use folder::Generations;
 pub use restore::{restore_archive, restore_folder};
-pub use source::{BackupOptions, BackupSource, Progress, Summary};
+pub use source::{BackupOptions, BackupSource, Summary};
+pub use verify::{VerifyError, verify_backup, verify_data_dir};
 pub use target::FolderTarget;

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use super::archive;
 use super::folder::Generations;
 use super::target::{PartFile, make_folder, sync_folder};
-use super::{BackupError, Description, FileRecord, Progress, Summary};
+use super::{BackupError, Description, FileRecord, Summary};
 use crate::data_dir::{DataDir, Holder};
 use crate::disk::OsDisk;
 use crate::embedded::{STORE_FOLDER, WATERMARK_FILE};
 use crate::hex::Hex;
+use crate::progress::Progress;
 use crate::image::{IDENTITY_FILE, PIECE_BYTES};
 
 /// Where the store's files are until all of them are there.

@@ -49,15 +49,6 @@ pub struct BackupOptions {
     pub keep: Option<usize>,
 }
 
-/// How far it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Bytes that are done.
-    pub done: u64,
-    /// Bytes that there are to do; `None` if nobody knows.
-    pub total: Option<u64>,
-}
-
 /// What a backup or a restore came to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {

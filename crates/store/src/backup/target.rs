@@ -12,8 +12,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::description::DESCRIPTION_FILE;
 use super::folder::{self, Generations, LOCK_FILE};
 use super::source::Pace;
-use super::{BackupError, BackupOptions, BackupSource, Description, FileRecord, Progress, Summary};
+use super::{BackupError, BackupOptions, BackupSource, Description, FileRecord, Summary};
 use crate::hex::Hex;
+use crate::progress::Progress;
 use crate::image::{ImageFile, ImageHeader};
 
 /// Synced whenever so much was written, so that the disk is never far behind: a commit on the same one waits for it.

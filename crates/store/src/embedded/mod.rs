@@ -21,6 +21,7 @@ mod maintenance;
 mod open;
 mod statistics;
 mod syncer;
+mod verify;
 
 use std::fmt;
 use std::fs::File;
@@ -40,6 +41,8 @@ use maintenance::Maintenance;
 use shared::Shared;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
+pub use verify::{Finding, Verification, Verifier, VerifyEvent};
+pub(crate) use verify::StoreFiles;
 
 /// The store's folder in the data directory.
 pub(crate) const STORE_FOLDER: &str = "store";
@@ -170,6 +173,11 @@ impl EmbeddedStore {
     /// The files of the last commit, which stay readable while commits, flushes and merges go on.
     pub fn image(&self) -> Result<Image, StoreError> {
         imaging::image(&self.shared)
+    }
+
+    /// The store as it stands, to be checked while it goes on.
+    pub fn verifier(&self) -> Result<Verifier, StoreError> {
+        Verifier::of_running(&self.shared)
     }
 
     /// Bytes on disk, the journal included.

@@ -34,6 +34,21 @@ impl View {
         }
     }
 
+    /// The value at a key.
+    pub(super) fn find(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
+        for (table, snapshot) in &self.memtables {
+            if let Some(found) = table.get(key, *snapshot) {
+                return Ok(found);
+            }
+        }
+        for table in self.tables.iter() {
+            if let Some(found) = table.get(key)? {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn merge(&self, bounds: &Bounds) -> Merge {
         let mut merge = Merge::new(bounds.reverse);
         for (table, snapshot) in &self.memtables {

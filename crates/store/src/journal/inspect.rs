@@ -37,13 +37,13 @@ impl Inspection {
 }
 
 /// Where the journal stops being usable, and whether anything acknowledged stood there.
-struct Verdict {
+pub(super) struct Verdict {
     /// Index of the file.
-    journal: usize,
+    pub(super) journal: usize,
     /// Everything in it from here on, and every file behind it.
     offset: u64,
     /// `None` if nothing acknowledged did.
-    loss: Option<StoreError>,
+    pub(super) loss: Option<StoreError>,
 }
 
 /// Judges the journal of `folder`, of which `needed` is the first file that holds what is in no table. Cuts off what no client
@@ -95,7 +95,7 @@ pub(crate) fn inspect(
 }
 
 /// Finds the first place where the journal does not go on, if there is one.
-fn judge(
+pub(super) fn judge(
     folder: &Path,
     journals: &[Journal],
     needed: JournalId,

@@ -60,7 +60,7 @@ pub(super) fn journals(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Journal
     ids.into_iter().map(look).collect()
 }
 
-fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
+pub(super) fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
     let first_commit = frame::decode_file_header(bytes, id);
     let mut end = 0;
     let mut last_commit = None;

@@ -329,6 +329,30 @@ impl Table {
         }
     }
 
+    /// What is wrong with the filter of a partition, if it stands in a place of its own.
+    pub(super) fn filter_damage(&self, number: usize) -> Result<Option<Damage>, TableError> {
+        let FilterKind::Key { .. } = self.filter else {
+            return Ok(None);
+        };
+        let partition = self.partition(number)?;
+        let place = Stretch::decode(&partition.filter).filter(|place| {
+            let end = place.offset.checked_add(place.length);
+            end.is_some_and(|end| end <= self.end_begins)
+        });
+        let damage = |offset| Damage {
+            file: self.path.clone(),
+            offset,
+            after: Bytes::copy_from_slice(self.key_before(number)),
+            upto: Bytes::copy_from_slice(self.partitions.key(number)),
+        };
+        let Some(place) = place else {
+            return Ok(Some(damage(0)));
+        };
+        let stored = self.read(place)?;
+        let filter = block::load(&stored, seed(self.id(), place.offset));
+        Ok(filter.is_none().then(|| damage(place.offset)))
+    }
+
     fn stored_filter(&self, place: Stretch) -> Result<Option<Filter>, TableError> {
         let at = (self.id(), place.offset);
         if let Some(Cached::Filter(filter)) = self.blocks.cache.get(&at) {
