@@ -159,10 +159,9 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     } else {
         (Bound::nothing(), None)
     };
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(
-        &data_dir,
-        store_options(&config, options),
-    )?);
+    let embedded = EmbeddedStore::open(&data_dir, store_options(&config, options))?;
+    let embedded = Arc::new(embedded);
+    let store: Arc<dyn Store> = embedded.clone();
     let mut state = State::recover(&store, &config, shards, now)?;
     let demo_logins = if options.demo {
         state.demonstrate(&store, now)?
@@ -171,6 +170,7 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     };
     let doors = (bound, http_credentials);
     let running = assemble(config, demo_logins, data_dir, &store, state, doors)?;
+    running.handle.attach_store(Arc::downgrade(&embedded));
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
 }

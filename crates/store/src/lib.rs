@@ -38,7 +38,7 @@ pub use contract::{
     Batch, CommitError, DELETE_SLICE_KEYS, Expected, KEY_BYTES_MAX, Precondition, Range, ReadError,
     Store, VALUE_BYTES_MAX,
 };
-pub use data_dir::{DataDir, DataDirError, Holder};
+pub use data_dir::{DataDir, DataDirError, Holder, utc};
 pub use embedded::{
     Background, CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, FamilyStatistics,
     Finding, JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics, Verification, Verifier,

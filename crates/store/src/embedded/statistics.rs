@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::policy;
 use super::shared::Shared;
 
 /// Counted since the start; read one by one, so they may be a commit apart from each other.
@@ -68,6 +69,8 @@ pub struct FamilyStatistics {
     pub name: &'static str,
     /// Memory of its rows that are in no table yet.
     pub memtable_bytes: u64,
+    /// Bytes of its tables that are to become one next.
+    pub merge_bytes: u64,
     /// Its tables, newest first.
     pub tables: Vec<TableStatistics>,
 }
@@ -186,6 +189,10 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         .map(|family| FamilyStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
+            merge_bytes: policy::choose(family.family, &family.tables).map_or(0, |choice| {
+                let merged = family.tables[choice.tables].iter();
+                merged.map(|table| table.length()).sum()
+            }),
             tables: family.tables.iter().map(|table| of_table(table)).collect(),
         })
         .collect();
