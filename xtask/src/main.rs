@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | tidy | test | crash | sim | soak | fuzz | bench | spec`.
+//! The project's own chores: `cargo xtask ci | tidy | test | crash | sim | soak | torture | fuzz | bench | spec`.
 //! Owns the command line only; each chore is a module. Nothing here is part of the product.
 
 mod arguments;
@@ -14,6 +14,7 @@ mod soak;
 mod spec;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,8 @@ usage: cargo xtask <chore>
                             seeded worlds around the broker's core, held to a model of the specification; or one again
   soak [--minutes N] [--seed N]
                             mixed load, cut connections, kills and clean restarts: nothing lost, memory flat
+  torture [--only write|drain|history|kill]... [--quick] [--dir DIR] [--seed N] [--memory-mib N] [--nofile N]
+                            the store at full speed, at size and killed, held to its bounds: hours, or minutes with --quick
   fuzz [--target NAME]... [--secs N] [--input FILE] [--minimise]
                             runs the fuzz targets with libFuzzer, or tries one input again
   bench [--only NAME,...] [--peers NAME,...|none] [--runs N] [--secs N] [--quick] [--write docs/benchmarks.md]
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Some("crash") => test::run_crash(arguments),
         Some("sim") => sim::run(arguments),
         Some("soak") => soak::run(arguments),
+        Some("torture") => torture::run(arguments),
         Some("fuzz") => fuzz::run(arguments),
         Some("bench") => bench::run(arguments),
         Some("help" | "--help" | "-h") | None => {

@@ -30,7 +30,9 @@ pub(crate) fn run(arguments: &BackupArguments) -> anyhow::Result<()> {
             bail!("`-` writes the backup to standard output, which is a terminal; redirect it");
         }
         if arguments.json || arguments.keep.is_some() {
-            bail!("--json and --keep are for a folder; `-` writes the backup itself to standard output");
+            bail!(
+                "--json and --keep are for a folder; `-` writes the backup itself to standard output"
+            );
         }
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, stdout);
         storage::back_up(data, Target::Stream(&mut out), terms, &mut show)?
@@ -57,7 +59,11 @@ fn tell(arguments: &BackupArguments, summary: &Summary, is_stream: bool) -> anyh
 
 fn sentence(arguments: &BackupArguments, summary: &Summary, is_stream: bool) -> String {
     let mut said = if is_stream {
-        format!("backup at commit {}: {}\n", summary.commit, size::human(summary.bytes))
+        format!(
+            "backup at commit {}: {}\n",
+            summary.commit,
+            size::human(summary.bytes)
+        )
     } else {
         format!(
             "generation {} in {}, at commit {}: {} in {} files, of which {} in {} files were copied\n",
@@ -71,7 +77,11 @@ fn sentence(arguments: &BackupArguments, summary: &Summary, is_stream: bool) -> 
         )
     };
     if !summary.removed_generations.is_empty() {
-        let removed: Vec<String> = summary.removed_generations.iter().map(u64::to_string).collect();
+        let removed: Vec<String> = summary
+            .removed_generations
+            .iter()
+            .map(u64::to_string)
+            .collect();
         said.push_str(&format!("removed: generation {}\n", removed.join(", ")));
     }
     said

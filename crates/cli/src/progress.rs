@@ -81,7 +81,10 @@ fn line(verb: &str, progress: Progress, took: Duration) -> String {
     let percent = progress.done.saturating_mul(100) / total;
     let left = total.saturating_sub(progress.done) as f64 / rate.max(1.0);
     let total = size::human(total);
-    format!("{verb} {done} of {total}, {percent} %, {per_second}/s, {} left", duration(left))
+    format!(
+        "{verb} {done} of {total}, {percent} %, {per_second}/s, {} left",
+        duration(left)
+    )
 }
 
 fn duration(seconds: f64) -> String {
@@ -105,7 +108,10 @@ mod tests {
             line("copied", progress(1 << 30, Some(4 << 30)), ten),
             "copied 1.00 GiB of 4.00 GiB, 25 %, 102 MiB/s, 30 s left"
         );
-        assert_eq!(line("restored", progress(5 << 20, None), ten), "restored 5.00 MiB, 512 KiB/s");
+        assert_eq!(
+            line("restored", progress(5 << 20, None), ten),
+            "restored 5.00 MiB, 512 KiB/s"
+        );
         assert_eq!(duration(61.0), "1 min 1 s");
         assert_eq!(duration(7_261.0), "2 h 1 min");
     }

@@ -60,7 +60,10 @@ fn list(arguments: &RestoreArguments) -> anyhow::Result<()> {
         return say(&(serde_json::to_string(&generations)? + "\n"));
     }
     if generations.is_empty() {
-        return say(&format!("{} holds no complete backup\n", arguments.source.display()));
+        return say(&format!(
+            "{} holds no complete backup\n",
+            arguments.source.display()
+        ));
     }
     let mut lines = String::new();
     for generation in generations {

@@ -18,7 +18,9 @@ pub(crate) fn run(arguments: &StoreArguments) -> anyhow::Result<()> {
     let said = if arguments.json {
         serde_json::to_string(&report)? + "\n"
     } else {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         text(&report, now)
     };
     std::io::stdout()
@@ -30,7 +32,15 @@ pub(crate) fn run(arguments: &StoreArguments) -> anyhow::Result<()> {
 fn text(report: &StoreReport, now: Duration) -> String {
     let mut text = format!(
         "{:8} {:>6} {:>11} {:>11} {:>12} {:>12} {:>11} {:>11} {:>11}\n",
-        "family", "tables", "on disk", "rows' bytes", "rows", "deletions", "dead", "in memory", "to merge"
+        "family",
+        "tables",
+        "on disk",
+        "rows' bytes",
+        "rows",
+        "deletions",
+        "dead",
+        "in memory",
+        "to merge"
     );
     for family in &report.families {
         // Writing to a text cannot fail.
@@ -84,13 +94,14 @@ fn text(report: &StoreReport, now: Duration) -> String {
                 human(report.table_written_bytes)
             ),
         ),
-        (
-            "syncs",
-            format!("{}, {} us each", report.syncs, report.sync_micros),
-        ),
+        ("open files", report.open_files.to_string()),
         (
             "commits held up",
-            format!("{}, {} us each", report.waits, mean(report.wait_micros, report.waits)),
+            format!(
+                "{}, {} us each",
+                report.waits,
+                mean(report.wait_micros, report.waits)
+            ),
         ),
         (
             "faults",
@@ -135,7 +146,10 @@ mod tests {
         };
         assert_eq!(words("queue")[..4], ["queue", "3", "4.00", "MiB"]);
         assert_eq!(words("last commit")[2], "12");
-        assert!(text.contains("since 1970-01-01 00:00:01 UTC, 60 s"), "{text}");
+        assert!(
+            text.contains("since 1970-01-01 00:00:01 UTC, 60 s"),
+            "{text}"
+        );
         assert!(text.contains("2.50 bytes for each byte stored"), "{text}");
         assert!(self::text(&StoreReport::default(), Duration::ZERO).contains("no message waits"));
     }

@@ -32,7 +32,10 @@ pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<()> {
     let (what, verification) = match &arguments.path {
         None => {
             let data = &config.server.data;
-            (data.display().to_string(), storage::verify(data, &mut told)?)
+            (
+                data.display().to_string(),
+                storage::verify(data, &mut told)?,
+            )
         }
         Some(path) if path.is_file() => bail!(
             "{} is a file: `magpie restore` into a new directory checks all of it; verify that directory then",
@@ -40,9 +43,15 @@ pub(crate) fn run(arguments: &VerifyArguments) -> anyhow::Result<()> {
         ),
         Some(path) if is_data_dir(path) => {
             if arguments.at.is_some() {
-                bail!("--at is for a backup, and {} is a data directory", path.display());
+                bail!(
+                    "--at is for a backup, and {} is a data directory",
+                    path.display()
+                );
             }
-            (path.display().to_string(), storage::verify(path, &mut told)?)
+            (
+                path.display().to_string(),
+                storage::verify(path, &mut told)?,
+            )
         }
         Some(path) => {
             let (of, verification) = storage::verify_backup(path, arguments.at, &mut told)?;

@@ -9,16 +9,17 @@ use server::handle::Health;
 use crate::doors::Doors;
 
 pub(crate) async fn healthz(State(doors): State<Doors>) -> Response {
-    let (status, word) = match doors.handle.health() {
-        Health::Ready => (StatusCode::OK, "ready"),
-        Health::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-        Health::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
-        Health::Failed(_) => (StatusCode::SERVICE_UNAVAILABLE, "failed"),
+    const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+    let (status, word, detail) = match doors.handle.health() {
+        Health::Ready => (StatusCode::OK, "ready", None),
+        Health::Starting => (UNAVAILABLE, "starting", None),
+        Health::Stalled(what) => (UNAVAILABLE, "stalled", Some(what)),
+        Health::Draining => (UNAVAILABLE, "draining", None),
+        Health::Failed(_) => (UNAVAILABLE, "failed", None),
     };
-    (
-        status,
-        [(header::CACHE_CONTROL, "no-store")],
-        Json(serde_json::json!({ "status": word })),
-    )
-        .into_response()
+    let mut body = serde_json::json!({ "status": word });
+    if let Some(detail) = detail {
+        body["detail"] = detail.into();
+    }
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }

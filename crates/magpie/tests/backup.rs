@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use harness::{Client, Launch, Message, Program, QoS, Server, Version, magpie, password, repository};
+use harness::{
+    Client, Launch, Message, Program, QoS, Server, Version, magpie, password, repository,
+};
 
 const ANYBODY: &str = "[mqtt]\nallow_anonymous = true\n";
 const TOPIC: &str = "log/load";
@@ -125,7 +127,10 @@ fn what_was_acknowledged_before_a_backup_began_is_there_after_a_lost_disk() {
     // It goes on, and so do its backups.
     server.add_account("bob");
     let said = done(&server, &["backup", text(&target), "--keep", "2"]);
-    assert!(said.contains("generation 4") && said.contains("removed: generation 1, 2"), "{said}");
+    assert!(
+        said.contains("generation 4") && said.contains("removed: generation 1, 2"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -160,12 +165,22 @@ fn a_stream_is_restored_without_a_folder_and_without_a_server() {
             .current_dir(server.folder())
             .stdin(fs::File::open(&archive).unwrap());
         let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let (code, names, _) = run(&["account", "list", "--data", text(&data)], server.folder());
-        assert_eq!((code, names.split_whitespace().next()), (Some(0), Some("alice")));
+        assert_eq!(
+            (code, names.split_whitespace().next()),
+            (Some(0), Some("alice"))
+        );
     }
     let restored = server.folder().join("restored-from-file");
-    let (code, _, errors) = run(&["restore", text(&archive), "--data", text(&restored)], server.folder());
+    let (code, _, errors) = run(
+        &["restore", text(&archive), "--data", text(&restored)],
+        server.folder(),
+    );
     assert_eq!(code, Some(0), "{errors}");
     fs::remove_dir_all(server.data()).unwrap();
     fs::rename(restored, server.data()).unwrap();
@@ -191,14 +206,27 @@ fn mistakes_are_told_with_what_would_be_right() {
     let told = refused(&server, &["restore", text(&target), "--at", "9"]);
     assert!(told.contains("holds no generation 9; it has 1"), "{told}");
     let listed = done(&server, &["restore", text(&target), "--list"]);
-    assert!(listed.starts_with("     1  20") && listed.contains("UTC  commit "), "{listed}");
+    assert!(
+        listed.starts_with("     1  20") && listed.contains("UTC  commit "),
+        "{listed}"
+    );
     server.terminate();
     let told = refused(&server, &["restore", text(&target)]);
-    assert!(told.contains("is not empty; restore into a new directory"), "{told}");
+    assert!(
+        told.contains("is not empty; restore into a new directory"),
+        "{told}"
+    );
     let other = folder.join("other");
     let other_data = other.join("data");
     fs::create_dir(&other).unwrap();
-    let arguments = ["account", "add", "carol", "--password-stdin", "--data", text(&other_data)];
+    let arguments = [
+        "account",
+        "add",
+        "carol",
+        "--password-stdin",
+        "--data",
+        text(&other_data),
+    ];
     let mut command = Command::new(magpie());
     command.args(arguments).current_dir(&other);
     Program::run("magpie account", &mut command, "long enough, surely\n");
@@ -208,7 +236,10 @@ fn mistakes_are_told_with_what_would_be_right() {
     assert!(told.contains("holds backups of another server"), "{told}");
     let (code, _, told) = run(&["store", "--data", "nowhere"], folder);
     assert_eq!(code, Some(1));
-    assert!(told.contains("there is no data directory nowhere"), "{told}");
+    assert!(
+        told.contains("there is no data directory nowhere"),
+        "{told}"
+    );
     // A stopped server's store is looked at as well.
     assert!(done(&server, &["store"]).contains("last commit"));
     done(&server, &["verify"]);
@@ -277,7 +308,9 @@ fn the_story_of_the_lost_disk_is_true() {
     for block in blocks("console") {
         let mut lines = block.lines().peekable();
         while let Some(line) = lines.next() {
-            let command = line.strip_prefix("$ ").unwrap_or_else(|| panic!("{line:?}"));
+            let command = line
+                .strip_prefix("$ ")
+                .unwrap_or_else(|| panic!("{line:?}"));
             let mut expected = String::new();
             while let Some(next) = lines.next_if(|next| !next.starts_with("$ ")) {
                 expected.push_str(next);
@@ -287,7 +320,11 @@ fn the_story_of_the_lost_disk_is_true() {
                 server.kill();
             }
             let output = shell(command, &server);
-            assert_eq!(shape(&output), shape(&here(&expected, &server)), "{command}");
+            assert_eq!(
+                shape(&output),
+                shape(&here(&expected, &server)),
+                "{command}"
+            );
         }
     }
     server.restart();
@@ -300,10 +337,18 @@ fn the_story_of_the_lost_disk_is_true() {
 fn the_cron_line_and_the_timer_make_backups() {
     let server = launch();
     let lines: Vec<String> = blocks("cron").concat().lines().map(str::to_owned).collect();
-    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let [line] = &lines[..] else {
+        panic!("{lines:?}")
+    };
     let fields: Vec<&str> = line.splitn(7, ' ').collect();
-    let [times @ .., user, command] = &fields[..] else { panic!("{fields:?}") };
-    let is_time = |field: &&str| field.bytes().all(|byte| byte.is_ascii_digit() || b"*/,-".contains(&byte));
+    let [times @ .., user, command] = &fields[..] else {
+        panic!("{fields:?}")
+    };
+    let is_time = |field: &&str| {
+        field
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b"*/,-".contains(&byte))
+    };
     assert!(times.len() == 5 && times.iter().all(is_time), "{times:?}");
     assert_eq!(*user, "magpie");
     assert!(!command.contains('%'), "cron would end the line there");
@@ -316,10 +361,16 @@ fn the_cron_line_and_the_timer_make_backups() {
     };
     shell(value("ExecStart"), &server);
     let calendar = format!("systemd-analyze calendar '{}'", value("OnCalendar"));
-    let has_systemd = Command::new("systemd-analyze").arg("--version").output().is_ok();
+    let has_systemd = Command::new("systemd-analyze")
+        .arg("--version")
+        .output()
+        .is_ok();
     if has_systemd {
         shell(&calendar, &server);
     }
-    let listed = done(&server, &["restore", text(&server.folder().join("backup")), "--list"]);
+    let listed = done(
+        &server,
+        &["restore", text(&server.folder().join("backup")), "--list"],
+    );
     assert_eq!(listed.lines().count(), 2, "{listed}");
 }

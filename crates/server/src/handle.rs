@@ -3,10 +3,10 @@
 
 mod account;
 pub mod control;
-mod storage;
 mod error;
 mod request;
 mod secret;
+mod storage;
 #[cfg(test)]
 mod tests;
 
@@ -218,7 +218,9 @@ impl Handle {
         {
             Ok(failed) => match &*failed {
                 Health::Failed(reason) => reason.clone(),
-                Health::Starting | Health::Ready | Health::Draining => String::new(),
+                Health::Starting | Health::Ready | Health::Stalled(_) | Health::Draining => {
+                    String::new()
+                }
             },
             Err(_) => "the service thread has ended".to_owned(),
         }
@@ -228,7 +230,7 @@ impl Handle {
         match self.health() {
             Health::Starting => return Err(RequestError::Starting),
             Health::Draining | Health::Failed(_) => return Err(RequestError::Draining),
-            Health::Ready => {}
+            Health::Ready | Health::Stalled(_) => {}
         }
         let (reply, answer) = oneshot::channel();
         match self.requests.try_send(request(reply)) {

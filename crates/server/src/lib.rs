@@ -29,6 +29,7 @@ mod clock;
 mod limits;
 mod mailbox;
 mod translate;
+mod watchdog;
 
 mod post;
 

@@ -29,6 +29,7 @@ use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
 use crate::shard::{self, MAILBOX, ShardThread};
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
+use crate::watchdog::{self, Watchdog};
 use crate::{demo, limits};
 
 /// What is not configuration.
@@ -88,6 +89,7 @@ pub struct Running {
     readers: Vec<JoinHandle<()>>,
     committer: Committer,
     _certificates: certificates::Watch,
+    watchdog: Watchdog,
 }
 
 impl std::fmt::Debug for Running {
@@ -127,6 +129,8 @@ impl Running {
             join(reader, until)?;
         }
         self.committer.stop();
+        // It holds the store, which ends here.
+        drop(self.watchdog);
         Ok(())
     }
 }
@@ -159,8 +163,10 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     } else {
         (Bound::nothing(), None)
     };
-    let embedded = EmbeddedStore::open(&data_dir, store_options(&config, options))?;
-    let embedded = Arc::new(embedded);
+    let embedded = Arc::new(EmbeddedStore::open(
+        &data_dir,
+        store_options(&config, options),
+    )?);
     let store: Arc<dyn Store> = embedded.clone();
     let mut state = State::recover(&store, &config, shards, now)?;
     let demo_logins = if options.demo {
@@ -169,7 +175,7 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
         Vec::new()
     };
     let doors = (bound, http_credentials);
-    let running = assemble(config, demo_logins, data_dir, &store, state, doors)?;
+    let running = assemble(config, demo_logins, data_dir, &embedded, state, doors)?;
     running.handle.attach_store(Arc::downgrade(&embedded));
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
@@ -235,10 +241,11 @@ fn assemble(
     config: Config,
     demo_logins: Vec<(String, Secret)>,
     data_dir: DataDir,
-    store: &Arc<dyn Store>,
+    embedded: &Arc<EmbeddedStore>,
     state: State,
     (mut bound, http_credentials): (Bound, Option<Arc<net::Credentials>>),
 ) -> Result<Running, StartError> {
+    let store: &Arc<dyn Store> = &(embedded.clone() as Arc<dyn Store>);
     let source = StoreSource(store.clone());
     let setup_token = state.chat.is_empty().then(service::new_token).flatten();
     let (mqtt, entrances) = (bound.endpoints.clone(), bound.entrances.clone());
@@ -258,6 +265,13 @@ fn assemble(
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let (health, draining) = watched(&requests);
+
+    let watchdog = Watchdog::start(watchdog::Parts {
+        store: embedded.clone(),
+        committer: committer.handle(),
+        data_dir: data_dir.path().to_owned(),
+        health: health.clone(),
+    })?;
 
     let starter = ShardStarter {
         post: post.clone(),
@@ -301,6 +315,7 @@ fn assemble(
         mqtt,
         http_credentials,
         _certificates: certificates.watch()?,
+        watchdog,
         setup_token,
         demo_logins,
         data_dir,
@@ -460,7 +475,10 @@ fn watched(requests: &Requests) -> (watch::Sender<Health>, Box<dyn Fn() + Send>)
     let draining = Box::new(move || {
         // Whoever is broken stays broken.
         health.send_if_modified(|health| {
-            let works = matches!(health, Health::Starting | Health::Ready);
+            let works = matches!(
+                health,
+                Health::Starting | Health::Ready | Health::Stalled(_)
+            );
             if works {
                 *health = Health::Draining;
             }

@@ -261,7 +261,9 @@ fn check_there(data: &Path) -> Result<(), StorageError> {
 /// The target need not be there yet: the nearest folder above that is says where it is.
 fn check_outside(target: &Path, data: &Path) -> Result<(), StorageError> {
     let absolute = std::path::absolute(target).unwrap_or_else(|_| target.to_owned());
-    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
+    let there = absolute
+        .ancestors()
+        .find_map(|above| above.canonicalize().ok());
     let inside = match (there, data.canonicalize()) {
         (Some(there), Ok(data)) => there.starts_with(data),
         (None, _) | (_, Err(_)) => false,

@@ -159,7 +159,12 @@ impl Image {
         if length == 0 {
             return take(&[]);
         }
-        let mut buffer = vec![0; usize::try_from(length).unwrap_or(PIECE_BYTES).min(PIECE_BYTES)];
+        let mut buffer = vec![
+            0;
+            usize::try_from(length)
+                .unwrap_or(PIECE_BYTES)
+                .min(PIECE_BYTES)
+        ];
         let mut offset = 0;
         while offset < length {
             let left = usize::try_from(length - offset).unwrap_or(PIECE_BYTES);

@@ -27,7 +27,8 @@ mod watermark;
 
 pub use backup::{
     ArchiveTarget, BackupError, BackupOptions, BackupSource, Description, FileRecord, FolderTarget,
-    Summary, VerifyError, generations, restore_archive, restore_folder, verify_backup, verify_data_dir,
+    Summary, VerifyError, generations, restore_archive, restore_folder, verify_backup,
+    verify_data_dir,
 };
 pub use committer::{
     Append, BATCH_APPENDS_MAX, BATCH_BYTES_MAX, COMMIT_TIME_BUCKETS, CommitCounters, Committer,
@@ -40,9 +41,9 @@ pub use contract::{
 };
 pub use data_dir::{DataDir, DataDirError, Holder, utc};
 pub use embedded::{
-    Background, CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, FamilyStatistics,
-    Finding, JOURNAL_BYTES_MAX, OpenOptions, StoreStatistics, TableStatistics, Verification, Verifier,
-    VerifyEvent,
+    Background, CACHE_BYTES_DEFAULT, Durability, EmbeddedStore, FamilyStatistics, Finding,
+    JOURNAL_BYTES_MAX, OpenOptions, Scale, StoreStatistics, TableStatistics, Verification,
+    Verifier, VerifyEvent,
 };
 pub use error::StoreError;
 pub use hex::Hex;

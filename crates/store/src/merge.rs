@@ -46,9 +46,12 @@ struct MemoryCursor {
 impl MemoryCursor {
     fn next(&mut self) -> Option<Row> {
         if self.copied.is_empty() && self.more {
-            self.more =
-                self.table
-                    .scan(&self.bounds, self.snapshot, self.copy_bytes, &mut self.copied);
+            self.more = self.table.scan(
+                &self.bounds,
+                self.snapshot,
+                self.copy_bytes,
+                &mut self.copied,
+            );
             self.copy_bytes = (self.copy_bytes * 2).min(COPY_BYTES_MAX);
             if let Some(last) = self.copied.back() {
                 self.bounds.beyond(&last.key);
@@ -91,7 +94,12 @@ impl Merge {
     }
 
     /// Adds a memtable, which is older than all that were added before.
-    pub(crate) fn add_memtable(&mut self, table: Arc<Memtable>, snapshot: Snapshot, bounds: Bounds) {
+    pub(crate) fn add_memtable(
+        &mut self,
+        table: Arc<Memtable>,
+        snapshot: Snapshot,
+        bounds: Bounds,
+    ) {
         let cursor = MemoryCursor {
             table,
             snapshot,

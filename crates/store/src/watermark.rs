@@ -50,20 +50,8 @@ impl Watermark {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
         };
-        let mut latest: Option<Mark> = None;
-        for offset in SLOT_OFFSETS {
-            let mut slot = [0; SLOT_BYTES];
-            match file.read_exact_at(&mut slot, offset) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => continue,
-                Err(error) => return Err(error),
-            }
-            let Some(mark) = decode(&slot) else { continue };
-            if latest.is_none_or(|latest| latest.commit <= mark.commit) {
-                latest = Some(mark);
-            }
-        }
-        Ok(latest.map_or(Found::Damaged, Found::Mark))
+        let latest = latest(&read_slots(&*file)?);
+        Ok(latest.map_or(Found::Damaged, |(_, mark)| Found::Mark(mark)))
     }
 
     /// Makes the file, or takes over the one that is there, and durably sets it to `mark`.
@@ -74,10 +62,11 @@ impl Watermark {
             Err(error) => return Err(error),
         };
         file.set_len(FILE_BYTES)?;
-        // Both slots: a higher number from before must not come back. The second is only written once the first
-        // stands, so that a crash in between leaves one of them.
-        for offset in SLOT_OFFSETS {
-            file.write_all_at(&encode(mark), offset)?;
+        // Both slots: a higher number from before must not come back. The one that counted until now is only written once the
+        // other stands, so that whatever happens in between leaves one of them.
+        let counts = latest(&read_slots(&*file)?).map_or(1, |(slot, _)| slot);
+        for slot in [1 - counts, counts] {
+            file.write_all_at(&encode(mark), SLOT_OFFSETS[slot])?;
             file.sync()?;
         }
         Ok(Self {
@@ -111,6 +100,28 @@ impl Watermark {
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync()
     }
+}
+
+/// What the slots say; `None` for one that is not there or not whole.
+fn read_slots(file: &dyn DiskFile) -> io::Result<[Option<Mark>; 2]> {
+    let mut marks = [None; 2];
+    for (mark, offset) in marks.iter_mut().zip(SLOT_OFFSETS) {
+        let mut slot = [0; SLOT_BYTES];
+        match file.read_exact_at(&mut slot, offset) {
+            Ok(()) => *mark = decode(&slot),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(marks)
+}
+
+/// The mark that counts, and the slot that it stands in.
+fn latest(marks: &[Option<Mark>; 2]) -> Option<(usize, Mark)> {
+    let whole = marks.iter().enumerate();
+    whole
+        .filter_map(|(slot, mark)| Some((slot, (*mark)?)))
+        .max_by_key(|(_, mark)| mark.commit)
 }
 
 fn encode(mark: Mark) -> [u8; SLOT_BYTES] {

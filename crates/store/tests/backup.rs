@@ -55,11 +55,19 @@ fn last_commit(store: &EmbeddedStore) -> u64 {
     let last = latest.map_or(0, |value| {
         std::str::from_utf8(&value[..8]).unwrap().parse().unwrap()
     });
-    let count = |range| store.keys(&store::Range::forward(range, usize::MAX)).unwrap().len() as u64;
+    let count = |range| {
+        store
+            .keys(&store::Range::forward(range, usize::MAX))
+            .unwrap()
+            .len() as u64
+    };
     assert_eq!(count(key::entries(ConversationId::new(1))), last);
     assert_eq!(count(records::Table::Dedup.range()), last);
     let queued = store
-        .keys(&store::Range::forward(records::Table::Queue.range(), usize::MAX))
+        .keys(&store::Range::forward(
+            records::Table::Queue.range(),
+            usize::MAX,
+        ))
         .unwrap();
     let numbers: Vec<u64> = queued
         .iter()
@@ -106,8 +114,14 @@ fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
 /// The file of a backup that is no table and has this beginning.
 fn find(target: &Path, end: &str) -> PathBuf {
     let found = files(target);
-    let mut matching = found.iter().filter(|(path, _)| path.to_string_lossy().ends_with(end));
-    matching.next().unwrap_or_else(|| panic!("no {end} in {found:?}")).0.clone()
+    let mut matching = found
+        .iter()
+        .filter(|(path, _)| path.to_string_lossy().ends_with(end));
+    matching
+        .next()
+        .unwrap_or_else(|| panic!("no {end} in {found:?}"))
+        .0
+        .clone()
 }
 
 fn flip(path: &Path) {
@@ -148,7 +162,9 @@ fn a_backup_while_commits_are_made_is_the_store_at_one_commit() {
         stop.store(true, Ordering::Relaxed);
     });
     for (summary, before) in taken {
-        let data = folder.path().join(format!("restored-{}", summary.generation));
+        let data = folder
+            .path()
+            .join(format!("restored-{}", summary.generation));
         let restored = restore(&target, Some(summary.generation), &data).unwrap();
         assert_eq!(restored.commit, summary.commit);
         let store = open(&data);
@@ -169,8 +185,14 @@ fn a_second_backup_copies_new_tables_only() {
     let target = folder.path().join("backup");
     let tables_of = |summary: &Summary| {
         let all = generations(&target).unwrap();
-        let of = all.iter().find(|known| known.generation == summary.generation).unwrap();
-        of.files.iter().filter(|file| file.fingerprint.is_some()).count()
+        let of = all
+            .iter()
+            .find(|known| known.generation == summary.generation)
+            .unwrap();
+        of.files
+            .iter()
+            .filter(|file| file.fingerprint.is_some())
+            .count()
     };
     (1..=300).for_each(|number| commit(&store, number));
     store.flush().unwrap();
@@ -223,7 +245,12 @@ fn old_generations_go_with_the_tables_that_none_needs() {
         .collect();
     assert_eq!(files(&target.join("tables")).len(), needed.len());
     let refused = restore(&target, Some(3), &folder.path().join("x")).unwrap_err();
-    assert!(refused.to_string().ends_with("holds no generation 3; it has 4, 5"), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .ends_with("holds no generation 3; it has 4, 5"),
+        "{refused}"
+    );
     for (generation, commits) in [(4, 200), (5, 250)] {
         let data = folder.path().join(format!("restored-{generation}"));
         restore(&target, Some(generation), &data).unwrap();
@@ -287,7 +314,12 @@ fn a_backup_that_was_cut_off_leaves_the_one_before() {
     }
     // What a power cut leaves: a generation without its description, and half a table.
     fs::create_dir(target.join("generation-000099")).unwrap();
-    let tables = fs::read_dir(target.join("tables")).unwrap().next().unwrap().unwrap().path();
+    let tables = fs::read_dir(target.join("tables"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .path();
     let half = tables.join("00000000000000ff.tab.part");
     fs::write(&half, "half").unwrap();
     back_up(&store, &target);
@@ -305,17 +337,26 @@ fn damage_in_a_backup_is_noticed_by_restoring_and_leaves_no_store() {
     (1..=100).for_each(|number| commit(&store, number));
     store.flush().unwrap();
     (101..=110).for_each(|number| commit(&store, number));
-    for (round, end) in [".tab", ".jnl", "manifest", "committed"].into_iter().enumerate() {
+    for (round, end) in [".tab", ".jnl", "manifest", "committed"]
+        .into_iter()
+        .enumerate()
+    {
         let target = folder.path().join(format!("backup-{round}"));
         back_up(&store, &target);
         flip(&find(&target, end));
         let data = folder.path().join(format!("restored-{round}"));
         let refused = restore(&target, None, &data).unwrap_err();
-        assert!(matches!(refused, BackupError::Damaged { .. }), "{end}: {refused}");
+        assert!(
+            matches!(refused, BackupError::Damaged { .. }),
+            "{end}: {refused}"
+        );
         assert!(!data.join("store").exists(), "{end}");
         fs::remove_file(find(&target, end)).unwrap();
         let refused = restore(&target, None, &data).unwrap_err();
-        assert!(refused.to_string().contains("is missing"), "{end}: {refused}");
+        assert!(
+            refused.to_string().contains("is missing"),
+            "{end}: {refused}"
+        );
     }
     let target = folder.path().join("backup");
     back_up(&store, &target);
@@ -345,7 +386,12 @@ fn an_archive_is_a_backup_in_one_stream() {
     for cut in [0, 100, 512, archive.len() / 2, archive.len() - 1600] {
         let refused = restore(&archive[..cut], "cut").unwrap_err();
         assert!(
-            matches!(refused, BackupError::NotAnArchive { .. } | BackupError::Io { .. } | BackupError::Damaged { .. }),
+            matches!(
+                refused,
+                BackupError::NotAnArchive { .. }
+                    | BackupError::Io { .. }
+                    | BackupError::Damaged { .. }
+            ),
             "{cut}: {refused}"
         );
         assert!(!folder.path().join("cut/store").exists(), "{cut}");
@@ -379,7 +425,10 @@ fn a_restore_that_is_cut_off_is_no_data_directory_and_is_begun_anew() {
     fs::write(data.join("restoring/0000000000000001.tab.part"), "half").unwrap();
     let data_dir = DataDir::open(&data, holder()).unwrap();
     let refused = EmbeddedStore::open(&data_dir, OpenOptions::default()).unwrap_err();
-    assert!(refused.to_string().contains("had been acknowledged"), "{refused}");
+    assert!(
+        refused.to_string().contains("had been acknowledged"),
+        "{refused}"
+    );
     drop(data_dir);
     restore(&target, None, &data).unwrap();
     assert_eq!(last_commit(&open(&data)), 50);
@@ -403,11 +452,23 @@ fn what_is_there_is_not_written_over() {
     let other = open(&folder.path().join("other"));
     let mut image = other.image().unwrap();
     let refused = FolderTarget::open(&target).unwrap();
-    let refused = refused.write(&mut image, &options(), &mut |_| ()).unwrap_err();
-    assert!(matches!(refused, BackupError::OtherServer { .. }), "{refused}");
+    let refused = refused
+        .write(&mut image, &options(), &mut |_| ())
+        .unwrap_err();
+    assert!(
+        matches!(refused, BackupError::OtherServer { .. }),
+        "{refused}"
+    );
     let refused = FolderTarget::open(folder.path()).unwrap_err();
-    assert!(matches!(refused, BackupError::NotABackup { .. }), "{refused}");
-    let refused = restore(&folder.path().join("nowhere"), None, &folder.path().join("y"));
+    assert!(
+        matches!(refused, BackupError::NotABackup { .. }),
+        "{refused}"
+    );
+    let refused = restore(
+        &folder.path().join("nowhere"),
+        None,
+        &folder.path().join("y"),
+    );
     assert!(matches!(refused.unwrap_err(), BackupError::Nothing { .. }));
     let busy = FolderTarget::open(&target).unwrap();
     let refused = FolderTarget::open(&target).unwrap_err();

@@ -98,7 +98,9 @@ fn a_missing_or_damaged_manifest_is_refused() {
         refused.to_string().contains("restore a backup"),
         "{refused}"
     );
-    let length = fs::read(manifest(sample.copy(COMMITS).path())).unwrap().len();
+    let length = fs::read(manifest(sample.copy(COMMITS).path()))
+        .unwrap()
+        .len();
     for at in (0..length).step_by(7) {
         let copy = sample.copy(COMMITS);
         spoil(&manifest(copy.path()), |bytes| bytes[at] ^= 1);
@@ -122,7 +124,7 @@ fn a_first_start_that_was_cut_off_starts_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     fs::create_dir_all(&store).unwrap();
-    fs::write(store.join("0000000000000001.jnl"), [0; 40]).unwrap();
+    fs::write(store.join("0000000000000001.jnl"), [0; 20]).unwrap();
     fs::write(store.join("manifest.new"), b"MGPST").unwrap();
     assert_eq!(
         commits(&open(folder.path(), OpenOptions::default()).unwrap()),
@@ -239,7 +241,9 @@ fn a_damaged_block_costs_its_own_rows_if_that_is_accepted() {
     let whole = |store: &EmbeddedStore| {
         let found = (0..ACCOUNTS).filter(|number| {
             store.get(&account(*number)).is_ok_and(|found| {
-                found.inspect(|found| assert_eq!(*found, record(*number))).is_some()
+                found
+                    .inspect(|found| assert_eq!(*found, record(*number)))
+                    .is_some()
             })
         });
         found.count() as u64

@@ -14,8 +14,8 @@ use records::{
     Stamp, Subscription, Token, Write,
 };
 use store::{
-    BackupOptions, Batch, DataDir, Durability, EmbeddedStore, FolderTarget, Holder, OpenOptions, Store,
-    Verification, VerifyError, VerifyEvent, verify_backup, verify_data_dir,
+    BackupOptions, Batch, DataDir, Durability, EmbeddedStore, FolderTarget, Holder, OpenOptions,
+    Store, Verification, VerifyError, VerifyEvent, verify_backup, verify_data_dir,
 };
 
 const MESSAGES: u64 = 3000;
@@ -40,7 +40,12 @@ fn put(key: Vec<u8>, value: Vec<u8>) -> Write {
 
 fn commit(store: &EmbeddedStore, writes: Vec<Write>) {
     let preconditions = Vec::new();
-    store.commit(Batch { preconditions, writes }).unwrap();
+    store
+        .commit(Batch {
+            preconditions,
+            writes,
+        })
+        .unwrap();
 }
 
 fn account(name: &str) -> Vec<u8> {
@@ -99,7 +104,10 @@ fn fill(store: &EmbeddedStore) {
         ),
         put(
             key::conversation(direct),
-            conversation(ConversationKind::Direct { low: alice, high: bob }),
+            conversation(ConversationKind::Direct {
+                low: alice,
+                high: bob,
+            }),
         ),
         put(
             key::conversation(group),
@@ -110,7 +118,12 @@ fn fill(store: &EmbeddedStore) {
             }),
         ),
     ];
-    for (conversation, account) in [(direct, alice), (direct, bob), (group, alice), (group, carol)] {
+    for (conversation, account) in [
+        (direct, alice),
+        (direct, bob),
+        (group, alice),
+        (group, carol),
+    ] {
         writes.push(put(key::member(conversation, account), member()));
     }
     let session = Session {
@@ -264,7 +277,9 @@ fn whatever_is_cut_off_unacknowledged_is_no_damage() {
     fill(&store);
     drop(store);
     let journals = contents(&data.join("store"));
-    let newest = journals.keys().rfind(|path| path.extension().is_some_and(|end| end == "jnl"));
+    let newest = journals
+        .keys()
+        .rfind(|path| path.extension().is_some_and(|end| end == "jnl"));
     let newest = newest.unwrap();
     let mut torn = fs::read(newest).unwrap();
     torn.extend_from_slice(b"MGPC and what else a write leaves that was cut off");
@@ -274,7 +289,10 @@ fn whatever_is_cut_off_unacknowledged_is_no_damage() {
     // What was acknowledged is missed.
     fs::write(newest, &torn[..torn.len() / 2]).unwrap();
     let (found, _) = stopped(&data);
-    assert!(found.iter().any(|what| what.contains("was acknowledged")), "{found:?}");
+    assert!(
+        found.iter().any(|what| what.contains("was acknowledged")),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -294,7 +312,10 @@ fn every_flipped_byte_of_a_table_is_found() {
     assert!(tables.len() >= 3);
     for table in tables {
         let whole = fs::read(&table).unwrap();
-        for at in (0..whole.len()).step_by(whole.len() / 25 + 1).chain([whole.len() - 1]) {
+        for at in (0..whole.len())
+            .step_by(whole.len() / 25 + 1)
+            .chain([whole.len() - 1])
+        {
             let mut spoilt = whole.clone();
             spoilt[at] ^= 0x40;
             fs::write(&table, &spoilt).unwrap();
@@ -314,7 +335,10 @@ fn every_flipped_byte_of_a_table_is_found() {
     let (found, _) = backup(&target);
     assert!(found[0].contains("is not what was written"), "{found:?}");
     // Which rows it costs follows.
-    assert!(found[1].contains("rows from the first row up to"), "{found:?}");
+    assert!(
+        found[1].contains("rows from the first row up to"),
+        "{found:?}"
+    );
 }
 
 #[test]
@@ -323,18 +347,54 @@ fn rows_that_name_what_is_not_there_are_found() {
     let (direct, group) = (ConversationId::new(1), ConversationId::new(2));
     let delete = |key| Write::Delete { key };
     let cases: Vec<(Write, &str)> = vec![
-        (delete(key::entry(direct, Pos::new(3))), "number 1 of conversation 1: its message is missing"),
-        (delete(key::seq(group, Seq::new(1))), "entry 1 of conversation 2: its number is missing"),
+        (
+            delete(key::entry(direct, Pos::new(3))),
+            "number 1 of conversation 1: its message is missing",
+        ),
+        (
+            delete(key::seq(group, Seq::new(1))),
+            "entry 1 of conversation 2: its number is missing",
+        ),
         (delete(key::account(alice)), "its account does not exist"),
-        (delete(key::conversation(group)), "member 1 of conversation 2: its conversation does not exist"),
-        (delete(key::member(direct, bob)), "conversation 1: one of its two members is missing"),
-        (put(key::account(bob), account("alice")), "account 2: another account has the same name"),
-        (put(key::account(bob), vec![9, 9]), "account 2: it cannot be read"),
-        (put(key::member(direct, AccountId::new(3)), member()), "it is in a direct chat of two others"),
-        (put(key::seq(group, Seq::new(2)), key::encode_pos(Pos::new(1))), "it names another entry"),
-        (put(key::incoming(SessionNumber::new(5), 1), records::Incoming {}.encode()), "its session does not exist"),
-        (put(key::queue(Stamp::new(4)), vec![1]), "queued message 4: it cannot be read"),
-        (put(key::meta("format"), vec![0, 0, 0, 9]), "it is no version of this release"),
+        (
+            delete(key::conversation(group)),
+            "member 1 of conversation 2: its conversation does not exist",
+        ),
+        (
+            delete(key::member(direct, bob)),
+            "conversation 1: one of its two members is missing",
+        ),
+        (
+            put(key::account(bob), account("alice")),
+            "account 2: another account has the same name",
+        ),
+        (
+            put(key::account(bob), vec![9, 9]),
+            "account 2: it cannot be read",
+        ),
+        (
+            put(key::member(direct, AccountId::new(3)), member()),
+            "it is in a direct chat of two others",
+        ),
+        (
+            put(key::seq(group, Seq::new(2)), key::encode_pos(Pos::new(1))),
+            "it names another entry",
+        ),
+        (
+            put(
+                key::incoming(SessionNumber::new(5), 1),
+                records::Incoming {}.encode(),
+            ),
+            "its session does not exist",
+        ),
+        (
+            put(key::queue(Stamp::new(4)), vec![1]),
+            "queued message 4: it cannot be read",
+        ),
+        (
+            put(key::meta("format"), vec![0, 0, 0, 9]),
+            "it is no version of this release",
+        ),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (number, (write, expected)) in cases.into_iter().enumerate() {
@@ -342,7 +402,10 @@ fn rows_that_name_what_is_not_there_are_found() {
         fill(&store);
         commit(&store, vec![write]);
         let (found, _) = running(&store);
-        assert!(found.iter().any(|what| what.contains(expected)), "{expected}: {found:?}");
+        assert!(
+            found.iter().any(|what| what.contains(expected)),
+            "{expected}: {found:?}"
+        );
         assert!(found.len() <= 90, "{} are told", found.len());
     }
 }

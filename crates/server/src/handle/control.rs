@@ -18,8 +18,8 @@ use tokio::sync::Semaphore;
 
 use super::{AccountInfo, AccountRole, Handle, NewAccount, RequestError, Secret};
 pub(crate) use remote::{back_up, report, verify};
-pub use serving::{FamilyReport, StoreReport};
 use serving::StorageCommand;
+pub use serving::{FamilyReport, StoreReport};
 
 /// The socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";

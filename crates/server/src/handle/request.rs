@@ -155,6 +155,8 @@ pub enum Health {
     Starting,
     /// Serving.
     Ready,
+    /// Serving, but something that waits for the disk has not advanced for a while; it says what. `Ready` again when it does.
+    Stalled(String),
     /// Ending; takes nothing new.
     Draining,
     /// Broken for good (a failed commit, a dead thread); the process has to end.

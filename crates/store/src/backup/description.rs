@@ -165,7 +165,11 @@ mod tests {
     #[test]
     fn a_changed_one_is_refused() {
         let text = String::from_utf8(sample().encode()).unwrap();
-        for (from, to) in [("77", "78"), ("\"commit\": 12", "\"commit\": 13"), ("{", "")] {
+        for (from, to) in [
+            ("77", "78"),
+            ("\"commit\": 12", "\"commit\": 13"),
+            ("{", ""),
+        ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);
             let refused = Description::decode(changed.as_bytes()).unwrap_err();
@@ -178,7 +182,17 @@ mod tests {
         for good in ["committed", "store/manifest", "store/0000000000000001.jnl"] {
             assert!(is_place(good), "{good}");
         }
-        for bad in ["", "..", "../x", "/etc/passwd", "store/", "store/..", "store/a/b", "a/b", ".x"] {
+        for bad in [
+            "",
+            "..",
+            "../x",
+            "/etc/passwd",
+            "store/",
+            "store/..",
+            "store/a/b",
+            "a/b",
+            ".x",
+        ] {
             assert!(!is_place(bad), "{bad}");
         }
     }

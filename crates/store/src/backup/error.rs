@@ -73,7 +73,9 @@ pub enum BackupError {
         there: Vec<u64>,
     },
     /// A file of the backup is not what was written.
-    #[error("{file} of the backup is damaged: {detail}; restore another generation with --at, or another backup")]
+    #[error(
+        "{file} of the backup is damaged: {detail}; restore another generation with --at, or another backup"
+    )]
     Damaged {
         /// The file's place in the data directory.
         file: String,

@@ -22,5 +22,5 @@ pub use error::BackupError;
 pub use folder::generations;
 pub use restore::{restore_archive, restore_folder};
 pub use source::{BackupOptions, BackupSource, Summary};
-pub use verify::{VerifyError, verify_backup, verify_data_dir};
 pub use target::FolderTarget;
+pub use verify::{VerifyError, verify_backup, verify_data_dir};

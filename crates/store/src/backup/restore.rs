@@ -13,8 +13,8 @@ use crate::data_dir::{DataDir, Holder};
 use crate::disk::OsDisk;
 use crate::embedded::{STORE_FOLDER, WATERMARK_FILE};
 use crate::hex::Hex;
-use crate::progress::Progress;
 use crate::image::{IDENTITY_FILE, PIECE_BYTES};
+use crate::progress::Progress;
 
 /// Where the store's files are until all of them are there.
 const RESTORING_FOLDER: &str = "restoring";
@@ -141,7 +141,10 @@ impl Restore {
         from: &Path,
         took: &mut dyn FnMut(u64),
     ) -> Result<(), BackupError> {
-        let path = match name.strip_prefix(STORE_FOLDER).and_then(|rest| rest.strip_prefix('/')) {
+        let path = match name
+            .strip_prefix(STORE_FOLDER)
+            .and_then(|rest| rest.strip_prefix('/'))
+        {
             Some(file) => self.restoring.join(file),
             None => self.data_dir.path().join(name),
         };
@@ -173,7 +176,11 @@ impl Restore {
             let written = self.written.iter().find(|file| file.name == record.name);
             check(record, written)?;
         }
-        if let Some(more) = self.written.iter().find(|file| description.file(&file.name).is_none()) {
+        if let Some(more) = self
+            .written
+            .iter()
+            .find(|file| description.file(&file.name).is_none())
+        {
             return Err(BackupError::NotAnArchive {
                 detail: format!("{} is not in its description", more.name),
             });
@@ -211,11 +218,16 @@ fn check(record: &FileRecord, written: Option<&FileRecord>) -> Result<(), Backup
         return damaged("it is missing".to_owned());
     };
     if written.bytes != record.bytes {
-        return damaged(format!("{} bytes, {} were written", written.bytes, record.bytes));
+        return damaged(format!(
+            "{} bytes, {} were written",
+            written.bytes, record.bytes
+        ));
     }
     let (Hex(found), Hex(expected)) = (written.xxh3, record.xxh3);
     if found != expected {
-        return damaged(format!("its checksum is {found:016x}, {expected:016x} was written"));
+        return damaged(format!(
+            "its checksum is {found:016x}, {expected:016x} was written"
+        ));
     }
     Ok(())
 }

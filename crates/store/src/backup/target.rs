@@ -14,8 +14,8 @@ use super::folder::{self, Generations, LOCK_FILE};
 use super::source::Pace;
 use super::{BackupError, BackupOptions, BackupSource, Description, FileRecord, Summary};
 use crate::hex::Hex;
-use crate::progress::Progress;
 use crate::image::{ImageFile, ImageHeader};
+use crate::progress::Progress;
 
 /// Synced whenever so much was written, so that the disk is never far behind: a commit on the same one waits for it.
 const SYNC_BYTES: u64 = 4 * 1024 * 1024;
@@ -115,7 +115,11 @@ impl FolderTarget {
 
     fn check_server(&self, header: &ImageHeader) -> Result<(), BackupError> {
         let ours = header.identity.server;
-        let mut servers = self.found.complete.values().map(|known| known.identity.server);
+        let mut servers = self
+            .found
+            .complete
+            .values()
+            .map(|known| known.identity.server);
         match servers.find(|server| *server != ours) {
             None => Ok(()),
             Some(theirs) => Err(BackupError::OtherServer {
@@ -175,7 +179,12 @@ impl FolderTarget {
             .found
             .complete
             .values()
-            .flat_map(|known| known.files.iter().map(|file| self.found.place(known, &file.name)))
+            .flat_map(|known| {
+                known
+                    .files
+                    .iter()
+                    .map(|file| self.found.place(known, &file.name))
+            })
             .collect();
         for folder in entries(&folder::all_tables_folder(&self.path))? {
             let mut empty = true;
@@ -302,7 +311,10 @@ impl PartFile {
 
     /// Gives it its name, durably; the checksum of what it holds.
     pub(super) fn finish(mut self) -> Result<Hex, BackupError> {
-        let named = self.file.sync_all().and_then(|()| fs::rename(&self.part, &self.path));
+        let named = self
+            .file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.part, &self.path));
         named.map_err(|error| BackupError::io(&self.path, error))?;
         self.finished = true;
         if let Some(folder) = self.path.parent() {

@@ -67,7 +67,11 @@ pub fn verify_backup(
         let what = match sum(&path) {
             Ok(sum) if sum == (record.bytes, record.xxh3) => continue,
             Ok((bytes, _)) if bytes != record.bytes => {
-                format!("{} has {bytes} bytes, {} were written", path.display(), record.bytes)
+                format!(
+                    "{} has {bytes} bytes, {} were written",
+                    path.display(),
+                    record.bytes
+                )
             }
             Ok(_) => format!("{} is not what was written", path.display()),
             Err(error) => format!("{}: {error}", path.display()),

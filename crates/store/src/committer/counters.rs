@@ -1,7 +1,7 @@
 //! What the committer counts, for metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Upper bounds of the buckets of commit times, in microseconds; the last bucket of the counts has none.
 pub const COMMIT_TIME_BUCKETS: [u64; 12] = [
@@ -33,10 +33,19 @@ pub struct CommitCounters {
     pub queued_appends: u64,
     /// Bytes of keys and values in them.
     pub queued_bytes: u64,
+    /// How long the commit that is under way has been so; zero if none is.
+    pub under_way: Duration,
 }
 
-#[derive(Debug, Default)]
+/// The histogram's name.
+const COMMIT_SECONDS: &str = "magpie_commit_seconds";
+
+#[derive(Debug)]
 pub(super) struct Counters {
+    started: Instant,
+    seconds: metrics::Histogram,
+    /// When the commit that is under way began, in milliseconds since the start; 0 if none is.
+    under_way_since: AtomicU64,
     commits: AtomicU64,
     appends: AtomicU64,
     writes: AtomicU64,
@@ -49,8 +58,52 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    pub(super) fn new() -> Self {
+        metrics::describe_histogram!(
+            COMMIT_SECONDS,
+            "Time of a commit: what is held up because the disk is behind, the journal, and its fsync."
+        );
+        Self {
+            started: Instant::now(),
+            seconds: metrics::histogram!(COMMIT_SECONDS),
+            under_way_since: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            appends: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            commit_micros: AtomicU64::new(0),
+            commit_micros_max: AtomicU64::new(0),
+            commit_time_counts: Default::default(),
+        }
+    }
+
+    /// A commit begins.
+    pub(super) fn begun(&self) {
+        self.under_way_since
+            .store(self.elapsed_ms().max(1), Ordering::Relaxed);
+    }
+
+    /// It has ended, and everybody was told.
+    pub(super) fn ended(&self) {
+        self.under_way_since.store(0, Ordering::Relaxed);
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn under_way(&self) -> Duration {
+        match read(&self.under_way_since) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(self.elapsed_ms().saturating_sub(since)),
+        }
+    }
+
     pub(super) fn committed(&self, appends: usize, writes: usize, bytes: usize, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.seconds.record(took);
         add(&self.commits, 1);
         add(&self.appends, appends as u64);
         add(&self.writes, writes as u64);
@@ -82,6 +135,7 @@ impl Counters {
             commit_time_counts: std::array::from_fn(|i| read(&self.commit_time_counts[i])),
             queued_appends: queued_appends as u64,
             queued_bytes: queued_bytes as u64,
+            under_way: self.under_way(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use records::{KeyRange, Write};
 use tracing::{debug, error, warn};
@@ -25,8 +25,17 @@ pub use queue::{QUEUE_APPENDS_MAX, QUEUE_BYTES_MAX, TRIMS_MAX};
 /// One commit gathers at most so many appends; the rest waits for the next.
 pub const BATCH_APPENDS_MAX: usize = 8_192;
 
-/// One commit gathers appends up to so many bytes; a single larger append is refused.
+/// An append of more bytes is refused.
 pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One commit gathers appends up to so many bytes, at least and at most: as many as the disk takes in `COMMIT_TIME`. A single
+/// larger append is a commit of its own.
+const GATHERED_BYTES: std::ops::RangeInclusive<usize> = 256 * 1024..=4 * 1024 * 1024;
+
+const GATHERED_BYTES_AT_FIRST: usize = 1024 * 1024;
+
+/// A commit that takes longer makes the next ones smaller.
+const COMMIT_TIME: Duration = Duration::from_millis(8);
 
 /// A trim deletes at most so many keys with each commit, so that appends do not wait for it.
 pub const TRIM_SLICE_KEYS: usize = 1_000;
@@ -107,7 +116,7 @@ impl Committer {
     pub fn start(store: Arc<dyn Store>) -> io::Result<Self> {
         let handle = CommitterHandle {
             queue: Arc::new(Queue::new()),
-            counters: Arc::new(Counters::default()),
+            counters: Arc::new(Counters::new()),
             sinks: Arc::new(AtomicU64::new(0)),
         };
         let worker = Worker {
@@ -116,6 +125,7 @@ impl Committer {
             counters: handle.counters.clone(),
             failure: None,
             tickets: Vec::new(),
+            gathered_bytes: GATHERED_BYTES_AT_FIRST,
         };
         let thread = std::thread::Builder::new()
             .name("committer".to_owned())
@@ -211,14 +221,18 @@ struct Worker {
     /// Set by the first failed commit, for good.
     failure: Option<CommitError>,
     tickets: Vec<Ticket>,
+    /// How many bytes a commit gathers at the moment.
+    gathered_bytes: usize,
 }
 
 impl Worker {
     fn run(mut self) {
         // Should a sink panic, nobody may wait for this thread any longer.
         let _closed = CloseOnDrop(self.queue.clone());
-        while let Some(work) = self.queue.take(BATCH_APPENDS_MAX, BATCH_BYTES_MAX) {
+        while let Some(work) = self.queue.take(BATCH_APPENDS_MAX, self.gathered_bytes) {
+            self.counters.begun();
             self.turn(work);
+            self.counters.ended();
         }
         debug!("committer stopped");
     }
@@ -313,6 +327,18 @@ impl Worker {
         }
     }
 
+    /// Makes commits as large as the disk takes them in time: at its limit many small ones are waited for for less long.
+    fn adapt(&mut self, bytes: usize, took: Duration) {
+        let gathered = self.gathered_bytes;
+        if took > COMMIT_TIME && bytes > gathered / 2 {
+            self.gathered_bytes = gathered / 2;
+        } else if took < COMMIT_TIME / 2 && bytes > gathered / 2 {
+            self.gathered_bytes = gathered + gathered / 8;
+        }
+        let (least, most) = (*GATHERED_BYTES.start(), *GATHERED_BYTES.end());
+        self.gathered_bytes = self.gathered_bytes.clamp(least, most);
+    }
+
     fn commit(&mut self, writes: Vec<Write>, appends: usize) -> Outcome {
         if let Some(failure) = &self.failure {
             return Outcome::Failed(failure.clone());
@@ -327,8 +353,9 @@ impl Worker {
             writes,
         }) {
             Ok(()) => {
-                self.counters
-                    .committed(appends, count, bytes, begin.elapsed());
+                let took = begin.elapsed();
+                self.counters.committed(appends, count, bytes, took);
+                self.adapt(bytes, took);
                 Outcome::Committed
             }
             // Sizes and preconditions were checked above, so whatever this is, it must not happen: stop as well.

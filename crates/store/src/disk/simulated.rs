@@ -1,8 +1,9 @@
 //! A file system in memory that can fail at any call and forgets what was not synced when it crashes.
 //! For tests and fuzzing; nothing of it runs in the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,8 +19,10 @@ pub enum Fault {
     Device,
     /// The file system is full (ENOSPC); a write gets half of its bytes down first.
     Full,
-    /// A write takes only a part and says so, which is no error.
+    /// A write or a read takes only a part and says so, which is no error.
     Short,
+    /// The process ends here: a write gets half of its bytes down, and no later call does anything until `kill` or `crash`.
+    Kill,
 }
 
 /// Which calls count towards a fault.
@@ -53,12 +56,17 @@ struct State {
     faults_met: u64,
     /// After a crash handles of before are dead.
     generation: u64,
+    /// `Fault::Kill` was met.
+    halted: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Contents {
     bytes: Vec<u8>,
     durable: Vec<u8>,
+    /// Sectors that the next sync makes durable. A sync that fails forgets them, as Linux does: what it did not write is not
+    /// written by a later one either, although a process goes on reading it.
+    dirty: BTreeSet<usize>,
 }
 
 impl SimulatedDisk {
@@ -79,6 +87,23 @@ impl SimulatedDisk {
         self.lock().fault = None;
     }
 
+    /// What is called within meets no fault and does not count.
+    pub fn spare<T>(&self, calls: impl FnOnce() -> T) -> T {
+        let (before, fault) = {
+            let mut state = self.lock();
+            (state.calls, state.fault.take())
+        };
+        let outcome = calls();
+        let mut state = self.lock();
+        (state.calls, state.fault) = (before, fault);
+        outcome
+    }
+
+    /// Whether `Fault::Kill` was met, and nobody has started anew since.
+    pub fn has_ended(&self) -> bool {
+        self.lock().halted
+    }
+
     /// How many faults were met.
     pub fn faults_met(&self) -> u64 {
         self.lock().faults_met
@@ -93,7 +118,7 @@ impl SimulatedDisk {
     /// gives numbers that decide.
     pub fn crash(&self, mut random: impl FnMut() -> u64) {
         let mut state = self.lock();
-        state.generation += 1;
+        state.end_process();
         for file in &mut state.files {
             file.settle(&mut random);
         }
@@ -118,11 +143,49 @@ impl SimulatedDisk {
             }
         }
         *names = durable_names.clone();
+        state.forget_nameless();
     }
 
     /// The process ends; what it has written is still there.
     pub fn kill(&self) {
-        self.lock().generation += 1;
+        self.lock().end_process();
+    }
+
+    /// Another disk on which the same stands.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let state = self.lock();
+        let copy = State {
+            names: state.names.clone(),
+            durable_names: state.durable_names.clone(),
+            files: state.files.clone(),
+            ..State::default()
+        };
+        Self {
+            state: Arc::new(Mutex::new(copy)),
+        }
+    }
+
+    /// Every file, with what a process reads in it.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let state = self.lock();
+        let files = state.names.iter();
+        files
+            .map(|(path, file)| (path.clone(), state.files[*file].bytes.clone()))
+            .collect()
+    }
+
+    /// Puts a file there behind everybody's back, durably.
+    pub fn place(&self, path: &Path, bytes: Vec<u8>) {
+        let mut state = self.lock();
+        let file = state.files.len();
+        state.files.push(Contents {
+            durable: bytes.clone(),
+            bytes,
+            dirty: BTreeSet::new(),
+        });
+        state.names.insert(path.to_owned(), file);
+        state.durable_names.insert(path.to_owned(), file);
     }
 
     /// Changes a file's bytes behind everybody's back, durably.
@@ -134,13 +197,25 @@ impl SimulatedDisk {
         let contents = &mut state.files[file];
         change(&mut contents.bytes);
         contents.durable = contents.bytes.clone();
+        contents.dirty.clear();
     }
 
     /// Bytes of all files that have a name.
     pub fn bytes(&self) -> u64 {
         let state = self.lock();
         let files = state.names.values();
-        files.map(|file| state.files[*file].bytes.len() as u64).sum()
+        files
+            .map(|file| state.files[*file].bytes.len() as u64)
+            .sum()
+    }
+
+    /// Unless the process has ended.
+    fn living(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.lock();
+        if state.halted {
+            return Err(Fault::Kill.error());
+        }
+        Ok(state)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -168,12 +243,63 @@ impl Contents {
             self.bytes = settled;
         }
         self.durable = self.bytes.clone();
+        self.dirty.clear();
+    }
+
+    fn write(&mut self, bytes: &[u8], from: usize) {
+        let end = from + bytes.len();
+        let changed = self.bytes.len().min(from)..end;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[from..end].copy_from_slice(bytes);
+        self.soil(changed);
+    }
+
+    fn set_len(&mut self, length: usize) {
+        let before = self.bytes.len();
+        self.bytes.resize(length, 0);
+        self.soil(before.min(length)..length);
+    }
+
+    /// These bytes are to be made durable.
+    fn soil(&mut self, bytes: Range<usize>) {
+        self.dirty
+            .extend(bytes.start / SECTOR_BYTES..bytes.end.div_ceil(SECTOR_BYTES));
+    }
+
+    fn sync(&mut self) {
+        let length = self.bytes.len();
+        self.durable.resize(length, 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            let start = (sector * SECTOR_BYTES).min(length);
+            let end = (start + SECTOR_BYTES).min(length);
+            self.durable[start..end].copy_from_slice(&self.bytes[start..end]);
+        }
     }
 }
 
 impl State {
+    fn end_process(&mut self) {
+        self.generation += 1;
+        self.halted = false;
+    }
+
+    /// Gives back what no name leads to, when no process is there that could have it open.
+    fn forget_nameless(&mut self) {
+        let named: BTreeSet<usize> = self.names.values().copied().collect();
+        for (number, file) in self.files.iter_mut().enumerate() {
+            if !named.contains(&number) {
+                *file = Contents::default();
+            }
+        }
+    }
+
     /// Counts a call and says whether it meets the fault.
     fn call(&mut self, call: Call) -> Option<Fault> {
+        if self.halted {
+            return Some(Fault::Kill);
+        }
         let number = self.calls[call as usize];
         self.calls[call as usize] += 1;
         let (at_call, at, fault) = self.fault?;
@@ -182,6 +308,7 @@ impl State {
         }
         self.fault = None;
         self.faults_met += 1;
+        self.halted = fault == Fault::Kill;
         Some(fault)
     }
 
@@ -206,6 +333,7 @@ impl Fault {
         match self {
             Self::Device | Self::Short => io::Error::from_raw_os_error(EIO),
             Self::Full => io::Error::from_raw_os_error(ENOSPC),
+            Self::Kill => io::Error::other("the process has ended"),
         }
     }
 }
@@ -225,7 +353,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.lock();
+        let state = self.living()?;
         Ok(Arc::new(SimulatedFile {
             disk: self.clone(),
             file: state.find(path)?,
@@ -251,7 +379,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        let state = self.lock();
+        let state = self.living()?;
         let paths = state.names.keys();
         let here = paths.filter(|path| path.parent() == Some(folder));
         Ok(here
@@ -272,7 +400,9 @@ impl Disk for SimulatedDisk {
             ..
         } = &mut *state;
         durable_names.retain(|path, _| path.parent() != Some(folder));
-        let here = names.iter().filter(|(path, _)| path.parent() == Some(folder));
+        let here = names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(folder));
         durable_names.extend(here.map(|(path, file)| (path.clone(), *file)));
         Ok(())
     }
@@ -299,19 +429,27 @@ impl SimulatedFile {
 impl DiskFile for SimulatedFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.alive()?;
-        state.plain_call(Call::Read)?;
+        let wanted = match state.call(Call::Read) {
+            None => bytes.len(),
+            Some(Fault::Short) => bytes.len().div_ceil(2),
+            Some(fault) => return Err(fault.error()),
+        };
         let contents = &state.files[self.file].bytes;
         let from = usize::try_from(offset)
             .unwrap_or(usize::MAX)
             .min(contents.len());
-        let count = bytes.len().min(contents.len() - from);
+        let count = wanted.min(contents.len() - from);
         bytes[..count].copy_from_slice(&contents[from..from + count]);
         Ok(count)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut state = self.alive()?;
+        let was_halted = state.halted;
         let fault = state.call(Call::Write);
+        if was_halted {
+            return Err(Fault::Kill.error());
+        }
         if fault == Some(Fault::Device) {
             return Err(Fault::Device.error());
         }
@@ -320,34 +458,39 @@ impl DiskFile for SimulatedFile {
             None => bytes.len(),
         };
         let from = usize::try_from(offset).map_err(io::Error::other)?;
-        let contents = &mut state.files[self.file].bytes;
-        if contents.len() < from + count {
-            contents.resize(from + count, 0);
-        }
-        contents[from..from + count].copy_from_slice(&bytes[..count]);
+        state.files[self.file].write(&bytes[..count], from);
         match fault {
-            Some(Fault::Full) => Err(Fault::Full.error()),
+            Some(fault @ (Fault::Full | Fault::Kill)) => Err(fault.error()),
             Some(Fault::Short | Fault::Device) | None => Ok(count),
         }
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.alive()?;
-        state.plain_call(Call::Sync)?;
+        let outcome = state.plain_call(Call::Sync);
+        let ended = state.halted;
         let contents = &mut state.files[self.file];
-        contents.durable.clone_from(&contents.bytes);
-        Ok(())
+        match &outcome {
+            Ok(()) => contents.sync(),
+            Err(_) if ended => {}
+            Err(_) => contents.dirty.clear(),
+        }
+        outcome
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut state = self.alive()?;
         state.plain_call(Call::Name)?;
         let length = usize::try_from(length).map_err(io::Error::other)?;
-        state.files[self.file].bytes.resize(length, 0);
+        state.files[self.file].set_len(length);
         Ok(())
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.alive()?.files[self.file].bytes.len() as u64)
+        let state = self.alive()?;
+        if state.halted {
+            return Err(Fault::Kill.error());
+        }
+        Ok(state.files[self.file].bytes.len() as u64)
     }
 }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use records::Table;
 
+use super::scale::Scale;
 use crate::table::{FilterKind, TableSpec};
 
 /// Tables of records that are written and read alike, and so share memtables and tables of the store.
@@ -21,6 +22,9 @@ pub(super) enum Family {
 
 /// How many there are.
 pub(super) const FAMILIES: usize = 4;
+
+/// A block of a table ends with the row that brings it to so many bytes.
+const BLOCK_BYTES: usize = 8 * 1024;
 
 /// A stretch of keys of one family.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,9 +76,9 @@ impl Family {
         }
     }
 
-    /// How its tables are built.
-    pub(super) fn table_spec(self) -> TableSpec {
-        let filter = match self {
+    /// Which keys its tables may hold.
+    pub(super) fn filter(self) -> FilterKind {
+        match self {
             Self::State => FilterKind::Key { bits: 10 },
             // Table byte and conversation: what is read is a conversation's.
             Self::Entry => FilterKind::Prefix { bytes: 9 },
@@ -82,24 +86,29 @@ impl Family {
             Self::Dedup => FilterKind::Key { bits: 15 },
             // Stamps grow: the tables' ranges tell them apart.
             Self::Queue => FilterKind::None,
-        };
+        }
+    }
+
+    /// How its tables are built.
+    pub(super) fn table_spec(self, scale: Scale) -> TableSpec {
         TableSpec {
             family: self as u8,
-            block_bytes: 8 * 1024,
-            filter,
+            block_bytes: scale.memory(BLOCK_BYTES),
+            filter: self.filter(),
         }
     }
 
     /// The least and the greatest size of a write buffer. It begins small, because what is queued or retained lies in it a while
     /// besides where it lies anyway, and grows under load, because larger tables are merged less often.
-    pub(super) fn memtable_bytes(self) -> RangeInclusive<usize> {
+    pub(super) fn memtable_bytes(self, scale: Scale) -> RangeInclusive<usize> {
         const MIB: usize = 1024 * 1024;
-        match self {
-            Self::State => MIB..=8 * MIB,
-            Self::Entry => 4 * MIB..=32 * MIB,
-            Self::Dedup => 2 * MIB..=16 * MIB,
-            Self::Queue => MIB..=16 * MIB,
-        }
+        let (least, greatest) = match self {
+            Self::State => (MIB, 8 * MIB),
+            Self::Entry => (4 * MIB, 32 * MIB),
+            Self::Dedup => (2 * MIB, 16 * MIB),
+            Self::Queue => (MIB / 2, 16 * MIB),
+        };
+        scale.memory(least)..=scale.memory(greatest)
     }
 
     /// So many tables of a size are merged into one. More mean that a row is written less often and that a read looks into more

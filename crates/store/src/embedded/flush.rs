@@ -1,93 +1,63 @@
 //! Writes the oldest memtable of a family to a table.
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::family::Family;
 use super::install::{Change, install};
 use super::maintenance::WorkError;
+use super::older::Older;
 use super::shared::Shared;
-use crate::memtable::{Memtable, Snapshot};
+use crate::memtable::Snapshot;
 use crate::merge::Merge;
 use crate::row::{Bounds, Row};
 use crate::table::{Table, TableWriter};
 
 /// Flushes what was sealed first. The family must have a sealed memtable, and nobody else may flush it meanwhile.
 pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
-    let (memtable, older, progress) = {
+    let (memtable, tables, progress) = {
         let state = shared.read_state();
         let state = state.of(family);
         let Some(memtable) = state.sealed.last() else {
             return Ok(());
         };
-        (memtable.clone(), state.tables.clone(), state.flush_progress.clone())
+        (
+            memtable.clone(),
+            state.tables.clone(),
+            state.flush_progress.clone(),
+        )
     };
+    let begun = Instant::now();
     if !shared.each_synced {
         // A table must not know commits that the journal could lose: half a batch would be there.
-        shared.sync().map_err(|source| WorkError::io(&shared.folder, source))?;
+        shared
+            .sync()
+            .map_err(|source| WorkError::io(&shared.folder, source))?;
     }
     let mut rows = Merge::new(false);
     rows.add_memtable(memtable.clone(), Snapshot::ALL, Bounds::all());
-    let mut burials = Burials::new(family, &older);
+    let mut older = Older::new(family, &tables);
     let mut output = Output::new(shared, family);
     while let Some((row, _)) = rows.next()? {
         progress.fetch_add(row.bytes(), Ordering::Relaxed);
-        burials.note(&row);
-        // Nothing older is hidden by it: it need not be kept.
-        if row.value.is_none() && !older.iter().any(|table| table.may_hold(&row.key)) {
-            continue;
+        if older.needs(&row) {
+            output.add(&row)?;
         }
-        output.add(&row)?;
     }
     let commits = memtable.first_commit()..=memtable.last_commit();
     let table = output.finish(commits)?;
-    burials.carry_out();
+    older.bury();
     let change = Change::Flushed {
         memtable: memtable.clone(),
         table,
     };
     install(shared, family, change)?;
-    flushed(shared, &memtable);
-    Ok(())
-}
-
-fn flushed(shared: &Shared, memtable: &Arc<Memtable>) {
-    shared.counters.flushed(memtable.bytes() as u64);
+    let bytes = memtable.bytes() as u64;
+    shared.counters.flushed(bytes, begun.elapsed());
     shared.wakeup.ring();
-}
-
-/// Rows of older tables that are overwritten or deleted by what is flushed.
-struct Burials<'a> {
-    overwrites: bool,
-    older: &'a [Arc<Table>],
-    rows: BTreeMap<usize, u64>,
-}
-
-impl<'a> Burials<'a> {
-    fn new(family: Family, older: &'a [Arc<Table>]) -> Self {
-        Self {
-            overwrites: family.overwrites(),
-            older,
-            rows: BTreeMap::new(),
-        }
-    }
-
-    fn note(&mut self, row: &Row) {
-        if row.value.is_some() && !self.overwrites {
-            return;
-        }
-        let mut older = self.older.iter();
-        if let Some(at) = older.position(|table| table.may_hold(&row.key)) {
-            *self.rows.entry(at).or_default() += 1;
-        }
-    }
-
-    fn carry_out(self) {
-        for (at, rows) in self.rows {
-            self.older[at].bury(rows);
-        }
-    }
+    Ok(())
 }
 
 /// A table that is begun with its first row, if there is one.
@@ -95,6 +65,8 @@ pub(super) struct Output<'a> {
     shared: &'a Shared,
     family: Family,
     writer: Option<TableWriter>,
+    /// The file, until it is a table.
+    begun: Option<PathBuf>,
 }
 
 impl<'a> Output<'a> {
@@ -103,6 +75,7 @@ impl<'a> Output<'a> {
             shared,
             family,
             writer: None,
+            begun: None,
         }
     }
 
@@ -114,8 +87,11 @@ impl<'a> Output<'a> {
             None => {
                 let id = shared.new_table_id();
                 let path = shared.folder.join(id.file_name());
-                let spec = self.family.table_spec();
-                TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?
+                let spec = self.family.table_spec(shared.scale);
+                let writer =
+                    TableWriter::create(&*shared.disk, &path, id, spec).map_err(io_error)?;
+                self.begun = Some(path);
+                writer
             }
         };
         writer
@@ -141,20 +117,21 @@ impl<'a> Output<'a> {
         let (properties, length) = writer.finish(commits, settled_before).map_err(io_error)?;
         shared.counters.wrote_table(length);
         shared.disk.sync_folder(&shared.folder).map_err(io_error)?;
-        let spec = self.family.table_spec();
+        let spec = self.family.table_spec(shared.scale);
         let table = Table::open(&shared.blocks, &shared.folder, properties.id, spec, 0)?;
+        // From here on it is the table's.
+        self.begun = None;
         Ok(Some(Arc::new(table)))
     }
 }
 
 impl Drop for Output<'_> {
     fn drop(&mut self) {
-        // Given up: what is there of the file is of no use.
-        if let Some(writer) = &self.writer {
-            let path = self.shared.folder.join(writer.id().file_name());
-            if let Err(error) = self.shared.disk.remove(&path) {
-                tracing::debug!(%error, file = %path.display(), "unfinished table stays until the next start");
-            }
+        // Given up: what is there of the file is of no use, and takes room that may be what there was none of.
+        if let Some(path) = &self.begun
+            && let Err(error) = self.shared.disk.remove(path)
+        {
+            tracing::debug!(%error, file = %path.display(), "unfinished table stays until the next start");
         }
     }
 }

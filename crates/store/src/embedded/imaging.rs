@@ -19,6 +19,8 @@ use crate::watermark::{Mark, Watermark};
 
 /// A store as it stands at a moment. No file of it goes while this lives.
 pub(super) struct Pinned {
+    /// The last commit in it.
+    pub(super) commit: u64,
     /// What belongs to it.
     pub(super) manifest: Manifest,
     /// One for each family.
@@ -45,14 +47,22 @@ pub(super) fn pin(shared: &Shared) -> io::Result<Pinned> {
     let (views, families, flushed) = {
         let state = shared.read_state();
         let views: Vec<View> = state.families.iter().map(View::of).collect();
-        let listed = state.families.each_ref().map(super::state::FamilyState::listed);
-        (views, listed, state.flushed(shared.committed(), None))
+        let listed = state
+            .families
+            .each_ref()
+            .map(super::state::FamilyState::listed);
+        (views, listed, state.flushed(None))
     };
     // Behind the tables: the journal holds every commit that they do. Its last one may not be synced yet, and is there wholly.
     let (first, commit, files, newest) = {
         let journal = shared.journal();
         let first = journal.first_needed(flushed);
-        (first, journal.last_commit(), journal.files(), journal.file())
+        (
+            first,
+            journal.last_commit(),
+            journal.files(),
+            journal.file(),
+        )
     };
     let mut journal = Vec::new();
     let needed = files.iter().filter(|(id, _)| *id >= first);
@@ -72,10 +82,11 @@ pub(super) fn pin(shared: &Shared) -> io::Result<Pinned> {
         });
     }
     Ok(Pinned {
+        commit,
         manifest: Manifest {
             next_table: shared.next_table_id(),
             journal: first,
-            commit,
+            in_tables: flushed,
             families,
         },
         views,
@@ -89,7 +100,7 @@ pub(super) fn image(shared: &Shared) -> Result<Image, StoreError> {
     let io_error = |source| StoreError::io(data_dir, source);
     let identity = Identity::of(&*shared.disk, data_dir).map_err(io_error)?;
     let pinned = pin(shared).map_err(io_error)?;
-    let commit = pinned.manifest.commit;
+    let commit = pinned.commit;
     let mut contents = Files::default();
     // First of all: a restore that is cut off behind it does not pass for a data directory in which nothing happened yet.
     let mark = Mark {
@@ -98,16 +109,21 @@ pub(super) fn image(shared: &Shared) -> Result<Image, StoreError> {
     };
     contents.add(WATERMARK_FILE.to_owned(), Watermark::file_contents(mark));
     for table in pinned.views.iter().flat_map(|view| view.tables.iter()) {
-        contents.add_table(table).map_err(|error| StoreError::DamagedTable {
-            detail: error.to_string(),
-        })?;
+        contents
+            .add_table(table)
+            .map_err(|error| StoreError::DamagedTable {
+                detail: error.to_string(),
+            })?;
     }
     for journal in pinned.journal {
         let name = in_store(&journal.path);
         contents.push(name, journal.bytes, Piece::File(journal.file));
     }
     // Last: without it a store is none.
-    contents.add(in_store(&Manifest::path(&shared.folder)), pinned.manifest.encode());
+    contents.add(
+        in_store(&Manifest::path(&shared.folder)),
+        pinned.manifest.encode(),
+    );
     let header = ImageHeader {
         identity,
         commit,

@@ -77,15 +77,17 @@ fn give_up(shared: &Shared, change: &Change) {
 
 /// The manifest as the change makes it.
 fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
-    let committed = shared.committed();
     let (mut families, flushed) = {
         let state = shared.read_state();
         let flushing = match change {
             Change::Flushed { .. } => Some(family),
             Change::Merged { .. } => None,
         };
-        let listed = state.families.each_ref().map(super::state::FamilyState::listed);
-        (listed, state.flushed(committed, flushing))
+        let listed = state
+            .families
+            .each_ref()
+            .map(super::state::FamilyState::listed);
+        (listed, state.flushed(flushing))
     };
     let listed = &mut families[family as usize];
     let list = |table: &Arc<Table>| ListedTable {
@@ -111,7 +113,7 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
     Manifest {
         next_table: shared.new_table_id(),
         journal: shared.journal().first_needed(flushed),
-        commit: committed,
+        in_tables: flushed,
         families,
     }
 }

@@ -88,7 +88,10 @@ impl Wakeup {
     pub(super) fn wait_for_progress(&self, time: Duration) {
         let state = self.lock();
         let rings = state.rings;
-        drop(self.changed.wait_timeout_while(state, time, |state| state.rings == rings));
+        drop(
+            self.changed
+                .wait_timeout_while(state, time, |state| state.rings == rings),
+        );
     }
 
     fn rings(&self) -> u64 {
@@ -97,7 +100,10 @@ impl Wakeup {
 
     fn wait_beyond(&self, rings: u64, time: Duration) {
         let state = self.lock();
-        drop(self.changed.wait_timeout_while(state, time, |state| state.rings == rings));
+        drop(
+            self.changed
+                .wait_timeout_while(state, time, |state| state.rings == rings),
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, Awake> {
@@ -122,7 +128,11 @@ impl Maintenance {
         };
         maintenance.spawn("store-flush", |shared| flush_one(shared, true))?;
         for number in 0..MERGE_THREADS {
-            let bytes_max = if number == 0 { u64::MAX } else { SMALL_MERGE_BYTES };
+            let bytes_max = if number == 0 {
+                u64::MAX
+            } else {
+                SMALL_MERGE_BYTES
+            };
             maintenance.spawn("store-merge", move |shared| merge_one(shared, bytes_max))?;
         }
         Ok(maintenance)
@@ -186,7 +196,10 @@ pub(super) fn flush_all(shared: &Shared) -> Result<(), WorkError> {
 
 /// Flushes the memtable that has waited longest. `aged` seals what has lain for long as well.
 fn flush_one(shared: &Shared, aged: bool) -> Result<bool, WorkError> {
-    let _flushing = shared.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+    let _flushing = shared
+        .flushing
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     if aged {
         seal_aged(shared);
     }
@@ -237,7 +250,7 @@ fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
             continue;
         }
         let tables = shared.read_state().of(family).tables.clone();
-        let Some(choice) = policy::choose(family, &tables) else {
+        let Some(choice) = policy::choose(family, shared.scale, &tables) else {
             continue;
         };
         let merging = Merging::new(family, &tables, &choice);

@@ -26,8 +26,8 @@ pub(super) struct Manifest {
     pub(super) next_table: TableId,
     /// The oldest journal file that is needed.
     pub(super) journal: JournalId,
-    /// A commit that had been made when this was written.
-    pub(super) commit: u64,
+    /// Everything up to this commit is in tables.
+    pub(super) in_tables: u64,
     pub(super) families: [ListedFamily; FAMILIES],
 }
 
@@ -54,7 +54,7 @@ impl Manifest {
         Self {
             next_table: TableId(1),
             journal: JournalId(1),
-            commit: 0,
+            in_tables: 0,
             families: Default::default(),
         }
     }
@@ -87,6 +87,19 @@ impl Manifest {
         tables.any(|table| table.id == id)
     }
 
+    /// The last commit that any table holds rows of.
+    pub(super) fn last_in_tables(&self) -> u64 {
+        let families = self.families.iter();
+        families.map(|family| family.flushed).max().unwrap_or(0)
+    }
+
+    /// Commits behind this one are lost but for rows in tables; their numbers are given again.
+    pub(super) fn go_back_to(&mut self, commit: u64) {
+        for family in &mut self.families {
+            family.flushed = family.flushed.min(commit);
+        }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(MAGIC);
@@ -94,7 +107,7 @@ impl Manifest {
         let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
         number(self.next_table.0);
         number(self.journal.0);
-        number(self.commit);
+        number(self.in_tables);
         for family in &self.families {
             number(family.flushed);
             number(family.tables.len() as u64);
@@ -120,7 +133,7 @@ impl Manifest {
         let mut manifest = Self {
             next_table: TableId(next()?),
             journal: JournalId(next()?),
-            commit: next()?,
+            in_tables: next()?,
             families: Default::default(),
         };
         for family in &mut manifest.families {
@@ -147,7 +160,7 @@ mod tests {
     fn sample() -> Manifest {
         let mut manifest = Manifest::new();
         manifest.next_table = TableId(77);
-        manifest.commit = 12;
+        manifest.in_tables = 8;
         manifest.families[2].flushed = 9;
         for id in [5, 3] {
             manifest.families[2].tables.push(ListedTable {

@@ -6,6 +6,7 @@ use super::family::Family;
 use super::flush::Output;
 use super::install::{Change, install};
 use super::maintenance::WorkError;
+use super::older::Older;
 use super::policy::Choice;
 use super::shared::Shared;
 use crate::contract::behind;
@@ -69,12 +70,13 @@ impl Merging {
         for table in &self.merged {
             rows.add_scan(table.clone());
         }
+        let mut older = Older::new(self.family, &self.older);
         let mut output = Output::new(shared, self.family);
         while let Some((row, source)) = rows.next()? {
-            if source < hiding || self.is_useless(&row) {
-                continue;
+            let is_deletion = row.value.is_none();
+            if source >= hiding && (!is_deletion || older.needs(&row)) {
+                output.add(&row)?;
             }
-            output.add(&row)?;
         }
         let commits = self.merged.iter().map(|table| &table.properties().commits);
         let first = commits.clone().map(|commits| *commits.start()).min();
@@ -90,18 +92,17 @@ impl Merging {
         Ok(())
     }
 
-    /// A deletion below which there is nothing.
-    fn is_useless(&self, row: &crate::row::Row) -> bool {
-        row.value.is_none() && !self.older.iter().any(|table| table.may_hold(&row.key))
-    }
-
     /// What was dead and is still there is dead in the new table.
     fn hand_on_burials(&self, table: &Table) {
         if self.merged.len() == 1 {
             return;
         }
         let dead: u64 = self.merged.iter().map(|table| table.dead()).sum();
-        let bytes: u64 = self.merged.iter().map(|table| table.properties().bytes).sum();
+        let bytes: u64 = self
+            .merged
+            .iter()
+            .map(|table| table.properties().bytes)
+            .sum();
         let gone = bytes.saturating_sub(table.properties().bytes);
         table.bury_bytes(dead.saturating_sub(gone));
     }

@@ -4,6 +4,7 @@
 
 mod family;
 mod manifest;
+mod scale;
 mod state;
 
 mod shared;
@@ -13,10 +14,11 @@ mod write;
 mod flush;
 mod imaging;
 mod install;
+mod maintenance;
 mod merging;
+mod older;
 mod pace;
 mod policy;
-mod maintenance;
 
 mod open;
 mod statistics;
@@ -30,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
 use crate::data_dir::DataDir;
@@ -38,11 +40,12 @@ use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
 use crate::image::Image;
 use maintenance::Maintenance;
+pub use scale::Scale;
 use shared::Shared;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
-pub use verify::{Finding, Verification, Verifier, VerifyEvent};
 pub(crate) use verify::StoreFiles;
+pub use verify::{Finding, Verification, Verifier, VerifyEvent};
 
 /// The store's folder in the data directory.
 pub(crate) const STORE_FOLDER: &str = "store";
@@ -55,6 +58,9 @@ pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
 
 /// What is in no table is in the journal, and is flushed when it makes the journal longer than this.
 pub const JOURNAL_BYTES_MAX: u64 = 96 * 1024 * 1024;
+
+/// What is in memory is flushed at the end if it comes to so much.
+const FLUSHED_AT_END_BYTES: u64 = 2 * 1024 * 1024;
 
 /// When a commit is on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,6 +93,8 @@ pub struct OpenOptions {
     pub accept_loss: bool,
     /// Who flushes and merges.
     pub background: Background,
+    /// How large buffers and files become.
+    pub scale: Scale,
 }
 
 impl Default for OpenOptions {
@@ -96,6 +104,7 @@ impl Default for OpenOptions {
             cache_bytes: CACHE_BYTES_DEFAULT,
             accept_loss: false,
             background: Background::Threads,
+            scale: Scale::FULL,
         }
     }
 }
@@ -240,10 +249,17 @@ impl Store for EmbeddedStore {
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         // The threads first: they work on what is dropped after them.
-        self.maintenance.take();
+        let had_threads = self.maintenance.take().is_some();
         self.syncer.take();
         if self.shared.is_poisoned() {
             return;
+        }
+        // The next start need not read much of the journal again.
+        if had_threads
+            && self.statistics().memtable_bytes >= FLUSHED_AT_END_BYTES
+            && let Err(error) = self.flush()
+        {
+            warn!(%error, "what is in memory could not be flushed; the next start takes it from the journal");
         }
         if let Err(error) = self.shared.sync() {
             error!(%error, "last sync failed, commits since the one before may be lost in a power cut");

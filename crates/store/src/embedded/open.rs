@@ -13,13 +13,20 @@ use super::family::Family;
 use super::manifest::{ListedFamily, Manifest};
 use super::shared::{Parts, Shared};
 use super::state::{FamilyState, State};
-use super::{Durability, EmbeddedStore, OpenOptions, STORE_FOLDER, WATERMARK_FILE, maintenance, view};
+use super::{
+    Durability, EmbeddedStore, OpenOptions, STORE_FOLDER, WATERMARK_FILE, maintenance, view,
+};
 use crate::contract::{Batch, Store};
 use crate::disk::Disk;
 use crate::error::StoreError;
-use crate::journal::{self, Inspection, JournalId, JournalWriter};
+use crate::journal::{
+    self, Inspection, JOURNAL_FILE_BYTES, JOURNAL_HEADER_BYTES, JournalId, JournalWriter,
+};
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
+
+/// What is read of the journal is flushed when it takes so much memory.
+const REPLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
 
 /// What is opened, and how.
 struct Opening<'a> {
@@ -38,8 +45,8 @@ pub(super) fn open(
 ) -> Result<Shared, StoreError> {
     let begun = Instant::now();
     let mark_file = data_dir.join(WATERMARK_FILE);
-    let found = Watermark::look(&*disk, &mark_file)
-        .map_err(|source| StoreError::io(&mark_file, source))?;
+    let found =
+        Watermark::look(&*disk, &mark_file).map_err(|source| StoreError::io(&mark_file, source))?;
     let opening = Opening {
         folder: data_dir.join(STORE_FOLDER),
         disk,
@@ -48,7 +55,9 @@ pub(super) fn open(
         found,
         options,
     };
-    let manifest = opening.manifest()?;
+    let mut manifest = opening.manifest()?;
+    // What this start goes on from must not be undone by a power cut when it has removed what it does not need.
+    opening.sync_names()?;
     let inspection = journal::inspect(
         &*opening.disk,
         data_dir,
@@ -57,12 +66,13 @@ pub(super) fn open(
         opening.found,
         options.accept_loss,
     )?;
-    let committed = inspection.last_commit.unwrap_or(0).max(manifest.commit);
-    opening.check_complete(committed)?;
+    let committed = inspection.last_commit.unwrap_or(0).max(manifest.in_tables);
+    opening.check_complete(committed, manifest.last_in_tables())?;
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
     opening.remove_strangers(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
+    opening.accept(&mut manifest, &journal, committed)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
     let shared = Shared::new(Parts {
         disk: opening.disk.clone(),
@@ -76,8 +86,11 @@ pub(super) fn open(
         committed,
         each_synced: options.durability == Durability::Always,
         accept_loss: options.accept_loss,
+        scale: options.scale,
+        background: options.background,
     });
-    opening.replay(&shared, &files)?;
+    opening.replay(&shared, &files, inspection.last_commit)?;
+    shared.write_state().applied = committed;
     check_format(&shared)?;
     inspection.settle(&*opening.disk, options.accept_loss)?;
     let took = begun.elapsed();
@@ -90,6 +103,12 @@ impl Opening<'_> {
         StoreError::io(&self.folder, source)
     }
 
+    fn sync_names(&self) -> Result<(), StoreError> {
+        self.disk
+            .sync_folder(&self.folder)
+            .map_err(|source| self.io(source))
+    }
+
     /// The manifest, or that of a new store where nothing was ever committed.
     fn manifest(&self) -> Result<Manifest, StoreError> {
         if let Some(manifest) = Manifest::read(&*self.disk, &self.folder)? {
@@ -99,10 +118,17 @@ impl Opening<'_> {
             Found::Mark(mark) => mark.commit,
             Found::Missing | Found::Damaged => 0,
         };
-        let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
-        let has_tables = names.iter().any(|name| TableId::of_file_name(name).is_some());
-        let has_journal = names.iter().any(|name| JournalId::of_file_name(name).is_some());
-        if has_tables || (has_journal && known > 0) {
+        let names = self
+            .disk
+            .list(&self.folder)
+            .map_err(|source| self.io(source))?;
+        let has_tables = names
+            .iter()
+            .any(|name| TableId::of_file_name(name).is_some());
+        let has_journal = names
+            .iter()
+            .any(|name| JournalId::of_file_name(name).is_some());
+        if has_tables || (has_journal && known > 0) || self.has_commits(&names)? {
             return Err(StoreError::Unusable {
                 file: Manifest::path(&self.folder),
             });
@@ -131,6 +157,7 @@ impl Opening<'_> {
             manifest.journal,
             1,
             VecDeque::new(),
+            self.options.scale.bytes(JOURNAL_FILE_BYTES),
         );
         begun
             .and_then(|_| manifest.write(&*self.disk, &self.folder))
@@ -138,10 +165,34 @@ impl Opening<'_> {
         Ok(manifest)
     }
 
-    fn check_complete(&self, committed: u64) -> Result<(), StoreError> {
+    /// Whether there is more in the journal than a first start that was cut off leaves there.
+    fn has_commits(&self, names: &[String]) -> Result<bool, StoreError> {
+        for id in names
+            .iter()
+            .filter_map(|name| JournalId::of_file_name(name))
+        {
+            let path = id.path(&self.folder);
+            let bytes = self
+                .disk
+                .open(&path)
+                .and_then(|file| file.read_to_end())
+                .map_err(|source| StoreError::io(&path, source))?;
+            if bytes
+                .iter()
+                .skip(JOURNAL_HEADER_BYTES)
+                .any(|byte| *byte != 0)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `in_tables` is the last commit that a table has rows of: the journal must lead up to it.
+    fn check_complete(&self, committed: u64, in_tables: u64) -> Result<(), StoreError> {
         let accept_loss = self.options.accept_loss;
         let expected = match self.found {
-            Found::Mark(mark) => mark.commit,
+            Found::Mark(mark) => mark.commit.max(in_tables),
             // Without commits there is nothing to miss: the first start was cut off.
             Found::Missing | Found::Damaged if committed == 0 => 0,
             Found::Missing | Found::Damaged if accept_loss => {
@@ -158,7 +209,10 @@ impl Opening<'_> {
             return Ok(());
         }
         if accept_loss {
-            warn!(found = committed, expected, "acknowledged commits are lost, as was accepted");
+            warn!(
+                found = committed,
+                expected, "acknowledged commits are lost, as was accepted"
+            );
             return Ok(());
         }
         Err(StoreError::MissingCommits {
@@ -173,10 +227,18 @@ impl Opening<'_> {
         let mut states = Vec::new();
         for (family, listed) in Family::ALL.into_iter().zip(&manifest.families) {
             let tables = self.tables_of(family, listed, blocks)?;
-            states.push(FamilyState::new(family, tables, listed.flushed, now));
+            states.push(FamilyState::new(
+                family,
+                self.options.scale,
+                tables,
+                listed.flushed,
+                now,
+            ));
         }
         let families = states.try_into().expect("as many states as families");
-        Ok(State { families })
+        // The replay begins behind it.
+        let applied = manifest.in_tables;
+        Ok(State { applied, families })
     }
 
     fn tables_of(
@@ -187,7 +249,7 @@ impl Opening<'_> {
     ) -> Result<Vec<Arc<Table>>, StoreError> {
         let mut tables = Vec::with_capacity(listed.tables.len());
         for table in &listed.tables {
-            let spec = family.table_spec();
+            let spec = family.table_spec(self.options.scale);
             let loss = match Table::open(blocks, &self.folder, table.id, spec, table.dead) {
                 Ok(table) => {
                     tables.push(Arc::new(table));
@@ -213,7 +275,10 @@ impl Opening<'_> {
 
     /// Removes files that a crash has left and that nothing names.
     fn remove_strangers(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let names = self.disk.list(&self.folder).map_err(|source| self.io(source))?;
+        let names = self
+            .disk
+            .list(&self.folder)
+            .map_err(|source| self.io(source))?;
         for name in names {
             let unnamed = TableId::of_file_name(&name).is_some_and(|id| !manifest.names(id));
             if unnamed || name.ends_with(".new") {
@@ -233,29 +298,56 @@ impl Opening<'_> {
         committed: u64,
     ) -> Result<JournalWriter, StoreError> {
         let (disk, folder) = (self.disk.clone(), self.folder.clone());
+        let file_bytes = self.options.scale.bytes(JOURNAL_FILE_BYTES);
         let files = inspection.files.iter();
         let mut ended: VecDeque<(JournalId, u64, u64)> = files
             .map(|(id, last_commit, length)| (*id, last_commit.unwrap_or(0), *length))
             .collect();
         let newest = inspection.files.last();
         let journal = match newest {
-            // Its header is whole, and what it holds leads up to where the store is.
+            // Its header is whole, and it leads up to where the store is.
             Some((id, Some(last_commit), length)) if *last_commit == committed => {
                 ended.pop_back();
-                JournalWriter::resume(disk, folder, *id, (committed, *length), ended)
+                let end = (committed, *length);
+                JournalWriter::resume(disk, folder, *id, end, ended, file_bytes)
             }
             // It holds nothing, not even a header.
             Some((id, None, _)) => {
                 ended.pop_back();
-                JournalWriter::begin(disk, folder, *id, committed + 1, ended)
+                JournalWriter::begin(disk, folder, *id, committed + 1, ended, file_bytes)
             }
+            // Its end was lost, and tables hold more than what is left of it.
             Some((id, Some(_), _)) => {
                 let next = JournalId(id.0 + 1);
-                JournalWriter::begin(disk, folder, next, committed + 1, ended)
+                JournalWriter::begin(disk, folder, next, committed + 1, ended, file_bytes)
             }
-            None => JournalWriter::begin(disk, folder, manifest.journal, committed + 1, ended),
+            None => JournalWriter::begin(
+                disk,
+                folder,
+                manifest.journal,
+                committed + 1,
+                ended,
+                file_bytes,
+            ),
         };
         journal.map_err(|source| self.io(source))
+    }
+
+    /// Where something was lost, notes what the store goes on from, so that the next start is an ordinary one.
+    fn accept(
+        &self,
+        manifest: &mut Manifest,
+        journal: &JournalWriter,
+        committed: u64,
+    ) -> Result<(), StoreError> {
+        if !self.options.accept_loss {
+            return Ok(());
+        }
+        manifest.go_back_to(committed);
+        manifest.journal = journal.first_needed(manifest.in_tables);
+        manifest
+            .write(&*self.disk, &self.folder)
+            .map_err(|source| self.io(source))
     }
 
     fn watermark(&self, committed: u64) -> Result<Watermark, StoreError> {
@@ -272,36 +364,50 @@ impl Opening<'_> {
     }
 
     /// Brings what is in no table into the memtables, and these into tables when they are full.
-    fn replay(&self, shared: &Shared, files: &[JournalId]) -> Result<(), StoreError> {
+    fn replay(
+        &self,
+        shared: &Shared,
+        files: &[JournalId],
+        last_commit: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let mut replayed = None;
         for id in files {
             journal::read(&*self.disk, &self.folder, *id, |commit| {
+                replayed = Some(commit.number);
                 replay_commit(shared, commit)
             })?;
+        }
+        if replayed != last_commit {
+            let text = "the journal was read twice and differs: the disk or the memory is faulty";
+            return Err(self.io(std::io::Error::other(text)));
+        }
+        for family in &mut shared.write_state().families {
+            family.replayed();
         }
         Ok(())
     }
 }
 
 fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), StoreError> {
-    let writes: Vec<Write> = commit.writes().collect();
     let now = Instant::now();
-    let mut sealed = false;
     let mut state = shared.write_state();
     for family in &mut state.families {
-        let of_family = |write: &&Write| Family::of(write.key()) == family.family;
-        if commit.number <= family.flushed || !writes.iter().any(|write| of_family(&write)) {
+        let is_of_family = |key: &[u8]| Family::of(key) == family.family;
+        if commit.number <= family.flushed || !commit.changes().any(|(key, _)| is_of_family(key)) {
             continue;
         }
-        family
-            .active
-            .apply(writes.iter().filter(of_family), commit.number);
-        if family.is_full() {
+        let of_family = commit.changes().filter(|(key, _)| is_of_family(key));
+        family.active.apply(of_family, commit.number);
+        if family.is_as_large_as_may_be() {
             family.seal(now);
-            sealed = true;
         }
     }
+    state.applied = commit.number;
+    // Flushes can wait until clients are served, as long as there is memory.
+    let full = state.memtable_bytes() > shared.scale.memory(REPLAY_BYTES_MAX);
     drop(state);
-    if sealed {
+    if full {
+        shared.seal_all();
         maintenance::flush_all(shared).map_err(|error| {
             StoreError::io(&shared.folder, std::io::Error::other(error.to_string()))
         })?;
@@ -313,8 +419,8 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
     let foreign = || StoreError::Foreign {
         path: shared.folder.clone(),
     };
-    let value = view::get(shared, &key::meta(META_FORMAT))
-        .map_err(|error| StoreError::DamagedTable {
+    let value =
+        view::get(shared, &key::meta(META_FORMAT)).map_err(|error| StoreError::DamagedTable {
             detail: error.to_string(),
         })?;
     let Some(value) = value else {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::family::Family;
+use super::scale::Scale;
 use crate::table::Table;
 
 /// A table is written anew when this part of its bytes is dead …
@@ -37,15 +38,15 @@ pub(super) struct Choice {
 }
 
 /// What is to be done with a family's tables, if anything.
-pub(super) fn choose(family: Family, tables: &[Arc<Table>]) -> Option<Choice> {
+pub(super) fn choose(family: Family, scale: Scale, tables: &[Arc<Table>]) -> Option<Choice> {
     let sizes: Vec<u64> = tables.iter().map(|table| table.length()).collect();
-    let groups = same_size(family, &sizes);
+    let groups = same_size(family, scale, &sizes);
     let crowded = groups
         .iter()
         .any(|group| group.len() >= 2 * family.merge_width());
-    let merge = || crowd(family, &sizes, &groups);
+    let merge = || crowd(family, scale, &sizes, &groups);
     let rewrite = || {
-        let worst = garbage(tables).or_else(|| useless_deletions(tables))?;
+        let worst = garbage(scale, tables).or_else(|| useless_deletions(tables))?;
         Some(worst..worst + 1)
     };
     let tables = if crowded {
@@ -57,20 +58,20 @@ pub(super) fn choose(family: Family, tables: &[Arc<Table>]) -> Option<Choice> {
 }
 
 /// How far merges are behind: 1 is too far.
-pub(super) fn debt(family: Family, tables: &[Arc<Table>]) -> f64 {
+pub(super) fn debt(family: Family, scale: Scale, tables: &[Arc<Table>]) -> f64 {
     let sizes: Vec<u64> = tables.iter().map(|table| table.length()).collect();
-    let groups = same_size(family, &sizes);
+    let groups = same_size(family, scale, &sizes);
     let most = groups.iter().map(Range::len).max().unwrap_or(0);
     most as f64 / (DEBT_WIDTHS_MAX * family.merge_width()) as f64
 }
 
 /// Stretches of tables of one size. One that is more than half as long as any may be stands alone: it is merged no more.
-fn same_size(family: Family, sizes: &[u64]) -> Vec<Range<usize>> {
-    let length_max = length_max(sizes.iter().sum());
+fn same_size(family: Family, scale: Scale, sizes: &[u64]) -> Vec<Range<usize>> {
+    let length_max = length_max(scale, sizes.iter().sum());
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut last = None;
     for (at, size) in sizes.iter().enumerate() {
-        let step = (size * 2 <= length_max).then(|| size_step(family, *size));
+        let step = (size * 2 <= length_max).then(|| size_step(family, scale, *size));
         match groups.last_mut() {
             Some(group) if step.is_some() && last == step => group.end = at + 1,
             _ => groups.push(at..at + 1),
@@ -81,18 +82,23 @@ fn same_size(family: Family, sizes: &[u64]) -> Vec<Range<usize>> {
 }
 
 /// 0 for the smallest, and one more whenever a size is a merge's width times larger.
-fn size_step(family: Family, bytes: u64) -> u32 {
-    (bytes / SMALLEST_BYTES)
+fn size_step(family: Family, scale: Scale, bytes: u64) -> u32 {
+    (bytes / scale.bytes(SMALLEST_BYTES))
         .checked_ilog(family.merge_width() as u64)
         .map_or(0, |step| step + 1)
 }
 
-fn length_max(total: u64) -> u64 {
-    TABLE_BYTES_MAX.max(total / TABLE_SHARE_MAX)
+fn length_max(scale: Scale, total: u64) -> u64 {
+    scale.bytes(TABLE_BYTES_MAX).max(total / TABLE_SHARE_MAX)
 }
 
 /// A stretch of as many tables of one size as are merged at once; the smallest first.
-fn crowd(family: Family, sizes: &[u64], groups: &[Range<usize>]) -> Option<Range<usize>> {
+fn crowd(
+    family: Family,
+    scale: Scale,
+    sizes: &[u64],
+    groups: &[Range<usize>],
+) -> Option<Range<usize>> {
     let total = sizes.iter().sum();
     let mut crowded: Vec<&Range<usize>> = groups
         .iter()
@@ -103,7 +109,7 @@ fn crowd(family: Family, sizes: &[u64], groups: &[Range<usize>]) -> Option<Range
         // The oldest of them, as many as make a table that is not too long.
         let mut begin = group.end;
         let mut length = 0;
-        while begin > group.start && length + sizes[begin - 1] <= length_max(total) {
+        while begin > group.start && length + sizes[begin - 1] <= length_max(scale, total) {
             begin -= 1;
             length += sizes[begin];
         }
@@ -112,10 +118,11 @@ fn crowd(family: Family, sizes: &[u64], groups: &[Range<usize>]) -> Option<Range
 }
 
 /// The table with the most dead bytes of those that have too many.
-fn garbage(tables: &[Arc<Table>]) -> Option<usize> {
+fn garbage(scale: Scale, tables: &[Arc<Table>]) -> Option<usize> {
     let too_many = |table: &Arc<Table>| {
         let dead = table.dead();
-        dead >= DEAD_BYTES_MIN && dead as f64 >= DEAD_SHARE * table.properties().bytes as f64
+        dead >= scale.bytes(DEAD_BYTES_MIN)
+            && dead as f64 >= DEAD_SHARE * table.properties().bytes as f64
     };
     let candidates = tables.iter().enumerate();
     candidates
@@ -154,15 +161,18 @@ mod tests {
     /// Which tables of these sizes, in MiB and newest first, become one.
     fn check(sizes: &[u64], expected: Option<Range<usize>>) {
         let sizes: Vec<u64> = sizes.iter().map(|size| size * MIB).collect();
-        let groups = same_size(Family::Entry, &sizes);
-        assert_eq!(crowd(Family::Entry, &sizes, &groups), expected);
+        let groups = same_size(Family::Entry, Scale::FULL, &sizes);
+        assert_eq!(crowd(Family::Entry, Scale::FULL, &sizes, &groups), expected);
     }
 
     #[test]
     fn tables_of_one_size_become_one_when_there_are_enough() {
         check(&[20; 11], None);
         check(&[20; 12], Some(0..12));
-        check(&[20, 25, 18, 13, 20, 20, 20, 20, 20, 20, 20, 140, 200], Some(0..12));
+        check(
+            &[20, 25, 18, 13, 20, 20, 20, 20, 20, 20, 20, 140, 200],
+            Some(0..12),
+        );
         // A larger one lies between them.
         check(&[20, 20, 20, 20, 20, 20, 150, 20, 20, 20, 20, 20, 20], None);
         // The smallest first: they are the most.
@@ -184,7 +194,8 @@ mod tests {
 
     #[test]
     fn sizes_are_steps_of_a_width() {
-        let steps = [0, 1, 11, 12, 143, 144, 1727, 1728].map(|size| size_step(Family::Entry, size * MIB));
+        let steps = [0, 1, 11, 12, 143, 144, 1727, 1728]
+            .map(|size| size_step(Family::Entry, Scale::FULL, size * MIB));
         assert_eq!(steps, [0, 1, 1, 2, 2, 3, 3, 4]);
     }
 }

@@ -9,7 +9,9 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::Background;
 use super::maintenance::Wakeup;
+use super::scale::Scale;
 use super::state::State;
 use super::statistics::Counters;
 use crate::disk::Disk;
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     pub(super) poisoned: AtomicBool,
     pub(super) each_synced: bool,
     pub(super) accept_loss: bool,
+    pub(super) scale: Scale,
+    pub(super) background: Background,
     pub(super) wakeup: Wakeup,
     pub(super) counters: Counters,
     /// Damage that was told of.
@@ -58,6 +62,8 @@ pub(super) struct Parts {
     pub(super) committed: u64,
     pub(super) each_synced: bool,
     pub(super) accept_loss: bool,
+    pub(super) scale: Scale,
+    pub(super) background: Background,
 }
 
 impl Shared {
@@ -76,6 +82,8 @@ impl Shared {
             poisoned: AtomicBool::new(false),
             each_synced: parts.each_synced,
             accept_loss: parts.accept_loss,
+            scale: parts.scale,
+            background: parts.background,
             wakeup: Wakeup::default(),
             counters: Counters::new(),
             damages: Mutex::default(),
@@ -113,8 +121,28 @@ impl Shared {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes every commit so far durable and notes it, which itself is durable.
+    /// Makes every commit so far durable and notes it, which itself is durable. If that fails the store is poisoned: a second
+    /// sync would succeed without having written what the first one did not.
     pub(super) fn sync(&self) -> io::Result<()> {
+        if self.is_poisoned() {
+            return Err(io::Error::other(
+                "the store stopped writing after a failure",
+            ));
+        }
+        let outcome = self.try_sync();
+        if outcome.is_err() {
+            self.poison();
+        }
+        outcome
+    }
+
+    /// No commit is taken any more.
+    pub(super) fn poison(&self) {
+        self.poisoned.store(true, Ordering::Release);
+        self.wakeup.ring();
+    }
+
+    fn try_sync(&self) -> io::Result<()> {
         let commit = self.committed();
         if !self.each_synced {
             let file = self.journal().file();

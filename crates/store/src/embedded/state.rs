@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::family::{FAMILIES, Family};
 use super::manifest::{ListedFamily, ListedTable};
+use super::scale::Scale;
 use crate::memtable::Memtable;
 use crate::table::{Table, TableId};
 
 /// A write buffer that is full again so soon is too small.
 const FULL_SOON: Duration = Duration::from_secs(2);
+
+/// After so many of them it becomes twice as large: a burst of messages is no reason.
+const FULL_SOON_TIMES: u32 = 8;
 
 /// One that takes so long to fill need not be so large.
 const FULL_LATE: Duration = Duration::from_secs(30);
@@ -19,6 +23,8 @@ const FULL_LATE: Duration = Duration::from_secs(30);
 /// All families.
 #[derive(Debug)]
 pub(super) struct State {
+    /// The last commit that is in memtables or tables: what a replay has not come to yet is behind it.
+    pub(super) applied: u64,
     pub(super) families: [FamilyState; FAMILIES],
 }
 
@@ -38,8 +44,11 @@ pub(super) struct FamilyState {
     pub(super) tables: Arc<Vec<Arc<Table>>>,
     /// Rows up to this commit are in tables.
     pub(super) flushed: u64,
+    scale: Scale,
     /// The active memtable is sealed when it takes so much memory.
     memtable_bytes_max: usize,
+    /// How many were full soon, one after the other.
+    full_soon: u32,
     /// Of the memtable that is being flushed, what is written of it.
     pub(super) flush_progress: Arc<AtomicUsize>,
 }
@@ -54,19 +63,25 @@ impl State {
     }
 
     /// Everything up to this commit is in tables, or will be once the oldest memtable of `flushing` is.
-    pub(super) fn flushed(&self, committed: u64, flushing: Option<Family>) -> u64 {
+    pub(super) fn flushed(&self, flushing: Option<Family>) -> u64 {
         let floor = |family: &FamilyState| {
             let ends = usize::from(flushing == Some(family.family));
-            family.floor(committed, ends)
+            family.floor(self.applied, ends)
         };
-        self.families.iter().map(floor).min().unwrap_or(committed)
+        self.families
+            .iter()
+            .map(floor)
+            .min()
+            .unwrap_or(self.applied)
     }
 
-    /// The family whose memtable has held rows for longest; the journal is kept for it.
+    /// The family whose memtable has held rows for longest; the journal is kept for it. `None` if that memtable is about to be
+    /// flushed anyway.
     pub(super) fn holding_most_back(&mut self) -> Option<&mut FamilyState> {
-        let written = |family: &&mut FamilyState| !family.active.is_empty();
+        let written = |family: &&mut FamilyState| family.oldest().is_some();
         let held = self.families.iter_mut().filter(written);
-        held.min_by_key(|family| family.active.first_commit())
+        held.min_by_key(|family| family.oldest().map(|oldest| oldest.first_commit()))
+            .filter(|family| family.sealed.is_empty())
     }
 
     /// Memory of all memtables.
@@ -79,7 +94,13 @@ impl State {
 }
 
 impl FamilyState {
-    pub(super) fn new(family: Family, tables: Vec<Arc<Table>>, flushed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        family: Family,
+        scale: Scale,
+        tables: Vec<Arc<Table>>,
+        flushed: u64,
+        now: Instant,
+    ) -> Self {
         Self {
             family,
             active: Arc::default(),
@@ -88,22 +109,44 @@ impl FamilyState {
             sealed: Vec::new(),
             tables: Arc::new(tables),
             flushed,
-            memtable_bytes_max: *family.memtable_bytes().start(),
+            scale,
+            memtable_bytes_max: *family.memtable_bytes(scale).start(),
+            full_soon: 0,
             flush_progress: Arc::default(),
         }
     }
 
     /// Everything of the family up to this commit is in tables, once the `flushing` oldest memtables are.
-    fn floor(&self, committed: u64, flushing: usize) -> u64 {
+    fn floor(&self, applied: u64, flushing: usize) -> u64 {
         match self.sealed.iter().rev().nth(flushing) {
             Some(oldest) => oldest.first_commit() - 1,
-            None if self.active.is_empty() => committed,
+            None if self.active.is_empty() => applied,
             None => self.active.first_commit() - 1,
         }
     }
 
+    /// The memtable that has held rows for longest.
+    fn oldest(&self) -> Option<&Arc<Memtable>> {
+        let active = std::iter::once(&self.active);
+        self.sealed
+            .last()
+            .or_else(|| active.filter(|active| !active.is_empty()).last())
+    }
+
     pub(super) fn is_full(&self) -> bool {
         self.active.bytes() >= self.memtable_bytes_max
+    }
+
+    /// Whether the active memtable has reached the greatest size that any has.
+    pub(super) fn is_as_large_as_may_be(&self) -> bool {
+        self.active.bytes() >= *self.family.memtable_bytes(self.scale).end()
+    }
+
+    /// What a replay has brought is no more than there may be.
+    pub(super) fn replayed(&mut self) {
+        let waiting = self.active.bytes() + self.sealed_bytes();
+        let bounds = self.family.memtable_bytes(self.scale);
+        self.memtable_bytes_max = waiting.clamp(*bounds.start(), *bounds.end());
     }
 
     pub(super) fn sealed_bytes(&self) -> usize {
@@ -120,13 +163,21 @@ impl FamilyState {
     /// Begins a new memtable.
     pub(super) fn seal(&mut self, now: Instant) {
         let took = now.duration_since(self.active_since);
-        if self.is_full() && took < FULL_SOON {
+        self.full_soon = if self.is_full() && took < FULL_SOON {
+            self.full_soon + 1
+        } else {
+            0
+        };
+        if self.full_soon == FULL_SOON_TIMES {
+            self.full_soon = 0;
             self.memtable_bytes_max *= 2;
         } else if took > FULL_LATE {
             self.memtable_bytes_max /= 2;
         }
-        let bounds = self.family.memtable_bytes();
-        self.memtable_bytes_max = self.memtable_bytes_max.clamp(*bounds.start(), *bounds.end());
+        let bounds = self.family.memtable_bytes(self.scale);
+        self.memtable_bytes_max = self
+            .memtable_bytes_max
+            .clamp(*bounds.start(), *bounds.end());
         let full = std::mem::replace(&mut self.active, Arc::default());
         self.active_since = now;
         self.sealed.insert(0, full);

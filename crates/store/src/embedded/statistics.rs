@@ -6,6 +6,21 @@ use std::time::{Duration, Instant};
 use super::policy;
 use super::shared::Shared;
 
+/// The journal, the watermark, and the data directory's lock.
+const FILES_ALWAYS_OPEN: u64 = 3;
+
+/// The histogram's name.
+const FSYNC_SECONDS: &str = "magpie_fsync_seconds";
+
+/// Bytes a second, until a flush has shown what the disk does.
+const FLUSH_RATE_AT_FIRST: u64 = 50 * 1024 * 1024;
+
+/// However slow the disk is, commits are held up for no slower one.
+const FLUSH_RATE_MIN: f64 = 1024.0 * 1024.0;
+
+/// Flushes from this size on say how fast the disk is.
+const FLUSH_MEASURED_BYTES: u64 = 2 * 1024 * 1024;
+
 /// Counted since the start; read one by one, so they may be a commit apart from each other.
 #[derive(Debug)]
 pub(super) struct Counters {
@@ -14,9 +29,10 @@ pub(super) struct Counters {
     journal_bytes: AtomicU64,
     table_bytes: AtomicU64,
     flushed_bytes: AtomicU64,
+    /// Bytes a second of the flushes lately.
+    flush_rate: AtomicU64,
     merged_bytes: AtomicU64,
-    syncs: AtomicU64,
-    sync_micros: AtomicU64,
+    sync_seconds: metrics::Histogram,
     waits: AtomicU64,
     wait_micros: AtomicU64,
     failures: AtomicU64,
@@ -44,10 +60,8 @@ pub struct StoreStatistics {
     pub waiting_bytes: u64,
     /// Memory of cached blocks.
     pub cached_bytes: u64,
-    /// Syncs of the journal since the start, and how long they took together.
-    pub syncs: u64,
-    /// In microseconds.
-    pub sync_micros: u64,
+    /// Files that it has open: those of tables that were read lately, the journal and the watermark.
+    pub open_files: u64,
     /// Commits that were held up because memtables were full or tables too many.
     pub waits: u64,
     /// In microseconds.
@@ -95,7 +109,12 @@ pub struct TableStatistics {
 impl StoreStatistics {
     /// Bytes on disk: journal and tables.
     pub fn disk_bytes(&self) -> u64 {
-        self.journal_bytes + self.families.iter().map(FamilyStatistics::bytes).sum::<u64>()
+        self.journal_bytes
+            + self
+                .families
+                .iter()
+                .map(FamilyStatistics::bytes)
+                .sum::<u64>()
     }
 }
 
@@ -108,15 +127,16 @@ impl FamilyStatistics {
 
 impl Counters {
     pub(super) fn new() -> Self {
+        metrics::describe_histogram!(FSYNC_SECONDS, "Time of an fsync of the journal.");
         Self {
             begun: Instant::now(),
             stored_bytes: AtomicU64::new(0),
             journal_bytes: AtomicU64::new(0),
             table_bytes: AtomicU64::new(0),
             flushed_bytes: AtomicU64::new(0),
+            flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
             merged_bytes: AtomicU64::new(0),
-            syncs: AtomicU64::new(0),
-            sync_micros: AtomicU64::new(0),
+            sync_seconds: metrics::histogram!(FSYNC_SECONDS),
             waits: AtomicU64::new(0),
             wait_micros: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -133,8 +153,7 @@ impl Counters {
     }
 
     pub(super) fn synced(&self, took: Duration) {
-        add(&self.syncs, 1);
-        add(&self.sync_micros, micros(took));
+        self.sync_seconds.record(took);
     }
 
     /// A commit was held up.
@@ -143,8 +162,20 @@ impl Counters {
         add(&self.wait_micros, micros(time));
     }
 
-    pub(super) fn flushed(&self, bytes: u64) {
+    /// A memtable of so many bytes was written.
+    pub(super) fn flushed(&self, bytes: u64, took: Duration) {
         add(&self.flushed_bytes, bytes);
+        // Of small ones the syncs are most.
+        if bytes >= FLUSH_MEASURED_BYTES {
+            let rate = bytes as f64 / took.as_secs_f64().max(0.001);
+            let lately = (self.flush_rate() * 3.0 + rate) / 4.0;
+            self.flush_rate.store(lately as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes a second.
+    pub(super) fn flush_rate(&self) -> f64 {
+        (self.flush_rate.load(Ordering::Relaxed) as f64).max(FLUSH_RATE_MIN)
     }
 
     pub(super) fn merged(&self, bytes: u64) {
@@ -189,14 +220,21 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         .map(|family| FamilyStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
-            merge_bytes: policy::choose(family.family, &family.tables).map_or(0, |choice| {
-                let merged = family.tables[choice.tables].iter();
-                merged.map(|table| table.length()).sum()
-            }),
+            merge_bytes: policy::choose(family.family, shared.scale, &family.tables).map_or(
+                0,
+                |choice| {
+                    let merged = family.tables[choice.tables].iter();
+                    merged.map(|table| table.length()).sum()
+                },
+            ),
             tables: family.tables.iter().map(|table| of_table(table)).collect(),
         })
         .collect();
-    let waiting: usize = state.families.iter().map(|family| family.sealed_bytes()).sum();
+    let waiting: usize = state
+        .families
+        .iter()
+        .map(|family| family.sealed_bytes())
+        .sum();
     let memtables = state.memtable_bytes();
     drop(state);
     let advanced = Duration::from_millis(read(&counters.advanced_ms));
@@ -214,8 +252,7 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         memtable_bytes: memtables as u64,
         waiting_bytes: waiting as u64,
         cached_bytes: shared.blocks.cached_bytes(),
-        syncs: read(&counters.syncs),
-        sync_micros: read(&counters.sync_micros),
+        open_files: shared.blocks.open_files() + FILES_ALWAYS_OPEN,
         waits: read(&counters.waits),
         wait_micros: read(&counters.wait_micros),
         work_failures: read(&counters.failures),

@@ -34,14 +34,13 @@ impl Syncer {
                         return;
                     };
                     let committed = shared.committed.load(Ordering::Acquire);
-                    if committed == synced || shared.poisoned.load(Ordering::Acquire) {
+                    if committed == synced || shared.is_poisoned() {
                         continue;
                     }
                     match shared.sync() {
                         Ok(()) => synced = committed,
                         Err(error) => {
                             error!(%error, "sync failed, the store stops writing");
-                            shared.poisoned.store(true, Ordering::Release);
                         }
                     }
                 }

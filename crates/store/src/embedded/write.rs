@@ -16,7 +16,8 @@ use crate::watermark::Mark;
 pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
     let poisoning = PoisonOnDrop(shared);
     let number = shared.committed() + 1;
-    pace::wait(shared);
+    let stored = writes.iter().map(|write| write.bytes() as u64).sum();
+    pace::wait(shared, stored);
     let (bytes, file, journal_bytes) = {
         let mut journal = shared.journal();
         let bytes = journal.append(number, writes)?;
@@ -31,8 +32,12 @@ pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
             each_synced: true,
         })?;
     }
-    let stored = writes.iter().map(|write| write.bytes() as u64).sum();
-    apply(shared, number, writes, journal_bytes > JOURNAL_BYTES_MAX);
+    apply(
+        shared,
+        number,
+        writes,
+        journal_bytes > shared.scale.bytes(JOURNAL_BYTES_MAX),
+    );
     shared.counters.committed(stored, bytes);
     std::mem::forget(poisoning);
     Ok(())
@@ -47,6 +52,10 @@ fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) 
         let mut of_family = writes
             .iter()
             .filter(|write| Family::of(write.key()) == family)
+            .map(|write| match write {
+                Write::Put { key, value } => (key.as_slice(), Some(value.as_slice())),
+                Write::Delete { key } => (key.as_slice(), None),
+            })
             .peekable();
         if of_family.peek().is_none() {
             continue;
@@ -67,6 +76,7 @@ fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) 
         family.seal(now);
         sealed = true;
     }
+    state.applied = number;
     shared.committed.store(number, Ordering::Release);
     drop(state);
     if sealed {
@@ -79,6 +89,6 @@ struct PoisonOnDrop<'a>(&'a Shared);
 
 impl Drop for PoisonOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.poisoned.store(true, Ordering::Release);
+        self.0.poison();
     }
 }

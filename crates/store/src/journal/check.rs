@@ -39,7 +39,10 @@ pub(crate) fn check(
     }
     Ok(Checked {
         commits: journals.iter().map(commits).sum(),
-        last_commit: journals.iter().rev().find_map(|journal| journal.last_commit),
+        last_commit: journals
+            .iter()
+            .rev()
+            .find_map(|journal| journal.last_commit),
         files: journals.into_iter().map(|journal| journal.id).collect(),
         loss: verdict.and_then(|verdict| verdict.loss),
     })

@@ -14,7 +14,7 @@ use super::JournalId;
 const FILE_MAGIC: &[u8; 8] = b"MGPJRNL1";
 
 /// In front of the first commit of a file.
-pub(super) const FILE_HEADER_BYTES: usize = 32;
+pub(crate) const FILE_HEADER_BYTES: usize = 32;
 
 pub(super) const MAGIC: &[u8; 4] = b"MGPC";
 
@@ -111,21 +111,24 @@ fn checksum(frame: &[u8], id: JournalId) -> u64 {
     hash.digest()
 }
 
-impl Commit<'_> {
-    /// The writes, in their order.
-    pub(crate) fn writes(&self) -> impl Iterator<Item = Write> + '_ {
+/// A key and its value; `None` if it is deleted.
+type Change<'a> = (&'a [u8], Option<&'a [u8]>);
+
+impl<'a> Commit<'a> {
+    /// Keys and values in their order; `None` for a deletion.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'a>> + Clone + use<'a> {
         let mut rest = self.writes;
         std::iter::from_fn(move || {
-            let (write, behind) = split_write(rest)?;
+            let (change, behind) = split_change(rest)?;
             rest = behind;
-            Some(write)
+            Some(change)
         })
     }
 
     fn is_well_formed(&self) -> bool {
         let mut rest = self.writes;
         while !rest.is_empty() {
-            match split_write(rest) {
+            match split_change(rest) {
                 Some((_, behind)) => rest = behind,
                 None => return false,
             }
@@ -134,25 +137,21 @@ impl Commit<'_> {
     }
 }
 
-fn split_write(bytes: &[u8]) -> Option<(Write, &[u8])> {
+fn split_change(bytes: &[u8]) -> Option<(Change<'_>, &[u8])> {
     let (kind, rest) = bytes.split_first()?;
     let (key_bytes, rest) = rest.split_first_chunk()?;
     let key_bytes = usize::from(u16::from_le_bytes(*key_bytes));
     match *kind {
         DELETE => {
             let (key, rest) = rest.split_at_checked(key_bytes)?;
-            Some((Write::Delete { key: key.to_vec() }, rest))
+            Some(((key, None), rest))
         }
         PUT => {
             let (value_bytes, rest) = rest.split_first_chunk()?;
             let value_bytes = u32::from_le_bytes(*value_bytes) as usize;
             let (key, rest) = rest.split_at_checked(key_bytes)?;
             let (value, rest) = rest.split_at_checked(value_bytes)?;
-            let write = Write::Put {
-                key: key.to_vec(),
-                value: value.to_vec(),
-            };
-            Some((write, rest))
+            Some(((key, Some(value)), rest))
         }
         _ => None,
     }
@@ -181,7 +180,12 @@ mod tests {
         bytes.extend_from_slice(b"and more");
         let commit = decode(&bytes, FILE).unwrap();
         assert_eq!((commit.number, commit.bytes), (12, length));
-        assert_eq!(commit.writes().collect::<Vec<_>>(), sample());
+        let written = sample();
+        let expected = written.iter().map(|write| match write {
+            Write::Put { key, value } => (key.as_slice(), Some(value.as_slice())),
+            Write::Delete { key } => (key.as_slice(), None),
+        });
+        assert!(commit.changes().eq(expected));
         assert!(decode(&bytes, JournalId(4)).is_none(), "of another file");
         assert!(decode(&bytes[..length - 1], FILE).is_none(), "cut short");
     }

@@ -77,12 +77,24 @@ pub(crate) fn inspect(
             last.end = verdict.offset;
             if verdict.offset == 0 {
                 last.first_commit = None;
+                last.last_commit = None;
             }
         }
         disk.sync_folder(folder).map_err(io_error)?;
     }
+    if let Some(newest) = journals.last() {
+        let known = match found {
+            Found::Mark(mark) => mark.commit,
+            Found::Missing | Found::Damaged => 0,
+        };
+        scan::make_durable(disk, newest, known)
+            .map_err(|source| StoreError::io(&newest.path, source))?;
+    }
     Ok(Inspection {
-        last_commit: journals.iter().rev().find_map(|journal| journal.last_commit),
+        last_commit: journals
+            .iter()
+            .rev()
+            .find_map(|journal| journal.last_commit),
         files: journals
             .iter()
             .map(|journal| {
@@ -140,7 +152,14 @@ pub(super) fn judge(
         if let (Some(last), Some(first)) = (last, journal.first_commit)
             && first != last + 1
         {
-            return damaged(0, format!("it begins with commit {first}, and {last} is the last before it"));
+            return damaged(
+                0,
+                format!("it begins with commit {first}, and {last} is the last before it"),
+            );
+        }
+        // Only the newest may have been cut off before its header was written.
+        if index < newest && journal.first_commit.is_none() {
+            return damaged(0, "its header is not whole".to_owned());
         }
         last = journal.last_commit.or(last);
         // Without a commit in any journal only the tables can tell, which are asked once fjall has opened them.
@@ -268,7 +287,8 @@ mod tests {
             journals,
             journals.first().map_or(JournalId(1), |first| first.id),
             found,
-        ).map_or_else(
+        )
+        .map_or_else(
             || "start".to_owned(),
             |verdict| {
                 let loss = match verdict.loss {
@@ -307,6 +327,11 @@ mod tests {
             &[first(), empty()],
             mark(19),
             "cut journal 0 at 300, losing store/0000000000000004.jnl missing",
+        );
+        check(
+            &[journal(2, None, Tail::Clean), first()],
+            mark(19),
+            "cut journal 0 at 0, losing store/2.jnl: its header is not whole",
         );
         check(
             &[first(), journal(4, Some((21, 29)), Tail::Clean)],

@@ -13,10 +13,10 @@ mod writer;
 use std::path::{Path, PathBuf};
 
 pub(crate) use check::{check, check_file};
-pub(crate) use frame::Commit;
+pub(crate) use frame::{Commit, FILE_HEADER_BYTES as JOURNAL_HEADER_BYTES};
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use scan::read;
-pub(crate) use writer::JournalWriter;
+pub(crate) use writer::{JOURNAL_FILE_BYTES, JournalWriter};
 
 /// A journal file's number; they count on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

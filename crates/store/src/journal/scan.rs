@@ -106,6 +106,31 @@ fn tail(bytes: &[u8], id: JournalId, end: usize, last_commit: u64) -> Tail {
     }
 }
 
+/// Makes what was read of the newest file durable, of which that is known only up to a commit: who wrote it may have been killed
+/// between the write and the sync. It is written once more, because after a sync that failed the operating system takes
+/// for written what is not (https://wiki.postgresql.org/wiki/Fsync_Errors).
+pub(super) fn make_durable(disk: &dyn Disk, journal: &Journal, known: u64) -> io::Result<()> {
+    if journal.first_commit.is_none() || journal.last_commit.is_some_and(|last| last <= known) {
+        return Ok(());
+    }
+    let file = disk.open(&journal.path)?;
+    let bytes = file.read_to_end()?;
+    let mut begin = 0;
+    let mut at = FILE_HEADER_BYTES;
+    while let Some(commit) = bytes
+        .get(at..)
+        .and_then(|rest| frame::decode(rest, journal.id))
+        && commit.number <= known
+    {
+        at += commit.bytes;
+        begin = at;
+    }
+    let end = journal.end as usize;
+    let unsynced = bytes.get(begin..end).unwrap_or_default();
+    file.write_all_at(unsynced, begin as u64)?;
+    file.sync()
+}
+
 /// Gives every whole commit of a file to `take`, in order, until it fails.
 pub(crate) fn read(
     disk: &dyn Disk,

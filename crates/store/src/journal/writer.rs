@@ -11,8 +11,8 @@ use super::JournalId;
 use super::frame::{self, FILE_HEADER_BYTES};
 use crate::disk::{Disk, DiskFile};
 
-/// A file is ended by the commit that brings it to so many bytes.
-pub(crate) const FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// A file is ended by the commit that brings it to so many bytes, unless a test wants it smaller.
+pub(crate) const JOURNAL_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Kept for the next commit; a larger one's buffer is given back.
 const BUFFER_BYTES_MAX: usize = 1024 * 1024;
@@ -30,6 +30,8 @@ pub(crate) struct JournalWriter {
     last_commit: u64,
     /// Files that are ended and still there, oldest first, and the last commit and length of each.
     ended: VecDeque<(JournalId, u64, u64)>,
+    /// A file is ended by the commit that brings it to so many bytes.
+    file_bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -41,6 +43,7 @@ impl JournalWriter {
         id: JournalId,
         (last_commit, offset): (u64, u64),
         ended: VecDeque<(JournalId, u64, u64)>,
+        file_bytes: u64,
     ) -> io::Result<Self> {
         Ok(Self {
             file: disk.open(&id.path(&folder))?,
@@ -50,6 +53,7 @@ impl JournalWriter {
             offset,
             last_commit,
             ended,
+            file_bytes,
             buffer: Vec::new(),
         })
     }
@@ -61,6 +65,7 @@ impl JournalWriter {
         id: JournalId,
         first_commit: u64,
         ended: VecDeque<(JournalId, u64, u64)>,
+        file_bytes: u64,
     ) -> io::Result<Self> {
         let file = create(&*disk, &folder, id, first_commit)?;
         Ok(Self {
@@ -71,13 +76,14 @@ impl JournalWriter {
             offset: FILE_HEADER_BYTES as u64,
             last_commit: first_commit.saturating_sub(1),
             ended,
+            file_bytes,
             buffer: Vec::new(),
         })
     }
 
     /// Writes a commit behind the others; durable with `sync`. Returns its length.
     pub(crate) fn append(&mut self, number: u64, writes: &[Write]) -> io::Result<u64> {
-        if self.offset >= FILE_BYTES {
+        if self.offset >= self.file_bytes {
             self.next_file(number)?;
         }
         self.buffer.clear();
@@ -138,7 +144,8 @@ impl JournalWriter {
         self.file.sync()?;
         let id = JournalId(self.id.0 + 1);
         let file = create(&*self.disk, &self.folder, id, first_commit)?;
-        self.ended.push_back((self.id, first_commit - 1, self.offset));
+        self.ended
+            .push_back((self.id, first_commit - 1, self.offset));
         self.id = id;
         self.file = file;
         self.offset = FILE_HEADER_BYTES as u64;

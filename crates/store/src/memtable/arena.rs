@@ -56,7 +56,8 @@ impl Arena {
             .last()
             .is_some_and(|chunk| chunk.len() + needed <= chunk.capacity());
         if !fits {
-            self.chunks.push(Vec::with_capacity(needed.max(CHUNK_BYTES)));
+            self.chunks
+                .push(Vec::with_capacity(needed.max(CHUNK_BYTES)));
         }
         let number = self.chunks.len() - 1;
         let chunk = &mut self.chunks[number];

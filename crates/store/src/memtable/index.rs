@@ -54,9 +54,10 @@ impl Index {
     pub(super) fn partition_point(&self, before: impl Fn(EntryRef) -> bool) -> Place {
         let ends_before = |leaf: &Vec<EntryRef>| leaf.last().is_some_and(|last| before(*last));
         let leaf = self.leaves.partition_point(ends_before);
-        let at = self.leaves.get(leaf).map_or(0, |entries| {
-            entries.partition_point(|entry| before(*entry))
-        });
+        let at = self
+            .leaves
+            .get(leaf)
+            .map_or(0, |entries| entries.partition_point(|entry| before(*entry)));
         Place { leaf, at }
     }
 

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering as Memory};
 use std::sync::{PoisonError, RwLock};
 
 use bytes::Bytes;
-use records::Write;
 
 use crate::row::{Bounds, Row};
 use arena::Arena;
@@ -45,14 +44,15 @@ impl Snapshot {
 }
 
 impl Memtable {
-    /// Takes in the writes of a commit, in their order.
-    pub(crate) fn apply<'a>(&self, writes: impl Iterator<Item = &'a Write>, commit: u64) {
+    /// Takes in keys and values of a commit, in their order; `None` deletes.
+    pub(crate) fn apply<'a>(
+        &self,
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        commit: u64,
+    ) {
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
-        for write in writes {
-            match write {
-                Write::Put { key, value } => rows.insert(key, Some(value)),
-                Write::Delete { key } => rows.insert(key, None),
-            }
+        for (key, value) in changes {
+            rows.insert(key, value);
         }
         if self.is_empty() {
             self.first_commit.store(commit, Memory::Relaxed);
@@ -121,11 +121,12 @@ impl Memtable {
 }
 
 impl Rows {
-    fn insert(&mut self, key: &[u8], value: Option<&Vec<u8>>) {
-        assert!(self.versions < VERSIONS_MAX, "a memtable is flushed in time");
-        let entry = self
-            .arena
-            .push(self.versions, key, value.map(Vec::as_slice));
+    fn insert(&mut self, key: &[u8], value: Option<&[u8]>) {
+        assert!(
+            self.versions < VERSIONS_MAX,
+            "a memtable is flushed in time"
+        );
+        let entry = self.arena.push(self.versions, key, value);
         self.versions += 1;
         // The newest version of a key stands first.
         let Self { arena, index, .. } = self;
@@ -183,7 +184,9 @@ impl Rows {
         let mut newest: Option<arena::Entry<'_>> = None;
         while let Some(before) = self.index.before(place) {
             place = before;
-            let entry = self.arena.entry(self.index.at(place).expect("it is a place"));
+            let entry = self
+                .arena
+                .entry(self.index.at(place).expect("it is a place"));
             if entry.key < bounds.from.as_slice() {
                 break;
             }

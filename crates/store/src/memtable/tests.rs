@@ -1,15 +1,10 @@
+//! What a memtable must do: it is a map, and a reader keeps what stood there when it began.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
 use super::*;
-
-fn put(key: &[u8], value: &[u8]) -> Write {
-    Write::Put {
-        key: key.to_vec(),
-        value: value.to_vec(),
-    }
-}
 
 fn all(reverse: bool) -> Bounds {
     Bounds {
@@ -33,10 +28,11 @@ fn read(table: &Memtable, mut bounds: Bounds, snapshot: Snapshot, step: usize) -
 #[test]
 fn a_reader_sees_what_stood_there_when_it_began() {
     let table = Memtable::default();
-    table.apply([put(b"a", b"1"), put(b"b", b"2")].iter(), 1);
+    let put = |key: &'static [u8], value: &'static [u8]| (key, Some(value));
+    table.apply([put(b"a", b"1"), put(b"b", b"2")].into_iter(), 1);
     let before = table.snapshot();
-    let delete = Write::Delete { key: b"a".to_vec() };
-    table.apply([delete, put(b"b", b"3"), put(b"c", b"4")].iter(), 2);
+    let changes = [(&b"a"[..], None), put(b"b", b"3"), put(b"c", b"4")];
+    table.apply(changes.into_iter(), 2);
     assert_eq!(table.get(b"a", before), Some(Some(Bytes::from("1"))));
     assert_eq!(table.get(b"a", Snapshot::ALL), Some(None));
     assert_eq!(table.get(b"c", before), None);
@@ -45,7 +41,10 @@ fn a_reader_sees_what_stood_there_when_it_began() {
         if reverse {
             seen.reverse();
         }
-        let rows: Vec<_> = seen.iter().map(|row| (&row.key[..], row.value.as_deref())).collect();
+        let rows: Vec<_> = seen
+            .iter()
+            .map(|row| (&row.key[..], row.value.as_deref()))
+            .collect();
         assert_eq!(rows, [(&b"a"[..], Some(&b"1"[..])), (b"b", Some(b"2"))]);
     }
     assert_eq!(table.last_commit(), 2);
@@ -65,12 +64,8 @@ proptest! {
         for (number, (key, value)) in writes.iter().enumerate() {
             let key = key.to_be_bytes().to_vec();
             let value = value.map(|value| vec![value; usize::from(value)]);
-            model.insert(key.clone(), value.clone());
-            let write = match value {
-                Some(value) => Write::Put { key, value },
-                None => Write::Delete { key },
-            };
-            table.apply([write].iter(), 1);
+            table.apply([(key.as_slice(), value.as_deref())].into_iter(), 1);
+            model.insert(key, value);
             if number % 400 == 0 {
                 snapshots.push((table.snapshot(), model.clone()));
             }

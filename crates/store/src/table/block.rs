@@ -131,7 +131,8 @@ impl BlockBuilder {
     pub(super) fn add(&mut self, key: &[u8], value: Option<&[u8]>) {
         self.starts.push(self.bytes.len() as u32);
         let value_bytes = value.map_or(DELETED, |value| value.len() as u32);
-        self.bytes.extend_from_slice(&(key.len() as u16).to_le_bytes());
+        self.bytes
+            .extend_from_slice(&(key.len() as u16).to_le_bytes());
         self.bytes.extend_from_slice(&value_bytes.to_le_bytes());
         self.bytes.extend_from_slice(key);
         self.bytes.extend_from_slice(value.unwrap_or_default());
@@ -253,7 +254,13 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_block_are_none() {
-        for raw in [&[][..], &[0, 0, 0], &[1, 0, 0, 0], &[9, 0, 0, 0, 1, 0, 0, 0], &[0xff; 40]] {
+        for raw in [
+            &[][..],
+            &[0, 0, 0],
+            &[1, 0, 0, 0],
+            &[9, 0, 0, 0, 1, 0, 0, 0],
+            &[0xff; 40],
+        ] {
             assert!(Block::new(Bytes::copy_from_slice(raw)).is_none(), "{raw:?}");
         }
     }

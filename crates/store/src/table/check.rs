@@ -46,7 +46,9 @@ pub(crate) fn check(
     }
     let expected = table.properties().rows;
     if whole && rows != expected {
-        found(Fault::Order(format!("it holds {rows} rows, and {expected} were written")));
+        found(Fault::Order(format!(
+            "it holds {rows} rows, and {expected} were written"
+        )));
     }
     for number in 0..table.partitions().rows() {
         match table.filter_damage(number) {

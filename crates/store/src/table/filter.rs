@@ -136,7 +136,11 @@ mod tests {
     fn a_prefix_stands_for_all_keys_that_begin_with_it() {
         let kind = FilterKind::Prefix { bytes: 6 };
         let filter = filter(kind, 0..100_000);
-        assert!(filter.0.len() < 20, "two prefixes: {} bytes", filter.0.len());
+        assert!(
+            filter.0.len() < 20,
+            "two prefixes: {} bytes",
+            filter.0.len()
+        );
         assert!(filter.may_hold(kind.part(&77_u64.to_be_bytes())));
         assert!(!filter.may_hold(kind.part(&(1_u64 << 40).to_be_bytes())));
     }

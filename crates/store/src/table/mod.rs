@@ -87,10 +87,7 @@ impl fmt::Display for Damage {
 pub(crate) enum TableError {
     /// The operating system refuses.
     #[error("{}: {source}", file.display())]
-    Io {
-        file: PathBuf,
-        source: io::Error,
-    },
+    Io { file: PathBuf, source: io::Error },
     /// A block does not fit its checksum.
     #[error("{0}")]
     Damaged(Damage),

@@ -79,7 +79,13 @@ impl Blocks {
         self.cache.weight()
     }
 
+    /// Files of tables that are open.
+    pub(crate) fn open_files(&self) -> u64 {
+        self.files.len() as u64
+    }
+
     /// Blocks that were read from files since the start.
+    #[cfg(test)]
     pub(crate) fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }
@@ -216,11 +222,6 @@ impl Table {
     /// Length of the file.
     pub(crate) fn length(&self) -> u64 {
         self.length
-    }
-
-    /// Memory that it takes while it is open.
-    pub(crate) fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.partitions.bytes()
     }
 
     /// Bytes of rows that newer tables are thought to have overwritten or deleted.

@@ -1,3 +1,5 @@
+//! Tables written and read again, whole and damaged.
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,12 +20,21 @@ fn spec(filter: FilterKind) -> TableSpec {
 }
 
 fn key(number: u64) -> Vec<u8> {
-    [&[1][..], &(number / 100).to_be_bytes(), &number.to_be_bytes()].concat()
+    [
+        &[1][..],
+        &(number / 100).to_be_bytes(),
+        &number.to_be_bytes(),
+    ]
+    .concat()
 }
 
 /// Every third row is a deletion, some are long.
 fn value(number: u64) -> Option<Vec<u8>> {
-    let length = if number % 1000 == 1 { 5000 } else { number % 50 };
+    let length = if number % 1000 == 1 {
+        5000
+    } else {
+        number % 50
+    };
     (!number.is_multiple_of(3)).then(|| vec![number as u8; length as usize])
 }
 
@@ -206,7 +217,10 @@ fn a_retired_table_goes_with_its_last_reader() {
     let reader = table.clone();
     table.retire();
     drop(table);
-    assert_eq!(reader.get(&key(2)).unwrap(), Some(value(2).map(Bytes::from)));
+    assert_eq!(
+        reader.get(&key(2)).unwrap(),
+        Some(value(2).map(Bytes::from))
+    );
     drop(reader);
     assert!(disk.bytes() == 0);
 }

@@ -91,10 +91,6 @@ impl TableWriter {
         Ok(())
     }
 
-    pub(crate) fn id(&self) -> TableId {
-        self.id
-    }
-
     /// Length of the file so far.
     fn length(&self) -> u64 {
         self.written + self.buffer.len() as u64

@@ -10,9 +10,7 @@ use store::{
     VerifyEvent,
 };
 
-use super::serving::{
-    DONE, StorageAnswer, StorageCommand, StoreReport, Wanted, read_line,
-};
+use super::serving::{DONE, StorageAnswer, StorageCommand, StoreReport, Wanted, read_line};
 
 /// How long the server may say nothing while it works.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -62,10 +60,7 @@ pub(crate) fn report(data: &Path) -> Asked<StoreReport> {
 }
 
 /// Lets the server on `data` verify its store; `None` if none runs.
-pub(crate) fn verify(
-    data: &Path,
-    told: &mut dyn FnMut(VerifyEvent),
-) -> Asked<Verification> {
+pub(crate) fn verify(data: &Path, told: &mut dyn FnMut(VerifyEvent)) -> Asked<Verification> {
     let Some(mut exchange) = Exchange::begin(data, StorageCommand::Verify)? else {
         return Ok(None);
     };
@@ -139,11 +134,15 @@ impl RemoteImage {
         if length == 0 {
             return match self.exchange.answer()? {
                 StorageAnswer::Refused { detail, .. } => Err(BackupError::Source(detail)),
-                _ => Err(BackupError::from(io::Error::from(io::ErrorKind::InvalidData))),
+                _ => Err(BackupError::from(io::Error::from(
+                    io::ErrorKind::InvalidData,
+                ))),
             };
         }
         if length > PIECE_BYTES || length as u64 > left {
-            return Err(BackupError::from(io::Error::from(io::ErrorKind::InvalidData)));
+            return Err(BackupError::from(io::Error::from(
+                io::ErrorKind::InvalidData,
+            )));
         }
         Ok(length)
     }

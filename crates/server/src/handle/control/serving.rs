@@ -83,10 +83,8 @@ pub struct StoreReport {
     pub table_written_bytes: u64,
     /// Bytes written for each byte stored since the start; `None` while nothing was stored.
     pub amplification: Option<f64>,
-    /// Syncs of the journal since the start.
-    pub syncs: u64,
-    /// How long one took on average, in microseconds.
-    pub sync_micros: u64,
+    /// Files that it has open.
+    pub open_files: u64,
     /// Commits that were held up since the start because writing lags behind.
     pub waits: u64,
     /// How long together, in microseconds.
@@ -138,14 +136,17 @@ impl StoreReport {
             journal_bytes: statistics.journal_bytes,
             memtable_bytes: statistics.memtable_bytes,
             waiting_bytes: statistics.waiting_bytes,
-            merge_bytes: statistics.families.iter().map(|family| family.merge_bytes).sum(),
+            merge_bytes: statistics
+                .families
+                .iter()
+                .map(|family| family.merge_bytes)
+                .sum(),
             cached_bytes: statistics.cached_bytes,
             stored_bytes: stored,
             journal_written_bytes: statistics.journal_written_bytes,
             table_written_bytes: statistics.table_written_bytes,
             amplification: (stored > 0).then(|| written as f64 / stored as f64),
-            syncs: statistics.syncs,
-            sync_micros: statistics.sync_micros / statistics.syncs.max(1),
+            open_files: statistics.open_files,
             waits: statistics.waits,
             wait_micros: statistics.wait_micros,
             work_failures: statistics.work_failures,
@@ -177,7 +178,9 @@ fn families(statistics: &StoreStatistics) -> Vec<FamilyReport> {
 
 /// A stamp says when: microseconds above the shard's eight bits.
 fn oldest_queued(store: &EmbeddedStore) -> Option<u64> {
-    let first = store.keys(&Range::forward(records::Table::Queue.range(), 1)).ok()?;
+    let first = store
+        .keys(&Range::forward(records::Table::Queue.range(), 1))
+        .ok()?;
     let stamp = records::key::parse_queue(first.first()?).ok()?;
     Some((stamp.value() >> 8) / 1000)
 }
@@ -198,9 +201,12 @@ pub(super) fn begin(
             StorageCommand::Backup => back_up(&stream, &access),
             StorageCommand::Verify => verify(&stream, &access),
             StorageCommand::Store => match access.store() {
-                Some(store) => say(&stream, &StorageAnswer::Report {
-                    report: Box::new(StoreReport::of(&store)),
-                }),
+                Some(store) => say(
+                    &stream,
+                    &StorageAnswer::Report {
+                        report: Box::new(StoreReport::of(&store)),
+                    },
+                ),
                 None => say(&stream, &ending()),
             },
         };
@@ -267,7 +273,9 @@ fn back_up(stream: &UnixStream, access: &StorageAccess) -> io::Result<()> {
     if done.trim() == DONE {
         let took = begun.elapsed();
         tracing::info!(commit, bytes, ?took, "backup made");
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         metrics::describe_gauge!(
             "magpie_last_backup_timestamp_seconds",
             "When the last backup of the running server was complete, in seconds since 1970."

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::family::Family;
 use super::imaging::{self, PinnedJournal};
 use super::manifest::{ListedFamily, Manifest};
+use super::scale::Scale;
 use super::shared::Shared;
 use super::state::FamilyState;
 use super::view::View;
@@ -18,7 +19,7 @@ use crate::disk::{Disk, ReadOnlyDisk};
 use crate::error::StoreError;
 use crate::journal;
 use crate::progress::Progress;
-use crate::table::{self, Blocks, Fault, Table, TableError};
+use crate::table::{self, Blocks, Fault, Table, TableError, TableSpec};
 use crate::watermark::{Found, Watermark};
 
 /// Blocks that are kept while rows are looked up, apart from those of the people who use the store.
@@ -77,6 +78,9 @@ pub(crate) struct StoreFiles {
 pub struct Verifier {
     disk: Arc<dyn Disk>,
     tables: PathBuf,
+    scale: Scale,
+    /// The last commit, as far as it is known before the journal is read.
+    commit: u64,
     manifest: Manifest,
     rows: Rows,
 }
@@ -108,6 +112,8 @@ impl Verifier {
         Ok(Self {
             disk: shared.disk.clone(),
             tables: shared.folder.clone(),
+            scale: shared.scale,
+            commit: pinned.commit,
             manifest: pinned.manifest,
             rows: Rows::Pinned {
                 views: pinned.views,
@@ -127,6 +133,8 @@ impl Verifier {
         Ok(Self {
             disk,
             tables: files.tables.clone(),
+            scale: Scale::FULL,
+            commit: manifest.in_tables,
             manifest,
             rows: Rows::Files(files),
         })
@@ -138,7 +146,7 @@ impl Verifier {
         let mut check = Check {
             told,
             outcome: Verification {
-                commit: self.manifest.commit,
+                commit: self.commit,
                 ..Verification::default()
             },
             done: 0,
@@ -149,7 +157,10 @@ impl Verifier {
         let tables: Vec<Vec<Arc<Table>>> = Family::ALL
             .into_iter()
             .zip(&self.manifest.families)
-            .map(|(family, listed)| check.open(family, listed, &blocks, &self.tables))
+            .map(|(family, listed)| {
+                let spec = family.table_spec(self.scale);
+                check.open(spec, listed, &blocks, &self.tables)
+            })
             .collect();
         // Once for the blocks and once for the rows.
         let bytes = |table: &Arc<Table>| 2 * table.properties().bytes;
@@ -214,14 +225,14 @@ impl Check<'_> {
 
     fn open(
         &mut self,
-        family: Family,
+        spec: TableSpec,
         listed: &ListedFamily,
         blocks: &Arc<Blocks>,
         folder: &Path,
     ) -> Vec<Arc<Table>> {
         let mut tables = Vec::new();
         for listed in &listed.tables {
-            match Table::open(blocks, folder, listed.id, family.table_spec(), listed.dead) {
+            match Table::open(blocks, folder, listed.id, spec, listed.dead) {
                 Ok(table) => tables.push(Arc::new(table)),
                 Err(TableError::Io { file, source }) => {
                     let file = file.display();
@@ -264,7 +275,9 @@ impl Check<'_> {
         }
         if strays > 0 {
             let family = family.name();
-            self.finding(format!("{file}: {strays} of its rows are none of the family {family}"));
+            self.finding(format!(
+                "{file}: {strays} of its rows are none of the family {family}"
+            ));
         }
     }
 
@@ -293,13 +306,15 @@ impl Check<'_> {
             .zip(tables)
             .map(|(family, tables)| {
                 let flushed = manifest.families[family as usize].flushed;
-                FamilyState::new(family, tables, flushed, now)
+                FamilyState::new(family, Scale::FULL, tables, flushed, now)
             })
             .collect();
         let watermark = Watermark::look(disk, &files.watermark).unwrap_or(Found::Damaged);
         if !matches!(watermark, Found::Mark(_)) {
             let file = files.watermark.display();
-            self.finding(format!("{file} is missing or damaged: nothing tells whether the store is complete"));
+            self.finding(format!(
+                "{file} is missing or damaged: nothing tells whether the store is complete"
+            ));
         }
         let checked = match journal::check(disk, &files.folder, manifest.journal, watermark) {
             Ok(checked) => checked,
@@ -309,27 +324,27 @@ impl Check<'_> {
             }
         };
         self.outcome.journal_commits = checked.commits;
-        self.outcome.commit = checked.last_commit.unwrap_or(0).max(manifest.commit);
-        if let Found::Mark(mark) = watermark
-            && mark.commit > self.outcome.commit
-            && checked.loss.is_none()
-        {
+        self.outcome.commit = checked.last_commit.unwrap_or(0).max(manifest.in_tables);
+        let known = match watermark {
+            Found::Mark(mark) => mark.commit.max(manifest.last_in_tables()),
+            Found::Missing | Found::Damaged => manifest.last_in_tables(),
+        };
+        if known > self.outcome.commit && checked.loss.is_none() {
             let last = self.outcome.commit;
-            let known = mark.commit;
-            self.finding(format!("the store ends at commit {last}, but commit {known} had been acknowledged"));
+            self.finding(format!(
+                "the store ends at commit {last}, but commit {known} had been acknowledged"
+            ));
         }
         if let Some(loss) = checked.loss {
             self.finding(loss.to_string());
         }
         for id in checked.files {
             let read = journal::read(disk, &files.folder, id, |commit| {
-                let writes: Vec<records::Write> = commit.writes().collect();
                 for state in states.iter().filter(|state| commit.number > state.flushed) {
-                    let mut of_family = writes
-                        .iter()
-                        .filter(|write| Family::of(write.key()) == state.family)
-                        .peekable();
-                    if of_family.peek().is_some() {
+                    let of_family = commit
+                        .changes()
+                        .filter(|(key, _)| Family::of(key) == state.family);
+                    if of_family.clone().next().is_some() {
                         state.active.apply(of_family, commit.number);
                     }
                 }

@@ -232,14 +232,16 @@ impl<'a> References<'a, '_> {
                 }
                 std::cmp::Ordering::Less => {
                     if let Some(message) = message.take() {
-                        let judged = self.unless_ended(message.conversation, "its number is missing");
+                        let judged =
+                            self.unless_ended(message.conversation, "its number is missing");
                         self.judge(Table::Entry, &message.key, judged);
                     }
                     message = self.next_message(&mut entries);
                 }
                 std::cmp::Ordering::Greater => {
                     if let Some(number) = number.take() {
-                        let judged = self.unless_ended(number.conversation, "its message is missing");
+                        let judged =
+                            self.unless_ended(number.conversation, "its message is missing");
                         self.judge(Table::Seq, &number.key, judged);
                     }
                     number = self.next_number(&mut numbers);
@@ -443,7 +445,8 @@ impl<'a> References<'a, '_> {
             if let Some(more @ 1..) = count.checked_sub(TOLD_OF_A_KIND) {
                 // They are counted already.
                 self.check.outcome.findings -= 1;
-                self.check.finding(format!("{more} more of the table {table:?}: {kind}"));
+                self.check
+                    .finding(format!("{more} more of the table {table:?}: {kind}"));
             }
         }
     }
