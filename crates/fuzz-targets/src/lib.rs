@@ -29,6 +29,8 @@ mod login;
 
 mod values;
 
+mod stored;
+
 mod seeds;
 
 /// One fuzz target.
@@ -58,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     target("proxy", proxy::run, seeds::strangers::proxy),
     target("scram", login::run, seeds::strangers::scram),
     target("records", values::run, seeds::rows::records),
+    target("stored", stored::run, stored::seeds),
     #[cfg(feature = "configuration")]
     target("configuration", configuration::run, seeds::configuration),
 ];

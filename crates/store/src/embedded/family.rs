@@ -1,6 +1,7 @@
 //! Which family a row belongs to, and how each family is kept.
 
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 use records::Table;
 
@@ -45,6 +46,13 @@ impl Family {
     }
 
     fn of_first_byte(first: u8) -> Self {
+        // Asked several times for each row of each commit.
+        static BY_FIRST_BYTE: LazyLock<[Family; 256]> =
+            LazyLock::new(|| std::array::from_fn(|first| Family::of_table(first as u8)));
+        BY_FIRST_BYTE[usize::from(first)]
+    }
+
+    fn of_table(first: u8) -> Self {
         let Ok(table) = Table::of(&[first]) else {
             return Self::State;
         };

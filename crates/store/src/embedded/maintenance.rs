@@ -73,8 +73,6 @@ struct Awake {
     rings: u64,
     /// Families whose tables somebody merges.
     merging: HashSet<u8>,
-    /// A merge that cannot read a table is not tried again before the next start.
-    given_up: HashSet<u8>,
 }
 
 impl Wakeup {
@@ -147,6 +145,8 @@ impl Maintenance {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
+                // Whoever waits for what this thread does would wait for ever.
+                let poisoning = PoisonOnPanic(&shared);
                 let mut told = None;
                 while !stop.load(Ordering::Acquire) {
                     let rings = shared.wakeup.rings();
@@ -165,9 +165,19 @@ impl Maintenance {
                         }
                     }
                 }
+                std::mem::forget(poisoning);
             })?;
         self.threads.push(thread);
         Ok(())
+    }
+}
+
+/// Poisons the store unless forgotten.
+struct PoisonOnPanic<'a>(&'a Shared);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.poison();
     }
 }
 
@@ -246,7 +256,7 @@ fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
     for family in Family::ALL {
         let mut awake = shared.wakeup.lock();
         let number = family as u8;
-        if awake.merging.contains(&number) || awake.given_up.contains(&number) {
+        if awake.merging.contains(&number) {
             continue;
         }
         let tables = shared.read_state().of(family).tables.clone();
@@ -264,11 +274,8 @@ fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
         return Ok(false);
     };
     let outcome = merging.run(shared);
-    let mut awake = shared.wakeup.lock();
-    awake.merging.remove(&number);
+    shared.wakeup.lock().merging.remove(&number);
     if let Err(WorkError::Table(TableError::Damaged(damage))) = &outcome {
-        awake.given_up.insert(number);
-        drop(awake);
         shared.note_damage(damage);
     }
     outcome.map(|()| true)

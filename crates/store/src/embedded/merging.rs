@@ -27,7 +27,9 @@ pub(super) struct Merging {
 
 impl Merging {
     pub(super) fn new(family: Family, tables: &[Arc<Table>], choice: &Choice) -> Self {
-        let hides = |table: &&Arc<Table>| family.overwrites() || table.properties().deletions > 0;
+        let hides = |table: &&Arc<Table>| {
+            (family.overwrites() || table.properties().deletions > 0) && !table.is_given_up()
+        };
         Self {
             family,
             newer: tables[..choice.tables.start]
@@ -46,7 +48,17 @@ impl Merging {
     }
 
     /// Carries it out. Nobody else may merge tables of the family meanwhile.
-    pub(super) fn run(self, shared: &Shared) -> Result<(), WorkError> {
+    pub(super) fn run(&self, shared: &Shared) -> Result<(), WorkError> {
+        let outcome = self.merge(shared);
+        if let Err(WorkError::Table(error)) = &outcome {
+            let tables = self.newer.iter().chain(&self.merged);
+            let failed = tables.filter(|table| table.path() == error.file());
+            failed.for_each(|table| table.note_failure(error));
+        }
+        outcome
+    }
+
+    fn merge(&self, shared: &Shared) -> Result<(), WorkError> {
         let mut rows = Merge::new(false);
         let keys = self.merged.iter().map(|table| &table.properties().keys);
         let from = keys.clone().map(|keys| keys.start()).min();

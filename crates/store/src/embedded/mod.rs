@@ -163,9 +163,7 @@ impl EmbeddedStore {
             syncer,
             _lock: None,
         };
-        if store.committed() == 0 {
-            open::write_format(&store, data_dir)?;
-        }
+        open::write_format(&store, data_dir)?;
         Ok(store)
     }
 

@@ -68,11 +68,12 @@ pub(super) fn open(
     )?;
     let committed = inspection.last_commit.unwrap_or(0).max(manifest.in_tables);
     opening.check_complete(committed, manifest.last_in_tables())?;
+    manifest.go_back_to(committed);
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
     opening.remove_strangers(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
-    opening.accept(&mut manifest, &journal, committed)?;
+    opening.accept(&mut manifest, &journal)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
     let shared = Shared::new(Parts {
         disk: opening.disk.clone(),
@@ -334,16 +335,10 @@ impl Opening<'_> {
     }
 
     /// Where something was lost, notes what the store goes on from, so that the next start is an ordinary one.
-    fn accept(
-        &self,
-        manifest: &mut Manifest,
-        journal: &JournalWriter,
-        committed: u64,
-    ) -> Result<(), StoreError> {
+    fn accept(&self, manifest: &mut Manifest, journal: &JournalWriter) -> Result<(), StoreError> {
         if !self.options.accept_loss {
             return Ok(());
         }
-        manifest.go_back_to(committed);
         manifest.journal = journal.first_needed(manifest.in_tables);
         manifest
             .write(&*self.disk, &self.folder)
@@ -416,6 +411,17 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
 }
 
 fn check_format(shared: &Shared) -> Result<(), StoreError> {
+    let there_is_one = find_format(shared)?;
+    if there_is_one || shared.committed() == 0 || shared.accept_loss {
+        return Ok(());
+    }
+    Err(StoreError::Foreign {
+        path: shared.folder.clone(),
+    })
+}
+
+/// Whether the store says which format it has; refuses one that this program does not know.
+fn find_format(shared: &Shared) -> Result<bool, StoreError> {
     let foreign = || StoreError::Foreign {
         path: shared.folder.clone(),
     };
@@ -424,11 +430,7 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
             detail: error.to_string(),
         })?;
     let Some(value) = value else {
-        return if shared.committed() == 0 || shared.accept_loss {
-            Ok(())
-        } else {
-            Err(foreign())
-        };
+        return Ok(false);
     };
     let found = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| foreign())?);
     if found > FORMAT_VERSION {
@@ -437,11 +439,17 @@ fn check_format(shared: &Shared) -> Result<(), StoreError> {
             found,
         });
     }
-    Ok(())
+    Ok(true)
 }
 
-/// The first commit of every data directory.
+/// The first commit of every data directory, and the first after a loss that took it.
 pub(super) fn write_format(store: &EmbeddedStore, data_dir: &Path) -> Result<(), StoreError> {
+    let found = store
+        .get(&key::meta(META_FORMAT))
+        .map_err(|error| StoreError::io(data_dir, std::io::Error::other(error)))?;
+    if found.is_some() {
+        return Ok(());
+    }
     let format = Write::Put {
         key: key::meta(META_FORMAT),
         value: FORMAT_VERSION.to_be_bytes().to_vec(),

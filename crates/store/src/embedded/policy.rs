@@ -39,7 +39,7 @@ pub(super) struct Choice {
 
 /// What is to be done with a family's tables, if anything.
 pub(super) fn choose(family: Family, scale: Scale, tables: &[Arc<Table>]) -> Option<Choice> {
-    let sizes: Vec<u64> = tables.iter().map(|table| table.length()).collect();
+    let sizes = sizes(tables);
     let groups = same_size(family, scale, &sizes);
     let crowded = groups
         .iter()
@@ -59,19 +59,27 @@ pub(super) fn choose(family: Family, scale: Scale, tables: &[Arc<Table>]) -> Opt
 
 /// How far merges are behind: 1 is too far.
 pub(super) fn debt(family: Family, scale: Scale, tables: &[Arc<Table>]) -> f64 {
-    let sizes: Vec<u64> = tables.iter().map(|table| table.length()).collect();
+    let sizes = sizes(tables);
     let groups = same_size(family, scale, &sizes);
     let most = groups.iter().map(Range::len).max().unwrap_or(0);
     most as f64 / (DEBT_WIDTHS_MAX * family.merge_width()) as f64
 }
 
+/// Lengths of the tables; `None` for one that merges leave as it is.
+fn sizes(tables: &[Arc<Table>]) -> Vec<Option<u64>> {
+    let size = |table: &Arc<Table>| (!table.is_given_up()).then(|| table.length());
+    tables.iter().map(size).collect()
+}
+
 /// Stretches of tables of one size. One that is more than half as long as any may be stands alone: it is merged no more.
-fn same_size(family: Family, scale: Scale, sizes: &[u64]) -> Vec<Range<usize>> {
-    let length_max = length_max(scale, sizes.iter().sum());
+fn same_size(family: Family, scale: Scale, sizes: &[Option<u64>]) -> Vec<Range<usize>> {
+    let length_max = length_max(scale, sizes.iter().flatten().sum());
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut last = None;
     for (at, size) in sizes.iter().enumerate() {
-        let step = (size * 2 <= length_max).then(|| size_step(family, scale, *size));
+        let step = size
+            .filter(|size| size * 2 <= length_max)
+            .map(|size| size_step(family, scale, size));
         match groups.last_mut() {
             Some(group) if step.is_some() && last == step => group.end = at + 1,
             _ => groups.push(at..at + 1),
@@ -96,22 +104,23 @@ fn length_max(scale: Scale, total: u64) -> u64 {
 fn crowd(
     family: Family,
     scale: Scale,
-    sizes: &[u64],
+    sizes: &[Option<u64>],
     groups: &[Range<usize>],
 ) -> Option<Range<usize>> {
-    let total = sizes.iter().sum();
+    let total = sizes.iter().flatten().sum();
+    let length_of = |at: usize| sizes[at].unwrap_or(u64::MAX);
     let mut crowded: Vec<&Range<usize>> = groups
         .iter()
         .filter(|group| group.len() >= family.merge_width())
         .collect();
-    crowded.sort_by_key(|group| sizes[group.start]);
+    crowded.sort_by_key(|group| length_of(group.start));
     crowded.into_iter().find_map(|group| {
         // The oldest of them, as many as make a table that is not too long.
         let mut begin = group.end;
         let mut length = 0;
-        while begin > group.start && length + sizes[begin - 1] <= length_max(scale, total) {
+        while begin > group.start && length + length_of(begin - 1) <= length_max(scale, total) {
             begin -= 1;
-            length += sizes[begin];
+            length += length_of(begin);
         }
         (group.end - begin >= 2).then_some(begin..group.end)
     })
@@ -121,7 +130,8 @@ fn crowd(
 fn garbage(scale: Scale, tables: &[Arc<Table>]) -> Option<usize> {
     let too_many = |table: &Arc<Table>| {
         let dead = table.dead();
-        dead >= scale.bytes(DEAD_BYTES_MIN)
+        !table.is_given_up()
+            && dead >= scale.bytes(DEAD_BYTES_MIN)
             && dead as f64 >= DEAD_SHARE * table.properties().bytes as f64
     };
     let candidates = tables.iter().enumerate();
@@ -137,6 +147,7 @@ fn useless_deletions(tables: &[Arc<Table>]) -> Option<usize> {
         let properties = tables[*at].properties();
         if (properties.deletions as f64) < DELETIONS_SHARE * properties.rows as f64
             || properties.deletions == 0
+            || tables[*at].is_given_up()
         {
             return false;
         }
@@ -160,7 +171,7 @@ mod tests {
 
     /// Which tables of these sizes, in MiB and newest first, become one.
     fn check(sizes: &[u64], expected: Option<Range<usize>>) {
-        let sizes: Vec<u64> = sizes.iter().map(|size| size * MIB).collect();
+        let sizes: Vec<Option<u64>> = sizes.iter().map(|size| Some(size * MIB)).collect();
         let groups = same_size(Family::Entry, Scale::FULL, &sizes);
         assert_eq!(crowd(Family::Entry, Scale::FULL, &sizes, &groups), expected);
     }

@@ -11,7 +11,7 @@ use crate::contract::{Range, ReadError};
 use crate::memtable::{Memtable, Snapshot};
 use crate::merge::Merge;
 use crate::row::Bounds;
-use crate::table::{Table, TableError};
+use crate::table::{Damage, Table, TableError};
 
 /// A family as it stands at a moment.
 pub(super) struct View {
@@ -49,17 +49,49 @@ impl View {
         Ok(None)
     }
 
-    pub(super) fn merge(&self, bounds: &Bounds) -> Merge {
+    /// The rows of the bounds, and for each source of them its age: 0 for memtables, then as the tables lie.
+    pub(super) fn merge(&self, bounds: &Bounds) -> (Merge, Vec<usize>) {
         let mut merge = Merge::new(bounds.reverse);
+        let mut ages = Vec::new();
         for (table, snapshot) in &self.memtables {
             if !table.is_empty() {
                 merge.add_memtable(table.clone(), *snapshot, bounds.clone());
+                ages.push(0);
             }
         }
-        for table in self.tables.iter() {
-            merge.add_table(table, bounds.clone());
+        for (at, table) in self.tables.iter().enumerate() {
+            if merge.add_table(table, bounds.clone()) {
+                ages.push(at + 1);
+            }
         }
-        merge
+        (merge, ages)
+    }
+
+    /// What the damage may have hidden, if its table hides anything.
+    fn unknown(&self, damage: Damage) -> Option<Unknown> {
+        let mut tables = self.tables.iter();
+        let at = tables.position(|table| table.path() == damage.file)?;
+        let hides = self.family.overwrites() || self.tables[at].properties().deletions > 0;
+        hides.then(|| Unknown {
+            age: at + 1,
+            first: self.tables[at].properties().keys.start().clone(),
+            damage,
+        })
+    }
+}
+
+/// Keys of which nobody knows whether older rows count: the block that would say so, by its deletions, is damaged.
+struct Unknown {
+    age: usize,
+    /// The first key of the table.
+    first: Bytes,
+    damage: Damage,
+}
+
+impl Unknown {
+    fn conceals(&self, key: &[u8], age: usize) -> bool {
+        let behind = self.damage.after.is_empty() || key > self.damage.after.as_ref();
+        age > self.age && behind && key >= self.first.as_ref() && key <= self.damage.upto.as_ref()
     }
 }
 
@@ -112,12 +144,20 @@ pub(super) fn range<T>(
             to,
             reverse: range.reverse,
         };
-        let mut merge = view.merge(&bounds);
+        let (mut merge, ages) = view.merge(&bounds);
+        let mut unknown: Vec<Unknown> = Vec::new();
         while taken.len() < range.limit {
             match merge.next() {
                 Ok(None) => break,
-                Ok(Some((row, _))) => {
+                Ok(Some((row, source))) => {
                     let Some(value) = row.value else { continue };
+                    // A hole in the history, but nothing that was deleted.
+                    if unknown
+                        .iter()
+                        .any(|stretch| stretch.conceals(&row.key, ages[source]))
+                    {
+                        continue;
+                    }
                     let (one, size) = take(row.key, value);
                     taken.push(one);
                     bytes += size;
@@ -127,9 +167,13 @@ pub(super) fn range<T>(
                 }
                 Err(TableError::Damaged(damage)) => {
                     shared.note_damage(&damage);
-                    if !shared.accept_loss && !view.family.tolerates_damage() {
+                    if shared.accept_loss {
+                        continue;
+                    }
+                    if !view.family.tolerates_damage() {
                         return Err(read_error(TableError::Damaged(damage)));
                     }
+                    unknown.extend(view.unknown(damage));
                 }
                 Err(error) => return Err(read_error(error)),
             }

@@ -14,7 +14,7 @@ mod writer;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -91,6 +91,16 @@ pub(crate) enum TableError {
     /// A block does not fit its checksum.
     #[error("{0}")]
     Damaged(Damage),
+}
+
+impl TableError {
+    /// The table's file.
+    pub(crate) fn file(&self) -> &Path {
+        match self {
+            Self::Io { file, .. } => file,
+            Self::Damaged(damage) => &damage.file,
+        }
+    }
 }
 
 /// What distinguishes a block's place from every other one's, for its checksum.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
@@ -21,6 +21,9 @@ use crate::hex::Hex;
 
 /// Tables' files that are kept open; one more for each thread that reads at this moment.
 pub(crate) const OPEN_FILES_MAX: usize = 48;
+
+/// A table that merges could not read so often is left as it is.
+const FAILURES_MAX: u32 = 5;
 
 /// What a block costs in the cache besides its bytes.
 const BLOCK_OVERHEAD_BYTES: u64 = 128;
@@ -95,8 +98,11 @@ impl Blocks {
         self.files.get_or_insert_with(&table.id(), open)
     }
 
-    /// The bytes of a block as they are stored.
+    /// The bytes of a block as they are stored. What leads behind the end of the file is no place.
     pub(super) fn read(&self, table: &Table, place: Stretch) -> io::Result<Vec<u8>> {
+        if place.offset.saturating_add(place.length) > table.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
         self.reads.fetch_add(1, Ordering::Relaxed);
         let mut stored = vec![0; place.length as usize];
         self.file(table)?.read_exact_at(&mut stored, place.offset)?;
@@ -122,6 +128,8 @@ pub(crate) struct Table {
     obsolete: AtomicBool,
     /// Bytes of rows that newer tables are thought to have overwritten or deleted.
     dead: AtomicU64,
+    /// Merges that could not read it.
+    failures: AtomicU32,
 }
 
 impl fmt::Debug for Table {
@@ -194,6 +202,7 @@ impl Table {
             blocks: blocks.clone(),
             obsolete: AtomicBool::new(false),
             dead: AtomicU64::new(dead),
+            failures: AtomicU32::new(0),
         })
     }
 
@@ -232,12 +241,26 @@ impl Table {
     /// One more of its rows, of average size, is overwritten or deleted.
     pub(crate) fn bury(&self, rows: u64) {
         let average = self.properties.bytes / self.properties.rows.max(1);
-        self.dead.fetch_add(rows * average, Ordering::Relaxed);
+        self.bury_bytes(rows.saturating_mul(average));
     }
 
     /// So many more bytes of its rows are overwritten or deleted.
     pub(crate) fn bury_bytes(&self, bytes: u64) {
         self.dead.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A merge could not read it: for its damage, or because the operating system refused, which may pass.
+    pub(crate) fn note_failure(&self, error: &TableError) {
+        let failures = match error {
+            TableError::Io { .. } => 1,
+            TableError::Damaged(_) => FAILURES_MAX,
+        };
+        self.failures.fetch_add(failures, Ordering::Relaxed);
+    }
+
+    /// Whether merges leave it as it is until the next start.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.failures.load(Ordering::Relaxed) >= FAILURES_MAX
     }
 
     /// The file goes with the last reader.
@@ -304,6 +327,9 @@ impl Table {
     }
 
     pub(super) fn partition(&self, number: usize) -> Result<Partition, TableError> {
+        if number >= self.partitions.rows() {
+            return Err(self.damaged(0, &[], self.properties.keys.end()));
+        }
         let value = self.partitions.value(number).unwrap_or_default();
         let Some(index) = Stretch::decode(&value) else {
             return Err(self.damaged_partition(number));

@@ -357,3 +357,25 @@ fn files(disk: &SimulatedDisk, extension: &str) -> Vec<PathBuf> {
         .filter(|path| path.to_str().is_some_and(|name| name.ends_with(extension)))
         .collect()
 }
+
+#[test]
+fn a_table_that_cannot_be_read_does_not_stop_the_merges_of_the_others() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk, options(Durability::Always, 256)).unwrap();
+    put(&store, queue(0), 3_000);
+    store.flush().unwrap();
+    let damaged = files(&disk, ".tab").pop().unwrap();
+    drop(store);
+    disk.kill();
+    disk.spoil(&damaged, |bytes| bytes[20] ^= 1);
+    let store = open(&disk, options(Durability::Always, 256)).unwrap();
+    for number in 1..200 {
+        put(&store, queue(number), 3_000);
+        store.flush().unwrap();
+        while store.maintain().unwrap_or(true) {}
+    }
+    let tables = &store.statistics().families[3].tables;
+    assert!(tables.len() < 40, "{} tables", tables.len());
+    assert!(store.get(&queue(0)).is_err());
+    assert!(store.get(&queue(1)).unwrap().is_some());
+}

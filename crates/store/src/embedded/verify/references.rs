@@ -467,10 +467,11 @@ impl Cursor {
     fn new(views: &[View], table: Table) -> Self {
         let range = table.range();
         let family = Family::of(&range.from);
-        Self(views[family as usize].merge(&Bounds {
+        let (rows, _ages) = views[family as usize].merge(&Bounds {
             from: range.from,
             to: range.to,
             reverse: false,
-        }))
+        });
+        Self(rows)
     }
 }
