@@ -296,7 +296,7 @@ fn one_backup_is_made_at_a_time_and_one_that_is_killed_is_out_of_the_way() {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let (code, output, errors) = run(&arguments, server.folder());
         if code == Some(0) {
-            assert!(output.starts_with("generation 1 in "), "{output}");
+            assert!(output.starts_with("generation 2 in "), "{output}");
             break;
         }
         // The server has not noticed yet.
