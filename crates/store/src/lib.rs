@@ -27,7 +27,7 @@ mod watermark;
 
 pub use backup::{
     ArchiveTarget, BackupError, BackupOptions, BackupSource, Description, FileRecord, FolderTarget,
-    Summary, VerifyError, generations, restore_archive, restore_folder, verify_backup,
+    Summary, TakePiece, VerifyError, generations, restore_archive, restore_folder, verify_backup,
     verify_data_dir,
 };
 pub use committer::{

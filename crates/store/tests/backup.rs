@@ -10,8 +10,8 @@ use records::key;
 use records::{AccountId, ConversationId, Millis, Pos, Stamp, Write};
 use store::{
     ArchiveTarget, BackupError, BackupOptions, BackupSource, Batch, DataDir, EmbeddedStore,
-    FolderTarget, Holder, ImageHeader, OpenOptions, Store, Summary, generations, restore_archive,
-    restore_folder,
+    FolderTarget, Holder, ImageHeader, OpenOptions, Store, Summary, TakePiece, generations,
+    restore_archive, restore_folder,
 };
 
 fn holder() -> Holder {
@@ -269,11 +269,7 @@ impl BackupSource for CutOff<'_> {
         self.source.header()
     }
 
-    fn copy(
-        &mut self,
-        wanted: &[usize],
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<(), BackupError>,
-    ) -> Result<(), BackupError> {
+    fn copy(&mut self, wanted: &[usize], take: &mut TakePiece<'_>) -> Result<(), BackupError> {
         let files_left = self.files_left;
         self.source.copy(wanted, &mut |file, piece| {
             if file >= files_left {

@@ -21,6 +21,6 @@ pub use description::{Description, FileRecord};
 pub use error::BackupError;
 pub use folder::generations;
 pub use restore::{restore_archive, restore_folder};
-pub use source::{BackupOptions, BackupSource, Summary};
+pub use source::{BackupOptions, BackupSource, Summary, TakePiece};
 pub use target::FolderTarget;
 pub use verify::{VerifyError, verify_backup, verify_data_dir};

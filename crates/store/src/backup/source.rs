@@ -7,6 +7,9 @@ use records::Millis;
 use super::BackupError;
 use crate::image::{Image, ImageHeader};
 
+/// Takes a piece of a file, which it is told by its number.
+pub type TakePiece<'a> = dyn FnMut(usize, &[u8]) -> Result<(), BackupError> + 'a;
+
 /// Gives the files of an image: that of a store in this process, or what a running server sends.
 pub trait BackupSource {
     /// What there is.
@@ -14,11 +17,7 @@ pub trait BackupSource {
 
     /// Gives the wanted files (numbers of the header's, ascending) to `take`, one behind the other, in pieces, until it fails.
     /// A file without bytes is given as one empty piece.
-    fn copy(
-        &mut self,
-        wanted: &[usize],
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<(), BackupError>,
-    ) -> Result<(), BackupError>;
+    fn copy(&mut self, wanted: &[usize], take: &mut TakePiece<'_>) -> Result<(), BackupError>;
 }
 
 impl BackupSource for Image {
@@ -26,11 +25,7 @@ impl BackupSource for Image {
         Self::header(self)
     }
 
-    fn copy(
-        &mut self,
-        wanted: &[usize],
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<(), BackupError>,
-    ) -> Result<(), BackupError> {
+    fn copy(&mut self, wanted: &[usize], take: &mut TakePiece<'_>) -> Result<(), BackupError> {
         for &file in wanted {
             self.read(file, |piece| take(file, piece))?;
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use store::{
-    BackupError, BackupSource, Finding, ImageHeader, PIECE_BYTES, Progress, Verification,
-    VerifyEvent,
+    BackupError, BackupSource, Finding, ImageHeader, PIECE_BYTES, Progress, TakePiece,
+    Verification, VerifyEvent,
 };
 
 use super::serving::{DONE, StorageAnswer, StorageCommand, StoreReport, Wanted, read_line};
@@ -102,11 +102,7 @@ impl RemoteImage {
         let _ = writeln!(self.exchange.lines.get_mut(), "{DONE}");
     }
 
-    fn receive(
-        &mut self,
-        wanted: &[usize],
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<(), BackupError>,
-    ) -> Result<(), BackupError> {
+    fn receive(&mut self, wanted: &[usize], take: &mut TakePiece<'_>) -> Result<(), BackupError> {
         let mut line = serde_json::to_vec(&Wanted {
             wanted: wanted.to_vec(),
         })
@@ -153,11 +149,7 @@ impl BackupSource for RemoteImage {
         &self.header
     }
 
-    fn copy(
-        &mut self,
-        wanted: &[usize],
-        take: &mut dyn FnMut(usize, &[u8]) -> Result<(), BackupError>,
-    ) -> Result<(), BackupError> {
+    fn copy(&mut self, wanted: &[usize], take: &mut TakePiece<'_>) -> Result<(), BackupError> {
         match self.receive(wanted, take) {
             // What cannot be read here is the connection.
             Err(BackupError::Source(detail)) => Err(BackupError::Source(format!(
