@@ -9,13 +9,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use server::config::{Config, LogConfig};
+use server::config::Config;
 use server::handle::control::{self, Answer, Command};
 use server::handle::{AccountInfo, AccountRole};
 use server::{StartError, StartOptions};
 
 use crate::arguments::{AccountAction, AccountArguments, PlaceArguments};
-use crate::logging::Log;
+use crate::place;
 
 /// How long a server that holds the data directory may take to open its control socket (it recovers) or to leave (it
 /// ends, or another `magpie account` is at work).
@@ -28,12 +28,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Does one thing to accounts.
 pub(crate) fn run(arguments: AccountArguments) -> anyhow::Result<()> {
     let (place, command) = command(arguments.action)?;
-    let config = config(&place)?;
-    // What the store has to warn of must not be lost because no server runs.
-    Log::start(&LogConfig {
-        level: "warn".to_owned(),
-        ..config.log.clone()
-    })?;
+    let config = place::open(&place)?;
     let creates = matches!(command, Command::Add { .. });
     if !creates && !config.server.data.exists() {
         bail!(
@@ -76,14 +71,6 @@ fn command(action: AccountAction) -> anyhow::Result<(PlaceArguments, Command)> {
         AccountAction::Enable { whom } => (whom.place, Command::Enable { name: whom.name }),
         AccountAction::Remove { whom } => (whom.place, Command::Remove { name: whom.name }),
     })
-}
-
-fn config(place: &PlaceArguments) -> anyhow::Result<Config> {
-    let mut config = Config::load(place.config.as_deref())?;
-    if let Some(data) = &place.data {
-        config.server.data.clone_from(data);
-    }
-    Ok(config)
 }
 
 /// Asks whoever holds the data directory, or holds it and asks itself.

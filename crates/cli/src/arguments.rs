@@ -7,6 +7,8 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use server::config::{Durability, Overrides};
 
+use crate::size;
+
 /// Headings and names stand out a little; everything else is the terminal's own colour.
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())
@@ -29,6 +31,7 @@ Examples:
   magpie                      serve on loopback, data in ./magpie-data
   magpie serve --demo         with three people, two groups and some history to look at
   magpie account add bob      a new account; the password is asked for
+  magpie backup /mnt/backup   everything, while the server runs
 
   mosquitto_sub -u bob -P … -t 'im/text/#'               any MQTT client is a chat client
   mosquitto_pub -u bob -P … -t im/to/@alice -q 1 -m hi
@@ -65,6 +68,14 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Make, list, close and remove accounts, whether the server runs or not
     Account(AccountArguments),
+    /// Copy everything to a folder or a stream, while the server runs or not
+    Backup(BackupArguments),
+    /// Make a data directory out of a backup
+    Restore(RestoreArguments),
+    /// Check every checksum and reference of the store, or of a backup
+    Verify(VerifyArguments),
+    /// Show what lies where in the store, and what it is at
+    Store(StoreArguments),
 }
 
 /// Where a server is found: its configuration and its data directory.
@@ -139,6 +150,90 @@ impl ServeArguments {
             log: self.log.clone(),
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = BACKUP_HELP)]
+pub(crate) struct BackupArguments {
+    /// Folder that backups are kept in, or `-` for a tar archive on standard output
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Keep so many generations in the folder, this one included, and remove older ones [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: Option<u32>,
+    /// Copy at most so many bytes in a second: 20M, 1.5G [default: as fast as the disks are]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) rate: Option<u64>,
+    /// Say what was done as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const BACKUP_HELP: &str = "\
+A backup is the data directory at one commit: everything that was acknowledged before it began is in it. In a folder
+only what is new since the last one is copied. docs/backup.md has a cron line and how to restore.
+
+Examples:
+  magpie backup /mnt/backup/magpie --keep 14
+  magpie backup - | gzip | ssh elsewhere 'cat > magpie.tar.gz'";
+
+#[derive(Debug, Args)]
+#[command(after_help = RESTORE_HELP)]
+pub(crate) struct RestoreArguments {
+    /// Folder that `magpie backup` wrote to, an archive, or `-` for an archive on standard input
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Restore this generation [default: the newest]
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) at: Option<u64>,
+    /// List the generations of a folder and restore nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Say what was done as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+const RESTORE_HELP: &str = "\
+The data directory must be empty or not there, and no server may run on it. Run it as the user that the server runs
+as. Every checksum is verified; what does not fit leaves no data directory.
+
+Examples:
+  magpie restore /mnt/backup/magpie --data /var/lib/magpie
+  ssh elsewhere cat magpie.tar.gz | gunzip | magpie restore - --data /var/lib/magpie";
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Nothing is changed. What is wrong is told line by line, with the rows that it costs; the exit code is 1 then. A running\nserver verifies its own store, and goes on meanwhile."
+)]
+pub(crate) struct VerifyArguments {
+    /// A backup's folder, or a data directory [default: the server's data directory]
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Verify this generation of a backup [default: the newest]
+    #[arg(long, value_name = "GENERATION", requires = "path")]
+    pub(crate) at: Option<u64>,
+    /// Say what was found as lines of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A running server is asked through control.sock in its data directory; otherwise the data directory is\nopened for the moment."
+)]
+pub(crate) struct StoreArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Say it as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +368,10 @@ mod tests {
         for part in [
             "serve",
             "account",
+            "backup",
+            "restore",
+            "verify",
+            "store",
             "--config",
             "--data",
             "--mqtt",

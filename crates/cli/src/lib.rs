@@ -9,9 +9,16 @@
 mod arguments;
 
 mod account;
+mod backup;
+mod restore;
 mod serve;
+mod store;
+mod verify;
 
 mod logging;
+mod place;
+mod progress;
+mod size;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,6 +37,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match arguments.command {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Account(account)) => account::run(account),
+        Some(Command::Backup(backup)) => backup::run(&backup),
+        Some(Command::Restore(restore)) => restore::run(&restore),
+        Some(Command::Verify(verify)) => verify::run(&verify),
+        Some(Command::Store(store)) => store::run(&store),
         None => serve::run(&arguments.serve),
     };
     match done {

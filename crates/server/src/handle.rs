@@ -6,13 +6,15 @@ pub mod control;
 mod error;
 mod request;
 mod secret;
+mod storage;
 #[cfg(test)]
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use store::EmbeddedStore;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use account::{AccountInfo, AccountRole, Login, NewAccount, ServerInfo};
@@ -23,6 +25,7 @@ pub use request::{
 pub use secret::Secret;
 
 use crate::config::{Changes, Config};
+use storage::StorageAccess;
 
 /// Requests that may wait for the service thread; more are answered `RequestError::Busy`.
 pub const REQUESTS_MAX: usize = 1024;
@@ -36,6 +39,7 @@ pub struct Handle {
     requests: mpsc::Sender<Request>,
     wake: Arc<dyn Fn() + Send + Sync>,
     health: watch::Receiver<Health>,
+    storage: StorageAccess,
 }
 
 impl std::fmt::Debug for Handle {
@@ -56,6 +60,7 @@ impl Handle {
             requests: sender,
             wake: Arc::new(wake),
             health,
+            storage: StorageAccess::default(),
         };
         (
             handle,
@@ -64,6 +69,11 @@ impl Handle {
                 health: health_sender,
             },
         )
+    }
+
+    /// Gives the control socket access to the store; once. The store is not kept from ending.
+    pub fn attach_store(&self, store: Weak<EmbeddedStore>) {
+        self.storage.attach(store);
     }
 
     /// Name, version, and whether the first account is still to be made.

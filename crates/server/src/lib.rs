@@ -5,6 +5,7 @@ pub mod config;
 pub mod handle;
 
 mod start;
+pub mod storage;
 mod tally;
 
 mod entrance;

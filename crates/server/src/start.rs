@@ -176,6 +176,7 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     };
     let doors = (bound, http_credentials);
     let running = assemble(config, demo_logins, data_dir, &embedded, state, doors)?;
+    running.handle.attach_store(Arc::downgrade(&embedded));
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
 }

@@ -198,7 +198,7 @@ fn read_holder(file: File) -> Option<Holder> {
 }
 
 /// `2026-01-02 03:04:05 UTC`. Days to date after Howard Hinnant's `civil_from_days`.
-fn utc(at: Millis) -> String {
+pub fn utc(at: Millis) -> String {
     let seconds = at.value() / 1000;
     let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let era = days / 146_097;

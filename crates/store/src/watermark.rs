@@ -75,6 +75,16 @@ impl Watermark {
         })
     }
 
+    /// What a file that says this holds.
+    pub(crate) fn file_contents(mark: Mark) -> Vec<u8> {
+        let mut bytes = vec![0; FILE_BYTES as usize];
+        for offset in SLOT_OFFSETS {
+            let begin = offset as usize;
+            bytes[begin..begin + SLOT_BYTES].copy_from_slice(&encode(mark));
+        }
+        bytes
+    }
+
     /// Notes that the commit is on disk. Survives the process at once, and a power cut from the next `sync` on.
     pub(crate) fn advance(&self, mark: Mark) -> io::Result<()> {
         let mut slot = self

@@ -1,5 +1,9 @@
-//! `control.sock` in the data directory: how `magpie account` asks a running server. One JSON line in, one out. Whoever
+//! `control.sock` in the data directory: how `magpie account` and the commands about the store ask a running server. One JSON line
+//! in, one out; a backup and a check go on from there on a thread of their own. Whoever
 //! may open the socket (the server's own user, or root) is an administrator; it must not be reachable otherwise.
+
+mod remote;
+mod serving;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -13,6 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::{AccountInfo, AccountRole, Handle, NewAccount, RequestError, Secret};
+pub(crate) use remote::{back_up, report, verify};
+use serving::StorageCommand;
+pub use serving::{FamilyReport, StoreReport};
 
 /// The socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";
@@ -210,11 +217,14 @@ impl Drop for ControlSocket {
 }
 
 async fn exchange(mut stream: UnixStream, handle: &Handle) -> io::Result<()> {
-    let (reading, mut writing) = stream.split();
     let mut line = Vec::new();
-    tokio::io::BufReader::new(reading.take(LINE_BYTES_MAX))
+    // Nobody sends more before there is an answer.
+    tokio::io::BufReader::new((&mut stream).take(LINE_BYTES_MAX))
         .read_until(b'\n', &mut line)
         .await?;
+    if let Ok(command) = serde_json::from_slice::<StorageCommand>(&line) {
+        return serving::begin(command, stream.into_std()?, &handle.storage);
+    }
     let answer = match serde_json::from_slice::<Command>(&line) {
         Ok(command) => execute(handle, command).await,
         Err(error) => refused(&RequestError::Invalid {
@@ -224,25 +234,14 @@ async fn exchange(mut stream: UnixStream, handle: &Handle) -> io::Result<()> {
     line.fill(0); // there may be a password in it
     let mut answer = serde_json::to_vec(&answer)?;
     answer.push(b'\n');
-    writing.write_all(&answer).await
+    stream.write_all(&answer).await
 }
 
 /// Asks the server that runs on `data`; `None` if none does. Blocks.
 pub fn ask(data: &Path, command: &Command) -> io::Result<Option<Answer>> {
-    let mut stream = match std::os::unix::net::UnixStream::connect(data.join(SOCKET_NAME)) {
-        Ok(stream) => stream,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    let Some(mut stream) = connect(data)? else {
+        return Ok(None);
     };
-    stream.set_read_timeout(Some(EXCHANGE_TIMEOUT))?;
-    stream.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
     stream.write_all(&line)?;
@@ -256,4 +255,24 @@ pub fn ask(data: &Path, command: &Command) -> io::Result<Option<Answer>> {
         ));
     }
     Ok(Some(serde_json::from_str(&answer)?))
+}
+
+/// A connection to the server that runs on `data`; `None` if none does.
+fn connect(data: &Path) -> io::Result<Option<std::os::unix::net::UnixStream>> {
+    match std::os::unix::net::UnixStream::connect(data.join(SOCKET_NAME)) {
+        Ok(stream) => {
+            stream.set_read_timeout(Some(EXCHANGE_TIMEOUT))?;
+            stream.set_write_timeout(Some(EXCHANGE_TIMEOUT))?;
+            Ok(Some(stream))
+        }
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }

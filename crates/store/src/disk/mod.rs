@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use os::OsDisk;
+pub use os::{OsDisk, ReadOnlyDisk};
 
 /// A file system. Everything may fail, at any call.
 pub trait Disk: Send + Sync + fmt::Debug {

@@ -70,6 +70,50 @@ impl Disk for OsDisk {
     }
 }
 
+/// The same files, none of which is changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadOnlyDisk;
+
+impl ReadOnlyDisk {
+    fn refuse<T>() -> io::Result<T> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+impl Disk for ReadOnlyDisk {
+    fn create(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Self::refuse()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(File::open(path)?))
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        OsDisk.list(folder)
+    }
+
+    fn make_folder(&self, _: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Self::refuse()
+    }
+
+    fn random(&self) -> io::Result<u64> {
+        OsDisk.random()
+    }
+}
+
 impl DiskFile for File {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         FileExt::read_at(self, bytes, offset)

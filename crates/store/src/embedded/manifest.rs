@@ -100,7 +100,7 @@ impl Manifest {
         }
     }
 
-    fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -129,7 +129,12 @@ impl Manifest {
         let mut numbers = rest
             .chunks(8)
             .map(|chunk| chunk.try_into().map(u64::from_le_bytes).ok());
-        let mut next = || numbers.next().flatten().filter(|number| *number < NUMBERS_END);
+        let mut next = || {
+            numbers
+                .next()
+                .flatten()
+                .filter(|number| *number < NUMBERS_END)
+        };
         let mut manifest = Self {
             next_table: TableId(next()?),
             journal: JournalId(next()?),

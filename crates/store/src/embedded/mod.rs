@@ -12,6 +12,7 @@ mod view;
 mod write;
 
 mod flush;
+mod imaging;
 mod install;
 mod maintenance;
 mod merging;
@@ -22,6 +23,7 @@ mod policy;
 mod open;
 mod statistics;
 mod syncer;
+mod verify;
 
 use std::fmt;
 use std::fs::File;
@@ -36,11 +38,20 @@ use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
+use crate::image::Image;
 use maintenance::Maintenance;
 pub use scale::Scale;
 use shared::Shared;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
+pub(crate) use verify::StoreFiles;
+pub use verify::{Finding, Verification, Verifier, VerifyEvent};
+
+/// The store's folder in the data directory.
+pub(crate) const STORE_FOLDER: &str = "store";
+
+/// The watermark's file in the data directory.
+pub(crate) const WATERMARK_FILE: &str = "committed";
 
 /// The block cache, unless the options say otherwise.
 pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
@@ -164,6 +175,16 @@ impl EmbeddedStore {
     /// What lies where, and what is being done.
     pub fn statistics(&self) -> StoreStatistics {
         statistics::gather(&self.shared)
+    }
+
+    /// The files of the last commit, which stay readable while commits, flushes and merges go on.
+    pub fn image(&self) -> Result<Image, StoreError> {
+        imaging::image(&self.shared)
+    }
+
+    /// The store as it stands, to be checked while it goes on.
+    pub fn verifier(&self) -> Result<Verifier, StoreError> {
+        Verifier::of_running(&self.shared)
     }
 
     /// Bytes on disk, the journal included.

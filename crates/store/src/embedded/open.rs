@@ -13,7 +13,9 @@ use super::family::Family;
 use super::manifest::{ListedFamily, Manifest};
 use super::shared::{Parts, Shared};
 use super::state::{FamilyState, State};
-use super::{Durability, EmbeddedStore, OpenOptions, maintenance, view};
+use super::{
+    Durability, EmbeddedStore, OpenOptions, STORE_FOLDER, WATERMARK_FILE, maintenance, view,
+};
 use crate::contract::{Batch, Store};
 use crate::disk::Disk;
 use crate::error::StoreError;
@@ -22,12 +24,6 @@ use crate::journal::{
 };
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
-
-/// The store's folder in the data directory.
-const STORE_FOLDER: &str = "store";
-
-/// The watermark's file in the data directory.
-const WATERMARK_FILE: &str = "committed";
 
 /// What is read of the journal is flushed when it takes so much memory.
 const REPLAY_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -313,7 +309,8 @@ impl Opening<'_> {
             // Its header is whole, and it leads up to where the store is.
             Some((id, Some(last_commit), length)) if *last_commit == committed => {
                 ended.pop_back();
-                JournalWriter::resume(disk, folder, *id, *length, ended, file_bytes)
+                let end = (committed, *length);
+                JournalWriter::resume(disk, folder, *id, end, ended, file_bytes)
             }
             // It holds nothing, not even a header.
             Some((id, None, _)) => {

@@ -102,6 +102,11 @@ impl Shared {
         TableId(self.next_table.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// The number that the next table gets.
+    pub(super) fn next_table_id(&self) -> TableId {
+        TableId(self.next_table.load(Ordering::Relaxed))
+    }
+
     // What is under these locks is changed in steps that do not panic half-way.
 
     pub(super) fn read_state(&self) -> RwLockReadGuard<'_, State> {

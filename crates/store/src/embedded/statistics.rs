@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::policy;
 use super::shared::Shared;
 
 /// The journal, the watermark, and the data directory's lock.
@@ -82,6 +83,8 @@ pub struct FamilyStatistics {
     pub name: &'static str,
     /// Memory of its rows that are in no table yet.
     pub memtable_bytes: u64,
+    /// Bytes of its tables that are to become one next.
+    pub merge_bytes: u64,
     /// Its tables, newest first.
     pub tables: Vec<TableStatistics>,
 }
@@ -217,6 +220,13 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         .map(|family| FamilyStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
+            merge_bytes: policy::choose(family.family, shared.scale, &family.tables).map_or(
+                0,
+                |choice| {
+                    let merged = family.tables[choice.tables].iter();
+                    merged.map(|table| table.length()).sum()
+                },
+            ),
             tables: family.tables.iter().map(|table| of_table(table)).collect(),
         })
         .collect();

@@ -14,16 +14,16 @@ use crate::row::Bounds;
 use crate::table::{Damage, Table, TableError};
 
 /// A family as it stands at a moment.
-struct View {
-    family: Family,
+pub(super) struct View {
+    pub(super) family: Family,
     /// Newest first.
-    memtables: Vec<(Arc<Memtable>, Snapshot)>,
+    pub(super) memtables: Vec<(Arc<Memtable>, Snapshot)>,
     /// Newest first.
-    tables: Arc<Vec<Arc<Table>>>,
+    pub(super) tables: Arc<Vec<Arc<Table>>>,
 }
 
 impl View {
-    fn of(state: &FamilyState) -> Self {
+    pub(super) fn of(state: &FamilyState) -> Self {
         let active = (state.active.clone(), state.active.snapshot());
         let sealed = state.sealed.iter();
         let sealed = sealed.map(|table| (table.clone(), Snapshot::ALL));
@@ -34,8 +34,23 @@ impl View {
         }
     }
 
+    /// The value at a key.
+    pub(super) fn find(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
+        for (table, snapshot) in &self.memtables {
+            if let Some(found) = table.get(key, *snapshot) {
+                return Ok(found);
+            }
+        }
+        for table in self.tables.iter() {
+            if let Some(found) = table.get(key)? {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
     /// The rows of the bounds, and for each source of them its age: 0 for memtables, then as the tables lie.
-    fn merge(&self, bounds: &Bounds) -> (Merge, Vec<usize>) {
+    pub(super) fn merge(&self, bounds: &Bounds) -> (Merge, Vec<usize>) {
         let mut merge = Merge::new(bounds.reverse);
         let mut ages = Vec::new();
         for (table, snapshot) in &self.memtables {

@@ -250,14 +250,25 @@ mod tests {
         let whole = header.encode(FILE);
         assert_eq!(FileHeader::decode(&whole, FILE), Some(header));
         assert_eq!(FileHeader::decode(&whole, JournalId(4)), None);
-        assert_eq!(FileHeader::decode(&whole[..FILE_HEADER_BYTES - 1], FILE), None);
+        assert_eq!(
+            FileHeader::decode(&whole[..FILE_HEADER_BYTES - 1], FILE),
+            None
+        );
         for bit in 0..whole.len() * 8 {
             let mut spoiled = whole;
             spoiled[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(FileHeader::decode(&spoiled, FILE), Some(header), "bit {bit}");
+            assert_eq!(
+                FileHeader::decode(&spoiled, FILE),
+                Some(header),
+                "bit {bit}"
+            );
             let other = (bit / 8 + HEADER_COPY_BYTES) % FILE_HEADER_BYTES;
             spoiled[other] ^= 1 << (bit % 8);
-            assert_eq!(FileHeader::decode(&spoiled, FILE), None, "bit {bit} of both");
+            assert_eq!(
+                FileHeader::decode(&spoiled, FILE),
+                None,
+                "bit {bit} of both"
+            );
         }
     }
 }

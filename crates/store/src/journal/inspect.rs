@@ -37,13 +37,13 @@ impl Inspection {
 }
 
 /// Where the journal stops being usable, and whether anything acknowledged stood there.
-struct Verdict {
+pub(super) struct Verdict {
     /// Index of the file.
-    journal: usize,
+    pub(super) journal: usize,
     /// Everything in it from here on, and every file behind it.
     offset: u64,
     /// `None` if nothing acknowledged did.
-    loss: Option<StoreError>,
+    pub(super) loss: Option<StoreError>,
 }
 
 /// Judges the journal of `folder`, of which `needed` is the first file that holds what is in no table. Cuts off what no client
@@ -107,7 +107,12 @@ pub(crate) fn inspect(
 }
 
 /// Finds the first place where the journal does not go on, if there is one.
-fn judge(folder: &Path, journals: &[Journal], needed: JournalId, found: Found) -> Option<Verdict> {
+pub(super) fn judge(
+    folder: &Path,
+    journals: &[Journal],
+    needed: JournalId,
+    found: Found,
+) -> Option<Verdict> {
     let (known, each_synced) = match found {
         Found::Mark(mark) => (mark.commit, mark.each_synced),
         // Nothing is known: what follows a whole commit counts as acknowledged.

@@ -4,6 +4,7 @@
 //! A file is a header and then commits one behind the other; `frame` says what a commit looks like. A file is synced as a whole
 //! before the next one is begun.
 
+mod check;
 mod frame;
 mod inspect;
 mod scan;
@@ -11,6 +12,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use check::{check, check_file};
 pub(crate) use frame::{Commit, FILE_HEADER_BYTES as JOURNAL_HEADER_BYTES, NUMBERS_END};
 pub(crate) use inspect::{Inspection, inspect};
 pub(crate) use scan::read;

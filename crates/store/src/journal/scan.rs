@@ -60,7 +60,7 @@ pub(super) fn journals(disk: &dyn Disk, folder: &Path) -> io::Result<Vec<Journal
     ids.into_iter().map(look).collect()
 }
 
-fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
+pub(super) fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
     let header = FileHeader::decode(bytes, id);
     let mut end = 0;
     let mut last_commit = None;
@@ -118,9 +118,7 @@ pub(super) fn make_durable(disk: &dyn Disk, journal: &Journal, known: u64) -> io
     let mut begin = 0;
     let mut at = FILE_HEADER_BYTES;
     let salt = FileHeader::decode(&bytes, journal.id).map(|header| header.salt);
-    while let Some(commit) = bytes
-        .get(at..)
-        .and_then(|rest| frame::decode(rest, salt?))
+    while let Some(commit) = bytes.get(at..).and_then(|rest| frame::decode(rest, salt?))
         && commit.number <= known
     {
         at += commit.bytes;

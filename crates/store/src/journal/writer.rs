@@ -28,6 +28,8 @@ pub(crate) struct JournalWriter {
     salt: u64,
     /// Where the next commit goes.
     offset: u64,
+    /// The number of the last commit that was appended, here or before.
+    last_commit: u64,
     /// Files that are ended and still there, oldest first, and the last commit and length of each.
     ended: VecDeque<(JournalId, u64, u64)>,
     /// A file is ended by the commit that brings it to so many bytes.
@@ -36,12 +38,12 @@ pub(crate) struct JournalWriter {
 }
 
 impl JournalWriter {
-    /// Goes on behind the last whole commit of a file.
+    /// Goes on in a file behind its last whole commit, which has this number and ends at this byte.
     pub(crate) fn resume(
         disk: Arc<dyn Disk>,
         folder: PathBuf,
         id: JournalId,
-        offset: u64,
+        (last_commit, offset): (u64, u64),
         ended: VecDeque<(JournalId, u64, u64)>,
         file_bytes: u64,
     ) -> io::Result<Self> {
@@ -57,6 +59,7 @@ impl JournalWriter {
             folder,
             id,
             offset,
+            last_commit,
             ended,
             file_bytes,
             buffer: Vec::new(),
@@ -80,6 +83,7 @@ impl JournalWriter {
             file,
             salt,
             offset: FILE_HEADER_BYTES as u64,
+            last_commit: first_commit.saturating_sub(1),
             ended,
             file_bytes,
             buffer: Vec::new(),
@@ -96,10 +100,16 @@ impl JournalWriter {
         self.file.write_all_at(&self.buffer, self.offset)?;
         let length = self.buffer.len() as u64;
         self.offset += length;
+        self.last_commit = number;
         if self.buffer.capacity() > BUFFER_BYTES_MAX {
             self.buffer = Vec::new();
         }
         Ok(length)
+    }
+
+    /// The number of the last commit that was appended wholly.
+    pub(crate) fn last_commit(&self) -> u64 {
+        self.last_commit
     }
 
     /// The file whose sync makes durable what was appended, all files before being so.

@@ -4,6 +4,7 @@
 //! then the index of the partitions, the properties, and a footer that says where these two stand.
 
 mod block;
+mod check;
 mod cursor;
 mod filter;
 mod footer;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use thiserror::Error;
 
+pub(crate) use check::{Fault, check};
 pub(crate) use cursor::TableCursor;
 pub(crate) use filter::FilterKind;
 pub(crate) use reader::{Blocks, Table};

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tracing::warn;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::block::{self, Block};
 use super::filter::{Filter, FilterKind};
 use super::footer::{FOOTER_BYTES, Footer, Properties, Stretch};
 use super::{Damage, TableError, TableId, TableSpec, seed};
 use crate::disk::{Disk, DiskFile};
+use crate::hex::Hex;
 
 /// Tables' files that are kept open; one more for each thread that reads at this moment.
 pub(crate) const OPEN_FILES_MAX: usize = 48;
@@ -117,6 +119,8 @@ pub(crate) struct Table {
     properties: Properties,
     path: PathBuf,
     length: u64,
+    /// Where the index of the partitions and what follows it begin.
+    end_begins: u64,
     filter: FilterKind,
     /// For each partition its last key, where its index stands, and its filter or where that stands.
     partitions: Block,
@@ -192,6 +196,7 @@ impl Table {
             properties,
             path,
             length,
+            end_begins: footer.partitions.offset.min(footer.properties.offset),
             filter: spec.filter,
             partitions,
             blocks: blocks.clone(),
@@ -211,6 +216,16 @@ impl Table {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A sum over the end of the file: the index of the partitions, the properties and the footer.
+    pub(crate) fn fingerprint(&self) -> Result<Hex, TableError> {
+        let begin = self.end_begins;
+        let end = self.read(Stretch {
+            offset: begin,
+            length: self.length - begin,
+        })?;
+        Ok(Hex(xxh3_64(&end)))
     }
 
     /// Length of the file.
@@ -339,6 +354,30 @@ impl Table {
                 Ok(filter.is_none_or(|filter| filter.may_hold(part)))
             }
         }
+    }
+
+    /// What is wrong with the filter of a partition, if it stands in a place of its own.
+    pub(super) fn filter_damage(&self, number: usize) -> Result<Option<Damage>, TableError> {
+        let FilterKind::Key { .. } = self.filter else {
+            return Ok(None);
+        };
+        let partition = self.partition(number)?;
+        let place = Stretch::decode(&partition.filter).filter(|place| {
+            let end = place.offset.checked_add(place.length);
+            end.is_some_and(|end| end <= self.end_begins)
+        });
+        let damage = |offset| Damage {
+            file: self.path.clone(),
+            offset,
+            after: Bytes::copy_from_slice(self.key_before(number)),
+            upto: Bytes::copy_from_slice(self.partitions.key(number)),
+        };
+        let Some(place) = place else {
+            return Ok(Some(damage(0)));
+        };
+        let stored = self.read(place)?;
+        let filter = block::load(&stored, seed(self.id(), place.offset));
+        Ok(filter.is_none().then(|| damage(place.offset)))
     }
 
     fn stored_filter(&self, place: Stretch) -> Result<Option<Filter>, TableError> {
