@@ -135,7 +135,7 @@ impl SimulatedDisk {
             .cloned()
             .collect();
         for path in changed {
-            if random() % 2 == 0 {
+            if random().is_multiple_of(2) {
                 match names.get(&path) {
                     Some(file) => durable_names.insert(path, *file),
                     None => durable_names.remove(&path),
@@ -227,7 +227,7 @@ impl Contents {
     /// A crash: of the sectors that differ, each has arrived or not.
     fn settle(&mut self, random: &mut impl FnMut() -> u64) {
         if self.bytes != self.durable {
-            let length = if random() % 2 == 0 {
+            let length = if random().is_multiple_of(2) {
                 self.bytes.len()
             } else {
                 self.durable.len()
@@ -236,7 +236,7 @@ impl Contents {
             settled.resize(length, 0);
             for start in (0..length).step_by(SECTOR_BYTES) {
                 let end = (start + SECTOR_BYTES).min(length).min(self.bytes.len());
-                if start < end && random() % 2 == 0 {
+                if start < end && random().is_multiple_of(2) {
                     settled[start..end].copy_from_slice(&self.bytes[start..end]);
                 }
             }

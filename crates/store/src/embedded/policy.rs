@@ -211,26 +211,27 @@ mod tests {
     const MIB: u64 = 1024 * 1024;
 
     /// Which tables of these sizes, in MiB and newest first, become one.
-    fn check(sizes: &[u64], expected: Option<Range<usize>>) {
+    fn check(sizes: &[u64], expected: impl Into<Option<Range<usize>>>) {
         let sizes: Vec<Option<u64>> = sizes.iter().map(|size| Some(size * MIB)).collect();
         let groups = same_size(Family::Entry, Scale::FULL, &sizes);
-        assert_eq!(crowd(Family::Entry, Scale::FULL, &sizes, &groups), expected);
+        let found = crowd(Family::Entry, Scale::FULL, &sizes, &groups);
+        assert_eq!(found, expected.into());
     }
 
     #[test]
     fn tables_of_one_size_become_one_when_there_are_enough() {
         check(&[20; 11], None);
-        check(&[20; 12], Some(0..12));
+        check(&[20; 12], 0..12);
         check(
             &[20, 25, 18, 13, 20, 20, 20, 20, 20, 20, 20, 140, 200],
-            Some(0..12),
+            0..12,
         );
         // A larger one lies between them.
         check(&[20, 20, 20, 20, 20, 20, 150, 20, 20, 20, 20, 20, 20], None);
         // The smallest first: they are the most.
         let mut sizes = vec![5; 12];
         sizes.extend([20; 12]);
-        check(&sizes, Some(0..12));
+        check(&sizes, 0..12);
     }
 
     #[test]
@@ -250,11 +251,11 @@ mod tests {
     #[test]
     fn no_table_becomes_too_long() {
         // Twelve of 200 MiB would be 2,400; a family of 2.4 GB may have tables of 1,024.
-        check(&[200; 12], Some(7..12));
+        check(&[200; 12], 7..12);
         // In one of 24 GB they may have an eighth.
         let mut sizes = vec![200; 12];
         sizes.extend([2000; 11]);
-        check(&sizes, Some(0..12));
+        check(&sizes, 0..12);
         check(&[900; 12], None);
     }
 

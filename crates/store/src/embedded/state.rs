@@ -176,7 +176,7 @@ impl FamilyState {
         self.memtable_bytes_max = self
             .memtable_bytes_max
             .clamp(*bounds.start(), *bounds.end());
-        let full = std::mem::replace(&mut self.active, Arc::default());
+        let full = std::mem::take(&mut self.active);
         self.active_since = now;
         self.sealed.insert(0, full);
     }
