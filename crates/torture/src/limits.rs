@@ -39,7 +39,9 @@ impl Group {
             let folder = Path::new(root).join(format!("magpie-torture-{}", std::process::id()));
             fs::create_dir(&folder).ok()?;
             let group = Self { folder };
-            // Dropped, and so removed, where memory is not what this hierarchy limits.
+            // Dropped, and so removed, where memory is not what this hierarchy limits, or this is no hierarchy.
+            let file_is_there = group.folder.join(file).exists();
+            file_is_there.then_some(())?;
             fs::write(group.folder.join(file), bytes.to_string()).ok()?;
             Some(group)
         })

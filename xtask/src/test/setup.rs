@@ -30,7 +30,7 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 7] = [
     Tool {
         package: "nodejs",
         groups: &[Group::Web, Group::EndToEnd, Group::Clients],
@@ -54,6 +54,11 @@ const TOOLS: [Tool; 6] = [
                 .iter()
                 .all(|name| child::on_path(name).is_some())
         },
+    },
+    Tool {
+        package: "mosquitto",
+        groups: &[Group::Rust],
+        is_there: || child::on_path("mosquitto").is_some(),
     },
     Tool {
         package: "python3-venv",

@@ -221,7 +221,11 @@ fn after_an_accepted_loss_the_next_start_is_an_ordinary_one() {
             disk.remove(oldest).unwrap();
         }),
         ("the oldest loses its header", |disk, oldest| {
-            disk.spoil(oldest, |bytes| bytes[3] ^= 1);
+            disk.spoil(oldest, |bytes| {
+                // Both of its copies.
+                bytes[3] ^= 1;
+                bytes[43] ^= 1;
+            });
         }),
         ("the oldest is emptied", |disk, oldest| {
             disk.spoil(oldest, Vec::clear);
