@@ -124,7 +124,9 @@ impl Family {
     pub(super) fn merge_width(self) -> usize {
         match self {
             Self::State => 4,
-            Self::Entry | Self::Dedup | Self::Queue => 12,
+            // A page of a conversation that is seldom used is in each of them.
+            Self::Entry => 8,
+            Self::Dedup | Self::Queue => 12,
         }
     }
 

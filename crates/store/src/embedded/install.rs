@@ -22,6 +22,8 @@ pub(super) enum Change {
     Merged {
         merged: Vec<TableId>,
         table: Option<Arc<Table>>,
+        /// Of what was dead in them, what is gone.
+        settled_bytes: u64,
     },
 }
 
@@ -31,8 +33,11 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         .installing
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
+    let merged = merged(shared, family, &change);
+    hand_on(&merged, &change);
     let manifest = listed(shared, family, &change);
     if let Err(source) = manifest.write(&*shared.disk, &shared.folder) {
+        merged.iter().for_each(|table| table.leave_to_nobody());
         give_up(shared, &change);
         return Err(WorkError::io(&Manifest::path(&shared.folder), source));
     }
@@ -44,7 +49,7 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
                 state.flushed(&memtable, table);
                 Vec::new()
             }
-            Change::Merged { merged, table } => state.replace(&merged, table),
+            Change::Merged { merged, table, .. } => state.replace(&merged, table),
         }
     };
     for table in gone {
@@ -59,6 +64,32 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         }
     }
     Ok(())
+}
+
+/// The tables that the change takes away.
+fn merged(shared: &Shared, family: Family, change: &Change) -> Vec<Arc<Table>> {
+    let Change::Merged { merged, .. } = change else {
+        return Vec::new();
+    };
+    let state = shared.read_state();
+    let tables = state.of(family).tables.iter();
+    let is_merged = |table: &&Arc<Table>| merged.contains(&table.id());
+    tables.filter(is_merged).cloned().collect()
+}
+
+/// What was dead in merged tables and is still there is dead in what they have become, and so is what a flush, which still knows the
+/// old ones, finds out from here on.
+fn hand_on(merged: &[Arc<Table>], change: &Change) {
+    let Change::Merged {
+        table: Some(heir),
+        settled_bytes,
+        ..
+    } = change
+    else {
+        return;
+    };
+    let dead: u64 = merged.iter().map(|table| table.leave_to(heir)).sum();
+    heir.bury_bytes(dead.saturating_sub(*settled_bytes));
 }
 
 /// The change's table goes, unless the manifest that names it has come to stand there all the same: then it stays until the next
@@ -101,7 +132,7 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
                 listed.tables.insert(0, list(table));
             }
         }
-        Change::Merged { merged, table } => {
+        Change::Merged { merged, table, .. } => {
             let is_merged = |table: &ListedTable| merged.contains(&table.id);
             let at = listed.tables.iter().position(is_merged).unwrap_or(0);
             listed.tables.retain(|table| !is_merged(table));

@@ -59,6 +59,7 @@ impl Merging {
     }
 
     fn merge(&self, shared: &Shared) -> Result<(), WorkError> {
+        let dead_at_first = self.merged.iter().map(|table| table.dead()).sum();
         let mut rows = Merge::new(false);
         let keys = self.merged.iter().map(|table| &table.properties().keys);
         let from = keys.clone().map(|keys| keys.start()).min();
@@ -98,28 +99,30 @@ impl Merging {
         let first = commits.clone().map(|commits| *commits.start()).min();
         let last = commits.map(|commits| *commits.end()).max();
         let table = output.finish(first.unwrap_or(0)..=last.unwrap_or(0))?;
-        if let Some(table) = &table {
-            self.hand_on_burials(table);
-        }
+        let settled_bytes = self.settled_bytes(dead_at_first, table.as_deref());
         shared.counters.merged(self.bytes());
         let merged = self.merged.iter().map(|table| table.id()).collect();
-        install(shared, self.family, Change::Merged { merged, table })?;
+        install(
+            shared,
+            self.family,
+            Change::Merged {
+                merged,
+                table,
+                settled_bytes,
+            },
+        )?;
         shared.wakeup.ring();
         Ok(())
     }
 
-    /// What was dead and is still there is dead in the new table.
-    fn hand_on_burials(&self, table: &Table) {
+    /// Of what was dead in the merged tables, what is gone.
+    fn settled_bytes(&self, dead_at_first: u64, table: Option<&Table>) -> u64 {
         if self.merged.len() == 1 {
-            return;
+            // All that was known when it began; what has been deleted meanwhile is still there.
+            return dead_at_first;
         }
-        let dead: u64 = self.merged.iter().map(|table| table.dead()).sum();
-        let bytes: u64 = self
-            .merged
-            .iter()
-            .map(|table| table.properties().bytes)
-            .sum();
-        let gone = bytes.saturating_sub(table.properties().bytes);
-        table.bury_bytes(dead.saturating_sub(gone));
+        let bytes = self.merged.iter().map(|table| table.properties().bytes);
+        let left = table.map_or(0, |table| table.properties().bytes);
+        bytes.sum::<u64>().saturating_sub(left)
     }
 }

@@ -59,7 +59,7 @@ pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
 /// What is in no table is in the journal, and is flushed when it makes the journal longer than this.
 pub const JOURNAL_BYTES_MAX: u64 = 96 * 1024 * 1024;
 
-/// What is in memory is flushed at the end if it comes to so much.
+/// What is in memory is flushed at the end if the next start would have to read a journal as long as this.
 const FLUSHED_AT_END_BYTES: u64 = 2 * 1024 * 1024;
 
 /// When a commit is on disk.
@@ -254,7 +254,7 @@ impl Drop for EmbeddedStore {
         }
         // The next start need not read much of the journal again.
         if had_threads
-            && self.statistics().memtable_bytes >= FLUSHED_AT_END_BYTES
+            && self.statistics().journal_bytes >= FLUSHED_AT_END_BYTES
             && let Err(error) = self.flush()
         {
             warn!(%error, "what is in memory could not be flushed; the next start takes it from the journal");

@@ -7,12 +7,16 @@ use super::family::Family;
 use crate::row::Row;
 use crate::table::{FilterKind, Table};
 
+/// Of deletions of queued messages one in so many is looked up, and stands for all of them.
+const SAMPLE_ROWS: u64 = 16;
+
 /// The tables that are older than what is being written, newest first. Asked for keys in their order.
 pub(super) struct Older<'a> {
     tables: &'a [Arc<Table>],
     overwrites: bool,
-    /// A filter of beginnings tells conversations apart, not rows: these are looked up.
-    looked_up: bool,
+    filter: FilterKind,
+    /// Deletions that were asked for.
+    deletions: u64,
     /// The table that held the last key that was found. The next one is often there too.
     last: Option<usize>,
     /// How many rows of each were overwritten or deleted.
@@ -21,14 +25,11 @@ pub(super) struct Older<'a> {
 
 impl<'a> Older<'a> {
     pub(super) fn new(family: Family, tables: &'a [Arc<Table>]) -> Self {
-        let looked_up = match family.filter() {
-            FilterKind::Prefix { .. } => true,
-            FilterKind::None | FilterKind::Key { .. } => false,
-        };
         Self {
             tables,
             overwrites: family.overwrites(),
-            looked_up,
+            filter: family.filter(),
+            deletions: 0,
             last: None,
             buried: BTreeMap::new(),
         }
@@ -39,13 +40,22 @@ impl<'a> Older<'a> {
         if row.value.is_some() && !self.overwrites {
             return true;
         }
-        match self.find(&row.key) {
-            Some(table) => {
-                *self.buried.entry(table).or_default() += 1;
-                true
+        self.deletions += 1;
+        let found = match self.filter {
+            // Ranges say whether something may be below, but not in which of the tables whose ranges overlap.
+            FilterKind::None => {
+                if self.deletions.is_multiple_of(SAMPLE_ROWS) {
+                    let found = self.find(|table| holds(table, &row.key));
+                    self.bury_in(found, SAMPLE_ROWS);
+                }
+                return self.tables.iter().any(|table| table.may_hold(&row.key));
             }
-            None => row.value.is_some(),
-        }
+            FilterKind::Key { .. } => self.find(|table| table.may_hold(&row.key)),
+            // It tells conversations apart, not rows: these are looked up.
+            FilterKind::Prefix { .. } => self.find(|table| holds(table, &row.key)),
+        };
+        self.bury_in(found, 1);
+        found.is_some() || row.value.is_some()
     }
 
     /// Tells the tables how much of them has become garbage.
@@ -55,26 +65,28 @@ impl<'a> Older<'a> {
         }
     }
 
-    fn find(&mut self, key: &[u8]) -> Option<usize> {
+    fn bury_in(&mut self, table: Option<usize>, rows: u64) {
+        if let Some(table) = table {
+            *self.buried.entry(table).or_default() += rows;
+        }
+    }
+
+    /// The newest table that holds the key, or the one that held the last one.
+    fn find(&mut self, holds: impl Fn(&Table) -> bool) -> Option<usize> {
         if let Some(last) = self.last
-            && self.holds(last, key)
+            && holds(&self.tables[last])
         {
             return Some(last);
         }
-        let found = (0..self.tables.len()).find(|table| self.holds(*table, key));
+        let found = self.tables.iter().position(|table| holds(table));
         if found.is_some() {
             self.last = found;
         }
         found
     }
+}
 
-    fn holds(&self, table: usize, key: &[u8]) -> bool {
-        let table = &self.tables[table];
-        if self.looked_up {
-            // Where it cannot be read, it may be.
-            table.get(key).map_or(true, |found| found.is_some())
-        } else {
-            table.may_hold(key)
-        }
-    }
+/// Whether the table has a row with the key. Where that cannot be read, it may have.
+fn holds(table: &Table, key: &[u8]) -> bool {
+    table.get(key).map_or(true, |found| found.is_some())
 }

@@ -213,8 +213,8 @@ mod tests {
     /// Which tables of these sizes, in MiB and newest first, become one.
     fn check(sizes: &[u64], expected: impl Into<Option<Range<usize>>>) {
         let sizes: Vec<Option<u64>> = sizes.iter().map(|size| Some(size * MIB)).collect();
-        let groups = same_size(Family::Entry, Scale::FULL, &sizes);
-        let found = crowd(Family::Entry, Scale::FULL, &sizes, &groups);
+        let groups = same_size(Family::Queue, Scale::FULL, &sizes);
+        let found = crowd(Family::Queue, Scale::FULL, &sizes, &groups);
         assert_eq!(found, expected.into());
     }
 
@@ -241,7 +241,7 @@ mod tests {
             (0..count).map(size).collect()
         };
         let check = |count, expected| {
-            let found = mixed_crowd(Family::Entry, Scale::FULL, &turns(count));
+            let found = mixed_crowd(Family::Queue, Scale::FULL, &turns(count));
             assert_eq!(found, expected, "{count} tables");
         };
         check(48, None);
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn sizes_are_steps_of_a_width() {
         let steps = [0, 1, 11, 12, 143, 144, 1727, 1728]
-            .map(|size| size_step(Family::Entry, Scale::FULL, size * MIB));
+            .map(|size| size_step(Family::Queue, Scale::FULL, size * MIB));
         assert_eq!(steps, [0, 1, 1, 2, 2, 3, 3, 4]);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use quick_cache::Weighter;
@@ -114,6 +114,14 @@ impl Blocks {
     }
 }
 
+/// What is known of rows that are overwritten or deleted.
+#[derive(Debug, Default)]
+struct Garbage {
+    dead_bytes: u64,
+    /// The table that this one was merged into: what is buried from then on is buried there.
+    heir: Option<Arc<Table>>,
+}
+
 /// An open table. Its file goes when the table is obsolete and nobody reads it any longer.
 pub(crate) struct Table {
     properties: Properties,
@@ -127,7 +135,7 @@ pub(crate) struct Table {
     blocks: Arc<Blocks>,
     obsolete: AtomicBool,
     /// Bytes of rows that newer tables are thought to have overwritten or deleted.
-    dead: AtomicU64,
+    garbage: Mutex<Garbage>,
     /// Merges that could not read it.
     failures: AtomicU32,
 }
@@ -201,7 +209,10 @@ impl Table {
             partitions,
             blocks: blocks.clone(),
             obsolete: AtomicBool::new(false),
-            dead: AtomicU64::new(dead),
+            garbage: Mutex::new(Garbage {
+                dead_bytes: dead,
+                heir: None,
+            }),
             failures: AtomicU32::new(0),
         })
     }
@@ -235,7 +246,7 @@ impl Table {
 
     /// Bytes of rows that newer tables are thought to have overwritten or deleted.
     pub(crate) fn dead(&self) -> u64 {
-        self.dead.load(Ordering::Relaxed).min(self.properties.bytes)
+        self.garbage().dead_bytes.min(self.properties.bytes)
     }
 
     /// One more of its rows, of average size, is overwritten or deleted.
@@ -246,7 +257,13 @@ impl Table {
 
     /// So many more bytes of its rows are overwritten or deleted.
     pub(crate) fn bury_bytes(&self, bytes: u64) {
-        self.dead.fetch_add(bytes, Ordering::Relaxed);
+        let mut garbage = self.garbage();
+        let Some(heir) = garbage.heir.clone() else {
+            garbage.dead_bytes = garbage.dead_bytes.saturating_add(bytes);
+            return;
+        };
+        drop(garbage);
+        heir.bury_bytes(bytes);
     }
 
     /// A merge could not read it: for its damage, or because the operating system refused, which may pass.
@@ -266,6 +283,22 @@ impl Table {
     /// The file goes with the last reader.
     pub(crate) fn retire(&self) {
         self.obsolete.store(true, Ordering::Release);
+    }
+
+    /// What is buried here from now on is buried in the table that this one was merged into. Returns what was buried before.
+    pub(crate) fn leave_to(&self, heir: &Arc<Table>) -> u64 {
+        let mut garbage = self.garbage();
+        garbage.heir = Some(heir.clone());
+        garbage.dead_bytes
+    }
+
+    /// It stays after all.
+    pub(crate) fn leave_to_nobody(&self) {
+        self.garbage().heir = None;
+    }
+
+    fn garbage(&self) -> MutexGuard<'_, Garbage> {
+        self.garbage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a key between these, the second excluded, may be in it.

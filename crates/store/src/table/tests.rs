@@ -224,3 +224,22 @@ fn a_retired_table_goes_with_its_last_reader() {
     drop(reader);
     assert!(disk.bytes() == 0);
 }
+
+#[test]
+fn what_is_buried_in_a_merged_table_is_buried_in_what_it_has_become() {
+    let filter = FilterKind::None;
+    let (disk, other) = (SimulatedDisk::new(), SimulatedDisk::new());
+    let (old, heir) = (
+        write(&disk, filter, &rows(1000)),
+        write(&other, filter, &rows(1000)),
+    );
+    let average = old.properties().bytes / old.properties().rows;
+    old.bury(10);
+    assert_eq!(old.leave_to(&heir), 10 * average);
+    // A flush that began before the merge ended still knows the old one.
+    old.bury(5);
+    assert_eq!((old.dead(), heir.dead()), (10 * average, 5 * average));
+    old.leave_to_nobody();
+    old.bury(1);
+    assert_eq!((old.dead(), heir.dead()), (11 * average, 5 * average));
+}
