@@ -5,9 +5,9 @@ use std::sync::{Arc, PoisonError};
 use tracing::warn;
 
 use super::family::Family;
-use super::maintenance::WorkError;
 use super::manifest::{ListedTable, Manifest};
 use super::shared::Shared;
+use super::work_error::WorkError;
 use crate::memtable::Memtable;
 use crate::table::{Table, TableId};
 

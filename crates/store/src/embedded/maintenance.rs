@@ -1,15 +1,12 @@
 //! The threads that flush and merge: they look what is to be done, do one piece of it, and look again. No thread waits for another
 //! here, and no work stands in a queue: what is to be done follows from the state.
 
-use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use tracing::error;
 
 use super::family::Family;
@@ -17,6 +14,7 @@ use super::flush;
 use super::merging::Merging;
 use super::policy;
 use super::shared::Shared;
+use super::work_error::WorkError;
 use crate::table::TableError;
 
 /// Two, so that small tables are merged while large ones are.
@@ -39,89 +37,6 @@ const OLD: Duration = Duration::from_secs(30);
 
 /// … if it is at least as large as this: less is not worth a table.
 const WORTH_A_TABLE_BYTES: usize = 256 * 1024;
-
-/// Why a flush or a merge did not happen. It is tried again.
-#[derive(Debug, Error)]
-pub(super) enum WorkError {
-    /// The operating system refuses.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: io::Error },
-    /// A table cannot be read.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// The store is being closed.
-    #[error("the store is being closed")]
-    Stopped,
-}
-
-impl WorkError {
-    pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
-
-/// Wakes threads up, and those who wait for them.
-#[derive(Debug, Default)]
-pub(super) struct Wakeup {
-    state: Mutex<Awake>,
-    changed: Condvar,
-    stopping: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct Awake {
-    /// Grows with everything that may bring work or room.
-    rings: u64,
-    /// Families whose tables somebody merges.
-    merging: HashSet<u8>,
-}
-
-impl Wakeup {
-    /// Something has changed.
-    pub(super) fn ring(&self) {
-        self.lock().rings += 1;
-        self.changed.notify_all();
-    }
-
-    /// Waits until something changes, or the time is over.
-    pub(super) fn wait_for_progress(&self, time: Duration) {
-        let state = self.lock();
-        let rings = state.rings;
-        drop(
-            self.changed
-                .wait_timeout_while(state, time, |state| state.rings == rings),
-        );
-    }
-
-    /// Whether the threads have to end.
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.ring();
-    }
-
-    fn rings(&self) -> u64 {
-        self.lock().rings
-    }
-
-    fn wait_beyond(&self, rings: u64, time: Duration) {
-        let state = self.lock();
-        drop(
-            self.changed
-                .wait_timeout_while(state, time, |state| state.rings == rings),
-        );
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Awake> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The threads. They end when this is dropped.
 #[derive(Debug)]

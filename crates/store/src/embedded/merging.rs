@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::family::Family;
-use super::flush::Output;
 use super::install::{Change, install};
-use super::maintenance::WorkError;
 use super::older::Older;
+use super::output::Output;
 use super::policy::Choice;
 use super::shared::Shared;
+use super::work_error::WorkError;
 use crate::contract::behind;
 use crate::merge::Merge;
 use crate::row::Bounds;

@@ -7,8 +7,11 @@ mod manifest;
 mod scale;
 mod state;
 
+mod counters;
 mod shared;
 mod view;
+mod wakeup;
+mod work_error;
 mod write;
 
 mod flush;
@@ -17,6 +20,7 @@ mod install;
 mod maintenance;
 mod merging;
 mod older;
+mod output;
 mod pace;
 mod policy;
 

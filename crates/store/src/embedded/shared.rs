@@ -10,10 +10,10 @@ use std::time::Instant;
 use tracing::warn;
 
 use super::Background;
-use super::maintenance::Wakeup;
+use super::counters::Counters;
 use super::scale::Scale;
 use super::state::State;
-use super::statistics::Counters;
+use super::wakeup::Wakeup;
 use crate::disk::Disk;
 use crate::journal::{JournalId, JournalWriter};
 use crate::table::{Blocks, Damage, TableId};

@@ -1,45 +1,12 @@
 //! What the store counts, and what lies where.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::policy;
 use super::shared::Shared;
 
 /// The journal, the watermark, and the data directory's lock.
 const FILES_ALWAYS_OPEN: u64 = 3;
-
-/// The histogram's name.
-const FSYNC_SECONDS: &str = "magpie_fsync_seconds";
-
-/// Bytes a second, until a flush has shown what the disk does.
-const FLUSH_RATE_AT_FIRST: u64 = 50 * 1024 * 1024;
-
-/// However slow the disk is, commits are held up for no slower one.
-const FLUSH_RATE_MIN: f64 = 1024.0 * 1024.0;
-
-/// Flushes from this size on say how fast the disk is.
-const FLUSH_MEASURED_BYTES: u64 = 2 * 1024 * 1024;
-
-/// Counted since the start; read one by one, so they may be a commit apart from each other.
-#[derive(Debug)]
-pub(super) struct Counters {
-    begun: Instant,
-    stored_bytes: AtomicU64,
-    journal_bytes: AtomicU64,
-    table_bytes: AtomicU64,
-    flushed_bytes: AtomicU64,
-    /// Bytes a second of the flushes lately.
-    flush_rate: AtomicU64,
-    merged_bytes: AtomicU64,
-    sync_seconds: metrics::Histogram,
-    waits: AtomicU64,
-    wait_micros: AtomicU64,
-    failures: AtomicU64,
-    damages: AtomicU64,
-    /// When something was committed, flushed or merged last, in milliseconds since the start.
-    advanced_ms: AtomicU64,
-}
 
 /// A reading of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,93 +92,8 @@ impl FamilyStatistics {
     }
 }
 
-impl Counters {
-    pub(super) fn new() -> Self {
-        metrics::describe_histogram!(FSYNC_SECONDS, "Time of an fsync of the journal.");
-        Self {
-            begun: Instant::now(),
-            stored_bytes: AtomicU64::new(0),
-            journal_bytes: AtomicU64::new(0),
-            table_bytes: AtomicU64::new(0),
-            flushed_bytes: AtomicU64::new(0),
-            flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
-            merged_bytes: AtomicU64::new(0),
-            sync_seconds: metrics::histogram!(FSYNC_SECONDS),
-            waits: AtomicU64::new(0),
-            wait_micros: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            damages: AtomicU64::new(0),
-            advanced_ms: AtomicU64::new(0),
-        }
-    }
-
-    /// A commit of so many bytes of keys and values, which took so many in the journal.
-    pub(super) fn committed(&self, stored: u64, journal: u64) {
-        add(&self.stored_bytes, stored);
-        add(&self.journal_bytes, journal);
-        self.advanced();
-    }
-
-    pub(super) fn synced(&self, took: Duration) {
-        self.sync_seconds.record(took);
-    }
-
-    /// A commit was held up.
-    pub(super) fn waited(&self, time: Duration) {
-        add(&self.waits, 1);
-        add(&self.wait_micros, micros(time));
-    }
-
-    /// A memtable of so many bytes was written.
-    pub(super) fn flushed(&self, bytes: u64, took: Duration) {
-        add(&self.flushed_bytes, bytes);
-        // Of small ones the syncs are most.
-        if bytes >= FLUSH_MEASURED_BYTES {
-            let rate = bytes as f64 / took.as_secs_f64().max(0.001);
-            let lately = (self.flush_rate() * 3.0 + rate) / 4.0;
-            self.flush_rate.store(lately as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// Bytes a second.
-    pub(super) fn flush_rate(&self) -> f64 {
-        (self.flush_rate.load(Ordering::Relaxed) as f64).max(FLUSH_RATE_MIN)
-    }
-
-    pub(super) fn merged(&self, bytes: u64) {
-        add(&self.merged_bytes, bytes);
-    }
-
-    pub(super) fn wrote_table(&self, bytes: u64) {
-        add(&self.table_bytes, bytes);
-    }
-
-    pub(super) fn work_failed(&self) {
-        add(&self.failures, 1);
-    }
-
-    pub(super) fn damaged(&self) {
-        add(&self.damages, 1);
-    }
-
-    /// Something goes on.
-    pub(super) fn advanced(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.advanced_ms.store(now, Ordering::Relaxed);
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-fn add(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
-}
-
 pub(super) fn gather(shared: &Shared) -> StoreStatistics {
-    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let counters = &shared.counters;
+    let counted = shared.counters.read();
     let journal_bytes = shared.journal().bytes();
     let state = shared.read_state();
     let families: Vec<FamilyStatistics> = state
@@ -237,26 +119,25 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         .sum();
     let memtables = state.memtable_bytes();
     drop(state);
-    let advanced = Duration::from_millis(read(&counters.advanced_ms));
     let stalled = if waiting > 0 {
-        counters.begun.elapsed().saturating_sub(advanced)
+        counted.idle
     } else {
         Duration::ZERO
     };
     StoreStatistics {
         committed: shared.committed(),
-        stored_bytes: read(&counters.stored_bytes),
-        journal_written_bytes: read(&counters.journal_bytes),
-        table_written_bytes: read(&counters.table_bytes),
+        stored_bytes: counted.stored_bytes,
+        journal_written_bytes: counted.journal_bytes,
+        table_written_bytes: counted.table_bytes,
         journal_bytes,
         memtable_bytes: memtables as u64,
         waiting_bytes: waiting as u64,
         cached_bytes: shared.blocks.cached_bytes(),
         open_files: shared.blocks.open_files() + FILES_ALWAYS_OPEN,
-        waits: read(&counters.waits),
-        wait_micros: read(&counters.wait_micros),
-        work_failures: read(&counters.failures),
-        damages: read(&counters.damages),
+        waits: counted.waits,
+        wait_micros: counted.wait_micros,
+        work_failures: counted.failures,
+        damages: counted.damages,
         stalled,
         families,
     }

@@ -1,0 +1,149 @@
+//! What the store counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The histogram's name.
+const FSYNC_SECONDS: &str = "magpie_fsync_seconds";
+
+/// Bytes a second, until a flush has shown what the disk does.
+const FLUSH_RATE_AT_FIRST: u64 = 50 * 1024 * 1024;
+
+/// However slow the disk is, commits are held up for no slower one.
+const FLUSH_RATE_MIN: f64 = 1024.0 * 1024.0;
+
+/// Flushes from this size on say how fast the disk is.
+const FLUSH_MEASURED_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Counted since the start; read one by one, so they may be a commit apart from each other.
+#[derive(Debug)]
+pub(super) struct Counters {
+    begun: Instant,
+    stored_bytes: AtomicU64,
+    journal_bytes: AtomicU64,
+    table_bytes: AtomicU64,
+    flushed_bytes: AtomicU64,
+    /// Bytes a second of the flushes lately.
+    flush_rate: AtomicU64,
+    merged_bytes: AtomicU64,
+    sync_seconds: metrics::Histogram,
+    waits: AtomicU64,
+    wait_micros: AtomicU64,
+    failures: AtomicU64,
+    damages: AtomicU64,
+    /// When something was committed, flushed or merged last, in milliseconds since the start.
+    advanced_ms: AtomicU64,
+}
+
+/// A reading of them.
+#[derive(Debug)]
+pub(super) struct Counted {
+    pub(super) stored_bytes: u64,
+    pub(super) journal_bytes: u64,
+    pub(super) table_bytes: u64,
+    pub(super) waits: u64,
+    pub(super) wait_micros: u64,
+    pub(super) failures: u64,
+    pub(super) damages: u64,
+    /// Since something was committed, flushed or merged last.
+    pub(super) idle: Duration,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> Counted {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let advanced = Duration::from_millis(read(&self.advanced_ms));
+        Counted {
+            stored_bytes: read(&self.stored_bytes),
+            journal_bytes: read(&self.journal_bytes),
+            table_bytes: read(&self.table_bytes),
+            waits: read(&self.waits),
+            wait_micros: read(&self.wait_micros),
+            failures: read(&self.failures),
+            damages: read(&self.damages),
+            idle: self.begun.elapsed().saturating_sub(advanced),
+        }
+    }
+
+    pub(super) fn new() -> Self {
+        metrics::describe_histogram!(FSYNC_SECONDS, "Time of an fsync of the journal.");
+        Self {
+            begun: Instant::now(),
+            stored_bytes: AtomicU64::new(0),
+            journal_bytes: AtomicU64::new(0),
+            table_bytes: AtomicU64::new(0),
+            flushed_bytes: AtomicU64::new(0),
+            flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
+            merged_bytes: AtomicU64::new(0),
+            sync_seconds: metrics::histogram!(FSYNC_SECONDS),
+            waits: AtomicU64::new(0),
+            wait_micros: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            damages: AtomicU64::new(0),
+            advanced_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// A commit of so many bytes of keys and values, which took so many in the journal.
+    pub(super) fn committed(&self, stored: u64, journal: u64) {
+        add(&self.stored_bytes, stored);
+        add(&self.journal_bytes, journal);
+        self.advanced();
+    }
+
+    pub(super) fn synced(&self, took: Duration) {
+        self.sync_seconds.record(took);
+    }
+
+    /// A commit was held up.
+    pub(super) fn waited(&self, time: Duration) {
+        add(&self.waits, 1);
+        add(&self.wait_micros, micros(time));
+    }
+
+    /// A memtable of so many bytes was written.
+    pub(super) fn flushed(&self, bytes: u64, took: Duration) {
+        add(&self.flushed_bytes, bytes);
+        // Of small ones the syncs are most.
+        if bytes >= FLUSH_MEASURED_BYTES {
+            let rate = bytes as f64 / took.as_secs_f64().max(0.001);
+            let lately = (self.flush_rate() * 3.0 + rate) / 4.0;
+            self.flush_rate.store(lately as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes a second.
+    pub(super) fn flush_rate(&self) -> f64 {
+        (self.flush_rate.load(Ordering::Relaxed) as f64).max(FLUSH_RATE_MIN)
+    }
+
+    pub(super) fn merged(&self, bytes: u64) {
+        add(&self.merged_bytes, bytes);
+    }
+
+    pub(super) fn wrote_table(&self, bytes: u64) {
+        add(&self.table_bytes, bytes);
+    }
+
+    pub(super) fn work_failed(&self) {
+        add(&self.failures, 1);
+    }
+
+    pub(super) fn damaged(&self) {
+        add(&self.damages, 1);
+    }
+
+    /// Something goes on.
+    pub(super) fn advanced(&self) {
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.advanced_ms.store(now, Ordering::Relaxed);
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn add(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
