@@ -22,10 +22,8 @@ pub(super) struct Counters {
     stored_bytes: AtomicU64,
     journal_bytes: AtomicU64,
     table_bytes: AtomicU64,
-    flushed_bytes: AtomicU64,
     /// Bytes a second of the flushes lately.
     flush_rate: AtomicU64,
-    merged_bytes: AtomicU64,
     sync_seconds: metrics::Histogram,
     waits: AtomicU64,
     wait_micros: AtomicU64,
@@ -33,6 +31,8 @@ pub(super) struct Counters {
     damages: AtomicU64,
     /// When something was committed, flushed or merged last, in milliseconds since the start.
     advanced_ms: AtomicU64,
+    /// When the first of the flushes failed that have failed in a row, in milliseconds since the start; 0 if the last one did not.
+    failing_since_ms: AtomicU64,
 }
 
 /// A reading of them.
@@ -47,6 +47,8 @@ pub(super) struct Counted {
     pub(super) damages: u64,
     /// Since something was committed, flushed or merged last.
     pub(super) idle: Duration,
+    /// Since flushes fail; zero if they do not.
+    pub(super) failing: Duration,
 }
 
 impl Counters {
@@ -62,6 +64,10 @@ impl Counters {
             failures: read(&self.failures),
             damages: read(&self.damages),
             idle: self.begun.elapsed().saturating_sub(advanced),
+            failing: match read(&self.failing_since_ms) {
+                0 => Duration::ZERO,
+                since => (self.begun.elapsed()).saturating_sub(Duration::from_millis(since)),
+            },
         }
     }
 
@@ -72,15 +78,14 @@ impl Counters {
             stored_bytes: AtomicU64::new(0),
             journal_bytes: AtomicU64::new(0),
             table_bytes: AtomicU64::new(0),
-            flushed_bytes: AtomicU64::new(0),
             flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
-            merged_bytes: AtomicU64::new(0),
             sync_seconds: metrics::histogram!(FSYNC_SECONDS),
             waits: AtomicU64::new(0),
             wait_micros: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             damages: AtomicU64::new(0),
             advanced_ms: AtomicU64::new(0),
+            failing_since_ms: AtomicU64::new(0),
         }
     }
 
@@ -103,7 +108,6 @@ impl Counters {
 
     /// A memtable of so many bytes was written.
     pub(super) fn flushed(&self, bytes: u64, took: Duration) {
-        add(&self.flushed_bytes, bytes);
         // Of small ones the syncs are most.
         if bytes >= FLUSH_MEASURED_BYTES {
             let rate = bytes as f64 / took.as_secs_f64().max(0.001);
@@ -115,10 +119,6 @@ impl Counters {
     /// Bytes a second.
     pub(super) fn flush_rate(&self) -> f64 {
         (self.flush_rate.load(Ordering::Relaxed) as f64).max(FLUSH_RATE_MIN)
-    }
-
-    pub(super) fn merged(&self, bytes: u64) {
-        add(&self.merged_bytes, bytes);
     }
 
     pub(super) fn wrote_table(&self, bytes: u64) {
@@ -133,10 +133,23 @@ impl Counters {
         add(&self.damages, 1);
     }
 
+    /// A flush has ended, well or not. One that begins again and again is no progress.
+    pub(super) fn flush_ended(&self, failed: bool) {
+        if !failed {
+            self.failing_since_ms.store(0, Ordering::Relaxed);
+        } else if self.failing_since_ms.load(Ordering::Relaxed) == 0 {
+            let now = self.now_ms().max(1);
+            self.failing_since_ms.store(now, Ordering::Relaxed);
+        }
+    }
+
     /// Something goes on.
     pub(super) fn advanced(&self) {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.advanced_ms.store(now, Ordering::Relaxed);
+        self.advanced_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -146,4 +159,26 @@ fn micros(time: Duration) -> u64 {
 
 fn add(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_that_begins_again_and_again_is_no_progress() {
+        let counters = Counters::new();
+        assert_eq!(counters.read().failing, Duration::ZERO);
+        counters.flush_ended(true);
+        while counters.read().failing.is_zero() {
+            std::thread::yield_now();
+        }
+        let before = counters.read().failing;
+        // Rows were written once more, and it failed once more.
+        counters.advanced();
+        counters.flush_ended(true);
+        assert!(counters.read().failing >= before);
+        counters.flush_ended(false);
+        assert_eq!(counters.read().failing, Duration::ZERO);
+    }
 }

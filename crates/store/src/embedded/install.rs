@@ -9,7 +9,7 @@ use super::manifest::{ListedTable, Manifest};
 use super::shared::Shared;
 use super::work_error::WorkError;
 use crate::memtable::Memtable;
-use crate::table::{Table, TableId};
+use crate::table::Table;
 
 /// What has changed.
 pub(super) enum Change {
@@ -20,7 +20,7 @@ pub(super) enum Change {
     },
     /// These tables have become one; none, if nothing of them has to be kept.
     Merged {
-        merged: Vec<TableId>,
+        merged: Vec<Arc<Table>>,
         table: Option<Arc<Table>>,
         /// Of what was dead in them, what is gone.
         settled_bytes: u64,
@@ -33,27 +33,23 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         .installing
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    let merged = merged(shared, family, &change);
-    hand_on(&merged, &change);
+    hand_on(&change);
     let manifest = listed(shared, family, &change);
     if let Err(source) = manifest.write(&*shared.disk, &shared.folder) {
-        merged.iter().for_each(|table| table.leave_to_nobody());
         give_up(shared, &change);
         return Err(WorkError::io(&Manifest::path(&shared.folder), source));
     }
-    let gone = {
-        let mut state = shared.write_state();
-        let state = state.of_mut(family);
-        match change {
-            Change::Flushed { memtable, table } => {
-                state.flushed(&memtable, table);
-                Vec::new()
-            }
-            Change::Merged { merged, table, .. } => state.replace(&merged, table),
+    match change {
+        Change::Flushed { memtable, table } => {
+            shared
+                .write_state()
+                .of_mut(family)
+                .flushed(&memtable, table);
         }
-    };
-    for table in gone {
-        table.retire();
+        Change::Merged { merged, table, .. } => {
+            shared.write_state().of_mut(family).replace(&merged, table);
+            merged.iter().for_each(|table| table.retire());
+        }
     }
     let released = shared.journal().release_before(manifest.journal);
     *first_journal = manifest.journal;
@@ -66,24 +62,13 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
     Ok(())
 }
 
-/// The tables that the change takes away.
-fn merged(shared: &Shared, family: Family, change: &Change) -> Vec<Arc<Table>> {
-    let Change::Merged { merged, .. } = change else {
-        return Vec::new();
-    };
-    let state = shared.read_state();
-    let tables = state.of(family).tables.iter();
-    let is_merged = |table: &&Arc<Table>| merged.contains(&table.id());
-    tables.filter(is_merged).cloned().collect()
-}
-
 /// What was dead in merged tables and is still there is dead in what they have become, and so is what a flush, which still knows the
 /// old ones, finds out from here on.
-fn hand_on(merged: &[Arc<Table>], change: &Change) {
+fn hand_on(change: &Change) {
     let Change::Merged {
+        merged,
         table: Some(heir),
         settled_bytes,
-        ..
     } = change
     else {
         return;
@@ -95,6 +80,9 @@ fn hand_on(merged: &[Arc<Table>], change: &Change) {
 /// The change's table goes, unless the manifest that names it has come to stand there all the same: then it stays until the next
 /// start finds out what is on disk.
 fn give_up(shared: &Shared, change: &Change) {
+    if let Change::Merged { merged, .. } = change {
+        merged.iter().for_each(|table| table.leave_to_nobody());
+    }
     let (Change::Flushed { table, .. } | Change::Merged { table, .. }) = change;
     let Some(table) = table else { return };
     if let Ok(Some(manifest)) = Manifest::read(&*shared.disk, &shared.folder)
@@ -121,23 +109,20 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
         (listed, state.flushed(flushing))
     };
     let listed = &mut families[family as usize];
-    let list = |table: &Arc<Table>| ListedTable {
-        id: table.id(),
-        dead: table.dead(),
-    };
     match change {
         Change::Flushed { memtable, table } => {
             listed.flushed = listed.flushed.max(memtable.last_commit());
             if let Some(table) = table {
-                listed.tables.insert(0, list(table));
+                listed.tables.insert(0, ListedTable::of(table));
             }
         }
         Change::Merged { merged, table, .. } => {
-            let is_merged = |table: &ListedTable| merged.contains(&table.id);
+            let is_merged =
+                |listed: &ListedTable| merged.iter().any(|table| table.id() == listed.id);
             let at = listed.tables.iter().position(is_merged).unwrap_or(0);
             listed.tables.retain(|table| !is_merged(table));
             if let Some(table) = table {
-                listed.tables.insert(at, list(table));
+                listed.tables.insert(at, ListedTable::of(table));
             }
         }
     }

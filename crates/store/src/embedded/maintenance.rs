@@ -152,6 +152,7 @@ fn flush_one(shared: &Shared, aged: bool) -> Result<bool, WorkError> {
         return Ok(false);
     };
     let outcome = flush::flush(shared, family);
+    shared.counters.flush_ended(outcome.is_err());
     if outcome.is_err() {
         let state = shared.read_state();
         state.of(family).flush_progress.store(0, Ordering::Relaxed);

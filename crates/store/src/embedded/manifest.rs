@@ -10,7 +10,7 @@ use super::family::{FAMILIES, Family};
 use crate::disk::{self, Disk};
 use crate::error::StoreError;
 use crate::journal::{JournalId, NUMBERS_END};
-use crate::table::TableId;
+use crate::table::{Table, TableId};
 
 const FILE: &str = "manifest";
 
@@ -46,6 +46,15 @@ pub(super) struct ListedTable {
     pub(super) id: TableId,
     /// Bytes of its rows that are thought to be overwritten or deleted.
     pub(super) dead: u64,
+}
+
+impl ListedTable {
+    pub(super) fn of(table: &Table) -> Self {
+        Self {
+            id: table.id(),
+            dead: table.dead(),
+        }
+    }
 }
 
 impl Manifest {

@@ -100,8 +100,7 @@ impl Merging {
         let last = commits.map(|commits| *commits.end()).max();
         let table = output.finish(first.unwrap_or(0)..=last.unwrap_or(0))?;
         let settled_bytes = self.settled_bytes(dead_at_first, table.as_deref());
-        shared.counters.merged(self.bytes());
-        let merged = self.merged.iter().map(|table| table.id()).collect();
+        let merged = self.merged.clone();
         install(
             shared,
             self.family,

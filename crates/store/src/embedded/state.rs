@@ -9,7 +9,7 @@ use super::family::{FAMILIES, Family};
 use super::manifest::{ListedFamily, ListedTable};
 use super::scale::Scale;
 use crate::memtable::Memtable;
-use crate::table::{Table, TableId};
+use crate::table::Table;
 
 /// A write buffer that is full again so soon is too small.
 const FULL_SOON: Duration = Duration::from_secs(2);
@@ -198,30 +198,25 @@ impl FamilyState {
         }
     }
 
-    /// Puts a merged table in the place of those that it was made of, which lie side by side. Returns these.
-    pub(super) fn replace(
-        &mut self,
-        merged: &[TableId],
-        by: Option<Arc<Table>>,
-    ) -> Vec<Arc<Table>> {
-        let is_merged = |table: &Arc<Table>| merged.contains(&table.id());
+    /// Puts a merged table in the place of those that it was made of, which lie side by side.
+    pub(super) fn replace(&mut self, merged: &[Arc<Table>], by: Option<Arc<Table>>) {
+        let is_merged = |table: &Arc<Table>| merged.iter().any(|one| Arc::ptr_eq(one, table));
         let at = self.tables.iter().position(is_merged);
         let at = at.expect("a merge is the only one that removes tables");
         let mut tables = (*self.tables).clone();
         let gone: Vec<_> = tables.splice(at..at + merged.len(), by).collect();
         assert!(gone.iter().all(is_merged), "they lie side by side");
         self.tables = Arc::new(tables);
-        gone
     }
 
     pub(super) fn listed(&self) -> ListedFamily {
-        let list = |table: &Arc<Table>| ListedTable {
-            id: table.id(),
-            dead: table.dead(),
-        };
         ListedFamily {
             flushed: self.flushed,
-            tables: self.tables.iter().map(list).collect(),
+            tables: self
+                .tables
+                .iter()
+                .map(|table| ListedTable::of(table))
+                .collect(),
         }
     }
 }

@@ -120,7 +120,7 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
     let memtables = state.memtable_bytes();
     drop(state);
     let stalled = if waiting > 0 {
-        counted.idle
+        counted.idle.max(counted.failing)
     } else {
         Duration::ZERO
     };
