@@ -178,6 +178,20 @@ fn a_flipped_bit_in_the_last_commit_is_refused_once_it_was_acknowledged() {
 }
 
 #[test]
+fn a_journal_that_has_lost_its_header_is_refused_and_left_as_it_is() {
+    let sample = Sample::new(Durability::Always);
+    // However much the watermark knows: the header was on disk before any commit.
+    for known in 0..=COMMITS {
+        let copy = sample.copy(known);
+        spoil(&journal(copy.path()), |bytes| {
+            bytes[20] ^= 1;
+            bytes[60] ^= 1;
+        });
+        check_refused(&sample, copy.path(), 0);
+    }
+}
+
+#[test]
 fn what_is_cut_off_with_consent_is_kept_beside_the_store() {
     let sample = Sample::new(Durability::Always);
     let copy = sample.copy(COMMITS);

@@ -113,11 +113,6 @@ pub(super) fn judge(
     needed: JournalId,
     found: Found,
 ) -> Option<Verdict> {
-    let (known, each_synced) = match found {
-        Found::Mark(mark) => (mark.commit, mark.each_synced),
-        // Nothing is known: what follows a whole commit counts as acknowledged.
-        Found::Missing | Found::Damaged => (0, true),
-    };
     let newest = journals.len().checked_sub(1)?;
     let missing = |index, offset, id: JournalId| {
         let file = id.path(folder);
@@ -137,70 +132,101 @@ pub(super) fn judge(
         {
             return missing(index, journal.end, JournalId(journal.id.0 + 1));
         }
-        let damaged = |offset: u64, detail: String| {
-            let loss = StoreError::DamagedJournal {
+        let is_newest = index == newest;
+        let flaw = flaw_of_beginning(journal, is_newest, last);
+        last = journal.last_commit.or(last);
+        if let Some(flaw) = flaw.or_else(|| flaw_of_end(journal, is_newest, last, found)) {
+            let damaged = |detail| StoreError::DamagedJournal {
                 file: journal.path.clone(),
-                offset,
+                offset: flaw.offset,
                 detail,
             };
-            Some(Verdict {
+            return Some(Verdict {
                 journal: index,
-                offset,
-                loss: Some(loss),
-            })
-        };
-        if let (Some(last), Some(first)) = (last, journal.first_commit)
-            && first != last + 1
-        {
-            return damaged(
-                0,
-                format!("it begins with commit {first}, and {last} is the last before it"),
-            );
-        }
-        // Only the newest may have been cut off before its header was written.
-        if index < newest && journal.first_commit.is_none() {
-            return damaged(0, "its header is not whole".to_owned());
-        }
-        last = journal.last_commit.or(last);
-        // Without a commit in any journal only the tables can tell, which are asked once fjall has opened them.
-        let lacks_known = last.is_some_and(|last| last < known);
-        let acknowledged = || {
-            format!(
-                "commit {known} was acknowledged and the last whole one is {}",
-                last.unwrap_or(0)
-            )
-        };
-        match journal.tail {
-            Tail::Clean if index == newest && lacks_known => {
-                return damaged(journal.end, acknowledged());
-            }
-            Tail::Clean => {}
-            // A journal is synced as a whole before the next one is begun.
-            Tail::Torn { offset } | Tail::Hole { offset, .. } if index < newest => {
-                return damaged(offset, "a later journal follows".to_owned());
-            }
-            Tail::Torn { offset } | Tail::Hole { offset, .. } if lacks_known => {
-                return damaged(offset, acknowledged());
-            }
-            // The later one was begun when the one before it was on disk, or is itself known to be.
-            Tail::Hole {
-                offset,
-                resumes,
-                commit,
-            } if each_synced || commit <= known => {
-                return damaged(offset, format!("commit {commit} follows at byte {resumes}"));
-            }
-            // Commits that nobody had synced: a power cut may have taken any of their pages.
-            Tail::Torn { offset } | Tail::Hole { offset, .. } => {
-                return Some(Verdict {
-                    journal: index,
-                    offset,
-                    loss: None,
-                });
-            }
+                offset: flaw.offset,
+                loss: flaw.damage.map(damaged),
+            });
         }
     }
     None
+}
+
+/// Where a file stops being usable.
+struct Flaw {
+    offset: u64,
+    /// What shows that it is damage; `None` if it is a write that was cut off and that nobody was told of.
+    damage: Option<String>,
+}
+
+impl Flaw {
+    fn damage(offset: u64, detail: String) -> Option<Self> {
+        Some(Self {
+            offset,
+            damage: Some(detail),
+        })
+    }
+}
+
+/// Whether a file begins as it must, behind the last commit before it.
+fn flaw_of_beginning(journal: &Journal, is_newest: bool, last: Option<u64>) -> Option<Flaw> {
+    let Some(first) = journal.first_commit else {
+        // The header is synced before anything follows it, so only the newest may have been cut off in it.
+        let cut_off = is_newest && !journal.follows_header;
+        return if cut_off {
+            None
+        } else {
+            Flaw::damage(0, "its header is not whole".to_owned())
+        };
+    };
+    let last = last.filter(|last| first != last + 1)?;
+    let detail = format!("it begins with commit {first}, and {last} is the last before it");
+    Flaw::damage(0, detail)
+}
+
+/// Whether a file ends as it must. `last` is the last whole commit in it or before it.
+fn flaw_of_end(
+    journal: &Journal,
+    is_newest: bool,
+    last: Option<u64>,
+    found: Found,
+) -> Option<Flaw> {
+    let (known, each_synced) = match found {
+        Found::Mark(mark) => (mark.commit, mark.each_synced),
+        // Nothing is known: what follows a whole commit counts as acknowledged.
+        Found::Missing | Found::Damaged => (0, true),
+    };
+    // Without a commit in any journal only the tables can tell, which are asked later.
+    let lacks_known = last.is_some_and(|last| last < known);
+    let acknowledged = || {
+        format!(
+            "commit {known} was acknowledged and the last whole one is {}",
+            last.unwrap_or(0)
+        )
+    };
+    match journal.tail {
+        Tail::Clean if is_newest && lacks_known => Flaw::damage(journal.end, acknowledged()),
+        Tail::Clean => None,
+        // A journal is synced as a whole before the next one is begun.
+        Tail::Torn { offset } | Tail::Hole { offset, .. } if !is_newest => {
+            Flaw::damage(offset, "a later journal follows".to_owned())
+        }
+        Tail::Torn { offset } | Tail::Hole { offset, .. } if lacks_known => {
+            Flaw::damage(offset, acknowledged())
+        }
+        // The later one was begun when the one before it was on disk, or is itself known to be.
+        Tail::Hole {
+            offset,
+            resumes,
+            commit,
+        } if each_synced || commit <= known => {
+            Flaw::damage(offset, format!("commit {commit} follows at byte {resumes}"))
+        }
+        // Commits that nobody had synced: a power cut may have taken any of their pages.
+        Tail::Torn { offset } | Tail::Hole { offset, .. } => Some(Flaw {
+            offset,
+            damage: None,
+        }),
+    }
 }
 
 /// Cuts the first file at `offset` and takes all others away, into the data directory.
@@ -268,6 +294,7 @@ mod tests {
             path,
             first_commit: commits.map(|(first, _)| first),
             last_commit: commits.map(|(_, last)| last),
+            follows_header: commits.is_some(),
             end: 100 * id,
             tail,
         }

@@ -15,6 +15,8 @@ pub(super) struct Journal {
     pub(super) path: PathBuf,
     /// The number of its first commit, as its header says; `None` if the header is not whole.
     pub(super) first_commit: Option<u64>,
+    /// Whether anything but zeros stands where commits do.
+    pub(super) follows_header: bool,
     /// The last whole commit in it.
     pub(super) last_commit: Option<u64>,
     /// Where its last whole commit ends.
@@ -79,6 +81,7 @@ pub(super) fn look(id: JournalId, path: PathBuf, bytes: &[u8]) -> Journal {
         id,
         path,
         first_commit: header.map(|header| header.first_commit),
+        follows_header: bytes.iter().skip(FILE_HEADER_BYTES).any(|byte| *byte != 0),
         last_commit,
         end: end as u64,
         tail: tail(&bytes[end..], header, end as u64, last_commit.unwrap_or(0)),
