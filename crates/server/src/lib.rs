@@ -28,6 +28,7 @@ mod certificates;
 mod clock;
 mod limits;
 mod mailbox;
+mod metric;
 mod translate;
 mod watchdog;
 

@@ -266,12 +266,7 @@ fn assemble(
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let (health, draining) = watched(&requests);
 
-    let watchdog = Watchdog::start(watchdog::Parts {
-        store: embedded.clone(),
-        committer: committer.handle(),
-        data_dir: data_dir.path().to_owned(),
-        health: health.clone(),
-    })?;
+    let watchdog = start_watchdog(embedded, &committer, &data_dir, &health)?;
 
     let starter = ShardStarter {
         post: post.clone(),
@@ -326,6 +321,20 @@ fn assemble(
         service,
         readers: reader_threads,
         committer,
+    })
+}
+
+fn start_watchdog(
+    store: &Arc<EmbeddedStore>,
+    committer: &Committer,
+    data_dir: &DataDir,
+    health: &watch::Sender<Health>,
+) -> Result<Watchdog, std::io::Error> {
+    Watchdog::start(watchdog::Parts {
+        store: store.clone(),
+        committer: committer.handle(),
+        data_dir: data_dir.path().to_owned(),
+        health: health.clone(),
     })
 }
 

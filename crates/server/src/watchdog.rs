@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::handle::Health;
+use crate::metric::{counter, gauge};
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -133,16 +134,14 @@ struct Alarm {
 
 impl Alarm {
     fn new(health: watch::Sender<Health>) -> Self {
-        metrics::describe_counter!(
-            "magpie_stalls_total",
-            "Times that something waited for the disk and did not advance for 10 s."
-        );
-        metrics::describe_gauge!("magpie_stalled", "1 while that is so.");
         Self {
             health,
             raised: false,
-            total: metrics::counter!("magpie_stalls_total"),
-            now: metrics::gauge!("magpie_stalled"),
+            total: counter(
+                "magpie_stalls_total",
+                "Times that something waited for the disk and did not advance for 10 s.",
+            ),
+            now: gauge("magpie_stalled", "1 while that is so."),
         }
     }
 
@@ -217,7 +216,6 @@ impl Filling {
 
 /// The store's metrics.
 struct StoreGauges {
-    stored: Counter,
     journal: Counter,
     tables: Counter,
     waits: Counter,
@@ -239,19 +237,7 @@ struct StoreGauges {
 
 impl StoreGauges {
     fn new() -> Self {
-        let counter = |name: &'static str, help: &'static str| {
-            metrics::describe_counter!(name, help);
-            metrics::counter!(name)
-        };
-        let gauge = |name: &'static str, help: &'static str| {
-            metrics::describe_gauge!(name, help);
-            metrics::gauge!(name)
-        };
         Self {
-            stored: counter(
-                "magpie_store_committed_bytes_total",
-                "Bytes of keys and values committed.",
-            ),
             journal: counter(
                 "magpie_store_journal_written_bytes_total",
                 "Bytes written to the journal.",
@@ -313,7 +299,6 @@ impl StoreGauges {
 
     fn tell(&self, store: &StoreStatistics) {
         for (counter, value) in [
-            (&self.stored, store.stored_bytes),
             (&self.journal, store.journal_written_bytes),
             (&self.tables, store.table_written_bytes),
             (&self.waits, store.waits),

@@ -7,10 +7,10 @@ use bytes::Bytes;
 use records::{KeyRange, Write};
 use thiserror::Error;
 
-/// The longest key. Fjall writes a key's length in 16 bits and would cut a longer one without a word.
+/// The longest key: journal and tables write a key's length in 16 bits.
 pub const KEY_BYTES_MAX: usize = 65_535;
 
-/// The longest value; far below the 32 bits that fjall has for its length, and above any MQTT packet that is let in.
+/// The longest value; far below the 32 bits that its length is written in, and above any MQTT packet that is let in.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// How many keys `Store::delete_range` deletes per commit.

@@ -6,6 +6,8 @@ use chat::Chat;
 use metrics::{Counter, Gauge};
 use store::CommitterHandle;
 
+use crate::metric::{counter, gauge};
+
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) struct Gauges {
@@ -23,14 +25,6 @@ pub(super) struct Gauges {
 
 impl Gauges {
     pub(super) fn new() -> Self {
-        let counter = |name: &'static str, help: &'static str| {
-            metrics::describe_counter!(name, help);
-            metrics::counter!(name)
-        };
-        let gauge = |name: &'static str, help: &'static str| {
-            metrics::describe_gauge!(name, help);
-            metrics::gauge!(name)
-        };
         let chat = |(name, help): &(&'static str, &'static str)| {
             let name = format!("magpie_chat_{name}_total");
             metrics::describe_counter!(name.clone(), help.trim());
