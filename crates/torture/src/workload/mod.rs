@@ -16,7 +16,7 @@ use store::{CommitterHandle, Range, Store};
 
 use crate::engine::Engine;
 use crate::lane::Lane;
-use crate::measure::written_bytes;
+use crate::measure::{cpu_seconds, written_bytes};
 
 /// Threads that submit.
 pub(crate) const LANES: u64 = 4;
@@ -123,20 +123,18 @@ pub(crate) fn await_empty(store: &dyn Store, range: &KeyRange) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the process has let the disk rest for five seconds, at most for `longest`.
+/// Waits until the process has rested for five seconds, at most for `longest`. One that writes nothing may still be reading what it
+/// is about to give back.
 pub(crate) fn await_rest(longest: Duration) -> Result<()> {
     const RESTS: u32 = 5;
     let begin = Instant::now();
-    let (mut before, mut rests) = (written_bytes()?, 0);
+    let (mut before, mut rests) = ((written_bytes()?, cpu_seconds()), 0);
     while rests < RESTS && begin.elapsed() < longest {
         std::thread::sleep(Duration::from_secs(1));
-        let after = written_bytes()?;
-        // A watermark once a second is rest.
-        rests = if after - before < 100_000 {
-            rests + 1
-        } else {
-            0
-        };
+        let after = (written_bytes()?, cpu_seconds());
+        // A watermark once a second is rest, and so are the looks of `Watch`.
+        let rested = after.0 - before.0 < 100_000 && after.1 - before.1 < 0.1;
+        rests = if rested { rests + 1 } else { 0 };
         before = after;
     }
     Ok(())
