@@ -118,11 +118,13 @@ impl Merge {
             return false;
         }
         let keys = &table.properties().keys;
+        // Tables that reach beyond the bounds' edge are all as near as it.
         let nearest = if bounds.reverse {
-            keys.end().clone()
+            keys.end().as_ref().min(&bounds.to)
         } else {
-            keys.start().clone()
+            keys.start().as_ref().max(&bounds.from)
         };
+        let nearest = Bytes::copy_from_slice(nearest);
         let number = self.heads.len();
         let at = self
             .waiting
@@ -179,7 +181,7 @@ impl Merge {
                     }
                 }
             }
-            let Some((nearest, number)) = self.waiting.last() else {
+            let Some((nearest, _)) = self.waiting.last() else {
                 return Ok(());
             };
             if let Some(first) = self.order.last()
@@ -187,9 +189,30 @@ impl Merge {
             {
                 return Ok(());
             }
-            self.behind.push(*number);
-            self.waiting.pop();
+            let nearest = nearest.clone();
+            let first = self.waiting.partition_point(|(other, _)| *other != nearest);
+            let begun = self.behind.len();
+            self.behind
+                .extend(self.waiting.drain(first..).map(|(_, number)| number));
+            self.fetch(&self.behind[begun..]);
         }
+    }
+
+    /// Has the disk look for the first rows of all these at once.
+    fn fetch(&self, heads: &[usize]) {
+        if heads.len() < 2 {
+            return;
+        }
+        let cursors = || {
+            heads
+                .iter()
+                .filter_map(|number| match &self.heads[*number].source {
+                    Source::Cursor(cursor) => Some(cursor),
+                    Source::Memory(_) | Source::Scan(_) => None,
+                })
+        };
+        cursors().for_each(TableCursor::fetch_index);
+        cursors().for_each(TableCursor::fetch_data);
     }
 
     fn key(&self, number: usize) -> &Bytes {

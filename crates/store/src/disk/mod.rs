@@ -46,6 +46,11 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Writes from the front of `bytes`, and says how much: it may be less than there is.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
 
+    /// Says that these bytes will be read soon, so that they are fetched meanwhile. Does nothing where that is not known.
+    fn will_read(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
+
     /// Makes what was written durable, with the length that is needed to read it (fdatasync).
     fn sync(&self) -> io::Result<()>;
 

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+
+use rustix::fs::{Advice, fadvise};
 
 use super::{Disk, DiskFile};
 
@@ -121,6 +124,11 @@ impl DiskFile for File {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         FileExt::write_at(self, bytes, offset)
+    }
+
+    fn will_read(&self, offset: u64, length: u64) {
+        // A hint: what cannot be fetched ahead is read when it is asked for, and fails then.
+        let _ = fadvise(self, offset, NonZeroU64::new(length), Advice::WillNeed);
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -54,6 +54,8 @@ struct State {
     calls: [u64; 4],
     fault: Option<(Call, u64, Fault)>,
     faults_met: u64,
+    /// Calls of `will_read`, which cannot fail.
+    announced: u64,
     /// After a crash handles of before are dead.
     generation: u64,
     /// `Fault::Kill` was met.
@@ -112,6 +114,11 @@ impl SimulatedDisk {
     /// How many calls of the kind there were.
     pub fn calls(&self, call: Call) -> u64 {
         self.lock().calls[call as usize]
+    }
+
+    /// How often it was said what will be read.
+    pub fn announced(&self) -> u64 {
+        self.lock().announced
     }
 
     /// The power fails. What was synced stands there; of what was not, any sectors may have arrived, and any names: `random`
@@ -433,6 +440,10 @@ impl SimulatedFile {
 }
 
 impl DiskFile for SimulatedFile {
+    fn will_read(&self, _: u64, _: u64) {
+        self.disk.lock().announced += 1;
+    }
+
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut state = self.alive()?;
         let wanted = match state.call(Call::Read) {

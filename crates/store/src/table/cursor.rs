@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::TableError;
 use super::block::Block;
 use super::filter::FilterKind;
-use super::reader::Table;
+use super::reader::{Partition, Table};
 use crate::row::{Bounds, Row};
 
 /// A place in a table. After a damaged block it goes on behind it.
@@ -45,6 +45,24 @@ impl TableCursor {
         }
     }
 
+    /// Has the index that the first row is found with fetched from the disk, so that several cursors wait for theirs at once and
+    /// not one after the other. Faults are left to `next`.
+    pub(crate) fn fetch_index(&self) {
+        if let Some((_, partition)) = self.first_partition() {
+            self.table.blocks().fetch(&self.table, partition.index);
+        }
+    }
+
+    /// The same for the first row's block, when every index has been asked for.
+    pub(crate) fn fetch_data(&self) {
+        let Some((number, partition)) = self.first_partition() else {
+            return;
+        };
+        if let Ok(index) = self.table.index(number, &partition) {
+            self.fetch_block(number, &index, within(&index, &self.bounds));
+        }
+    }
+
     /// The next row in the direction of the bounds.
     pub(crate) fn next(&mut self) -> Result<Option<Row>, TableError> {
         let reverse = self.bounds.reverse;
@@ -62,6 +80,7 @@ impl TableCursor {
                 let end = data.lower_bound(&self.bounds.to);
                 self.rows = data.lower_bound(&self.bounds.from)..end;
                 self.data = Some(data);
+                self.fetch_block(self.partition, index, self.blocks.clone());
                 continue;
             }
             self.index = None;
@@ -78,6 +97,31 @@ impl TableCursor {
             self.blocks = within(&index, &self.bounds);
             self.partition = number;
             self.index = Some(index);
+        }
+    }
+
+    /// The partition that `next` begins with, if nothing is wrong with it.
+    fn first_partition(&self) -> Option<(usize, Partition)> {
+        let mut partitions = self.partitions.clone();
+        while let Some(number) = step(&mut partitions, self.bounds.reverse) {
+            let partition = self.table.partition(number).ok()?;
+            let passes = match &self.part {
+                Some(part) => self.table.passes(&partition, part).ok()?,
+                None => true,
+            };
+            if passes {
+                return Some((number, partition));
+            }
+        }
+        None
+    }
+
+    /// Has the next of these blocks fetched from the disk.
+    fn fetch_block(&self, partition: usize, index: &Block, mut blocks: Range<usize>) {
+        if let Some(block) = step(&mut blocks, self.bounds.reverse)
+            && let Ok(place) = self.table.data_place(partition, index, block)
+        {
+            self.table.blocks().fetch(&self.table, place);
         }
     }
 }

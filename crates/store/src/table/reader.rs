@@ -109,6 +109,17 @@ impl Blocks {
         Ok(stored)
     }
 
+    /// Has the block fetched from the disk, unless it is in the cache.
+    pub(super) fn fetch(&self, table: &Table, place: Stretch) {
+        if self.cache.peek(&(table.id(), place.offset)).is_some() {
+            return;
+        }
+        // A file that cannot be opened is told of when it is read.
+        if let Ok(file) = self.file(table) {
+            file.will_read(place.offset, place.length);
+        }
+    }
+
     fn forget(&self, id: TableId) {
         self.files.remove(&id);
     }

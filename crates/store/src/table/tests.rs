@@ -153,6 +153,34 @@ fn a_conversation_that_is_not_there_costs_no_read() {
 }
 
 #[test]
+fn what_a_cold_cursor_reads_first_is_announced() {
+    let disk = SimulatedDisk::new();
+    let table = write(&disk, KINDS[1], &rows(1000));
+    let cursor = |first| {
+        let (from, to) = (key(first), key(first + 2));
+        let reverse = true;
+        TableCursor::new(table.clone(), Bounds { from, to, reverse })
+    };
+    // How often it was announced what will be read, and how often it was read.
+    let seen = || (disk.announced(), table.blocks().reads());
+    let (announced, read) = seen();
+    let mut cold = cursor(300);
+    cold.fetch_index();
+    assert_eq!(seen(), (announced + 1, read));
+    cold.fetch_data();
+    assert_eq!(seen(), (announced + 2, read + 1));
+    assert!(cold.next().unwrap().is_some());
+    assert_eq!(table.blocks().reads(), read + 2);
+    // What is in the cache is announced to nobody, and neither is what is not there.
+    let all = seen();
+    cursor(300).fetch_index();
+    cursor(300).fetch_data();
+    cursor(1_000_000).fetch_index();
+    cursor(1_000_000).fetch_data();
+    assert_eq!(seen(), all);
+}
+
+#[test]
 fn a_damaged_block_costs_its_own_rows_and_names_them() {
     let filter = FilterKind::Key { bits: 10 };
     let whole = rows(5000);
