@@ -1,4 +1,4 @@
-//! The program through its door, at a size at which it says whether it works and nothing about speed.
+//! The program as it is run, at a size at which it says whether it works and nothing about speed.
 
 use std::process::{Command, Output};
 
