@@ -12,16 +12,14 @@ use tracing::error;
 use super::family::Family;
 use super::flush;
 use super::merging::Merging;
-use super::policy;
+use super::policy::{self, Allowed};
 use super::shared::Shared;
 use super::work_error::WorkError;
 use crate::table::TableError;
 
-/// Two, so that small tables are merged while large ones are.
-const MERGE_THREADS: usize = 2;
-
-/// What one merge thread leaves to the other one, which does all.
-const SMALL_MERGE_BYTES: u64 = 64 * 1024 * 1024;
+/// For each thread that merges, the bytes of the tables that it may make one: while large ones are merged, which takes minutes,
+/// smaller ones are not left to pile up.
+const MERGE_BYTES_MAX: [u64; 3] = [u64::MAX, 1024 * 1024 * 1024, 64 * 1024 * 1024];
 
 /// How often it is looked for what time alone brings.
 const LOOK: Duration = Duration::from_secs(1);
@@ -52,12 +50,7 @@ impl Maintenance {
             threads: Vec::new(),
         };
         maintenance.spawn("store-flush", |shared| flush_one(shared, true))?;
-        for number in 0..MERGE_THREADS {
-            let bytes_max = if number == 0 {
-                u64::MAX
-            } else {
-                SMALL_MERGE_BYTES
-            };
+        for bytes_max in MERGE_BYTES_MAX {
             maintenance.spawn("store-merge", move |shared| merge_one(shared, bytes_max))?;
         }
         Ok(maintenance)
@@ -180,29 +173,30 @@ fn seal_aged(shared: &Shared) {
 
 /// Merges tables of a family, if that is called for.
 fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
-    let mut chosen = None;
-    for family in Family::ALL {
+    let merging = {
         let mut awake = shared.wakeup.lock();
-        let number = family as u8;
-        if awake.merging.contains(&number) {
-            continue;
-        }
-        let tables = shared.read_state().of(family).tables.clone();
-        let Some(choice) = policy::choose(family, shared.scale, &tables) else {
-            continue;
+        let allowed = Allowed {
+            busy: &awake.merging,
+            bytes_max,
         };
-        let merging = Merging::new(family, &tables, &choice);
-        if merging.bytes() <= bytes_max {
-            awake.merging.insert(number);
-            chosen = Some((number, merging));
-            break;
-        }
-    }
-    let Some((number, merging)) = chosen else {
-        return Ok(false);
+        let chosen = Family::ALL.into_iter().find_map(|family| {
+            let tables = shared.read_state().of(family).tables.clone();
+            let choice = policy::choose(family, shared.scale, &tables, allowed)?;
+            Some(Merging::new(family, &tables, &choice))
+        });
+        let Some(merging) = chosen else {
+            return Ok(false);
+        };
+        awake.merging.extend(merging.tables());
+        merging
     };
     let outcome = merging.run(shared);
-    shared.wakeup.lock().merging.remove(&number);
+    {
+        let mut awake = shared.wakeup.lock();
+        for table in merging.tables() {
+            awake.merging.remove(&table);
+        }
+    }
     if let Err(WorkError::Table(TableError::Damaged(damage))) = &outcome {
         shared.note_damage(damage);
     }

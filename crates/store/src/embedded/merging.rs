@@ -12,7 +12,7 @@ use super::work_error::WorkError;
 use crate::contract::behind;
 use crate::merge::Merge;
 use crate::row::Bounds;
-use crate::table::Table;
+use crate::table::{Table, TableId};
 
 /// The tables of a merge, and those around them.
 pub(super) struct Merging {
@@ -42,12 +42,13 @@ impl Merging {
         }
     }
 
-    /// Bytes of the tables that become one.
-    pub(super) fn bytes(&self) -> u64 {
-        self.merged.iter().map(|table| table.length()).sum()
+    /// The tables that become one.
+    pub(super) fn tables(&self) -> impl Iterator<Item = TableId> {
+        self.merged.iter().map(|table| table.id())
     }
 
-    /// Carries it out. Nobody else may merge tables of the family meanwhile.
+    /// Carries it out. Nobody else may merge these tables meanwhile. What becomes of others does not matter: deletions that they
+    /// have now, and rows that they have now, are more than they will have.
     pub(super) fn run(&self, shared: &Shared) -> Result<(), WorkError> {
         let outcome = self.merge(shared);
         if let Err(WorkError::Table(error)) = &outcome {
@@ -90,6 +91,8 @@ impl Merging {
             if shared.wakeup.is_stopping() {
                 return Err(WorkError::Stopped);
             }
+            // Also where nothing is left of what is read.
+            shared.counters.advanced();
             let is_deletion = row.value.is_none();
             if source >= hiding && (!is_deletion || older.needs(&row)) {
                 output.add(&row)?;

@@ -2,13 +2,15 @@
 //!
 //! Tables of a family lie in the order in which they were made. Several of about one size that lie side by side become one, so
 //! that a row is written as often as there are sizes. A table much of which is overwritten or deleted is written anew alone.
+//! Several merges of a family may go on at once, each of tables of its own.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::family::Family;
 use super::scale::Scale;
-use crate::table::Table;
+use crate::table::{Table, TableId};
 
 /// A table is written anew when this part of its bytes is dead …
 const DEAD_SHARE: f64 = 0.2;
@@ -40,17 +42,42 @@ pub(super) struct Choice {
     pub(super) tables: Range<usize>,
 }
 
+/// What a merge may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowed<'a> {
+    /// Tables that others merge at this moment.
+    pub(super) busy: &'a HashSet<TableId>,
+    /// Bytes of all tables that become one.
+    pub(super) bytes_max: u64,
+}
+
+impl Allowed<'_> {
+    fn table(self, table: &Table) -> bool {
+        !table.is_given_up() && !self.busy.contains(&table.id())
+    }
+}
+
 /// What is to be done with a family's tables, if anything.
-pub(super) fn choose(family: Family, scale: Scale, tables: &[Arc<Table>]) -> Option<Choice> {
-    let sizes = sizes(tables);
-    let groups = same_size(family, scale, &sizes);
+pub(super) fn choose(
+    family: Family,
+    scale: Scale,
+    tables: &[Arc<Table>],
+    allowed: Allowed<'_>,
+) -> Option<Choice> {
+    let sizes = sizes(tables, |table| allowed.table(table));
+    let length_max = length_max(scale, tables.iter().map(|table| table.length()).sum());
+    let groups = same_size(family, scale, &sizes, length_max);
     let crowded = groups
         .iter()
         .any(|group| group.len() >= 2 * family.merge_width());
-    let merge =
-        || crowd(family, scale, &sizes, &groups).or_else(|| mixed_crowd(family, scale, &sizes));
+    let most = length_max.min(allowed.bytes_max);
+    let merge = || {
+        crowd(family, &sizes, &groups, most)
+            .or_else(|| mixed_crowd(family, scale, &sizes, length_max, most))
+    };
     let rewrite = || {
-        let worst = garbage(scale, tables).or_else(|| useless_deletions(tables))?;
+        let worst =
+            garbage(scale, tables, allowed).or_else(|| useless_deletions(tables, allowed))?;
         Some(worst..worst + 1)
     };
     let tables = if crowded {
@@ -63,21 +90,26 @@ pub(super) fn choose(family: Family, scale: Scale, tables: &[Arc<Table>]) -> Opt
 
 /// How far merges are behind: 1 is too far.
 pub(super) fn debt(family: Family, scale: Scale, tables: &[Arc<Table>]) -> f64 {
-    let sizes = sizes(tables);
-    let groups = same_size(family, scale, &sizes);
+    let sizes = sizes(tables, |table| !table.is_given_up());
+    let length_max = length_max(scale, sizes.iter().flatten().sum());
+    let groups = same_size(family, scale, &sizes, length_max);
     let most = groups.iter().map(Range::len).max().unwrap_or(0);
     most as f64 / (DEBT_WIDTHS_MAX * family.merge_width()) as f64
 }
 
-/// Lengths of the tables; `None` for one that merges leave as it is.
-fn sizes(tables: &[Arc<Table>]) -> Vec<Option<u64>> {
-    let size = |table: &Arc<Table>| (!table.is_given_up()).then(|| table.length());
+/// Lengths of the tables; `None` for one that is not to be merged.
+fn sizes(tables: &[Arc<Table>], may_be: impl Fn(&Table) -> bool) -> Vec<Option<u64>> {
+    let size = |table: &Arc<Table>| may_be(table).then(|| table.length());
     tables.iter().map(size).collect()
 }
 
 /// Stretches of tables of one size. One that is more than half as long as any may be stands alone: it is merged no more.
-fn same_size(family: Family, scale: Scale, sizes: &[Option<u64>]) -> Vec<Range<usize>> {
-    let length_max = length_max(scale, sizes.iter().flatten().sum());
+fn same_size(
+    family: Family,
+    scale: Scale,
+    sizes: &[Option<u64>],
+    length_max: u64,
+) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut last = None;
     for (at, size) in sizes.iter().enumerate() {
@@ -107,9 +139,9 @@ fn length_max(scale: Scale, total: u64) -> u64 {
 /// A stretch of as many tables of one size as are merged at once; the smallest first.
 fn crowd(
     family: Family,
-    scale: Scale,
     sizes: &[Option<u64>],
     groups: &[Range<usize>],
+    bytes_max: u64,
 ) -> Option<Range<usize>> {
     let length_of = |at: usize| sizes[at].unwrap_or(u64::MAX);
     let mut crowded: Vec<&Range<usize>> = groups
@@ -119,18 +151,19 @@ fn crowd(
     crowded.sort_by_key(|group| length_of(group.start));
     crowded
         .into_iter()
-        .find_map(|group| not_too_long(scale, sizes, group.clone()))
+        .find_map(|group| not_too_long(sizes, group.clone(), bytes_max))
 }
 
 /// The oldest of these tables, as many as make a table that is not too long.
-fn not_too_long(scale: Scale, sizes: &[Option<u64>], group: Range<usize>) -> Option<Range<usize>> {
-    let total = sizes.iter().flatten().sum();
+fn not_too_long(
+    sizes: &[Option<u64>],
+    group: Range<usize>,
+    bytes_max: u64,
+) -> Option<Range<usize>> {
     let length_of = |at: usize| sizes[at].unwrap_or(u64::MAX);
     let mut begin = group.end;
     let mut length = 0_u64;
-    while begin > group.start
-        && length.saturating_add(length_of(begin - 1)) <= length_max(scale, total)
-    {
+    while begin > group.start && length.saturating_add(length_of(begin - 1)) <= bytes_max {
         begin -= 1;
         length += length_of(begin);
     }
@@ -138,11 +171,16 @@ fn not_too_long(scale: Scale, sizes: &[Option<u64>], group: Range<usize>) -> Opt
 }
 
 /// Where there are too many tables and no stretch of one size: the longest stretch of tables up to a size, the least that does.
-fn mixed_crowd(family: Family, scale: Scale, sizes: &[Option<u64>]) -> Option<Range<usize>> {
+fn mixed_crowd(
+    family: Family,
+    scale: Scale,
+    sizes: &[Option<u64>],
+    length_max: u64,
+    bytes_max: u64,
+) -> Option<Range<usize>> {
     if sizes.len() <= TABLES_WIDTHS_MAX * family.merge_width() {
         return None;
     }
-    let length_max = length_max(scale, sizes.iter().flatten().sum());
     let steps: Vec<Option<u32>> = sizes
         .iter()
         .map(|size| {
@@ -163,15 +201,16 @@ fn mixed_crowd(family: Family, scale: Scale, sizes: &[Option<u64>]) -> Option<Ra
             }
         }
         let enough = longest.len() >= family.merge_width();
-        enough.then(|| not_too_long(scale, sizes, longest))?
+        enough.then(|| not_too_long(sizes, longest, bytes_max))?
     })
 }
 
 /// The table with the most dead bytes of those that have too many.
-fn garbage(scale: Scale, tables: &[Arc<Table>]) -> Option<usize> {
+fn garbage(scale: Scale, tables: &[Arc<Table>], allowed: Allowed<'_>) -> Option<usize> {
     let too_many = |table: &Arc<Table>| {
         let dead = table.dead();
-        !table.is_given_up()
+        allowed.table(table)
+            && table.length() <= allowed.bytes_max
             && dead >= scale.bytes(DEAD_BYTES_MIN)
             && dead as f64 >= DEAD_SHARE * table.properties().bytes as f64
     };
@@ -183,12 +222,13 @@ fn garbage(scale: Scale, tables: &[Arc<Table>]) -> Option<usize> {
 }
 
 /// A table with many deletions below which there is nothing, or something else than when they were last looked through.
-fn useless_deletions(tables: &[Arc<Table>]) -> Option<usize> {
+fn useless_deletions(tables: &[Arc<Table>], allowed: Allowed<'_>) -> Option<usize> {
     (0..tables.len()).rev().find(|at| {
         let properties = tables[*at].properties();
         if (properties.deletions as f64) < DELETIONS_SHARE * properties.rows as f64
             || properties.deletions == 0
-            || tables[*at].is_given_up()
+            || !allowed.table(&tables[*at])
+            || tables[*at].length() > allowed.bytes_max
         {
             return false;
         }
@@ -213,8 +253,9 @@ mod tests {
     /// Which tables of these sizes, in MiB and newest first, become one.
     fn check(sizes: &[u64], expected: impl Into<Option<Range<usize>>>) {
         let sizes: Vec<Option<u64>> = sizes.iter().map(|size| Some(size * MIB)).collect();
-        let groups = same_size(Family::Queue, Scale::FULL, &sizes);
-        let found = crowd(Family::Queue, Scale::FULL, &sizes, &groups);
+        let length_max = length_max(Scale::FULL, sizes.iter().flatten().sum());
+        let groups = same_size(Family::Queue, Scale::FULL, &sizes, length_max);
+        let found = crowd(Family::Queue, &sizes, &groups, length_max);
         assert_eq!(found, expected.into());
     }
 
@@ -241,7 +282,9 @@ mod tests {
             (0..count).map(size).collect()
         };
         let check = |count, expected| {
-            let found = mixed_crowd(Family::Queue, Scale::FULL, &turns(count));
+            let sizes = turns(count);
+            let length_max = length_max(Scale::FULL, sizes.iter().flatten().sum());
+            let found = mixed_crowd(Family::Queue, Scale::FULL, &sizes, length_max, length_max);
             assert_eq!(found, expected, "{count} tables");
         };
         check(48, None);

@@ -1,8 +1,9 @@
 //! What the store counts, and what lies where.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use super::policy;
+use super::policy::{self, Allowed};
 use super::shared::Shared;
 
 /// The journal, the watermark, and the data directory's lock.
@@ -96,19 +97,22 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
     let counted = shared.counters.read();
     let journal_bytes = shared.journal().bytes();
     let state = shared.read_state();
+    let busy = HashSet::new();
+    let anything = Allowed {
+        busy: &busy,
+        bytes_max: u64::MAX,
+    };
     let families: Vec<FamilyStatistics> = state
         .families
         .iter()
         .map(|family| FamilyStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
-            merge_bytes: policy::choose(family.family, shared.scale, &family.tables).map_or(
-                0,
-                |choice| {
+            merge_bytes: policy::choose(family.family, shared.scale, &family.tables, anything)
+                .map_or(0, |choice| {
                     let merged = family.tables[choice.tables].iter();
                     merged.map(|table| table.length()).sum()
-                },
-            ),
+                }),
             tables: family.tables.iter().map(|table| of_table(table)).collect(),
         })
         .collect();

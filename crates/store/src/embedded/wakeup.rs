@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::table::TableId;
+
 /// Wakes threads up, and those who wait for them.
 #[derive(Debug, Default)]
 pub(super) struct Wakeup {
@@ -18,8 +20,8 @@ pub(super) struct Wakeup {
 pub(super) struct Awake {
     /// Grows with everything that may bring work or room.
     rings: u64,
-    /// Families whose tables somebody merges.
-    pub(super) merging: HashSet<u8>,
+    /// Tables that somebody merges.
+    pub(super) merging: HashSet<TableId>,
 }
 
 impl Wakeup {
