@@ -30,7 +30,7 @@ const TABLE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// … or than this part of the family, so that their number stays bounded, and so does the room that a merge needs.
 const TABLE_SHARE_MAX: u64 = 8;
 
-/// So many tables of one size, in widths of a merge, are too many: commits wait.
+/// So many tables of one size, in widths of a merge, are too many: commits are slowed down more and more.
 const DEBT_WIDTHS_MAX: usize = 4;
 
 /// So many tables of all sizes, in widths of a merge, are too many even where sizes take turns and no stretch is of one size.
@@ -70,10 +70,10 @@ pub(super) fn choose(
     let crowded = groups
         .iter()
         .any(|group| group.len() >= 2 * family.merge_width());
-    let most = length_max.min(allowed.bytes_max);
     let merge = || {
-        crowd(family, &sizes, &groups, most)
-            .or_else(|| mixed_crowd(family, scale, &sizes, length_max, most))
+        let stretch = |stretch| worth_merging(family, &sizes, stretch, length_max, allowed);
+        crowd(family, &sizes, &groups, stretch)
+            .or_else(|| mixed_crowd(family, scale, &sizes, length_max, stretch))
     };
     let rewrite = || {
         let worst =
@@ -141,7 +141,7 @@ fn crowd(
     family: Family,
     sizes: &[Option<u64>],
     groups: &[Range<usize>],
-    bytes_max: u64,
+    worth: impl Fn(Range<usize>) -> Option<Range<usize>>,
 ) -> Option<Range<usize>> {
     let length_of = |at: usize| sizes[at].unwrap_or(u64::MAX);
     let mut crowded: Vec<&Range<usize>> = groups
@@ -149,9 +149,22 @@ fn crowd(
         .filter(|group| group.len() >= family.merge_width())
         .collect();
     crowded.sort_by_key(|group| length_of(group.start));
-    crowded
-        .into_iter()
-        .find_map(|group| not_too_long(sizes, group.clone(), bytes_max))
+    crowded.into_iter().find_map(|group| worth(group.clone()))
+}
+
+/// The tables of a stretch that are to become one, as many as the merge may take. Fewer than are merged at once are left to a merge
+/// that may take more: each row would be written more often.
+fn worth_merging(
+    family: Family,
+    sizes: &[Option<u64>],
+    stretch: Range<usize>,
+    length_max: u64,
+    allowed: Allowed<'_>,
+) -> Option<Range<usize>> {
+    let whole = not_too_long(sizes, stretch, length_max)?;
+    let least = whole.len().min(family.merge_width());
+    let part = not_too_long(sizes, whole, allowed.bytes_max)?;
+    (part.len() >= least).then_some(part)
 }
 
 /// The oldest of these tables, as many as make a table that is not too long.
@@ -176,7 +189,7 @@ fn mixed_crowd(
     scale: Scale,
     sizes: &[Option<u64>],
     length_max: u64,
-    bytes_max: u64,
+    worth: impl Fn(Range<usize>) -> Option<Range<usize>>,
 ) -> Option<Range<usize>> {
     if sizes.len() <= TABLES_WIDTHS_MAX * family.merge_width() {
         return None;
@@ -201,7 +214,7 @@ fn mixed_crowd(
             }
         }
         let enough = longest.len() >= family.merge_width();
-        enough.then(|| not_too_long(sizes, longest, bytes_max))?
+        enough.then(|| worth(longest))?
     })
 }
 
@@ -255,7 +268,9 @@ mod tests {
         let sizes: Vec<Option<u64>> = sizes.iter().map(|size| Some(size * MIB)).collect();
         let length_max = length_max(Scale::FULL, sizes.iter().flatten().sum());
         let groups = same_size(Family::Queue, Scale::FULL, &sizes, length_max);
-        let found = crowd(Family::Queue, &sizes, &groups, length_max);
+        let found = crowd(Family::Queue, &sizes, &groups, |stretch| {
+            not_too_long(&sizes, stretch, length_max)
+        });
         assert_eq!(found, expected.into());
     }
 
@@ -284,7 +299,9 @@ mod tests {
         let check = |count, expected| {
             let sizes = turns(count);
             let length_max = length_max(Scale::FULL, sizes.iter().flatten().sum());
-            let found = mixed_crowd(Family::Queue, Scale::FULL, &sizes, length_max, length_max);
+            let found = mixed_crowd(Family::Queue, Scale::FULL, &sizes, length_max, |stretch| {
+                not_too_long(&sizes, stretch, length_max)
+            });
             assert_eq!(found, expected, "{count} tables");
         };
         check(48, None);
@@ -300,6 +317,26 @@ mod tests {
         sizes.extend([2000; 11]);
         check(&sizes, 0..12);
         check(&[900; 12], None);
+    }
+
+    #[test]
+    fn a_merge_that_may_take_little_leaves_larger_ones_whole() {
+        let check = |count: usize, bytes_max, expected: Option<Range<usize>>| {
+            let busy = HashSet::new();
+            let allowed = Allowed {
+                busy: &busy,
+                bytes_max,
+            };
+            let sizes = vec![Some(20 * MIB); count];
+            let found = worth_merging(Family::Queue, &sizes, 0..count, 1024 * MIB, allowed);
+            assert_eq!(found, expected);
+        };
+        check(12, 239 * MIB, None);
+        check(12, 240 * MIB, Some(0..12));
+        // Of more than it may take, the oldest.
+        check(20, 239 * MIB, None);
+        check(20, 250 * MIB, Some(8..20));
+        check(20, u64::MAX, Some(0..20));
     }
 
     #[test]
