@@ -48,14 +48,15 @@ impl TableCursor {
     /// Has the index that the first row is found with fetched from the disk, so that several cursors wait for theirs at once and
     /// not one after the other. Faults are left to `next`.
     pub(crate) fn fetch_index(&self) {
-        if let Some((_, partition)) = self.first_partition() {
+        if let Ok(Some((_, partition))) = self.find_partition(&mut self.partitions.clone()) {
             self.table.blocks().fetch(&self.table, partition.index);
         }
     }
 
     /// The same for the first row's block, when every index has been asked for.
     pub(crate) fn fetch_data(&self) {
-        let Some((number, partition)) = self.first_partition() else {
+        let found = self.find_partition(&mut self.partitions.clone());
+        let Ok(Some((number, partition))) = found else {
             return;
         };
         if let Ok(index) = self.table.index(number, &partition) {
@@ -84,15 +85,12 @@ impl TableCursor {
                 continue;
             }
             self.index = None;
-            let Some(number) = step(&mut self.partitions, reverse) else {
+            let mut partitions = self.partitions.clone();
+            let found = self.find_partition(&mut partitions);
+            self.partitions = partitions;
+            let Some((number, partition)) = found? else {
                 return Ok(None);
             };
-            let partition = self.table.partition(number)?;
-            if let Some(part) = &self.part
-                && !self.table.passes(&partition, part)?
-            {
-                continue;
-            }
             let index = self.table.index(number, &partition)?;
             self.blocks = within(&index, &self.bounds);
             self.partition = number;
@@ -100,20 +98,22 @@ impl TableCursor {
         }
     }
 
-    /// The partition that `next` begins with, if nothing is wrong with it.
-    fn first_partition(&self) -> Option<(usize, Partition)> {
-        let mut partitions = self.partitions.clone();
-        while let Some(number) = step(&mut partitions, self.bounds.reverse) {
-            let partition = self.table.partition(number).ok()?;
+    /// The next of these partitions that may have rows of the bounds. After an error it goes on behind the one that is damaged.
+    fn find_partition(
+        &self,
+        partitions: &mut Range<usize>,
+    ) -> Result<Option<(usize, Partition)>, TableError> {
+        while let Some(number) = step(partitions, self.bounds.reverse) {
+            let partition = self.table.partition(number)?;
             let passes = match &self.part {
-                Some(part) => self.table.passes(&partition, part).ok()?,
+                Some(part) => self.table.passes(&partition, part)?,
                 None => true,
             };
             if passes {
-                return Some((number, partition));
+                return Ok(Some((number, partition)));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Has the next of these blocks fetched from the disk.
