@@ -37,5 +37,5 @@ fn the_store_bears_a_minute_of_everything_in_a_small_container() {
         &["history", "--bytes", "600000000", "--pages", "400"],
         "pass  opened when emptied in",
     );
-    check(&["kill", "--rounds", "20"], "pass  ");
+    check(&["kill", "--rounds", "20"], "pass  all of ");
 }
