@@ -231,7 +231,7 @@ fn commit(number: u64) -> Batch {
         .filter(|_| number % 2 == 1)
         .map(|key| Write::Delete { key });
     Batch {
-        preconditions: Vec::new(),
         writes: puts.chain(deletes).collect(),
+        ..Batch::default()
     }
 }

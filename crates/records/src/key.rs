@@ -103,6 +103,11 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
+    /// The first key that belongs to it, and the first that no longer does.
+    pub fn ends(&self) -> (&[u8], &[u8]) {
+        (&self.from, &self.to)
+    }
+
     /// All keys that begin with `prefix`, whose first byte is a table.
     pub fn prefix(prefix: Vec<u8>) -> Self {
         let mut to = prefix.clone();

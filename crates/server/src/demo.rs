@@ -271,8 +271,8 @@ impl Stage<'_> {
             match output {
                 Output::Append { ticket, writes } => {
                     let batch = Batch {
-                        preconditions: Vec::new(),
                         writes,
+                        ..Batch::default()
                     };
                     self.store
                         .commit(batch)

@@ -59,11 +59,11 @@ pub(crate) fn secret(store: &dyn Store, fresh: [u8; 32]) -> Result<[u8; 32], Rec
             .map_err(|_| RecoveryError::Secret { bytes: kept.len() }),
         None => {
             store.commit(Batch {
-                preconditions: Vec::new(),
                 writes: vec![Write::Put {
                     key: place,
                     value: fresh.to_vec(),
                 }],
+                ..Batch::default()
             })?;
             Ok(fresh)
         }

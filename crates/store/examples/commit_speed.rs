@@ -80,8 +80,8 @@ fn commits(
     while begin.elapsed() < EACH {
         let writes = (0..size).map(|_| queued(stamp)).collect();
         store.commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })?;
         commits += 1;
     }

@@ -42,8 +42,8 @@ fn measure(folder: &Path, time: Duration) -> Result<(), Box<dyn Error>> {
         }
         let at = Instant::now();
         store.commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })?;
         took.push(at.elapsed());
     }

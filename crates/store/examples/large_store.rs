@@ -106,8 +106,8 @@ fn fill(
             .map(|(key, value)| Write::Put { key, value })
             .collect();
         store.commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })?;
     }
     Ok(())

@@ -13,7 +13,7 @@ pub const KEY_BYTES_MAX: usize = 65_535;
 /// The longest value; far below the 32 bits that its length is written in, and above any MQTT packet that is let in.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How many keys `Store::delete_range` deletes per commit.
+/// How many keys are deleted with a commit where a range is deleted key by key.
 pub const DELETE_SLICE_KEYS: usize = 1_000;
 
 /// An ordered map from bytes to bytes.
@@ -33,37 +33,53 @@ pub trait Store: Send + Sync {
     /// failure that leaves open what is on disk the store is poisoned, and this and every later commit fails.
     fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
-    /// Deletes every key of the range and returns how many there were, in commits of `DELETE_SLICE_KEYS`: not
-    /// atomic as a whole.
-    fn delete_range(&self, range: &KeyRange) -> Result<u64, CommitError> {
-        let mut deleted = 0;
-        let mut rest = range.clone();
-        loop {
-            let slice = Range::forward(rest, DELETE_SLICE_KEYS);
-            let keys = self.keys(&slice).map_err(CommitError::Read)?;
-            let Some(last) = keys.last() else {
-                return Ok(deleted);
-            };
-            let more = keys.len() == DELETE_SLICE_KEYS;
-            // On from behind the last one: what has been deleted still has to be stepped over.
-            rest = KeyRange {
-                from: behind(last),
-                to: slice.to,
-            };
-            deleted += keys.len() as u64;
-            let writes = keys
-                .into_iter()
-                .map(|key| Write::Delete { key: key.into() })
-                .collect();
-            self.commit(Batch {
-                preconditions: Vec::new(),
-                writes,
-            })?;
-            if !more {
-                return Ok(deleted);
-            }
-        }
+    /// Whether a deleted range costs as little as a row at the moment. If not, keys are to be deleted in its place.
+    fn takes_ranges(&self) -> bool {
+        true
     }
+
+    /// Deletes every key of the range: in one commit, or where the store takes no ranges in several of `DELETE_SLICE_KEYS`.
+    fn delete_range(&self, range: &KeyRange) -> Result<(), CommitError> {
+        let mut rest = Some(range.clone());
+        while let Some(range) = rest.take() {
+            let slice = delete_slice(self, range).map_err(CommitError::Read)?;
+            rest = slice.rest;
+            self.commit(slice.batch)?;
+        }
+        Ok(())
+    }
+}
+
+/// One commit's part in the deletion of a range.
+#[derive(Debug)]
+pub(crate) struct DeleteSlice {
+    pub(crate) batch: Batch,
+    /// What later commits have to delete.
+    pub(crate) rest: Option<KeyRange>,
+}
+
+/// What the next commit deletes of a range.
+pub(crate) fn delete_slice(
+    store: &(impl Store + ?Sized),
+    range: KeyRange,
+) -> Result<DeleteSlice, ReadError> {
+    let mut batch = Batch::default();
+    if store.takes_ranges() {
+        batch.deleted_ranges.push(range);
+        return Ok(DeleteSlice { batch, rest: None });
+    }
+    let slice = Range::forward(range, DELETE_SLICE_KEYS);
+    let keys = store.keys(&slice)?;
+    // On from behind the last one: what has been deleted still has to be stepped over.
+    let rest = (keys.len() == DELETE_SLICE_KEYS).then(|| KeyRange {
+        from: keys.last().map_or(slice.from, |last| behind(last)),
+        to: slice.to,
+    });
+    let deleted = keys.into_iter();
+    batch.writes = deleted
+        .map(|key| Write::Delete { key: key.into() })
+        .collect();
+    Ok(DeleteSlice { batch, rest })
 }
 
 /// The first key behind a key: that key and a zero byte.
@@ -121,8 +137,17 @@ impl Range {
 pub struct Batch {
     /// All must hold.
     pub preconditions: Vec<Precondition>,
+    /// Everything that stands in these is deleted before the writes are carried out.
+    pub deleted_ranges: Vec<KeyRange>,
     /// Carried out in order.
     pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// Whether it changes nothing, whatever its preconditions are.
+    pub fn is_empty(&self) -> bool {
+        self.deleted_ranges.is_empty() && self.writes.is_empty()
+    }
 }
 
 /// What must hold at a key.
@@ -199,6 +224,21 @@ impl CommitError {
             Self::Write(_) | Self::Poisoned => true,
         }
     }
+}
+
+/// Refuses ranges whose ends are no keys, and what `check_sizes` does.
+pub(crate) fn check_batch(batch: &Batch) -> Result<(), CommitError> {
+    for range in &batch.deleted_ranges {
+        let key_bytes = range.from.len().max(range.to.len());
+        if key_bytes > KEY_BYTES_MAX {
+            let value_bytes = 0;
+            return Err(CommitError::Size {
+                key_bytes,
+                value_bytes,
+            });
+        }
+    }
+    check_sizes(&batch.writes)
 }
 
 /// Refuses keys and values that the store would have to cut.

@@ -21,6 +21,7 @@ mod progress;
 mod journal;
 mod memtable;
 mod merge;
+mod range_deletions;
 mod row;
 mod table;
 mod watermark;
@@ -33,7 +34,7 @@ pub use backup::{
 pub use committer::{
     Append, BATCH_APPENDS_MAX, BATCH_BYTES_MAX, COMMIT_TIME_BUCKETS, CommitCounters, Committer,
     CommitterHandle, Outcome, QUEUE_APPENDS_MAX, QUEUE_BYTES_MAX, Refusal, Sink, SubmitError,
-    Submitter, TRIM_SLICE_KEYS, TRIMS_MAX, Ticket,
+    Submitter, TRIMS_MAX, Ticket,
 };
 pub use contract::{
     Batch, CommitError, DELETE_SLICE_KEYS, Expected, KEY_BYTES_MAX, Precondition, Range, ReadError,

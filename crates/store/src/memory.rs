@@ -7,7 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use bytes::Bytes;
 use records::Write;
 
-use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
+use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_batch};
 
 /// A store that is a map.
 #[derive(Debug, Default)]
@@ -78,7 +78,7 @@ impl Store for MemoryStore {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        check_sizes(&batch.writes)?;
+        check_batch(&batch)?;
         // A writer that panicked may have left half a batch behind.
         let mut map = self.map.write().map_err(|_| CommitError::Poisoned)?;
         for precondition in batch.preconditions {
@@ -90,6 +90,9 @@ impl Store for MemoryStore {
                     key: precondition.key,
                 });
             }
+        }
+        for range in batch.deleted_ranges {
+            map.retain(|key, _| !(range.from.as_slice() <= key && key < range.to.as_slice()));
         }
         for write in batch.writes {
             match write {

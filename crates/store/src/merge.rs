@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::memtable::{Memtable, Snapshot};
+use crate::range_deletions::{Hiding, Visible};
 use crate::row::{Bounds, Row};
 use crate::table::{Table, TableCursor, TableError, TableScan};
 
@@ -30,6 +31,15 @@ impl Source {
             Self::Scan(scan) => scan.next(),
         }
     }
+
+    /// Goes on with another stretch, which lies behind the one that it has come to the end of.
+    fn go_on(&mut self, bounds: Bounds) {
+        match self {
+            Self::Memory(cursor) => cursor.go_on(bounds),
+            Self::Cursor(cursor) => *cursor = TableCursor::new(cursor.table().clone(), bounds),
+            Self::Scan(scan) => scan.go_on(bounds),
+        }
+    }
 }
 
 /// A place in a memtable, which goes on being written: rows are copied out in stretches.
@@ -44,6 +54,22 @@ struct MemoryCursor {
 }
 
 impl MemoryCursor {
+    fn new(table: Arc<Memtable>, snapshot: Snapshot, bounds: Bounds) -> Self {
+        Self {
+            table,
+            snapshot,
+            bounds,
+            copied: VecDeque::new(),
+            copy_bytes: COPY_BYTES,
+            more: true,
+        }
+    }
+
+    fn go_on(&mut self, bounds: Bounds) {
+        self.bounds = bounds;
+        self.more = true;
+    }
+
     fn next(&mut self) -> Option<Row> {
         if self.copied.is_empty() && self.more {
             self.more = self.table.scan(
@@ -66,6 +92,22 @@ impl MemoryCursor {
 struct Head {
     source: Source,
     row: Option<Row>,
+    /// What is to be read behind the stretch that the source stands in.
+    rest: Option<Visible>,
+}
+
+impl Head {
+    fn next(&mut self) -> Result<Option<Row>, TableError> {
+        loop {
+            if let Some(row) = self.source.next()? {
+                return Ok(Some(row));
+            }
+            let Some(bounds) = self.rest.as_mut().and_then(Visible::next) else {
+                return Ok(None);
+            };
+            self.source.go_on(bounds);
+        }
+    }
 }
 
 /// The merge. Sources are added newest first.
@@ -93,30 +135,36 @@ impl Merge {
         }
     }
 
-    /// Adds a memtable, which is older than all that were added before.
+    /// Adds a memtable, which is older than all that were added before. `false` if nothing of it is left.
     pub(crate) fn add_memtable(
         &mut self,
         table: Arc<Memtable>,
         snapshot: Snapshot,
-        bounds: Bounds,
-    ) {
-        let cursor = MemoryCursor {
-            table,
-            snapshot,
-            bounds,
-            copied: VecDeque::new(),
-            copy_bytes: COPY_BYTES,
-            more: true,
+        bounds: &Bounds,
+        hiding: Vec<Hiding>,
+    ) -> bool {
+        let Some((bounds, rest)) = visible(bounds, hiding) else {
+            return false;
         };
+        let cursor = MemoryCursor::new(table, snapshot, bounds);
         self.behind.push(self.heads.len());
-        self.push(Source::Memory(cursor));
+        self.push(Source::Memory(cursor), rest);
+        true
     }
 
     /// Adds a stretch of a table, which is older than all that were added before. `false` if the table has none of it.
-    pub(crate) fn add_table(&mut self, table: &Arc<Table>, bounds: Bounds) -> bool {
+    pub(crate) fn add_table(
+        &mut self,
+        table: &Arc<Table>,
+        bounds: &Bounds,
+        hiding: Vec<Hiding>,
+    ) -> bool {
         if !table.overlaps(&bounds.from, &bounds.to) {
             return false;
         }
+        let Some((bounds, rest)) = visible(bounds, hiding) else {
+            return false;
+        };
         let keys = &table.properties().keys;
         // Tables that reach beyond the bounds' edge are all as near as it.
         let nearest = if bounds.reverse {
@@ -130,18 +178,40 @@ impl Merge {
             .waiting
             .partition_point(|(other, _)| self.compare(other, &nearest) == Ordering::Greater);
         self.waiting.insert(at, (nearest, number));
-        self.push(Source::Cursor(TableCursor::new(table.clone(), bounds)));
+        self.push(Source::Cursor(TableCursor::new(table.clone(), bounds)), rest);
         true
     }
 
-    /// Adds a whole table, to be read past the cache; it is older than all that were added before.
-    pub(crate) fn add_scan(&mut self, table: Arc<Table>) {
+    /// Adds what is left of a whole table, to be read past the cache; it is older than all that were added before.
+    pub(crate) fn add_scan(&mut self, table: Arc<Table>, hiding: Hiding) {
+        let mut rest = Visible::new(Bounds::all(), vec![hiding]);
+        // Nothing is read for a table of which nothing is left.
+        let bounds = rest.next().unwrap_or_else(Bounds::none);
         self.behind.push(self.heads.len());
-        self.push(Source::Scan(TableScan::new(table)));
+        self.push(Source::Scan(TableScan::new(table, bounds)), Some(rest));
     }
 
-    fn push(&mut self, source: Source) {
-        self.heads.push(Head { source, row: None });
+    /// What more is hidden of the tables that are read past the cache, behind the key that `next` has come to.
+    pub(crate) fn hide_more(&mut self, key: &[u8], hiding: impl Fn(&Table) -> Hiding) {
+        for head in &mut self.heads {
+            let Source::Scan(scan) = &mut head.source else {
+                continue;
+            };
+            let behind = head.row.as_ref().map_or(key, |row| row.key.as_ref());
+            let mut bounds = Bounds::all();
+            bounds.beyond(behind);
+            let mut rest = Visible::new(bounds, vec![hiding(scan.table())]);
+            scan.go_on(rest.next().unwrap_or_else(Bounds::none));
+            head.rest = Some(rest);
+        }
+    }
+
+    fn push(&mut self, source: Source, rest: Option<Visible>) {
+        self.heads.push(Head {
+            source,
+            row: None,
+            rest,
+        });
     }
 
     /// The next key's newest row, and which source it is of, by the order in which they were added. After a damaged stretch it
@@ -166,7 +236,7 @@ impl Merge {
     fn advance(&mut self) -> Result<(), TableError> {
         loop {
             while let Some(number) = self.behind.pop() {
-                match self.heads[number].source.next() {
+                match self.heads[number].next() {
                     Ok(None) => {}
                     Ok(Some(row)) => {
                         self.heads[number].row = Some(row);
@@ -233,4 +303,15 @@ impl Merge {
         self.compare(self.key(left), self.key(right))
             .then(left.cmp(&right))
     }
+}
+
+/// The first stretch of the bounds that nothing hides, and what comes behind it; `None` if there is none.
+fn visible(bounds: &Bounds, mut hiding: Vec<Hiding>) -> Option<(Bounds, Option<Visible>)> {
+    hiding.retain(|one| one.reaches(bounds));
+    if hiding.is_empty() {
+        return Some((bounds.clone(), None));
+    }
+    let mut rest = Visible::new(bounds.clone(), hiding);
+    let first = rest.next()?;
+    Some((first, Some(rest)))
 }

@@ -39,6 +39,16 @@ impl Bounds {
         }
     }
 
+    /// No key.
+    pub(crate) fn none() -> Self {
+        let end = Self::all().to;
+        Self {
+            from: end.clone(),
+            to: end,
+            reverse: false,
+        }
+    }
+
     /// What is left of it when everything up to `key` has been visited.
     pub(crate) fn beyond(&mut self, key: &[u8]) {
         if self.reverse {

@@ -43,8 +43,8 @@ fn commit(store: &EmbeddedStore, number: u64) {
     }
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })
         .unwrap();
 }

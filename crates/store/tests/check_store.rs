@@ -67,8 +67,8 @@ fn delete(key: &[u8]) -> Write {
 fn commit(store: &dyn Store, writes: Vec<Write>) {
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })
         .unwrap();
 }
@@ -251,6 +251,7 @@ fn check_preconditions(store: &dyn Store) {
                 expected,
             }],
             writes,
+            ..Batch::default()
         })
     };
     let refused_at = |result: Result<(), CommitError>| match result {
@@ -301,6 +302,7 @@ fn check_preconditions(store: &dyn Store) {
     let result = store.commit(Batch {
         preconditions: both,
         writes: vec![put(&b, "3")],
+        ..Batch::default()
     });
     assert_eq!(refused_at(result), a);
     assert_eq!(value(store, &b), Some(b"2".to_vec()));
@@ -315,8 +317,8 @@ fn check_limits(store: &dyn Store) {
     for key in [&[][..], &longer] {
         let writes = vec![put(&key::meta("kept out"), "x"), put(key, "x")];
         let result = store.commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         });
         assert!(
             matches!(result, Err(CommitError::Size { value_bytes: 1, .. })),
@@ -325,8 +327,8 @@ fn check_limits(store: &dyn Store) {
     }
     let large = vec![put(&key::meta("kept out"), vec![0; VALUE_BYTES_MAX + 1])];
     let result = store.commit(Batch {
-        preconditions: Vec::new(),
         writes: large,
+        ..Batch::default()
     });
     assert!(
         matches!(result, Err(CommitError::Size { .. })),
@@ -346,23 +348,32 @@ fn check_range_deletion(store: &dyn Store) {
         (0..count).map(|stamp| put(&queued(stamp), "m")).collect(),
     );
     commit(store, vec![put(&key::retained("kept"), "r")]);
-    assert_eq!(
-        store
-            .delete_range(&KeyRange {
-                from: queued(0),
-                to: queued(count - 1)
-            })
-            .unwrap(),
-        count - 1
-    );
+    store
+        .delete_range(&KeyRange {
+            from: queued(0),
+            to: queued(count - 1),
+        })
+        .unwrap();
     assert_eq!(
         store
             .keys(&Range::forward(Table::Queue.range(), 10))
             .unwrap(),
         [queued(count - 1)]
     );
-    assert_eq!(store.delete_range(&Table::Queue.range()).unwrap(), 1);
-    assert_eq!(store.delete_range(&Table::Queue.range()).unwrap(), 0);
+    assert_eq!(value(store, &queued(0)), None);
+    // What stood there goes, and what the same commit writes there stays.
+    let again = Batch {
+        deleted_ranges: vec![Table::Queue.range()],
+        writes: vec![put(&queued(3), "again")],
+        ..Batch::default()
+    };
+    store.commit(again).unwrap();
+    let left = store
+        .keys(&Range::forward(Table::Queue.range(), 10))
+        .unwrap();
+    assert_eq!(left, [queued(3)]);
+    store.delete_range(&Table::Queue.range()).unwrap();
+    assert_eq!(value(store, &queued(3)), None);
     assert_eq!(value(store, &key::retained("kept")), Some(b"r".to_vec()));
 }
 
@@ -387,6 +398,7 @@ fn check_one_batch_at_a_time(store: &dyn Store) {
                             expected,
                         }],
                         writes: vec![put(&counter, next.to_be_bytes())],
+                        ..Batch::default()
                     }) {
                         Ok(()) => done += 1,
                         Err(CommitError::PreconditionFailed { .. }) => {

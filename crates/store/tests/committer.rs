@@ -11,9 +11,9 @@ use bytes::Bytes;
 use records::key::{self, KeyRange};
 use records::{Millis, Stamp, Table, Write};
 use store::{
-    Append, BATCH_BYTES_MAX, Batch, CommitError, Committer, DataDir, EmbeddedStore, Expected,
+    Append, BATCH_BYTES_MAX, Batch, CommitError, Committer, DELETE_SLICE_KEYS, DataDir, EmbeddedStore, Expected,
     Holder, MemoryStore, OpenOptions, Outcome, Precondition, QUEUE_APPENDS_MAX, Range, ReadError,
-    Refusal, Sink, Store, SubmitError, Submitter, TRIM_SLICE_KEYS, Ticket,
+    Refusal, Sink, Store, SubmitError, Submitter, Ticket,
 };
 
 /// A store whose commits can be held up, counted and made to fail.
@@ -25,6 +25,7 @@ struct Tampered {
     waiting: AtomicUsize,
     fails: AtomicBool,
     batches: Mutex<Vec<Vec<Write>>>,
+    takes_no_ranges: AtomicBool,
 }
 
 impl Tampered {
@@ -36,6 +37,7 @@ impl Tampered {
             waiting: AtomicUsize::new(0),
             fails: AtomicBool::new(false),
             batches: Mutex::default(),
+            takes_no_ranges: AtomicBool::new(false),
         })
     }
 
@@ -66,6 +68,10 @@ impl Store for Tampered {
 
     fn keys(&self, range: &Range) -> Result<Vec<Bytes>, ReadError> {
         self.inner.keys(range)
+    }
+
+    fn takes_ranges(&self) -> bool {
+        !self.takes_no_ranges.load(Ordering::Relaxed)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
@@ -380,9 +386,38 @@ fn stopping_commits_what_was_taken_and_takes_no_more() {
 }
 
 #[test]
-fn a_trim_goes_slice_by_slice_and_lets_appends_through() {
+fn trims_are_ranges_of_the_next_commit_and_keep_what_it_writes() {
     let store = Tampered::new(MemoryStore::new());
-    let count = 2 * TRIM_SLICE_KEYS as u64 + 500;
+    let (committer, submitter, told) = start(&store);
+    let old = [put("a", "1"), put("b", "1"), put("c", "1")];
+    submitter.submit(append(1, old.to_vec())).unwrap();
+    assert_eq!(told.recv().unwrap(), Told::Committed(1));
+    store.hold();
+    submitter.submit(append(2, vec![put("d", "1")])).unwrap();
+    store.wait_until_a_commit_is_held();
+    // These come together.
+    let range = |from: &str, to: &str| KeyRange {
+        from: key::meta(from),
+        to: key::meta(to),
+    };
+    assert!(committer.handle().trim(range("a", "b")));
+    assert!(committer.handle().trim(range("c", "e")));
+    submitter.submit(append(3, vec![put("c", "2")])).unwrap();
+    store.release();
+    assert_eq!(told.recv().unwrap(), Told::Committed(2));
+    assert_eq!(told.recv().unwrap(), Told::Committed(3));
+    committer.stop();
+    let found = store.range(&Range::forward(range("a", "z"), 10)).unwrap();
+    let kept = [("b", "1"), ("c", "2")].map(|(name, value)| (key::meta(name).into(), value.into()));
+    assert_eq!(found, kept);
+    assert_eq!(store.batches.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_trim_goes_slice_by_slice_where_ranges_are_not_taken() {
+    let store = Tampered::new(MemoryStore::new());
+    store.takes_no_ranges.store(true, Ordering::Relaxed);
+    let count = 2 * DELETE_SLICE_KEYS as u64 + 500;
     let queued = |stamp| key::queue(Stamp::new(stamp));
     let writes = (0..count + 3)
         .map(|stamp| Write::Put {
@@ -393,8 +428,8 @@ fn a_trim_goes_slice_by_slice_and_lets_appends_through() {
     store
         .inner
         .commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })
         .unwrap();
     let (committer, submitter, told) = start(&store);
@@ -418,7 +453,7 @@ fn a_trim_goes_slice_by_slice_and_lets_appends_through() {
     assert_eq!(left(), (count..count + 3).map(queued).collect::<Vec<_>>());
     committer.stop();
     let sizes: Vec<usize> = store.batches.lock().unwrap().iter().map(Vec::len).collect();
-    assert_eq!(sizes, [TRIM_SLICE_KEYS, TRIM_SLICE_KEYS + 1, 500]);
+    assert_eq!(sizes, [DELETE_SLICE_KEYS, DELETE_SLICE_KEYS + 1, 500]);
 }
 
 #[test]

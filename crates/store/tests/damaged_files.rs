@@ -147,8 +147,8 @@ fn a_directory_of_a_newer_format_is_refused() {
     };
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes: vec![newer],
+            ..Batch::default()
         })
         .unwrap();
     drop(store);
@@ -185,8 +185,8 @@ fn with_a_table() -> (tempfile::TempDir, PathBuf) {
     };
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes: (0..ACCOUNTS).map(put).collect(),
+            ..Batch::default()
         })
         .unwrap();
     store.flush().unwrap();

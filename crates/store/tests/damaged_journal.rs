@@ -25,8 +25,8 @@ fn check_goes_on(sample: &Sample, folder: &Path, store: EmbeddedStore) {
     };
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes: vec![write],
+            ..Batch::default()
         })
         .unwrap();
     drop(store);

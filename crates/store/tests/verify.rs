@@ -44,6 +44,7 @@ fn commit(store: &EmbeddedStore, writes: Vec<Write>) {
         .commit(Batch {
             preconditions,
             writes,
+            ..Batch::default()
         })
         .unwrap();
 }

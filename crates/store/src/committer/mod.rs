@@ -15,7 +15,7 @@ use records::{KeyRange, Write};
 use tracing::{debug, error, warn};
 
 use crate::contract::{
-    Batch, CommitError, Precondition, Range, ReadError, Store, behind, check_sizes,
+    Batch, CommitError, Precondition, ReadError, Store, check_sizes, delete_slice,
 };
 use counters::Counters;
 pub use counters::{COMMIT_TIME_BUCKETS, CommitCounters};
@@ -36,9 +36,6 @@ const GATHERED_BYTES_AT_FIRST: usize = 1024 * 1024;
 
 /// A commit that takes longer makes the next ones smaller.
 const COMMIT_TIME: Duration = Duration::from_millis(8);
-
-/// A trim deletes at most so many keys with each commit, so that appends do not wait for it.
-pub const TRIM_SLICE_KEYS: usize = 1_000;
 
 /// The submitter's own number for an append; the committer only gives it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -180,8 +177,7 @@ impl CommitterHandle {
         }
     }
 
-    /// Deletes every key of the range over the following commits, `TRIM_SLICE_KEYS` with each.
-    /// Deleted keys still have to be stepped over until a compaction, so begin where the trim before ended.
+    /// Deletes what stands in the range: with the next commit, or with several if the store takes no ranges at the moment.
     /// `false` if `TRIMS_MAX` trims are under way or the committer has stopped: ask again later.
     pub fn trim(&self, range: KeyRange) -> bool {
         self.queue.push_trim(range)
@@ -242,14 +238,12 @@ impl Worker {
             sink.sink.room();
         }
         let mut items = work.items;
-        let mut writes = Vec::new();
+        let mut batch = Batch::default();
         if self.failure.is_none() {
-            self.admit(&mut items, &mut writes);
-            if let Some(trim) = work.trim {
-                self.trim(trim, &mut writes);
-            }
+            self.admit(&mut items, &mut batch.writes);
+            self.trim(work.trims, &mut batch);
         }
-        let outcome = self.commit(writes, items.len());
+        let outcome = self.commit(batch, items.len());
         self.tell(&mut items, &outcome);
     }
 
@@ -307,23 +301,26 @@ impl Worker {
         None
     }
 
-    /// Adds one slice of deletions and, if the range has more, queues it again.
-    fn trim(&self, range: KeyRange, writes: &mut Vec<Write>) {
-        let slice = Range::forward(range, TRIM_SLICE_KEYS);
-        match self.store.keys(&slice) {
-            Ok(keys) => {
-                let Some(last) = keys.last() else { return };
-                if keys.len() == TRIM_SLICE_KEYS {
-                    let from = behind(last);
-                    self.queue.continue_trim(KeyRange { from, to: slice.to });
-                }
-                writes.extend(
-                    keys.into_iter()
-                        .map(|key| Write::Delete { key: key.into() }),
-                );
+    /// Adds the ranges, or where the store takes none a slice of the first one's keys. What is left is queued again.
+    fn trim(&self, trims: Vec<KeyRange>, batch: &mut Batch) {
+        let mut keys_are_read = false;
+        for range in trims {
+            if keys_are_read {
+                self.queue.continue_trim(range);
+                continue;
             }
-            // What is not deleted takes space; everything else goes on.
-            Err(error) => warn!(%error, "trim given up"),
+            match delete_slice(&*self.store, range) {
+                Ok(slice) => {
+                    keys_are_read = slice.batch.deleted_ranges.is_empty();
+                    batch.deleted_ranges.extend(slice.batch.deleted_ranges);
+                    batch.writes.extend(slice.batch.writes);
+                    if let Some(rest) = slice.rest {
+                        self.queue.continue_trim(rest);
+                    }
+                }
+                // What is not deleted takes space; everything else goes on.
+                Err(error) => warn!(%error, "trim given up"),
+            }
         }
     }
 
@@ -339,19 +336,19 @@ impl Worker {
         self.gathered_bytes = self.gathered_bytes.clamp(least, most);
     }
 
-    fn commit(&mut self, writes: Vec<Write>, appends: usize) -> Outcome {
+    fn commit(&mut self, batch: Batch, appends: usize) -> Outcome {
         if let Some(failure) = &self.failure {
             return Outcome::Failed(failure.clone());
         }
-        if writes.is_empty() {
+        if batch.is_empty() {
             return Outcome::Committed;
         }
-        let (count, bytes) = (writes.len(), writes.iter().map(Write::bytes).sum());
+        let (count, bytes) = (
+            batch.writes.len(),
+            batch.writes.iter().map(Write::bytes).sum(),
+        );
         let begin = Instant::now();
-        match self.store.commit(Batch {
-            preconditions: Vec::new(),
-            writes,
-        }) {
+        match self.store.commit(batch) {
             Ok(()) => {
                 let took = begin.elapsed();
                 self.counters.committed(appends, count, bytes, took);

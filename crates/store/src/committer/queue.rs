@@ -43,7 +43,7 @@ pub(super) struct Item {
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) items: Vec<Item>,
-    pub(super) trim: Option<KeyRange>,
+    pub(super) trims: Vec<KeyRange>,
     /// Sinks whose `try_submit` was refused since the last time.
     pub(super) refused: Vec<SinkRef>,
 }
@@ -59,7 +59,9 @@ pub(super) struct Queue {
 struct State {
     items: VecDeque<Item>,
     bytes: usize,
-    trims: VecDeque<KeyRange>,
+    trims: Vec<KeyRange>,
+    /// Trims that `take` gave out last, and that may come back.
+    trims_given: usize,
     refused: Vec<SinkRef>,
     closed: bool,
 }
@@ -125,24 +127,27 @@ impl Queue {
 
     pub(super) fn push_trim(&self, range: KeyRange) -> bool {
         let mut state = self.lock();
-        if state.closed || state.trims.len() >= TRIMS_MAX {
+        if state.closed || state.trims.len() + state.trims_given >= TRIMS_MAX {
             return false;
         }
-        state.trims.push_back(range);
+        state.trims.push(range);
         drop(state);
         self.arrived.notify_one();
         true
     }
 
-    /// Puts back the rest of a trim that `take` gave out; always fits, as its place was free a moment ago.
+    /// Puts back the rest of a trim that `take` gave out; always fits, as its place is kept.
     pub(super) fn continue_trim(&self, range: KeyRange) {
-        self.lock().trims.push_back(range);
+        let mut state = self.lock();
+        state.trims_given = state.trims_given.saturating_sub(1);
+        state.trims.push(range);
     }
 
     /// Waits for work and takes as much as the limits allow, at least one append if there is any.
     /// `None` once the queue is closed and its appends are done; trims are not waited for.
     pub(super) fn take(&self, appends_max: usize, bytes_max: usize) -> Option<Work> {
         let mut state = self.lock();
+        state.trims_given = 0;
         while state.items.is_empty() && state.trims.is_empty() && !state.closed {
             state = self
                 .arrived
@@ -163,13 +168,14 @@ impl Queue {
         }
         state.bytes -= bytes;
         let items = state.items.drain(..count).collect();
-        let trim = state.trims.pop_front();
+        let trims = std::mem::take(&mut state.trims);
+        state.trims_given = trims.len();
         let refused = std::mem::take(&mut state.refused);
         drop(state);
         self.room.notify_all();
         Some(Work {
             items,
-            trim,
+            trims,
             refused,
         })
     }

@@ -15,7 +15,7 @@ use crate::row::Bounds;
 
 /// Flushes what was sealed first. The family must have a sealed memtable, and nobody else may flush it meanwhile.
 pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
-    let (memtable, tables, progress) = {
+    let (memtable, tables, deletions, flush, progress) = {
         let state = shared.read_state();
         let state = state.of(family);
         let Some(memtable) = state.sealed.last() else {
@@ -24,6 +24,8 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
         (
             memtable.clone(),
             state.tables.clone(),
+            state.range_deletions.clone(),
+            state.flushes + 1,
             state.flush_progress.clone(),
         )
     };
@@ -35,17 +37,26 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
             .map_err(|source| WorkError::io(&shared.folder, source))?;
     }
     let mut rows = Merge::new(false);
-    rows.add_memtable(memtable.clone(), Snapshot::ALL, Bounds::all());
+    rows.add_memtable(
+        memtable.clone(),
+        Snapshot::ALL,
+        &Bounds::all(),
+        Vec::new(),
+    );
+    let range_deletions = memtable.range_deletions();
     let mut older = Older::new(family, &tables);
     let mut output = Output::new(shared, family);
     while let Some((row, _)) = rows.next()? {
         progress.fetch_add(row.bytes(), Ordering::Relaxed);
-        if older.needs(&row) {
+        // What a range deletion says of everything older need not be said again.
+        let is_said = row.value.is_none() && range_deletions.covers(&row.key);
+        if !is_said && older.needs(&row) {
             output.add(&row)?;
         }
     }
     let commits = memtable.first_commit()..=memtable.last_commit();
-    let table = output.finish(commits)?;
+    let table = output.finish(commits, flush)?;
+    older.bury_ranges(&range_deletions, &deletions);
     older.bury();
     let change = Change::Flushed {
         memtable: memtable.clone(),

@@ -9,6 +9,7 @@ use super::manifest::{ListedTable, Manifest};
 use super::shared::Shared;
 use super::work_error::WorkError;
 use crate::memtable::Memtable;
+use crate::range_deletions::RangeDeletions;
 use crate::table::Table;
 
 /// What has changed.
@@ -35,19 +36,24 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         .unwrap_or_else(PoisonError::into_inner);
     hand_on(&change);
     let manifest = listed(shared, family, &change);
+    let range_deletions = &manifest.families[family as usize].range_deletions;
+    let range_deletions = Arc::new(range_deletions.clone());
     if let Err(source) = manifest.write(&*shared.disk, &shared.folder) {
         give_up(shared, &change);
         return Err(WorkError::io(&Manifest::path(&shared.folder), source));
     }
     match change {
         Change::Flushed { memtable, table } => {
-            shared
-                .write_state()
-                .of_mut(family)
-                .flushed(&memtable, table);
+            let mut state = shared.write_state();
+            let state = state.of_mut(family);
+            state.flushed(&memtable, table);
+            state.range_deletions = range_deletions;
         }
         Change::Merged { merged, table, .. } => {
-            shared.write_state().of_mut(family).replace(&merged, table);
+            let mut state = shared.write_state();
+            let state = state.of_mut(family);
+            state.replace(&merged, table);
+            state.range_deletions = range_deletions;
             merged.iter().for_each(|table| table.retire());
         }
     }
@@ -94,9 +100,22 @@ fn give_up(shared: &Shared, change: &Change) {
     }
 }
 
+/// Range deletions go when no table is left that they hide something of.
+fn forget_useless(deletions: &mut RangeDeletions, tables: &[Arc<Table>]) {
+    if deletions.is_empty() {
+        return;
+    }
+    deletions.prune(tables, |one, table| {
+        one.flush > table.properties().flush && table.overlaps(&one.from, &one.to)
+    });
+    let mut flushes: Vec<u64> = tables.iter().map(|table| table.properties().flush).collect();
+    flushes.sort_unstable();
+    deletions.join(|flush| flushes.partition_point(|of_table| *of_table < flush));
+}
+
 /// The manifest as the change makes it.
 fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
-    let (mut families, flushed) = {
+    let (mut families, mut tables, flushed) = {
         let state = shared.read_state();
         let flushing = match change {
             Change::Flushed { .. } => Some(family),
@@ -106,26 +125,30 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
             .families
             .each_ref()
             .map(super::state::FamilyState::listed);
-        (listed, state.flushed(flushing))
+        let tables = (*state.of(family).tables).clone();
+        (listed, tables, state.flushed(flushing))
     };
     let listed = &mut families[family as usize];
     match change {
         Change::Flushed { memtable, table } => {
             listed.flushed = listed.flushed.max(memtable.last_commit());
-            if let Some(table) = table {
-                listed.tables.insert(0, ListedTable::of(table));
+            listed.flushes += 1;
+            for one in memtable.range_deletions().iter() {
+                let deletions = &mut listed.range_deletions;
+                deletions.insert(&one.from, &one.to, listed.flushes);
             }
+            tables.splice(0..0, table.clone());
         }
         Change::Merged { merged, table, .. } => {
             let is_merged =
-                |listed: &ListedTable| merged.iter().any(|table| table.id() == listed.id);
-            let at = listed.tables.iter().position(is_merged).unwrap_or(0);
-            listed.tables.retain(|table| !is_merged(table));
-            if let Some(table) = table {
-                listed.tables.insert(at, ListedTable::of(table));
-            }
+                |table: &Arc<Table>| merged.iter().any(|merged| Arc::ptr_eq(merged, table));
+            let at = tables.iter().position(is_merged).unwrap_or(0);
+            tables.retain(|table| !is_merged(table));
+            tables.splice(at..at, table.clone());
         }
     }
+    listed.tables = tables.iter().map(|table| ListedTable::of(table)).collect();
+    forget_useless(&mut listed.range_deletions, &tables);
     Manifest {
         next_table: shared.new_table_id(),
         journal: shared.journal().first_needed(flushed),

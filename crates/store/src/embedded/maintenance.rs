@@ -158,7 +158,10 @@ fn seal_aged(shared: &Shared) {
     let is_due = |family: &super::state::FamilyState| {
         let idle = now.duration_since(family.written_at) > IDLE;
         let old = now.duration_since(family.active_since) > OLD;
-        (idle || old) && family.active.bytes() >= WORTH_A_TABLE_BYTES && family.sealed.is_empty()
+        // A range deletion gives disk back only when the tables know of it.
+        let is_worth_it = family.active.bytes() >= WORTH_A_TABLE_BYTES
+            || !family.active.range_deletions().is_empty();
+        (idle || old) && is_worth_it && family.sealed.is_empty()
     };
     if !shared.read_state().families.iter().any(is_due) {
         return;

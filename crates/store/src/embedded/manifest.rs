@@ -4,18 +4,20 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::family::{FAMILIES, Family};
 use crate::disk::{self, Disk};
 use crate::error::StoreError;
 use crate::journal::{JournalId, NUMBERS_END};
+use crate::range_deletions::{RangeDeletion, RangeDeletions};
 use crate::table::{Table, TableId};
 
 const FILE: &str = "manifest";
 
 /// Grows with the format of any file of the store.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"MGPSTORE";
 
@@ -36,8 +38,12 @@ pub(super) struct Manifest {
 pub(super) struct ListedFamily {
     /// Its rows up to this commit are in tables.
     pub(super) flushed: u64,
+    /// How many flushes have brought them there.
+    pub(super) flushes: u64,
     /// Newest first.
     pub(super) tables: Vec<ListedTable>,
+    /// What is deleted in them.
+    pub(super) range_deletions: RangeDeletions,
 }
 
 /// A table, and what its file does not say.
@@ -113,16 +119,29 @@ impl Manifest {
         let mut out = Vec::new();
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
-        let mut number = |number: u64| out.extend_from_slice(&number.to_le_bytes());
-        number(self.next_table.0);
-        number(self.journal.0);
-        number(self.in_tables);
+        let mut put = |number: u64| out.extend_from_slice(&number.to_le_bytes());
+        put(self.next_table.0);
+        put(self.journal.0);
+        put(self.in_tables);
         for family in &self.families {
-            number(family.flushed);
-            number(family.tables.len() as u64);
+            put(family.flushed);
+            put(family.flushes);
+            put(family.tables.len() as u64);
             for table in &family.tables {
-                number(table.id.0);
-                number(table.dead);
+                put(table.id.0);
+                put(table.dead);
+            }
+            put(family.range_deletions.len() as u64);
+            for one in family.range_deletions.iter() {
+                put(one.flush);
+                put(one.from.len() as u64);
+                put(one.to.len() as u64);
+            }
+        }
+        for family in &self.families {
+            for one in family.range_deletions.iter() {
+                out.extend_from_slice(&one.from);
+                out.extend_from_slice(&one.to);
             }
         }
         let checksum = xxh3_64(&out);
@@ -135,14 +154,11 @@ impl Manifest {
         let rest = checked.strip_prefix(MAGIC)?;
         let rest = rest.strip_prefix(&VERSION.to_le_bytes())?;
         (xxh3_64(checked).to_le_bytes() == *checksum).then_some(())?;
-        let mut numbers = rest
-            .chunks(8)
-            .map(|chunk| chunk.try_into().map(u64::from_le_bytes).ok());
+        let mut rest = rest;
         let mut next = || {
-            numbers
-                .next()
-                .flatten()
-                .filter(|number| *number < NUMBERS_END)
+            let (number, behind) = rest.split_first_chunk()?;
+            rest = behind;
+            Some(u64::from_le_bytes(*number)).filter(|number| *number < NUMBERS_END)
         };
         let mut manifest = Self {
             next_table: TableId(next()?),
@@ -150,14 +166,35 @@ impl Manifest {
             in_tables: next()?,
             families: Default::default(),
         };
-        for family in &mut manifest.families {
+        let mut stretches: [Vec<[u64; 3]>; FAMILIES] = Default::default();
+        for (family, stretches) in manifest.families.iter_mut().zip(&mut stretches) {
             family.flushed = next()?;
+            family.flushes = next()?;
             for _ in 0..next()? {
                 family.tables.push(ListedTable {
                     id: TableId(next()?),
                     dead: next()?,
                 });
             }
+            for _ in 0..next()? {
+                stretches.push([next()?, next()?, next()?]);
+            }
+        }
+        let mut key = |length: u64| {
+            let (key, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+            rest = behind;
+            Some(Bytes::copy_from_slice(key))
+        };
+        for (family, stretches) in manifest.families.iter_mut().zip(stretches) {
+            let mut deletions = Vec::with_capacity(stretches.len());
+            for [flush, from, to] in stretches {
+                deletions.push(RangeDeletion {
+                    from: key(from)?,
+                    to: key(to)?,
+                    flush,
+                });
+            }
+            family.range_deletions = RangeDeletions::of(deletions)?;
         }
         // A number is given once.
         let tables = manifest.families.iter().flat_map(|family| &family.tables);
@@ -165,7 +202,7 @@ impl Manifest {
         ids.sort();
         let each_once = ids.windows(2).all(|pair| pair[0] < pair[1]);
         let behind_all = ids.last().is_none_or(|last| *last < manifest.next_table);
-        (numbers.next().is_none() && each_once && behind_all).then_some(manifest)
+        (rest.is_empty() && each_once && behind_all).then_some(manifest)
     }
 }
 
@@ -182,6 +219,11 @@ mod tests {
         manifest.next_table = TableId(77);
         manifest.in_tables = 8;
         manifest.families[2].flushed = 9;
+        manifest.families[2].flushes = 4;
+        for (from, to, flush) in [(b"ab", b"ac", 3), (b"ac", b"xx", 4), (b"xy", b"xz", 1)] {
+            let deletions = &mut manifest.families[flush as usize % 3].range_deletions;
+            deletions.insert(from, to, flush);
+        }
         for id in [5, 3] {
             manifest.families[2].tables.push(ListedTable {
                 id: TableId(id),

@@ -8,11 +8,16 @@ use super::older::Older;
 use super::output::Output;
 use super::policy::Choice;
 use super::shared::Shared;
+use super::view::hiding_of;
 use super::work_error::WorkError;
 use crate::contract::behind;
 use crate::merge::Merge;
+use crate::range_deletions::RangeDeletions;
 use crate::row::Bounds;
 use crate::table::{Table, TableId};
+
+/// After so many rows a merge looks whether more is deleted by now, which it need not read then.
+const LOOK_ROWS: u64 = 4096;
 
 /// The tables of a merge, and those around them.
 pub(super) struct Merging {
@@ -79,13 +84,15 @@ impl Merging {
         };
         let mut hiding = 0;
         for table in newer {
-            hiding += usize::from(rows.add_table(table, bounds.clone()));
+            hiding += usize::from(rows.add_table(table, &bounds, Vec::new()));
         }
+        let (mut deletions, flush) = self.range_deletions(shared);
         for table in &self.merged {
-            rows.add_scan(table.clone());
+            rows.add_scan(table.clone(), hiding_of(&deletions, table));
         }
         let mut older = Older::new(self.family, &self.older);
         let mut output = Output::new(shared, self.family);
+        let mut read = 0_u64;
         while let Some((row, source)) = rows.next()? {
             // A merge can be begun again; a shutdown does not wait for it.
             if shared.wakeup.is_stopping() {
@@ -93,6 +100,14 @@ impl Merging {
             }
             // Also where nothing is left of what is read.
             shared.counters.advanced();
+            read += 1;
+            if read.is_multiple_of(LOOK_ROWS) {
+                let (newer, _) = self.range_deletions(shared);
+                if !Arc::ptr_eq(&newer, &deletions) {
+                    deletions = newer;
+                    rows.hide_more(&row.key, |table| hiding_of(&deletions, table));
+                }
+            }
             let is_deletion = row.value.is_none();
             if source >= hiding && (!is_deletion || older.needs(&row)) {
                 output.add(&row)?;
@@ -101,7 +116,8 @@ impl Merging {
         let commits = self.merged.iter().map(|table| &table.properties().commits);
         let first = commits.clone().map(|commits| *commits.start()).min();
         let last = commits.map(|commits| *commits.end()).max();
-        let table = output.finish(first.unwrap_or(0)..=last.unwrap_or(0))?;
+        // What was deleted while it went on has come too late for some of its rows.
+        let table = output.finish(first.unwrap_or(0)..=last.unwrap_or(0), flush)?;
         let settled_bytes = self.settled_bytes(dead_at_first, table.as_deref());
         let merged = self.merged.clone();
         install(
@@ -115,6 +131,13 @@ impl Merging {
         )?;
         shared.wakeup.ring();
         Ok(())
+    }
+
+    /// What is deleted in the family's tables, and the last flush that has brought something of it.
+    fn range_deletions(&self, shared: &Shared) -> (Arc<RangeDeletions>, u64) {
+        let state = shared.read_state();
+        let family = state.of(self.family);
+        (family.range_deletions.clone(), family.flushes)
     }
 
     /// Of what was dead in the merged tables, what is gone.

@@ -38,7 +38,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::{error, warn};
 
-use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_sizes};
+use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_batch};
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
@@ -46,6 +46,7 @@ use crate::image::Image;
 use maintenance::Maintenance;
 pub use scale::Scale;
 use shared::Shared;
+use state::FamilyState;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
 pub(crate) use verify::StoreFiles;
@@ -62,6 +63,9 @@ pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
 
 /// What is in no table is in the journal, and is flushed when it makes the journal longer than this.
 pub const JOURNAL_BYTES_MAX: u64 = 96 * 1024 * 1024;
+
+/// Ranges that are deleted in tables and not yet merged away stand in memory. Beyond these, keys are deleted in their place.
+const RANGE_DELETIONS_MAX: usize = 65_536;
 
 /// What is in memory is flushed at the end if the next start would have to read a journal as long as this.
 const FLUSHED_AT_END_BYTES: u64 = 2 * 1024 * 1024;
@@ -226,24 +230,30 @@ impl Store for EmbeddedStore {
         view::range(&self.shared, range, |key, _| (key, 0))
     }
 
+    fn takes_ranges(&self) -> bool {
+        let state = self.shared.read_state();
+        let deletions = state.families.iter().map(FamilyState::range_deletions);
+        deletions.sum::<usize>() < RANGE_DELETIONS_MAX
+    }
+
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
-        check_sizes(&batch.writes)?;
+        check_batch(&batch)?;
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.is_poisoned() {
             return Err(CommitError::Poisoned);
         }
-        for precondition in batch.preconditions {
+        for precondition in &batch.preconditions {
             let found = self.get(&precondition.key).map_err(CommitError::Read)?;
             if !precondition.expected.holds(found.as_deref()) {
                 return Err(CommitError::PreconditionFailed {
-                    key: precondition.key,
+                    key: precondition.key.clone(),
                 });
             }
         }
-        if batch.writes.is_empty() {
+        if batch.is_empty() {
             return Ok(());
         }
-        write::write(&self.shared, &batch.writes)
+        write::write(&self.shared, &batch.deleted_ranges, &batch.writes)
             .map_err(|error| CommitError::Write(Arc::new(error)))
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::family::Family;
-use crate::row::Row;
+use super::view::hiding_of;
+use crate::range_deletions::{RangeDeletions, Visible};
+use crate::row::{Bounds, Row};
 use crate::table::{FilterKind, Table};
 
 /// Of deletions of queued messages one in so many is looked up, and stands for all of them.
@@ -56,6 +58,25 @@ impl<'a> Older<'a> {
         };
         self.bury_in(found, 1);
         found.is_some() || row.value.is_some()
+    }
+
+    /// Tells the tables how much of them range deletions have made garbage, besides what older ones had.
+    pub(super) fn bury_ranges(&self, ranges: &RangeDeletions, before: &Arc<RangeDeletions>) {
+        for range in ranges.iter() {
+            let bounds = Bounds {
+                from: range.from.to_vec(),
+                to: range.to.to_vec(),
+                reverse: false,
+            };
+            let reached = self.tables.iter();
+            for table in reached.filter(|table| table.overlaps(&range.from, &range.to)) {
+                let hidden = hiding_of(before, table);
+                let mut alive = Visible::new(bounds.clone(), vec![hidden]);
+                while let Some(stretch) = alive.next() {
+                    table.bury_bytes(table.bytes_between(&stretch.from, &stretch.to));
+                }
+            }
+        }
     }
 
     /// Tells the tables how much of them has become garbage.

@@ -9,7 +9,7 @@ use records::key::{self, META_FORMAT};
 use records::{FORMAT_VERSION, Write};
 use tracing::{info, warn};
 
-use super::family::Family;
+use super::family::{self, Family, Segment};
 use super::manifest::{ListedFamily, Manifest};
 use super::shared::{Parts, Shared};
 use super::state::{FamilyState, State};
@@ -22,6 +22,7 @@ use crate::error::StoreError;
 use crate::journal::{
     self, Inspection, JOURNAL_FILE_BYTES, JOURNAL_HEADER_BYTES, JournalId, JournalWriter,
 };
+use crate::memtable::Memtable;
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
 
@@ -232,7 +233,7 @@ impl Opening<'_> {
                 family,
                 self.options.scale,
                 tables,
-                listed.flushed,
+                listed,
                 now,
             ));
         }
@@ -385,14 +386,14 @@ impl Opening<'_> {
 
 fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), StoreError> {
     let now = Instant::now();
+    let segments = family::all_segments(commit.deleted_ranges());
     let mut state = shared.write_state();
     for family in &mut state.families {
-        let is_of_family = |key: &[u8]| Family::of(key) == family.family;
-        if commit.number <= family.flushed || !commit.changes().any(|(key, _)| is_of_family(key)) {
+        if commit.number <= family.flushed
+            || !replay_into(&family.active, family.family, &segments, &commit)
+        {
             continue;
         }
-        let of_family = commit.changes().filter(|(key, _)| is_of_family(key));
-        family.active.apply(of_family, commit.number);
         if family.is_as_large_as_may_be() {
             family.seal(now);
         }
@@ -408,6 +409,25 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
         })?;
     }
     Ok(())
+}
+
+/// What a commit does in a family. `false` if that is nothing.
+pub(super) fn replay_into(
+    memtable: &Memtable,
+    family: Family,
+    segments: &[Segment],
+    commit: &journal::Commit<'_>,
+) -> bool {
+    let mut changes = commit
+        .changes()
+        .filter(|(key, _)| Family::of(key) == family)
+        .peekable();
+    let mut ranges = family::ends_of(segments, family).peekable();
+    if changes.peek().is_none() && ranges.peek().is_none() {
+        return false;
+    }
+    memtable.apply(ranges, changes, commit.number);
+    true
 }
 
 fn check_format(shared: &Shared) -> Result<(), StoreError> {
@@ -456,8 +476,8 @@ pub(super) fn write_format(store: &EmbeddedStore, data_dir: &Path) -> Result<(),
     };
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes: vec![format],
+            ..Batch::default()
         })
         .map_err(|error| StoreError::io(data_dir, std::io::Error::other(error)))
 }

@@ -51,10 +51,12 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// The table, with its name durable too; `None` if there was no row.
+    /// The table, with its name durable too; `None` if there was no row. Range deletions of flushes up to `flush` are carried out
+    /// in it.
     pub(super) fn finish(
         mut self,
         commits: std::ops::RangeInclusive<u64>,
+        flush: u64,
     ) -> Result<Option<Arc<Table>>, WorkError> {
         let Some(writer) = self.writer.take() else {
             return Ok(None);
@@ -63,7 +65,9 @@ impl<'a> Output<'a> {
         let io_error = |source| WorkError::io(&shared.folder, source);
         // What is older than this table was looked at when deletions were left out.
         let settled_before = shared.new_table_id();
-        let (properties, length) = writer.finish(commits, settled_before).map_err(io_error)?;
+        let (properties, length) = writer
+            .finish(commits, settled_before, flush)
+            .map_err(io_error)?;
         shared.counters.wrote_table(length);
         shared.disk.sync_folder(&shared.folder).map_err(io_error)?;
         let spec = self.family.table_spec(shared.scale);

@@ -9,6 +9,7 @@ use super::family::{FAMILIES, Family};
 use super::manifest::{ListedFamily, ListedTable};
 use super::scale::Scale;
 use crate::memtable::Memtable;
+use crate::range_deletions::RangeDeletions;
 use crate::table::Table;
 
 /// A write buffer that is full again so soon is too small.
@@ -42,8 +43,12 @@ pub(super) struct FamilyState {
     pub(super) sealed: Vec<Arc<Memtable>>,
     /// Newest first. Replaced as a whole, so that readers keep what they began with.
     pub(super) tables: Arc<Vec<Arc<Table>>>,
+    /// What is deleted in tables, by the number of the flush that brought it.
+    pub(super) range_deletions: Arc<RangeDeletions>,
     /// Rows up to this commit are in tables.
     pub(super) flushed: u64,
+    /// How many flushes have brought them there.
+    pub(super) flushes: u64,
     scale: Scale,
     /// The active memtable is sealed when it takes so much memory.
     memtable_bytes_max: usize,
@@ -98,7 +103,7 @@ impl FamilyState {
         family: Family,
         scale: Scale,
         tables: Vec<Arc<Table>>,
-        flushed: u64,
+        listed: &ListedFamily,
         now: Instant,
     ) -> Self {
         Self {
@@ -108,7 +113,9 @@ impl FamilyState {
             written_at: now,
             sealed: Vec::new(),
             tables: Arc::new(tables),
-            flushed,
+            range_deletions: Arc::new(listed.range_deletions.clone()),
+            flushed: listed.flushed,
+            flushes: listed.flushes,
             scale,
             memtable_bytes_max: *family.memtable_bytes(scale).start(),
             full_soon: 0,
@@ -181,7 +188,7 @@ impl FamilyState {
         self.sealed.insert(0, full);
     }
 
-    /// The oldest memtable is in a table, or has left nothing behind.
+    /// The oldest memtable is in a table, or has left nothing behind but range deletions.
     pub(super) fn flushed(&mut self, memtable: &Arc<Memtable>, table: Option<Arc<Table>>) {
         let oldest = self.sealed.pop();
         assert!(
@@ -190,6 +197,7 @@ impl FamilyState {
         );
         self.flush_progress.store(0, Ordering::Relaxed);
         self.flushed = self.flushed.max(memtable.last_commit());
+        self.flushes += 1;
         if let Some(table) = table {
             let mut tables = Vec::with_capacity(self.tables.len() + 1);
             tables.push(table);
@@ -209,9 +217,18 @@ impl FamilyState {
         self.tables = Arc::new(tables);
     }
 
+    /// Range deletions of memtables and of tables.
+    pub(super) fn range_deletions(&self) -> usize {
+        let memtables = std::iter::once(&self.active).chain(&self.sealed);
+        let of_memtables = memtables.map(|table| table.range_deletions().len());
+        of_memtables.sum::<usize>() + self.range_deletions.len()
+    }
+
     pub(super) fn listed(&self) -> ListedFamily {
         ListedFamily {
             flushed: self.flushed,
+            flushes: self.flushes,
+            range_deletions: (*self.range_deletions).clone(),
             tables: self
                 .tables
                 .iter()

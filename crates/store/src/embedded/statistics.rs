@@ -51,6 +51,8 @@ pub struct FamilyStatistics {
     pub name: &'static str,
     /// Memory of its rows that are in no table yet.
     pub memtable_bytes: u64,
+    /// Ranges that are deleted in its tables and not yet merged away.
+    pub range_deletions: u64,
     /// Bytes of its tables that are to become one next.
     pub merge_bytes: u64,
     /// Its tables, newest first.
@@ -108,6 +110,7 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         .map(|family| FamilyStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
+            range_deletions: family.range_deletions() as u64,
             merge_bytes: policy::choose(family.family, shared.scale, &family.tables, anything)
                 .map_or(0, |choice| {
                     let merged = family.tables[choice.tables].iter();

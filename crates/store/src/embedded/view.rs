@@ -10,6 +10,7 @@ use super::state::FamilyState;
 use crate::contract::{Range, ReadError};
 use crate::memtable::{Memtable, Snapshot};
 use crate::merge::Merge;
+use crate::range_deletions::{Hiding, RangeDeletions};
 use crate::row::Bounds;
 use crate::table::{Damage, Table, TableError};
 
@@ -17,33 +18,79 @@ use crate::table::{Damage, Table, TableError};
 pub(super) struct View {
     pub(super) family: Family,
     /// Newest first.
-    pub(super) memtables: Vec<(Arc<Memtable>, Snapshot)>,
+    pub(super) memtables: Vec<MemtableView>,
     /// Newest first.
     pub(super) tables: Arc<Vec<Arc<Table>>>,
+    /// What is deleted in tables, besides what memtables delete.
+    pub(super) range_deletions: Arc<RangeDeletions>,
+}
+
+/// A memtable as it stands at a moment.
+#[derive(Clone)]
+pub(super) struct MemtableView {
+    table: Arc<Memtable>,
+    snapshot: Snapshot,
+    /// What it deletes in everything older.
+    range_deletions: Arc<RangeDeletions>,
+}
+
+impl MemtableView {
+    fn active(table: &Arc<Memtable>) -> Self {
+        let (snapshot, range_deletions) = table.snapshot();
+        Self {
+            table: table.clone(),
+            snapshot,
+            range_deletions,
+        }
+    }
+
+    fn sealed(table: &Arc<Memtable>) -> Self {
+        Self {
+            table: table.clone(),
+            snapshot: Snapshot::ALL,
+            range_deletions: table.range_deletions(),
+        }
+    }
 }
 
 impl View {
     pub(super) fn of(state: &FamilyState) -> Self {
-        let active = (state.active.clone(), state.active.snapshot());
-        let sealed = state.sealed.iter();
-        let sealed = sealed.map(|table| (table.clone(), Snapshot::ALL));
+        let active = MemtableView::active(&state.active);
+        let sealed = state.sealed.iter().map(MemtableView::sealed);
         Self {
             family: state.family,
             memtables: std::iter::once(active).chain(sealed).collect(),
             tables: state.tables.clone(),
+            range_deletions: state.range_deletions.clone(),
         }
     }
 
     /// The value at a key.
     pub(super) fn find(&self, key: &[u8]) -> Result<Option<Bytes>, TableError> {
-        for (table, snapshot) in &self.memtables {
-            if let Some(found) = table.get(key, *snapshot) {
+        self.find_and(key, Err)
+    }
+
+    /// The same. `failed` says what becomes of a table that cannot be read: whether it has the row, nobody knows.
+    fn find_and<E>(
+        &self,
+        key: &[u8],
+        failed: impl Fn(TableError) -> Result<(), E>,
+    ) -> Result<Option<Bytes>, E> {
+        for memtable in &self.memtables {
+            if let Some(found) = memtable.table.get(key, memtable.snapshot) {
                 return Ok(found);
             }
+            if memtable.range_deletions.covers(key) {
+                return Ok(None);
+            }
         }
-        for table in self.tables.iter() {
-            if let Some(found) = table.get(key)? {
-                return Ok(found);
+        let deleted = self.range_deletions.find(key).map_or(0, |one| one.flush);
+        let tables = self.tables.iter();
+        for table in tables.filter(|table| deleted <= table.properties().flush) {
+            match table.get(key) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                Err(error) => failed(error)?,
             }
         }
         Ok(None)
@@ -53,14 +100,20 @@ impl View {
     pub(super) fn merge(&self, bounds: &Bounds) -> (Merge, Vec<usize>) {
         let mut merge = Merge::new(bounds.reverse);
         let mut ages = Vec::new();
-        for (table, snapshot) in &self.memtables {
-            if !table.is_empty() {
-                merge.add_memtable(table.clone(), *snapshot, bounds.clone());
+        let mut hiding: Vec<Hiding> = Vec::new();
+        for memtable in &self.memtables {
+            let (table, snapshot) = (memtable.table.clone(), memtable.snapshot);
+            if !table.is_empty() && merge.add_memtable(table, snapshot, bounds, hiding.clone()) {
                 ages.push(0);
             }
+            let newer = Hiding::all(memtable.range_deletions.clone());
+            hiding.extend(newer.reaches(bounds).then_some(newer));
         }
+        let of_tables = Hiding::all(self.range_deletions.clone()).reaches(bounds);
         for (at, table) in self.tables.iter().enumerate() {
-            if merge.add_table(table, bounds.clone()) {
+            let mut hiding = hiding.clone();
+            hiding.extend(of_tables.then(|| hiding_of(&self.range_deletions, table)));
+            if merge.add_table(table, bounds, hiding) {
                 ages.push(at + 1);
             }
         }
@@ -95,29 +148,24 @@ impl Unknown {
     }
 }
 
+/// The range deletions of a family that hide rows of a table.
+pub(super) fn hiding_of(deletions: &Arc<RangeDeletions>, table: &Table) -> Hiding {
+    Hiding::new(deletions.clone(), table.properties().flush)
+}
+
 pub(super) fn get(shared: &Shared, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
     let family = Family::of(key);
     let view = View::of(shared.read_state().of(family));
-    for (table, snapshot) in &view.memtables {
-        if let Some(found) = table.get(key, *snapshot) {
-            return Ok(found);
-        }
-    }
-    for table in view.tables.iter() {
-        match table.get(key) {
-            Ok(Some(found)) => return Ok(found),
-            Ok(None) => {}
-            // Whether the row is there, or an older one is, nobody knows.
-            Err(TableError::Damaged(damage)) => {
-                shared.note_damage(&damage);
-                if !shared.accept_loss {
-                    return Err(read_error(TableError::Damaged(damage)));
-                }
+    view.find_and(key, |error| match error {
+        TableError::Damaged(damage) => {
+            shared.note_damage(&damage);
+            if shared.accept_loss {
+                return Ok(());
             }
-            Err(error) => return Err(read_error(error)),
+            Err(read_error(TableError::Damaged(damage)))
         }
-    }
-    Ok(None)
+        TableError::Io { .. } => Err(read_error(error)),
+    })
 }
 
 /// Visits the rows of a range in its order until `limit` are taken or what was taken has more than `bytes_max`; `take` says what

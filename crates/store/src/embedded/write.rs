@@ -4,23 +4,27 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use records::Write;
+use records::{KeyRange, Write};
 
 use super::JOURNAL_BYTES_MAX;
-use super::family::Family;
+use super::family::{self, Family};
 use super::pace;
 use super::shared::Shared;
 use crate::watermark::Mark;
 
 /// Carries out a commit. One at a time: the caller sees to that. After an error the store is poisoned.
-pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
+pub(super) fn write(
+    shared: &Shared,
+    deleted_ranges: &[KeyRange],
+    writes: &[Write],
+) -> io::Result<()> {
     let poisoning = PoisonOnDrop(shared);
     let number = shared.committed() + 1;
     let stored = writes.iter().map(|write| write.bytes() as u64).sum();
     pace::wait(shared, stored);
     let (bytes, file, journal_bytes) = {
         let mut journal = shared.journal();
-        let bytes = journal.append(number, writes)?;
+        let bytes = journal.append(number, deleted_ranges, writes)?;
         (bytes, journal.file(), journal.bytes())
     };
     if shared.each_synced {
@@ -35,6 +39,7 @@ pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
     apply(
         shared,
         number,
+        deleted_ranges,
         writes,
         journal_bytes > shared.scale.bytes(JOURNAL_BYTES_MAX),
     );
@@ -44,9 +49,17 @@ pub(super) fn write(shared: &Shared, writes: &[Write]) -> io::Result<()> {
 }
 
 /// Shows the commit to readers, wholly and at once.
-fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) {
+fn apply(
+    shared: &Shared,
+    number: u64,
+    deleted_ranges: &[KeyRange],
+    writes: &[Write],
+    journal_is_long: bool,
+) {
     let now = Instant::now();
     let mut sealed = false;
+    let ranges = deleted_ranges.iter().map(KeyRange::ends);
+    let segments = family::all_segments(ranges);
     let mut state = shared.write_state();
     for family in Family::ALL {
         let mut of_family = writes
@@ -57,11 +70,12 @@ fn apply(shared: &Shared, number: u64, writes: &[Write], journal_is_long: bool) 
                 Write::Delete { key } => (key.as_slice(), None),
             })
             .peekable();
-        if of_family.peek().is_none() {
+        let mut ranges = family::ends_of(&segments, family).peekable();
+        if of_family.peek().is_none() && ranges.peek().is_none() {
             continue;
         }
         let state = state.of_mut(family);
-        state.active.apply(of_family, number);
+        state.active.apply(ranges, of_family, number);
         state.written_at = now;
         if state.is_full() {
             state.seal(now);

@@ -5,10 +5,11 @@
 //! like a commit to whoever searches for one.
 //!
 //! A commit: magic (4 bytes), length of its writes (u32), its number (u64), half of the XXH3 of these (u32), XXH3 of all this and
-//! the writes (u64); then the writes: 0 or 1 for a deletion or a value (u8), length of the key (u16), for a value its length
-//! (u32), key, value. Numbers are little-endian.
+//! the writes (u64); then the writes: at first 2 for each deleted range (u8), lengths of its first key and of the first one behind
+//! it (u16 each), these; then 0 or 1 for a deletion or a value (u8), length of the key (u16), for a value its length (u32), key,
+//! value. Numbers are little-endian.
 
-use records::Write;
+use records::{KeyRange, Write};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64, xxh3_64_with_seed};
 
 use super::JournalId;
@@ -33,6 +34,7 @@ pub(crate) const NUMBERS_END: u64 = 1 << 56;
 
 const DELETE: u8 = 0;
 const PUT: u8 = 1;
+const DELETE_RANGE: u8 = 2;
 
 /// What stands in a file's header, besides its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +81,29 @@ impl FileHeader {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Commit<'a> {
     pub(crate) number: u64,
+    ranges: &'a [u8],
     writes: &'a [u8],
     /// Its length, header included.
     pub(super) bytes: usize,
 }
 
 /// Appends a commit.
-pub(super) fn encode(salt: u64, number: u64, writes: &[Write], out: &mut Vec<u8>) {
+pub(super) fn encode(
+    salt: u64,
+    number: u64,
+    deleted_ranges: &[KeyRange],
+    writes: &[Write],
+    out: &mut Vec<u8>,
+) {
     let begin = out.len();
     out.extend_from_slice(&[0; HEADER_BYTES]);
+    for KeyRange { from, to } in deleted_ranges {
+        out.push(DELETE_RANGE);
+        out.extend_from_slice(&(from.len() as u16).to_le_bytes());
+        out.extend_from_slice(&(to.len() as u16).to_le_bytes());
+        out.extend_from_slice(from);
+        out.extend_from_slice(to);
+    }
     for write in writes {
         match write {
             Write::Put { key, value } => {
@@ -128,13 +144,14 @@ pub(super) fn decode(bytes: &[u8], salt: u64) -> Option<Commit<'_>> {
     if checksum(frame, salt) != expected || !(1..NUMBERS_END).contains(&number) {
         return None;
     }
-    let commit = Commit {
-        number,
-        writes: &frame[HEADER_BYTES..],
-        bytes: frame.len(),
-    };
     // What this program did not write is not believed for its checksum alone.
-    commit.is_well_formed().then_some(commit)
+    let (ranges, writes) = split_ranges(&frame[HEADER_BYTES..])?;
+    is_well_formed(writes).then_some(Commit {
+        number,
+        ranges,
+        writes,
+        bytes: frame.len(),
+    })
 }
 
 /// Of a frame's header.
@@ -153,6 +170,9 @@ fn checksum(frame: &[u8], salt: u64) -> u64 {
 /// A key and its value; `None` if it is deleted.
 type Change<'a> = (&'a [u8], Option<&'a [u8]>);
 
+/// The first key of a range, and the first one behind it.
+type Ends<'a> = (&'a [u8], &'a [u8]);
+
 impl<'a> Commit<'a> {
     /// Keys and values in their order; `None` for a deletion.
     pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'a>> + Clone + use<'a> {
@@ -164,16 +184,44 @@ impl<'a> Commit<'a> {
         })
     }
 
-    fn is_well_formed(&self) -> bool {
-        let mut rest = self.writes;
-        while !rest.is_empty() {
-            match split_change(rest) {
-                Some((_, behind)) => rest = behind,
-                None => return false,
-            }
-        }
-        true
+    /// The ranges that are deleted before the rest is done.
+    pub(crate) fn deleted_ranges(&self) -> impl Iterator<Item = Ends<'a>> + Clone + use<'a> {
+        let mut rest = self.ranges;
+        std::iter::from_fn(move || {
+            let (range, behind) = split_range(rest)?;
+            rest = behind;
+            Some(range)
+        })
     }
+}
+
+fn is_well_formed(writes: &[u8]) -> bool {
+    let mut rest = writes;
+    while !rest.is_empty() {
+        match split_change(rest) {
+            Some((_, behind)) => rest = behind,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// The deleted ranges and what follows them.
+fn split_ranges(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut rest = bytes;
+    while rest.first() == Some(&DELETE_RANGE) {
+        rest = split_range(rest)?.1;
+    }
+    bytes.split_at_checked(bytes.len() - rest.len())
+}
+
+fn split_range(bytes: &[u8]) -> Option<(Ends<'_>, &[u8])> {
+    let rest = bytes.strip_prefix(&[DELETE_RANGE])?;
+    let (from_bytes, rest) = rest.split_first_chunk()?;
+    let (to_bytes, rest) = rest.split_first_chunk()?;
+    let (from, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*from_bytes)))?;
+    let (to, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*to_bytes)))?;
+    Some(((from, to), rest))
 }
 
 fn split_change(bytes: &[u8]) -> Option<(Change<'_>, &[u8])> {
@@ -203,6 +251,14 @@ mod tests {
     const FILE: JournalId = JournalId(3);
     const SALT: u64 = 0x5a17;
 
+    fn ranges() -> Vec<KeyRange> {
+        let range = |from: &[u8], to: &[u8]| KeyRange {
+            from: from.to_vec(),
+            to: to.to_vec(),
+        };
+        vec![range(b"a", b"b"), range(b"", &[9; 300])]
+    }
+
     fn sample() -> Vec<Write> {
         let put = |key: &str, value: Vec<u8>| Write::Put {
             key: key.into(),
@@ -215,7 +271,7 @@ mod tests {
     #[test]
     fn a_commit_comes_back_as_it_was() {
         let mut bytes = vec![];
-        encode(SALT, 12, &sample(), &mut bytes);
+        encode(SALT, 12, &ranges(), &sample(), &mut bytes);
         let length = bytes.len();
         bytes.extend_from_slice(b"and more");
         let commit = decode(&bytes, SALT).unwrap();
@@ -226,6 +282,9 @@ mod tests {
             Write::Delete { key } => (key.as_slice(), None),
         });
         assert!(commit.changes().eq(expected));
+        let ranges = ranges();
+        let expected = ranges.iter().map(|range| (range.from.as_slice(), range.to.as_slice()));
+        assert!(commit.deleted_ranges().eq(expected));
         assert!(decode(&bytes, SALT + 1).is_none(), "of another file");
         assert!(decode(&bytes[..length - 1], SALT).is_none(), "cut short");
     }
@@ -233,7 +292,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_noticed() {
         let mut bytes = vec![];
-        encode(SALT, 12, &sample()[..2], &mut bytes);
+        encode(SALT, 12, &ranges(), &sample()[..2], &mut bytes);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&bytes, SALT).is_none(), "bit {bit}");

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use records::Write;
+use records::{KeyRange, Write};
 
 use super::JournalId;
 use super::frame::{self, FILE_HEADER_BYTES, FileHeader};
@@ -91,12 +91,23 @@ impl JournalWriter {
     }
 
     /// Writes a commit behind the others; durable with `sync`. Returns its length.
-    pub(crate) fn append(&mut self, number: u64, writes: &[Write]) -> io::Result<u64> {
+    pub(crate) fn append(
+        &mut self,
+        number: u64,
+        deleted_ranges: &[KeyRange],
+        writes: &[Write],
+    ) -> io::Result<u64> {
         if self.offset >= self.file_bytes {
             self.next_file(number)?;
         }
         self.buffer.clear();
-        frame::encode(self.salt, number, writes, &mut self.buffer);
+        frame::encode(
+            self.salt,
+            number,
+            deleted_ranges,
+            writes,
+            &mut self.buffer,
+        );
         self.file.write_all_at(&self.buffer, self.offset)?;
         let length = self.buffer.len() as u64;
         self.offset += length;

@@ -7,16 +7,20 @@ mod index;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering as Memory};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 
+use crate::range_deletions::RangeDeletions;
 use crate::row::{Bounds, Row};
 use arena::Arena;
 use index::Index;
 
 /// A version of a row beyond this is not given: the memtable is full long before.
 const VERSIONS_MAX: u32 = u32::MAX - 1;
+
+/// Stands in the place of a flush's number in the range deletions of a memtable: all of them belong to the one that is to come.
+pub(crate) const UNFLUSHED: u64 = 1;
 
 /// A map from keys to values and deletions.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ struct Rows {
     arena: Arena,
     index: Index,
     versions: u32,
+    /// What is deleted in everything older than this memtable. Its own rows are deleted one by one.
+    range_deletions: Arc<RangeDeletions>,
 }
 
 /// How much of a memtable a reader sees: rows with a smaller version.
@@ -44,13 +50,18 @@ impl Snapshot {
 }
 
 impl Memtable {
-    /// Takes in keys and values of a commit, in their order; `None` deletes.
+    /// Takes in what a commit does: first the ranges that it deletes, each its first key and the first one behind it, then keys and
+    /// values in their order; `None` deletes.
     pub(crate) fn apply<'a>(
         &self,
+        deleted_ranges: impl Iterator<Item = (&'a [u8], &'a [u8])>,
         changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         commit: u64,
     ) {
         let mut rows = self.rows.write().unwrap_or_else(PoisonError::into_inner);
+        for (from, to) in deleted_ranges {
+            rows.delete_range(from, to);
+        }
         for (key, value) in changes {
             rows.insert(key, value);
         }
@@ -61,10 +72,16 @@ impl Memtable {
         self.last_commit.store(commit, Memory::Relaxed);
     }
 
-    /// What a reader that begins now may see.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    /// What a reader that begins now may see, and what is hidden from it in everything older.
+    pub(crate) fn snapshot(&self) -> (Snapshot, Arc<RangeDeletions>) {
         let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
-        Snapshot(rows.versions)
+        (Snapshot(rows.versions), rows.range_deletions.clone())
+    }
+
+    /// What it deletes in everything older.
+    pub(crate) fn range_deletions(&self) -> Arc<RangeDeletions> {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        rows.range_deletions.clone()
     }
 
     /// Memory that it takes.
@@ -133,8 +150,29 @@ impl Rows {
         index.insert(entry, |other| arena.entry(other).key.cmp(key));
     }
 
+    fn delete_range(&mut self, from: &[u8], to: &[u8]) {
+        let mut place = self.lower_bound(from);
+        let mut deleted: Vec<Vec<u8>> = Vec::new();
+        let mut last: Option<&[u8]> = None;
+        while let Some(entry) = self.index.at(place) {
+            let entry = self.arena.entry(entry);
+            if entry.key >= to {
+                break;
+            }
+            place = self.index.after(place);
+            // The newest version of a key comes first.
+            if last.replace(entry.key) != Some(entry.key) && entry.value.is_some() {
+                deleted.push(entry.key.to_vec());
+            }
+        }
+        for key in deleted {
+            self.insert(&key, None);
+        }
+        Arc::make_mut(&mut self.range_deletions).insert(from, to, UNFLUSHED);
+    }
+
     fn bytes(&self) -> usize {
-        self.arena.bytes() + self.index.bytes()
+        self.arena.bytes() + self.index.bytes() + self.range_deletions.bytes()
     }
 
     fn lower_bound(&self, key: &[u8]) -> index::Place {

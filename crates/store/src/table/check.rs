@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::reader::Table;
 use super::scan::TableScan;
 use super::{Damage, TableError};
+use crate::row::Bounds;
 
 /// Something that is wrong with a table.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) fn check(
     mut took: impl FnMut(&[u8], u64),
     mut found: impl FnMut(Fault),
 ) {
-    let mut scan = TableScan::new(table.clone());
+    let mut scan = TableScan::new(table.clone(), Bounds::all());
     let mut last = Vec::new();
     let (mut rows, mut whole) = (0, true);
     loop {

@@ -45,6 +45,10 @@ impl TableCursor {
         }
     }
 
+    pub(crate) fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
     /// Has the index that the first row is found with fetched from the disk, so that several cursors wait for theirs at once and
     /// not one after the other. Faults are left to `next`.
     pub(crate) fn fetch_index(&self) {

@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::TableId;
 
 /// Grows with the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const MAGIC: &[u8; 8] = b"MGPTABLE";
 
@@ -56,10 +56,12 @@ pub(crate) struct Properties {
     pub(crate) keys: RangeInclusive<Bytes>,
     /// Tables with smaller numbers were looked at when deletions were left out; there may be others now.
     pub(crate) settled_before: TableId,
+    /// Range deletions of flushes up to this one are carried out in its rows.
+    pub(crate) flush: u64,
 }
 
 impl Properties {
-    const NUMBERS: usize = 7;
+    const NUMBERS: usize = 8;
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -71,6 +73,7 @@ impl Properties {
             self.deletions,
             self.bytes,
             self.settled_before.0,
+            self.flush,
         ] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -89,7 +92,7 @@ impl Properties {
         let mut next = || numbers.next().expect("as many as were taken");
         let (id, first, last) = (TableId(next()), next(), next());
         let (rows, deletions, bytes) = (next(), next(), next());
-        let settled_before = TableId(next());
+        let (settled_before, flush) = (TableId(next()), next());
         let (family, rest) = rest.split_first()?;
         let (length, keys) = rest.split_at_checked(4)?;
         let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
@@ -103,6 +106,7 @@ impl Properties {
             bytes,
             keys: Bytes::copy_from_slice(smallest)..=Bytes::copy_from_slice(largest),
             settled_before,
+            flush,
         })
     }
 }

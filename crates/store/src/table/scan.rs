@@ -1,4 +1,4 @@
-//! Reads a whole table from front to back for a merge: in large pieces, and past the cache, which serves people.
+//! Reads a table from front to back for a merge, stretch by stretch: in large pieces, and past the cache, which serves people.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::block::{self, Block};
 use super::footer::Stretch;
 use super::reader::Table;
 use super::{TableError, seed};
-use crate::row::Row;
+use crate::row::{Bounds, Row};
 
 /// Read at once, if blocks lie side by side.
 const READ_BYTES: u64 = 256 * 1024;
@@ -18,6 +18,8 @@ const READ_BYTES: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct TableScan {
     table: Arc<Table>,
+    /// The stretch that is being read; those that follow lie behind it.
+    bounds: Bounds,
     partitions: Range<usize>,
     partition: usize,
     index: Option<Block>,
@@ -29,10 +31,12 @@ pub(crate) struct TableScan {
 }
 
 impl TableScan {
-    pub(crate) fn new(table: Arc<Table>) -> Self {
-        let partitions = 0..table.partitions().rows();
+    pub(crate) fn new(table: Arc<Table>, bounds: Bounds) -> Self {
+        let partitions = table.partitions();
+        let partitions = partitions.lower_bound(&bounds.from)..partitions.rows();
         Self {
             table,
+            bounds,
             partitions,
             partition: 0,
             index: None,
@@ -43,12 +47,42 @@ impl TableScan {
         }
     }
 
-    /// The next row.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Goes on with another stretch, which lies behind the last one. What is between them is not read.
+    pub(crate) fn go_on(&mut self, bounds: Bounds) {
+        let from = bounds.from.as_slice();
+        let partition = self.table.partitions().lower_bound(from);
+        if partition > self.partition {
+            self.index = None;
+            self.data = None;
+            self.partitions.start = self.partitions.start.max(partition);
+        }
+        if let Some(index) = &self.index {
+            let block = index.lower_bound(from);
+            if block >= self.blocks.start {
+                self.data = None;
+                self.blocks.start = block;
+            }
+        }
+        if let Some(data) = &self.data {
+            self.rows.start = self.rows.start.max(data.lower_bound(from));
+        }
+        self.bounds = bounds;
+    }
+
+    /// The next row of the stretch.
     pub(crate) fn next(&mut self) -> Result<Option<Row>, TableError> {
         loop {
             if let Some(data) = &self.data
-                && let Some(row) = self.rows.next()
+                && !self.rows.is_empty()
             {
+                if data.key(self.rows.start) >= self.bounds.to.as_slice() {
+                    return Ok(None);
+                }
+                let row = self.rows.next().expect("it is not empty");
                 return Ok(Some(data.row(row)));
             }
             self.data = None;
@@ -58,7 +92,7 @@ impl TableScan {
                 let data = self.load(&index, block);
                 self.index = Some(index);
                 let data = data?;
-                self.rows = 0..data.rows();
+                self.rows = data.lower_bound(&self.bounds.from)..data.rows();
                 self.data = Some(data);
                 continue;
             }
@@ -70,7 +104,7 @@ impl TableScan {
             let stored = self.read(partition.index)?;
             let index = block::load_block(&stored, seed(self.table.id(), partition.index.offset))
                 .ok_or_else(|| self.table.damaged_partition(number))?;
-            self.blocks = 0..index.rows();
+            self.blocks = index.lower_bound(&self.bounds.from)..index.rows();
             self.index = Some(index);
         }
     }

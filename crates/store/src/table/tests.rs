@@ -54,7 +54,7 @@ fn write(disk: &SimulatedDisk, filter: FilterKind, rows: &[Row]) -> Arc<Table> {
     for row in rows {
         writer.add(&row.key, row.value.as_deref()).unwrap();
     }
-    let (properties, length) = writer.finish(3..=9, TableId(2)).unwrap();
+    let (properties, length) = writer.finish(3..=9, TableId(2), 7).unwrap();
     let table = open(disk, filter).unwrap();
     assert_eq!(*table.properties(), properties);
     assert_eq!(table.length(), length);
@@ -96,7 +96,7 @@ fn what_is_written_is_read() {
             }
             assert_eq!(table.get(&[0]).unwrap(), None);
             assert_eq!(table.get(&[2]).unwrap(), None);
-            let mut scan = TableScan::new(table.clone());
+            let mut scan = TableScan::new(table.clone(), Bounds::all());
             let scanned: Vec<Row> = std::iter::from_fn(|| scan.next().unwrap()).collect();
             assert_eq!(scanned, rows);
         }
@@ -218,7 +218,7 @@ fn a_damaged_block_costs_its_own_rows_and_names_them() {
             }
             assert_eq!(found, expected, "byte {at}");
             lost_in_all += whole.len() - found.len();
-            let mut scan = TableScan::new(table.clone());
+            let mut scan = TableScan::new(table.clone(), Bounds::all());
             let mut scanned = 0;
             loop {
                 match scan.next() {

@@ -102,6 +102,7 @@ impl TableWriter {
         mut self,
         commits: RangeInclusive<u64>,
         settled_before: TableId,
+        flush: u64,
     ) -> std::io::Result<(Properties, u64)> {
         assert!(self.rows > 0, "a table has rows");
         if !self.block.is_empty() {
@@ -121,6 +122,7 @@ impl TableWriter {
             keys: Bytes::from(std::mem::take(&mut self.first_key))
                 ..=Bytes::from(std::mem::take(&mut self.last_key)),
             settled_before,
+            flush,
         };
         let encoded = properties.encode();
         let footer = Footer {

@@ -36,9 +36,9 @@ fn sample() -> &'static (SimulatedDisk, Model) {
         let mut workload = Workload::new(77, 20_000);
         for step in 0..500 {
             let (batch, holds) = workload.batch(&model.rows);
-            let writes = batch.writes.clone();
-            if store.commit(batch).is_ok() && holds && !writes.is_empty() {
-                model.acknowledge(writes);
+            let asked = batch.clone();
+            if store.commit(batch).is_ok() && holds && !asked.is_empty() {
+                model.acknowledge(asked);
             }
             if step % 8 == 0 {
                 store.maintain().unwrap();
@@ -139,13 +139,8 @@ fn accept(disk: &SimulatedDisk, refused: &StoreError) {
     match open(disk, accepting) {
         Ok(store) => {
             let rows = store.range(&everything(false)).unwrap().len();
-            let writes = Workload::new(rows as u64, 100).writes(&BTreeMap::new());
-            store
-                .commit(store::Batch {
-                    preconditions: Vec::new(),
-                    writes,
-                })
-                .unwrap();
+            let changes = Workload::new(rows as u64, 100).changes(&BTreeMap::new());
+            store.commit(changes).unwrap();
             while store.maintain().is_ok_and(|worked| worked) {}
         }
         Err(StoreError::DamagedManifest { .. }) => {
@@ -204,13 +199,8 @@ fn read_all(store: &EmbeddedStore, model: &Model) {
 fn go_on(store: &EmbeddedStore, model: &Model, random: &mut Random) {
     let mut workload = Workload::new(random.number(), 5_000);
     for _ in 0..30 {
-        let writes = workload.writes(&model.rows);
-        store
-            .commit(store::Batch {
-                preconditions: Vec::new(),
-                writes,
-            })
-            .unwrap();
+        let changes = workload.changes(&model.rows);
+        store.commit(changes).unwrap();
         drop(store.maintain());
     }
 }

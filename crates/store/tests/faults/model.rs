@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use records::Write;
-use store::{EmbeddedStore, Range, Store};
+use store::{Batch, EmbeddedStore, Range, Store};
 
 /// Rows as they must be found.
 pub(crate) type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Carries out writes.
-pub(crate) fn apply(rows: &mut Rows, writes: &[Write]) {
-    for write in writes {
+/// Carries out a commit.
+pub(crate) fn apply(rows: &mut Rows, batch: &Batch) {
+    for range in &batch.deleted_ranges {
+        rows.retain(|key, _| *key < range.from || *key >= range.to);
+    }
+    for write in &batch.writes {
         match write {
             Write::Put { key, value } => rows.insert(key.clone(), value.clone()),
             Write::Delete { key } => rows.remove(key),
@@ -29,9 +32,9 @@ pub(crate) struct Model {
     base: Rows,
     base_commit: u64,
     /// The commits since, in order.
-    since: Vec<Vec<Write>>,
+    since: Vec<Batch>,
     /// A commit that failed: it may be there after a reopen, if nothing else failed.
-    in_doubt: Option<Vec<Write>>,
+    in_doubt: Option<Batch>,
 }
 
 impl Model {
@@ -48,15 +51,15 @@ impl Model {
     }
 
     /// A commit was acknowledged.
-    pub(crate) fn acknowledge(&mut self, writes: Vec<Write>) {
-        apply(&mut self.rows, &writes);
+    pub(crate) fn acknowledge(&mut self, batch: Batch) {
+        apply(&mut self.rows, &batch);
         self.committed += 1;
-        self.since.push(writes);
+        self.since.push(batch);
     }
 
     /// A commit failed in a way that leaves open whether it is on disk.
-    pub(crate) fn doubt(&mut self, writes: Vec<Write>) {
-        self.in_doubt = Some(writes);
+    pub(crate) fn doubt(&mut self, batch: Batch) {
+        self.in_doubt = Some(batch);
     }
 
     /// Everything so far is durable.
@@ -82,8 +85,8 @@ impl Model {
         );
         self.since.extend(self.in_doubt.take());
         let kept = (found - self.base_commit) as usize;
-        for writes in &self.since[..kept] {
-            apply(&mut self.base, writes);
+        for batch in &self.since[..kept] {
+            apply(&mut self.base, batch);
         }
         self.since.clear();
         self.base_commit = found;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use store::disk::simulated::{Call, Fault, SimulatedDisk};
-use store::{Batch, CommitError, Durability, EmbeddedStore, Store};
+use store::{CommitError, Durability, EmbeddedStore, Store};
 
 use crate::model::Model;
 use crate::random::each_seed;
@@ -101,19 +101,19 @@ impl Run {
 
     fn commit(&mut self) {
         let (batch, holds) = self.workload.batch(&self.model.rows);
-        let writes = batch.writes.clone();
+        let asked = batch.clone();
         match self.store().commit(batch) {
             Ok(()) => {
                 assert!(holds, "a precondition was overlooked");
-                if !writes.is_empty() {
-                    self.model.acknowledge(writes);
+                if !asked.is_empty() {
+                    self.model.acknowledge(asked);
                 }
             }
             Err(CommitError::PreconditionFailed { .. }) => assert!(!holds),
             Err(CommitError::Read(_)) => assert!(self.met()),
             Err(CommitError::Write(_)) => {
                 assert!(self.met());
-                self.model.doubt(writes);
+                self.model.doubt(asked);
                 self.after_poison();
             }
             // A sync behind a flush failed: nothing of this commit was begun.
@@ -128,11 +128,8 @@ impl Run {
 
     /// The store takes no more commits and goes on reading, and flushing what it has.
     fn after_poison(&mut self) {
-        let writes = self.workload.writes(&self.model.rows);
-        let again = self.store().commit(Batch {
-            preconditions: Vec::new(),
-            writes,
-        });
+        let changes = self.workload.changes(&self.model.rows);
+        let again = self.store().commit(changes);
         assert!(matches!(again, Err(CommitError::Poisoned)), "{again:?}");
         for _ in 0..self.workload.random.below(4) {
             match self.workload.random.below(3) {

@@ -21,8 +21,8 @@ fn put(store: &EmbeddedStore, key: Vec<u8>, value_bytes: usize) {
 fn commit(store: &EmbeddedStore, writes: Vec<Write>) {
     store
         .commit(Batch {
-            preconditions: Vec::new(),
             writes,
+            ..Batch::default()
         })
         .unwrap();
 }
@@ -105,8 +105,8 @@ fn a_start_makes_durable_what_it_goes_on_from() {
         put(&store, account(1), 10);
         disk.fail(Call::Sync, 0, Fault::Kill);
         let killed = store.commit(Batch {
-            preconditions: Vec::new(),
             writes: vec![Write::Delete { key: account(1) }],
+            ..Batch::default()
         });
         assert_eq!(killed.is_err(), durability == Durability::Always);
         disk.kill();
@@ -131,11 +131,11 @@ fn a_start_writes_again_what_a_failed_sync_left_unwritten() {
     let store = open(&disk, options(Durability::Always, 64)).unwrap();
     disk.fail(Call::Sync, 0, Fault::Device);
     let failed = store.commit(Batch {
-        preconditions: Vec::new(),
         writes: vec![Write::Put {
             key: account(1),
             value: vec![7; 5_000],
         }],
+        ..Batch::default()
     });
     assert!(failed.is_err_and(|error| error.poisons()));
     drop(store);
@@ -295,8 +295,8 @@ fn a_sync_that_fails_in_a_flush_is_not_tried_again() {
     assert!(store.flush().is_err());
     // A second sync would succeed and have written nothing.
     let next = store.commit(Batch {
-        preconditions: Vec::new(),
         writes: vec![Write::Delete { key: account(1) }],
+        ..Batch::default()
     });
     assert!(next.is_err_and(|error| error.poisons()));
     assert!(

@@ -163,17 +163,17 @@ impl<'a> Run<'a> {
 
     fn commit(&mut self) {
         let (batch, holds) = self.workload.batch(&self.model.rows);
-        let writes = batch.writes.clone();
+        let asked = batch.clone();
         match self.store().commit(batch) {
-            Ok(()) if writes.is_empty() => assert!(holds),
+            Ok(()) if asked.is_empty() => assert!(holds),
             Ok(()) => {
                 assert!(holds);
-                self.model.acknowledge(writes);
+                self.model.acknowledge(asked);
             }
             Err(CommitError::PreconditionFailed { .. }) => assert!(!holds),
             Err(CommitError::Read(_)) => self.go_on(),
             Err(CommitError::Write(_)) => {
-                self.model.doubt(writes);
+                self.model.doubt(asked);
                 self.go_on();
             }
             Err(CommitError::Poisoned) => self.go_on(),
@@ -203,11 +203,11 @@ impl<'a> Run<'a> {
         }
         self.model.check_all(self.store());
         let poisoned = self.store().commit(store::Batch {
-            preconditions: Vec::new(),
             writes: vec![records::Write::Delete { key: vec![0x10, 0] }],
+            ..store::Batch::default()
         });
         match poisoned {
-            Ok(()) => self.model.acknowledge(Vec::new()),
+            Ok(()) => self.model.acknowledge(store::Batch::default()),
             Err(_) => {
                 self.end_process();
                 self.open_again();

@@ -77,8 +77,8 @@ fn commit(number: u64) -> Batch {
         writes.push(Write::Delete { key });
     }
     Batch {
-        preconditions: Vec::new(),
         writes,
+        ..Batch::default()
     }
 }
 

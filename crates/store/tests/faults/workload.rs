@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use records::key;
-use records::{AccountId, ConversationId, Pos, Seq, SessionNumber, Stamp, Write};
+use records::{AccountId, ConversationId, KeyRange, Pos, Seq, SessionNumber, Stamp, Write};
 use store::disk::simulated::SimulatedDisk;
 use store::{
     Background, Batch, Durability, EmbeddedStore, Expected, OpenOptions, Precondition, Range,
@@ -105,14 +105,58 @@ impl Workload {
             preconditions.push(precondition);
             holds &= one_holds;
         }
-        let writes = self.writes(rows);
+        let changes = self.changes(rows);
         (
             Batch {
                 preconditions,
-                writes,
+                ..changes
             },
             holds,
         )
+    }
+
+    /// A batch of which nothing is asked.
+    pub(crate) fn changes(&mut self, rows: &Rows) -> Batch {
+        let mut batch = Batch::default();
+        if self.random.one_in(5) {
+            self.delete_ranges(rows, &mut batch.deleted_ranges);
+        }
+        if batch.deleted_ranges.is_empty() || self.random.one_in(2) {
+            batch.writes = self.writes(rows);
+        }
+        batch
+    }
+
+    /// As the server does it, and any at all.
+    fn delete_ranges(&mut self, rows: &Rows, ranges: &mut Vec<KeyRange>) {
+        match self.random.below(6) {
+            0 | 1 => {
+                let conversation = self.conversation();
+                ranges.extend([key::entries(conversation), key::seqs(conversation)]);
+            }
+            2 => ranges.push(key::dedups_before(self.week)),
+            3 => ranges.push(KeyRange {
+                from: records::Table::Queue.range().from,
+                to: key::queue(Stamp::new(self.random.below(self.next_stamp + 2))),
+            }),
+            4 if self.random.one_in(6) => ranges.push(KeyRange {
+                from: vec![2],
+                to: vec![0xff],
+            }),
+            _ => ranges.push(self.some_range(rows)),
+        }
+        // The store's own row stays.
+        for range in ranges {
+            range.from = range.from.clone().max(vec![2]);
+        }
+    }
+
+    fn some_range(&mut self, rows: &Rows) -> KeyRange {
+        let (one, other) = (self.some_key(rows), self.some_key(rows));
+        KeyRange {
+            from: one.clone().min(other.clone()),
+            to: one.max(other),
+        }
     }
 
     pub(crate) fn range(&mut self, rows: &Rows) -> Range {
@@ -120,13 +164,7 @@ impl Workload {
             0 => key::entries(self.conversation()),
             1 => key::members(self.conversation()),
             2 => records::Table::ALL[self.random.below(16) as usize].range(),
-            _ => {
-                let (one, other) = (self.some_key(rows), self.some_key(rows));
-                key::KeyRange {
-                    from: one.clone().min(other.clone()),
-                    to: one.max(other),
-                }
-            }
+            _ => self.some_range(rows),
         };
         let limit = match self.random.below(3) {
             0 => usize::MAX,
@@ -286,7 +324,7 @@ impl Workload {
     }
 }
 
-fn delete(rows: &Rows, range: &key::KeyRange, count: usize, writes: &mut Vec<Write>) {
+fn delete(rows: &Rows, range: &KeyRange, count: usize, writes: &mut Vec<Write>) {
     let keys = rows.range(range.from.clone()..range.to.clone()).take(count);
     writes.extend(keys.map(|(key, _)| Write::Delete { key: key.clone() }));
 }

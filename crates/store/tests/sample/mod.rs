@@ -35,8 +35,8 @@ impl Sample {
         for number in 1..=COMMITS {
             store
                 .commit(Batch {
-                    preconditions: Vec::new(),
                     writes: writes(number),
+                    ..Batch::default()
                 })
                 .unwrap();
             sample.note();

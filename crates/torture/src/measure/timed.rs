@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use records::{KeyRange, Write};
+use records::Write;
 use store::{Batch, CommitError, Range, ReadError, Store};
 
 use super::histogram::Histogram;
@@ -140,10 +140,7 @@ impl Store for Timed {
         Ok(())
     }
 
-    // An engine may have a better way than the trait's, whose commits are then not seen here.
-    fn delete_range(&self, range: &KeyRange) -> Result<u64, CommitError> {
-        let deleted = self.store.delete_range(range)?;
-        self.progress.advanced();
-        Ok(deleted)
+    fn takes_ranges(&self) -> bool {
+        self.store.takes_ranges()
     }
 }

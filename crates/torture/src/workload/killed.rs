@@ -256,8 +256,8 @@ mod tests {
         let (store, text) = (MemoryStore::new(), Text::new(1));
         let commit = |writes| {
             let batch = Batch {
-                preconditions: Vec::new(),
                 writes,
+                ..Batch::default()
             };
             store.commit(batch).unwrap();
         };

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::family::Family;
+use super::family::{self, Family};
 use super::imaging::{self, PinnedJournal};
 use super::manifest::{ListedFamily, Manifest};
+use super::open::replay_into;
 use super::scale::Scale;
 use super::shared::Shared;
 use super::state::FamilyState;
@@ -181,6 +182,7 @@ impl Verifier {
                         family: view.family,
                         memtables: view.memtables.clone(),
                         tables: Arc::new(tables),
+                        range_deletions: view.range_deletions.clone(),
                     })
                     .collect()
             }
@@ -305,8 +307,8 @@ impl Check<'_> {
             .into_iter()
             .zip(tables)
             .map(|(family, tables)| {
-                let flushed = manifest.families[family as usize].flushed;
-                FamilyState::new(family, Scale::FULL, tables, flushed, now)
+                let listed = &manifest.families[family as usize];
+                FamilyState::new(family, Scale::FULL, tables, listed, now)
             })
             .collect();
         let watermark = Watermark::look(disk, &files.watermark).unwrap_or(Found::Damaged);
@@ -340,13 +342,9 @@ impl Check<'_> {
         }
         for id in checked.files {
             let read = journal::read(disk, &files.folder, id, |commit| {
+                let segments = family::all_segments(commit.deleted_ranges());
                 for state in states.iter().filter(|state| commit.number > state.flushed) {
-                    let of_family = commit
-                        .changes()
-                        .filter(|(key, _)| Family::of(key) == state.family);
-                    if of_family.clone().next().is_some() {
-                        state.active.apply(of_family, commit.number);
-                    }
+                    replay_into(&state.active, state.family, &segments, &commit);
                 }
                 Ok(())
             });
