@@ -15,6 +15,9 @@ use crate::table::{Table, TableCursor, TableError, TableScan};
 const COPY_BYTES: usize = 4 * 1024;
 const COPY_BYTES_MAX: usize = 256 * 1024;
 
+/// Tables that the disk is asked for before they are needed.
+const AHEAD_MAX: usize = 8;
+
 /// Something that gives rows in order.
 #[derive(Debug)]
 enum Source {
@@ -122,6 +125,8 @@ pub(crate) struct Merge {
     /// Heads that are not begun, and a key that none of their rows comes before; the nearest last. A table far behind is not
     /// read for a page that ends before it.
     waiting: Vec<(Bytes, usize)>,
+    /// So many of these the disk is asked for ahead of time: more the more of them were read.
+    ahead: usize,
 }
 
 impl Merge {
@@ -132,6 +137,7 @@ impl Merge {
             order: Vec::new(),
             behind: Vec::new(),
             waiting: Vec::new(),
+            ahead: 0,
         }
     }
 
@@ -159,10 +165,8 @@ impl Merge {
         bounds: &Bounds,
         hiding: Vec<Hiding>,
     ) -> bool {
-        if !table.overlaps(&bounds.from, &bounds.to) {
-            return false;
-        }
-        let Some((bounds, rest)) = visible(bounds, hiding) else {
+        let narrowed = table.narrow(bounds);
+        let Some((bounds, rest)) = narrowed.and_then(|bounds| visible(&bounds, hiding)) else {
             return false;
         };
         let keys = &table.properties().keys;
@@ -264,25 +268,28 @@ impl Merge {
             let begun = self.behind.len();
             self.behind
                 .extend(self.waiting.drain(first..).map(|(_, number)| number));
-            self.fetch(&self.behind[begun..]);
+            let begun = self.behind[begun..].to_vec();
+            self.fetch(&begun);
         }
     }
 
-    /// Has the disk look for the first rows of all these at once.
-    fn fetch(&self, heads: &[usize]) {
-        if heads.len() < 2 {
-            return;
-        }
-        let cursors = || {
-            heads
-                .iter()
-                .filter_map(|number| match &self.heads[*number].source {
-                    Source::Cursor(cursor) => Some(cursor),
-                    Source::Memory(_) | Source::Scan(_) => None,
-                })
+    /// Has the disk look for the first rows of all these at once, and for the indexes of those that are likely to come next.
+    fn fetch(&mut self, heads: &[usize]) {
+        let cursor = |number: usize| match &self.heads[number].source {
+            Source::Cursor(cursor) => Some(cursor),
+            Source::Memory(_) | Source::Scan(_) => None,
         };
-        cursors().for_each(TableCursor::fetch_index);
-        cursors().for_each(TableCursor::fetch_data);
+        let begun = || heads.iter().filter_map(|number| cursor(*number));
+        let next = self.waiting.iter().rev().take(self.ahead);
+        let next = next.filter_map(|(_, number)| cursor(*number));
+        if heads.len() > 1 {
+            begun().for_each(TableCursor::fetch_index);
+        }
+        next.for_each(TableCursor::fetch_index);
+        if heads.len() > 1 {
+            begun().for_each(TableCursor::fetch_data);
+        }
+        self.ahead = (2 * self.ahead + 1).min(AHEAD_MAX);
     }
 
     fn key(&self, number: usize) -> &Bytes {

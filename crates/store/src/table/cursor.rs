@@ -29,7 +29,7 @@ impl TableCursor {
     pub(crate) fn new(table: Arc<Table>, bounds: Bounds) -> Self {
         let part = match table.filter_kind() {
             FilterKind::None | FilterKind::Key { .. } => None,
-            FilterKind::Prefix { bytes } => shared_prefix(&bounds, bytes),
+            FilterKind::Prefix { bytes } => bounds.prefix(bytes).map(<[u8]>::to_vec),
         };
         let partitions = within(table.partitions(), &bounds);
         Self {
@@ -143,11 +143,4 @@ fn step(range: &mut Range<usize>, reverse: bool) -> Option<usize> {
     } else {
         range.next()
     }
-}
-
-/// The first `bytes` bytes of every key of the bounds, if they are the same.
-fn shared_prefix(bounds: &Bounds, bytes: usize) -> Option<Vec<u8>> {
-    let prefix = bounds.from.get(..bytes)?;
-    let behind = records::KeyRange::prefix(prefix.to_vec()).to;
-    (bounds.to <= behind).then(|| prefix.to_vec())
 }

@@ -24,6 +24,14 @@ pub(crate) enum FilterKind {
 const PREFIX_BITS: usize = 12;
 
 impl FilterKind {
+    /// How much of a key's beginning the filter knows, if it is a beginning.
+    pub(super) fn prefix_bytes(self) -> Option<usize> {
+        match self {
+            Self::None | Self::Key { .. } => None,
+            Self::Prefix { bytes } => Some(bytes),
+        }
+    }
+
     /// The part of a key that the filter knows.
     pub(super) fn part<'a>(&self, key: &'a [u8]) -> &'a [u8] {
         match self {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::TableId;
+use super::tails::Tails;
 
 /// Grows with the format.
 const VERSION: u32 = 2;
@@ -58,6 +59,8 @@ pub(crate) struct Properties {
     pub(crate) settled_before: TableId,
     /// Range deletions of flushes up to this one are carried out in its rows.
     pub(crate) flush: u64,
+    /// What follows the prefixes of its keys.
+    pub(crate) tails: Tails,
 }
 
 impl Properties {
@@ -78,9 +81,11 @@ impl Properties {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.push(self.family);
-        out.extend_from_slice(&(self.keys.start().len() as u32).to_le_bytes());
-        out.extend_from_slice(self.keys.start());
-        out.extend_from_slice(self.keys.end());
+        for key in [self.keys.start(), self.keys.end()] {
+            out.extend_from_slice(&(key.len() as u32).to_le_bytes());
+            out.extend_from_slice(key);
+        }
+        self.tails.encode(&mut out);
         out
     }
 
@@ -94,9 +99,9 @@ impl Properties {
         let (rows, deletions, bytes) = (next(), next(), next());
         let (settled_before, flush) = (TableId(next()), next());
         let (family, rest) = rest.split_first()?;
-        let (length, keys) = rest.split_at_checked(4)?;
-        let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
-        let (smallest, largest) = keys.split_at_checked(length)?;
+        let (smallest, rest) = split_key(rest)?;
+        let (largest, rest) = split_key(rest)?;
+        let tails = Tails::decode(rest)?;
         (smallest <= largest).then(|| Self {
             id,
             family: *family,
@@ -107,8 +112,14 @@ impl Properties {
             keys: Bytes::copy_from_slice(smallest)..=Bytes::copy_from_slice(largest),
             settled_before,
             flush,
+            tails,
         })
     }
+}
+
+fn split_key(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
 /// Where to find the rest.

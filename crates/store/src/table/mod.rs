@@ -10,6 +10,7 @@ mod filter;
 mod footer;
 mod reader;
 mod scan;
+mod tails;
 mod writer;
 
 use std::fmt;

@@ -18,6 +18,7 @@ use super::footer::{FOOTER_BYTES, Footer, Properties, Stretch};
 use super::{Damage, TableError, TableId, TableSpec, seed};
 use crate::disk::{Disk, DiskFile};
 use crate::hex::Hex;
+use crate::row::Bounds;
 
 /// Tables' files that are kept open; one more for each thread that reads at this moment.
 pub(crate) const OPEN_FILES_MAX: usize = 48;
@@ -319,6 +320,14 @@ impl Table {
     pub(crate) fn overlaps(&self, from: &[u8], to: &[u8]) -> bool {
         let keys = &self.properties.keys;
         from <= keys.end().as_ref() && to > keys.start().as_ref()
+    }
+
+    /// The part of the bounds that it may have something of; `None` if there is none.
+    pub(crate) fn narrow(&self, bounds: &Bounds) -> Option<Bounds> {
+        if !self.overlaps(&bounds.from, &bounds.to) {
+            return None;
+        }
+        self.properties.tails.narrow(self.filter, bounds)
     }
 
     /// About how many bytes of its rows lie between two keys, the second excluded. Of stretches that are much shorter than what the
