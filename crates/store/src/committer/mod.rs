@@ -30,7 +30,7 @@ pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One commit gathers appends up to so many bytes, at least and at most: as many as the disk takes in `COMMIT_TIME`. A single
 /// larger append is a commit of its own.
-const GATHERED_BYTES: std::ops::RangeInclusive<usize> = 256 * 1024..=4 * 1024 * 1024;
+const GATHERED_BYTES: std::ops::RangeInclusive<usize> = 128 * 1024..=4 * 1024 * 1024;
 
 const GATHERED_BYTES_AT_FIRST: usize = 1024 * 1024;
 

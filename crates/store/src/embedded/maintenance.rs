@@ -21,6 +21,9 @@ use crate::table::TableError;
 /// smaller ones are not left to pile up.
 const MERGE_BYTES_MAX: [u64; 3] = [u64::MAX, 1024 * 1024 * 1024, 64 * 1024 * 1024];
 
+/// Merges can wait longer than commits and than whoever serves clients: how much nicer they are.
+const MERGE_NICE: i32 = 5;
+
 /// How often it is looked for what time alone brings.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -49,9 +52,10 @@ impl Maintenance {
             shared: shared.clone(),
             threads: Vec::new(),
         };
-        maintenance.spawn("store-flush", |shared| flush_one(shared, true))?;
+        maintenance.spawn("store-flush", 0, |shared| flush_one(shared, true))?;
         for bytes_max in MERGE_BYTES_MAX {
-            maintenance.spawn("store-merge", move |shared| merge_one(shared, bytes_max))?;
+            let work = move |shared: &Shared| merge_one(shared, bytes_max);
+            maintenance.spawn("store-merge", MERGE_NICE, work)?;
         }
         Ok(maintenance)
     }
@@ -59,12 +63,14 @@ impl Maintenance {
     fn spawn(
         &mut self,
         name: &str,
+        nice: i32,
         work: impl Fn(&Shared) -> Result<bool, WorkError> + Send + 'static,
     ) -> io::Result<()> {
         let shared = self.shared.clone();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
+                give_way(nice);
                 // Whoever waits for what this thread does would wait for ever.
                 let poisoning = PoisonOnPanic(&shared);
                 let mut told = None;
@@ -91,6 +97,18 @@ impl Maintenance {
         self.threads.push(thread);
         Ok(())
     }
+}
+
+/// Lets other threads of this machine have a processor that both want. A thread has its own niceness on Linux alone.
+fn give_way(nice: i32) {
+    #[cfg(target_os = "linux")]
+    if nice > 0
+        && let Err(error) = rustix::process::nice(nice)
+    {
+        tracing::debug!(%error, "merges are as urgent as everything else");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = nice;
 }
 
 /// Poisons the store unless forgotten.
