@@ -89,6 +89,10 @@ impl Store for Fjall {
         self.select(range, |guard| guard.key().map(|key| (Bytes::from(key), 0)))
     }
 
+    fn takes_ranges(&self) -> bool {
+        false
+    }
+
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         family::check(self, &batch)?;

@@ -111,6 +111,10 @@ impl Store for Redb {
             .map_err(read_error)
     }
 
+    fn takes_ranges(&self) -> bool {
+        false
+    }
+
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         family::check(self, &batch)?;

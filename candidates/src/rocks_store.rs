@@ -189,6 +189,10 @@ impl Store for Rocks {
             .map_err(read_error)
     }
 
+    fn takes_ranges(&self) -> bool {
+        false
+    }
+
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         family::check(self, &batch)?;
@@ -196,12 +200,11 @@ impl Store for Rocks {
             .map_err(|error| CommitError::Write(Arc::new(error)))
     }
 
-    /// Whole files are unlinked, the rest is one tombstone. How many keys there were, nobody counts.
-    fn delete_range(&self, range: &KeyRange) -> Result<u64, CommitError> {
+    /// Whole files are unlinked, the rest is one tombstone.
+    fn delete_range(&self, range: &KeyRange) -> Result<(), CommitError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.drop_range(&Range::forward(range.clone(), 0))
-            .map_err(|error| CommitError::Write(Arc::new(error)))?;
-        Ok(0)
+            .map_err(|error| CommitError::Write(Arc::new(error)))
     }
 }
 

@@ -31,13 +31,14 @@ pub(crate) fn run(arguments: &StoreArguments) -> anyhow::Result<()> {
 /// A table of the families, and below it what concerns all of them.
 fn text(report: &StoreReport, now: Duration) -> String {
     let mut text = format!(
-        "{:8} {:>6} {:>11} {:>11} {:>12} {:>12} {:>11} {:>11} {:>11}\n",
+        "{:8} {:>6} {:>11} {:>11} {:>12} {:>12} {:>8} {:>11} {:>11} {:>11}\n",
         "family",
         "tables",
         "on disk",
         "rows' bytes",
         "rows",
         "deletions",
+        "ranges",
         "dead",
         "in memory",
         "to merge"
@@ -46,13 +47,14 @@ fn text(report: &StoreReport, now: Duration) -> String {
         // Writing to a text cannot fail.
         let _ = writeln!(
             text,
-            "{:8} {:>6} {:>11} {:>11} {:>12} {:>12} {:>11} {:>11} {:>11}",
+            "{:8} {:>6} {:>11} {:>11} {:>12} {:>12} {:>8} {:>11} {:>11} {:>11}",
             family.name,
             family.tables,
             human(family.bytes),
             human(family.row_bytes),
             family.rows,
             family.deletions,
+            family.range_deletions,
             human(family.dead_bytes),
             human(family.memtable_bytes),
             human(family.merge_bytes),

@@ -228,6 +228,7 @@ struct StoreGauges {
     waiting_bytes: Gauge,
     cached_bytes: Gauge,
     dead_bytes: Gauge,
+    range_deletions: Gauge,
     table_count: Gauge,
     open_files: Gauge,
     amplification: Gauge,
@@ -277,6 +278,10 @@ impl StoreGauges {
                 "magpie_store_dead_bytes",
                 "Bytes of rows that are thought to be overwritten or deleted and not yet merged away.",
             ),
+            range_deletions: gauge(
+                "magpie_store_range_deletions",
+                "Ranges that are deleted and not yet merged away; at 65,536 keys are deleted in their place.",
+            ),
             table_count: gauge("magpie_store_tables", "Tables."),
             open_files: gauge(
                 "magpie_store_open_files",
@@ -318,6 +323,10 @@ impl StoreGauges {
             (
                 &self.dead_bytes,
                 tables().map(|table| table.dead_bytes).sum(),
+            ),
+            (
+                &self.range_deletions,
+                store.families.iter().map(|one| one.range_deletions).sum(),
             ),
             (&self.table_count, tables().count() as u64),
             (&self.open_files, store.open_files),

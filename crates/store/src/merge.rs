@@ -182,7 +182,10 @@ impl Merge {
             .waiting
             .partition_point(|(other, _)| self.compare(other, &nearest) == Ordering::Greater);
         self.waiting.insert(at, (nearest, number));
-        self.push(Source::Cursor(TableCursor::new(table.clone(), bounds)), rest);
+        self.push(
+            Source::Cursor(TableCursor::new(table.clone(), bounds)),
+            rest,
+        );
         true
     }
 

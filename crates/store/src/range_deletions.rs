@@ -85,7 +85,10 @@ impl RangeDeletions {
                 replaced.start += 1;
             } else if first.from < new.from {
                 let to = new.from.clone();
-                rest[0] = Some(RangeDeletion { to, ..first.clone() });
+                rest[0] = Some(RangeDeletion {
+                    to,
+                    ..first.clone()
+                });
             }
         }
         if let Some(last) = self.stretches[replaced.clone()].last() {
@@ -95,7 +98,10 @@ impl RangeDeletions {
                 replaced.end -= 1;
             } else if last.to > new.to {
                 let from = new.to.clone();
-                rest[1] = Some(RangeDeletion { from, ..last.clone() });
+                rest[1] = Some(RangeDeletion {
+                    from,
+                    ..last.clone()
+                });
             }
         }
         let [before, behind] = rest;
@@ -118,11 +124,8 @@ impl RangeDeletions {
         self.find(key).is_some()
     }
 
-    /// Drops what hides nothing any longer: `tables` are those that there are. What touches and hides the same becomes one.
+    /// Drops what hides nothing of these tables, which are all that there are.
     pub(crate) fn prune<T>(&mut self, tables: &[T], hides: impl Fn(&RangeDeletion, &T) -> bool) {
-        if self.stretches.is_empty() {
-            return;
-        }
         self.stretches
             .retain(|one| tables.iter().any(|table| hides(one, table)));
         self.bytes = self.stretches.iter().map(RangeDeletion::bytes).sum();
@@ -148,7 +151,9 @@ impl RangeDeletions {
         if from >= bounds.to.as_slice() {
             return 0..0;
         }
-        let first = self.stretches.partition_point(|one| one.to.as_ref() <= from);
+        let first = self
+            .stretches
+            .partition_point(|one| one.to.as_ref() <= from);
         let rest = &self.stretches[first..];
         let count = rest.partition_point(|one| one.from.as_ref() < bounds.to.as_slice());
         first..first + count

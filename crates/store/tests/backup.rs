@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use records::key;
-use records::{AccountId, ConversationId, Millis, Pos, Stamp, Write};
+use records::{AccountId, ConversationId, KeyRange, Millis, Pos, Stamp, Write};
 use store::{
     ArchiveTarget, BackupError, BackupOptions, BackupSource, Batch, DataDir, EmbeddedStore,
     FolderTarget, Holder, ImageHeader, OpenOptions, Store, Summary, TakePiece, generations,
@@ -30,23 +30,26 @@ fn commit(store: &EmbeddedStore, number: u64) {
         key,
         value: value.clone(),
     };
-    let mut writes = vec![
+    let writes = vec![
         put(key::entry(ConversationId::new(1), Pos::new(number))),
         put(key::dedup(1, AccountId::new(1), &number.to_string())),
         put(key::queue(Stamp::new(number))),
         put(key::meta("latest")),
     ];
+    let mut batch = Batch {
+        writes,
+        ..Batch::default()
+    };
     if let Some(old) = number.checked_sub(9).filter(|old| *old > 0) {
-        writes.push(Write::Delete {
-            key: key::queue(Stamp::new(old)),
-        });
+        let key = key::queue(Stamp::new(old));
+        if old.is_multiple_of(2) {
+            let (from, to) = (key, key::queue(Stamp::new(old + 1)));
+            batch.deleted_ranges.push(KeyRange { from, to });
+        } else {
+            batch.writes.push(Write::Delete { key });
+        }
     }
-    store
-        .commit(Batch {
-            writes,
-            ..Batch::default()
-        })
-        .unwrap();
+    store.commit(batch).unwrap();
 }
 
 /// The number of the last commit in a store, having checked that it is exactly that one and all before it.

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use records::key::{self, KeyRange};
 use records::{Millis, Stamp, Table, Write};
 use store::{
-    Append, BATCH_BYTES_MAX, Batch, CommitError, Committer, DELETE_SLICE_KEYS, DataDir, EmbeddedStore, Expected,
-    Holder, MemoryStore, OpenOptions, Outcome, Precondition, QUEUE_APPENDS_MAX, Range, ReadError,
-    Refusal, Sink, Store, SubmitError, Submitter, Ticket,
+    Append, BATCH_BYTES_MAX, Batch, CommitError, Committer, DELETE_SLICE_KEYS, DataDir,
+    EmbeddedStore, Expected, Holder, MemoryStore, OpenOptions, Outcome, Precondition,
+    QUEUE_APPENDS_MAX, Range, ReadError, Refusal, Sink, Store, SubmitError, Submitter, Ticket,
 };
 
 /// A store whose commits can be held up, counted and made to fail.

@@ -35,7 +35,7 @@ const GATHERED_BYTES: std::ops::RangeInclusive<usize> = 128 * 1024..=4 * 1024 * 
 const GATHERED_BYTES_AT_FIRST: usize = 1024 * 1024;
 
 /// A commit that takes longer makes the next ones smaller.
-const COMMIT_TIME: Duration = Duration::from_millis(8);
+const COMMIT_TIME: Duration = Duration::from_millis(6);
 
 /// The submitter's own number for an append; the committer only gives it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

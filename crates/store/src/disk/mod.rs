@@ -51,6 +51,12 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
         let _ = (offset, length);
     }
 
+    /// Says that these bytes, which were written, had better be on their way to the disk: whoever syncs waits for less then, and so do
+    /// others whose syncs would wait for it. Does nothing where that is not known.
+    fn write_back(&self, offset: u64, length: u64) {
+        let _ = (offset, length);
+    }
+
     /// Makes what was written durable, with the length that is needed to read it (fdatasync).
     fn sync(&self) -> io::Result<()>;
 

@@ -131,6 +131,11 @@ impl DiskFile for File {
         let _ = fadvise(self, offset, NonZeroU64::new(length), Advice::WillNeed);
     }
 
+    fn write_back(&self, offset: u64, length: u64) {
+        // Linux begins to write what it is to forget, and forgets what is written already.
+        let _ = fadvise(self, offset, NonZeroU64::new(length), Advice::DontNeed);
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
     }

@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// An fsync longer ago says nothing of the disk's load.
+const SYNC_LATELY_MS: u64 = 100;
+
 /// The histogram's name.
 const FSYNC_SECONDS: &str = "magpie_fsync_seconds";
 
@@ -25,6 +28,10 @@ pub(super) struct Counters {
     /// Bytes a second of the flushes lately.
     flush_rate: AtomicU64,
     sync_seconds: metrics::Histogram,
+    /// Of the last ones, on average.
+    sync_micros: AtomicU64,
+    /// When the last one was.
+    synced_ms: AtomicU64,
     waits: AtomicU64,
     wait_micros: AtomicU64,
     failures: AtomicU64,
@@ -80,6 +87,8 @@ impl Counters {
             table_bytes: AtomicU64::new(0),
             flush_rate: AtomicU64::new(FLUSH_RATE_AT_FIRST),
             sync_seconds: metrics::histogram!(FSYNC_SECONDS),
+            sync_micros: AtomicU64::new(0),
+            synced_ms: AtomicU64::new(0),
             waits: AtomicU64::new(0),
             wait_micros: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -98,6 +107,21 @@ impl Counters {
 
     pub(super) fn synced(&self, took: Duration) {
         self.sync_seconds.record(took);
+        let before = self.sync_micros.load(Ordering::Relaxed);
+        let lately = (before * 7 + micros(took)) / 8;
+        self.sync_micros.store(lately, Ordering::Relaxed);
+        self.synced_ms.store(self.now_ms(), Ordering::Relaxed);
+    }
+
+    /// What an fsync of the journal takes at the moment; nothing if there was none lately.
+    pub(super) fn sync_time(&self) -> Duration {
+        let ago = self
+            .now_ms()
+            .saturating_sub(self.synced_ms.load(Ordering::Relaxed));
+        if ago > SYNC_LATELY_MS {
+            return Duration::ZERO;
+        }
+        Duration::from_micros(self.sync_micros.load(Ordering::Relaxed))
     }
 
     /// A commit was held up.

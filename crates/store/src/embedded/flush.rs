@@ -37,12 +37,7 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
             .map_err(|source| WorkError::io(&shared.folder, source))?;
     }
     let mut rows = Merge::new(false);
-    rows.add_memtable(
-        memtable.clone(),
-        Snapshot::ALL,
-        &Bounds::all(),
-        Vec::new(),
-    );
+    rows.add_memtable(memtable.clone(), Snapshot::ALL, &Bounds::all(), Vec::new());
     let range_deletions = memtable.range_deletions();
     let mut older = Older::new(family, &tables);
     let mut output = Output::new(shared, family);

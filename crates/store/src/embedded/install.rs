@@ -36,8 +36,7 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         .unwrap_or_else(PoisonError::into_inner);
     hand_on(&change);
     let manifest = listed(shared, family, &change);
-    let range_deletions = &manifest.families[family as usize].range_deletions;
-    let range_deletions = Arc::new(range_deletions.clone());
+    let range_deletions = manifest.families[family as usize].range_deletions.clone();
     if let Err(source) = manifest.write(&*shared.disk, &shared.folder) {
         give_up(shared, &change);
         return Err(WorkError::io(&Manifest::path(&shared.folder), source));
@@ -101,14 +100,18 @@ fn give_up(shared: &Shared, change: &Change) {
 }
 
 /// Range deletions go when no table is left that they hide something of.
-fn forget_useless(deletions: &mut RangeDeletions, tables: &[Arc<Table>]) {
+fn forget_useless(deletions: &mut Arc<RangeDeletions>, tables: &[Arc<Table>]) {
     if deletions.is_empty() {
         return;
     }
+    let deletions = Arc::make_mut(deletions);
     deletions.prune(tables, |one, table| {
         one.flush > table.properties().flush && table.overlaps(&one.from, &one.to)
     });
-    let mut flushes: Vec<u64> = tables.iter().map(|table| table.properties().flush).collect();
+    let mut flushes: Vec<u64> = tables
+        .iter()
+        .map(|table| table.properties().flush)
+        .collect();
     flushes.sort_unstable();
     deletions.join(|flush| flushes.partition_point(|of_table| *of_table < flush));
 }
@@ -134,7 +137,7 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
             listed.flushed = listed.flushed.max(memtable.last_commit());
             listed.flushes += 1;
             for one in memtable.range_deletions().iter() {
-                let deletions = &mut listed.range_deletions;
+                let deletions = Arc::make_mut(&mut listed.range_deletions);
                 deletions.insert(&one.from, &one.to, listed.flushes);
             }
             tables.splice(0..0, table.clone());

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
@@ -43,7 +44,7 @@ pub(super) struct ListedFamily {
     /// Newest first.
     pub(super) tables: Vec<ListedTable>,
     /// What is deleted in them.
-    pub(super) range_deletions: RangeDeletions,
+    pub(super) range_deletions: Arc<RangeDeletions>,
 }
 
 /// A table, and what its file does not say.
@@ -194,7 +195,7 @@ impl Manifest {
                     flush,
                 });
             }
-            family.range_deletions = RangeDeletions::of(deletions)?;
+            family.range_deletions = Arc::new(RangeDeletions::of(deletions)?);
         }
         // A number is given once.
         let tables = manifest.families.iter().flat_map(|family| &family.tables);
@@ -222,7 +223,7 @@ mod tests {
         manifest.families[2].flushes = 4;
         for (from, to, flush) in [(b"ab", b"ac", 3), (b"ac", b"xx", 4), (b"xy", b"xz", 1)] {
             let deletions = &mut manifest.families[flush as usize % 3].range_deletions;
-            deletions.insert(from, to, flush);
+            Arc::make_mut(deletions).insert(from, to, flush);
         }
         for id in [5, 3] {
             manifest.families[2].tables.push(ListedTable {

@@ -1,12 +1,13 @@
 //! Makes one table out of several, or one anew without what newer ones have overwritten and deleted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::family::Family;
 use super::install::{Change, install};
 use super::older::Older;
 use super::output::Output;
-use super::policy::Choice;
+use super::policy::{self, Choice};
 use super::shared::Shared;
 use super::view::hiding_of;
 use super::work_error::WorkError;
@@ -18,6 +19,18 @@ use crate::table::{Table, TableId};
 
 /// After so many rows a merge looks whether more is deleted by now, which it need not read then.
 const LOOK_ROWS: u64 = 4096;
+
+/// After so many bytes of rows a merge looks whether it should leave the disk to others …
+const GIVE_WAY_BYTES: usize = 256 * 1024;
+
+/// … which is when commits wait so long for theirs to be synced …
+const SLOW_SYNC: Duration = Duration::from_millis(2);
+
+/// … for as long as that, and at most …
+const GIVE_WAY_MAX: Duration = Duration::from_millis(20);
+
+/// … unless merges are so far behind.
+const URGENT_DEBT: f64 = 0.75;
 
 /// The tables of a merge, and those around them.
 pub(super) struct Merging {
@@ -92,7 +105,7 @@ impl Merging {
         }
         let mut older = Older::new(self.family, &self.older);
         let mut output = Output::new(shared, self.family);
-        let mut read = 0_u64;
+        let (mut read, mut written) = (0_u64, 0);
         while let Some((row, source)) = rows.next()? {
             // A merge can be begun again; a shutdown does not wait for it.
             if shared.wakeup.is_stopping() {
@@ -111,6 +124,11 @@ impl Merging {
             let is_deletion = row.value.is_none();
             if source >= hiding && (!is_deletion || older.needs(&row)) {
                 output.add(&row)?;
+                written += row.bytes();
+                if written >= GIVE_WAY_BYTES {
+                    written = 0;
+                    self.give_way(shared);
+                }
             }
         }
         let commits = self.merged.iter().map(|table| &table.properties().commits);
@@ -131,6 +149,19 @@ impl Merging {
         )?;
         shared.wakeup.ring();
         Ok(())
+    }
+
+    /// Leaves the disk to commits for a moment if these have to wait for it, unless merges are behind: then commits would soon wait for
+    /// them.
+    fn give_way(&self, shared: &Shared) {
+        let sync = shared.counters.sync_time();
+        if sync < SLOW_SYNC {
+            return;
+        }
+        let tables = shared.read_state().of(self.family).tables.clone();
+        if policy::debt(self.family, shared.scale, &tables) < URGENT_DEBT {
+            std::thread::sleep(sync.min(GIVE_WAY_MAX));
+        }
     }
 
     /// What is deleted in the family's tables, and the last flush that has brought something of it.

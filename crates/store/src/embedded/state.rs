@@ -113,7 +113,7 @@ impl FamilyState {
             written_at: now,
             sealed: Vec::new(),
             tables: Arc::new(tables),
-            range_deletions: Arc::new(listed.range_deletions.clone()),
+            range_deletions: listed.range_deletions.clone(),
             flushed: listed.flushed,
             flushes: listed.flushes,
             scale,
@@ -228,7 +228,7 @@ impl FamilyState {
         ListedFamily {
             flushed: self.flushed,
             flushes: self.flushes,
-            range_deletions: (*self.range_deletions).clone(),
+            range_deletions: self.range_deletions.clone(),
             tables: self
                 .tables
                 .iter()

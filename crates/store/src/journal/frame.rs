@@ -283,7 +283,9 @@ mod tests {
         });
         assert!(commit.changes().eq(expected));
         let ranges = ranges();
-        let expected = ranges.iter().map(|range| (range.from.as_slice(), range.to.as_slice()));
+        let expected = ranges
+            .iter()
+            .map(|range| (range.from.as_slice(), range.to.as_slice()));
         assert!(commit.deleted_ranges().eq(expected));
         assert!(decode(&bytes, SALT + 1).is_none(), "of another file");
         assert!(decode(&bytes[..length - 1], SALT).is_none(), "cut short");

@@ -101,13 +101,7 @@ impl JournalWriter {
             self.next_file(number)?;
         }
         self.buffer.clear();
-        frame::encode(
-            self.salt,
-            number,
-            deleted_ranges,
-            writes,
-            &mut self.buffer,
-        );
+        frame::encode(self.salt, number, deleted_ranges, writes, &mut self.buffer);
         self.file.write_all_at(&self.buffer, self.offset)?;
         let length = self.buffer.len() as u64;
         self.offset += length;

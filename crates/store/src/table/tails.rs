@@ -68,9 +68,7 @@ impl Tails {
         let first = prefix.first()?;
         let (_, tails) = self.0.iter().find(|(byte, _)| byte == first)?;
         narrowed.from = narrowed.from.max([prefix, tails.start()].concat());
-        narrowed.to = narrowed
-            .to
-            .min(behind(&[prefix, tails.end()].concat()));
+        narrowed.to = narrowed.to.min(behind(&[prefix, tails.end()].concat()));
         (narrowed.from < narrowed.to).then_some(narrowed)
     }
 

@@ -20,7 +20,7 @@ const PARTITION_BLOCKS: usize = 256;
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Synced whenever so much was written, so that no commit has to wait until a whole table is on disk.
-const SYNC_BYTES: u64 = 1024 * 1024;
+const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 /// A table that is being written.
 pub(crate) struct TableWriter {
@@ -188,7 +188,9 @@ impl TableWriter {
 
     fn write_out(&mut self) -> std::io::Result<()> {
         self.file.write_all_at(&self.buffer, self.written)?;
-        self.written += self.buffer.len() as u64;
+        let length = self.buffer.len() as u64;
+        self.file.write_back(self.written, length);
+        self.written += length;
         self.buffer.clear();
         if self.written - self.synced >= SYNC_BYTES {
             self.file.sync()?;

@@ -118,6 +118,8 @@ pub struct FamilyReport {
     pub rows: u64,
     /// Rows that say that a key is deleted.
     pub deletions: u64,
+    /// Ranges that are deleted and not yet merged away.
+    pub range_deletions: u64,
     /// Bytes of rows that are thought to be overwritten or deleted.
     pub dead_bytes: u64,
     /// Bytes of tables that are to become one next.
@@ -169,6 +171,7 @@ fn families(statistics: &StoreStatistics) -> Vec<FamilyReport> {
             row_bytes: sum(|table| table.row_bytes),
             rows: sum(|table| table.rows),
             deletions: sum(|table| table.deletions),
+            range_deletions: family.range_deletions,
             dead_bytes: sum(|table| table.dead_bytes),
             merge_bytes: family.merge_bytes,
         }
