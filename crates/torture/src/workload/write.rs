@@ -68,6 +68,17 @@ struct Done {
     cpu_seconds: f64,
 }
 
+/// What all lanes come to.
+#[derive(Debug)]
+struct Total {
+    messages: u64,
+    steps: u64,
+    took: f64,
+    /// Without that of the submitters.
+    cpu_seconds: f64,
+    written_bytes: u64,
+}
+
 pub(crate) fn run(run: &Run, options: &Options, verdicts: &mut Verdicts) -> Result<()> {
     let text = Text::new(run.seed);
     let progress = Progress::new();
@@ -88,71 +99,23 @@ pub(crate) fn run(run: &Run, options: &Options, verdicts: &mut Verdicts) -> Resu
         Steps::new(&shared, number).run(lane)
     })?;
     progress.end();
-    let took = shared.begun.elapsed().as_secs_f64();
-    let written = written_bytes()? - written;
     let driver: f64 = lanes.iter().map(|done| done.cpu_seconds).sum();
-    let cpu = cpu_seconds() - cpu - driver;
-    let steps: u64 = lanes.iter().map(|done| done.steps).sum();
-    let messages: u64 = lanes.iter().map(|done| done.messages).sum();
-
-    let stored = progress.stored_bytes();
-    verdicts.note(
-        "steps a second",
-        Figure::Count((steps as f64 / took) as u64),
-    );
-    verdicts.note(
-        "messages a second",
-        Figure::Count((messages as f64 / took) as u64),
-    );
-    verdicts.note("commits", Figure::Count(progress.commits.count()));
-    verdicts.note("rows written or deleted", Figure::Count(progress.writes()));
-    verdicts.note("stored", Figure::Bytes(stored));
-    verdicts.note(
-        "stored a second",
-        Figure::Bytes((stored as f64 / took) as u64),
-    );
-    verdicts.note("written to disk", Figure::Bytes(written));
-    verdicts.note(
-        "written / stored",
-        Figure::Ratio(written as f64 / stored as f64),
-    );
-    verdicts.note(
-        "on disk at the end",
-        Figure::Bytes(disk_bytes(&run.folder)?),
-    );
-    verdicts.note(
-        "CPU a step, without the submitters'",
-        Figure::Millis(cpu * 1e3 / steps as f64),
-    );
+    let total = Total {
+        messages: lanes.iter().map(|done| done.messages).sum(),
+        steps: lanes.iter().map(|done| done.steps).sum(),
+        took: shared.begun.elapsed().as_secs_f64(),
+        cpu_seconds: cpu_seconds() - cpu - driver,
+        written_bytes: written_bytes()? - written,
+    };
+    note(run, &total, &progress, verdicts)?;
     verdicts.note("threads", Figure::Count(watch.seen().threads()));
-    verdicts.note(
-        "commit median",
-        Figure::Millis(progress.commits.millis(0.5)),
-    );
-    verdicts.note(
-        "commit longest",
-        Figure::Millis(progress.commits.longest_millis()),
-    );
+    judge(&progress, verdicts);
+    let memory = watch.seen().memory_bytes()?;
     verdicts.at_most(
-        "commit p99",
-        Figure::Millis(progress.commits.millis(0.99)),
-        P99_MAX,
+        "memory beyond the cache",
+        Figure::Bytes(memory.saturating_sub(run.engine.cache_bytes)),
+        MEMORY_MAX,
     );
-    verdicts.at_most(
-        "commit p999",
-        Figure::Millis(progress.commits.millis(0.999)),
-        P999_MAX,
-    );
-    verdicts.at_most(
-        "longest without a commit",
-        Figure::Seconds(progress.longest_gap().as_secs_f64()),
-        STILL_MAX,
-    );
-    let memory = watch
-        .seen()
-        .memory_bytes()?
-        .saturating_sub(run.engine.cache_bytes);
-    verdicts.at_most("memory beyond the cache", Figure::Bytes(memory), MEMORY_MAX);
     verdicts.at_most(
         "open files",
         Figure::Count(watch.seen().open_files()),
@@ -160,6 +123,59 @@ pub(crate) fn run(run: &Run, options: &Options, verdicts: &mut Verdicts) -> Resu
     );
     committer.stop();
     Ok(())
+}
+
+/// What has no bound.
+fn note(run: &Run, total: &Total, progress: &Progress, verdicts: &mut Verdicts) -> Result<()> {
+    let stored = progress.stored_bytes();
+    let a_second = |count: u64| (count as f64 / total.took) as u64;
+    let cpu_millis = total.cpu_seconds * 1e3 / total.steps as f64;
+    let written = total.written_bytes;
+    for (what, figure) in [
+        ("steps a second", Figure::Count(a_second(total.steps))),
+        ("messages a second", Figure::Count(a_second(total.messages))),
+        ("commits", Figure::Count(progress.commits.count())),
+        ("rows written or deleted", Figure::Count(progress.writes())),
+        ("stored", Figure::Bytes(stored)),
+        ("stored a second", Figure::Bytes(a_second(stored))),
+        ("written to disk", Figure::Bytes(written)),
+        (
+            "written / stored",
+            Figure::Ratio(written as f64 / stored as f64),
+        ),
+        (
+            "on disk at the end",
+            Figure::Bytes(disk_bytes(&run.folder)?),
+        ),
+        (
+            "CPU a step, without the submitters'",
+            Figure::Millis(cpu_millis),
+        ),
+        (
+            "commit median",
+            Figure::Millis(progress.commits.millis(0.5)),
+        ),
+        (
+            "commit longest",
+            Figure::Millis(progress.commits.longest_millis()),
+        ),
+    ] {
+        verdicts.note(what, figure);
+    }
+    Ok(())
+}
+
+/// How long commits took.
+fn judge(progress: &Progress, verdicts: &mut Verdicts) {
+    let commits = &progress.commits;
+    let (p99, p999) = (commits.millis(0.99), commits.millis(0.999));
+    verdicts.at_most("commit p99", Figure::Millis(p99), P99_MAX);
+    verdicts.at_most("commit p999", Figure::Millis(p999), P999_MAX);
+    verdicts.at_most(
+        "longest without a commit",
+        Figure::Seconds(progress.longest_gap().as_secs_f64()),
+        STILL_MAX,
+    );
 }
 
 /// What a lane does, step by step.
