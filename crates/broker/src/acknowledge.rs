@@ -190,6 +190,8 @@ impl Shard {
                 self.finished_exactly_once(session, packet_id, held.origin, now);
                 self.finished(session, &held, now);
             }
+            // One that refuses ends what it is about, and nothing is released. [5 MQTT-4.3.3-4]
+            Err(error) if reason.is_error() => tolerate(error)?,
             // [3.1.1 MQTT-4.3.3-1]: the peer waits for a PUBREL all the same.
             Err(error) => {
                 tolerate(error)?;

@@ -65,8 +65,11 @@ impl Shard {
             self.begin_exchange(id, pending, packet, method, now);
             return Ok(());
         }
+        // Small clients send an empty name where they have none.
+        let says_nothing = |name: &str| name.is_empty() && allow_anonymous && !vouched;
+        let username = packet.username.filter(|name| !says_nothing(name));
         // Whoever is vouched for need not say who it is; an empty name says nothing.
-        match packet.username.or(vouched.then_some("")) {
+        match username.or(vouched.then_some("")) {
             Some(username) => {
                 self.pause(id);
                 let password = packet.password.map(Into::into);

@@ -202,7 +202,8 @@ impl Shard {
         self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
     }
 
-    /// DISCONNECT from the client. [3.1.1 MQTT-3.14.4-3] [5 MQTT-3.14.4-3]
+    /// DISCONNECT from the client. Only the one that says that all is well takes the will back. [3.1.1 MQTT-3.14.4-3]
+    /// [5 MQTT-3.14.4-3] [5 MQTT-3.1.2-8]
     pub(crate) fn on_disconnect(
         &mut self,
         id: ConnectionId,
@@ -211,6 +212,9 @@ impl Shard {
         expiry: Option<u32>,
         now: Millis,
     ) -> Result<(), Fault> {
+        if !disconnect::FROM_CLIENTS.contains(&reason) {
+            return Err(ReasonCode::PROTOCOL_ERROR);
+        }
         let maximum = self.settings.limits.session_expiry_max_secs;
         let state = &mut self.sessions[session as usize];
         if let Some(secs) = expiry {
@@ -220,7 +224,7 @@ impl Shard {
             }
             state.expiry_secs = secs.min(maximum);
         }
-        if reason != ReasonCode::DISCONNECT_WITH_WILL {
+        if reason == ReasonCode::SUCCESS {
             self.withdraw_will(session, now);
         }
         self.lose_connection(id, now);

@@ -4,6 +4,23 @@ use crate::property::{self, DecodeLimits, Properties, Value, id};
 use crate::read::Reader;
 use crate::{DecodeError, ReasonCode, Version, write};
 
+/// The reason codes of PUBACK and PUBREC. [5 MQTT-3.4.2-1] [5 MQTT-3.5.2-1]
+pub(crate) const RECEIVED: &[ReasonCode] = &[
+    ReasonCode::SUCCESS,
+    ReasonCode::NO_MATCHING_SUBSCRIBERS,
+    ReasonCode::UNSPECIFIED_ERROR,
+    ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+    ReasonCode::NOT_AUTHORIZED,
+    ReasonCode::TOPIC_NAME_INVALID,
+    ReasonCode::PACKET_IDENTIFIER_IN_USE,
+    ReasonCode::QUOTA_EXCEEDED,
+    ReasonCode::PAYLOAD_FORMAT_INVALID,
+];
+
+/// The reason codes of PUBREL and PUBCOMP. [5 MQTT-3.6.2-1] [5 MQTT-3.7.2-1]
+pub(crate) const RELEASED: &[ReasonCode] =
+    &[ReasonCode::SUCCESS, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND];
+
 /// One of the four acknowledgements of a publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ack<'a> {
@@ -16,8 +33,10 @@ pub struct Ack<'a> {
 }
 
 impl<'a> Ack<'a> {
+    /// `codes` are those of the packet.
     pub(crate) fn read(
         version: Version,
+        codes: &[ReasonCode],
         mut reader: Reader<'a>,
         limits: &DecodeLimits,
     ) -> Result<Self, DecodeError> {
@@ -27,7 +46,7 @@ impl<'a> Ack<'a> {
             reason_string: None,
         };
         if version == Version::V5 && !reader.is_empty() {
-            ack.reason = ReasonCode(reader.u8()?);
+            ack.reason = reader.reason(&[codes])?;
             if !reader.is_empty() {
                 let properties =
                     Properties::read(&mut reader, &[id::REASON_STRING, id::USER_PROPERTY], limits)?;

@@ -19,6 +19,13 @@ pub struct Auth<'a> {
     pub user: UserProperties<'a>,
 }
 
+/// [5 MQTT-3.15.2-1]
+const CODES: &[ReasonCode] = &[
+    ReasonCode::SUCCESS,
+    ReasonCode::CONTINUE_AUTHENTICATION,
+    ReasonCode::RE_AUTHENTICATE,
+];
+
 const AUTH_PROPERTIES: &[u8] = &[
     id::AUTHENTICATION_METHOD,
     id::AUTHENTICATION_DATA,
@@ -48,7 +55,7 @@ impl<'a> Auth<'a> {
             user: UserProperties::default(),
         };
         if !reader.is_empty() {
-            auth.reason = ReasonCode(reader.u8()?);
+            auth.reason = reader.reason(&[CODES])?;
             let properties = Properties::read(&mut reader, AUTH_PROPERTIES, limits)?;
             auth.user = properties.user();
             for (id, value) in properties.iter() {
@@ -61,13 +68,7 @@ impl<'a> Auth<'a> {
             }
         }
         reader.end()?;
-        match auth.reason {
-            ReasonCode::SUCCESS
-            | ReasonCode::CONTINUE_AUTHENTICATION
-            | ReasonCode::RE_AUTHENTICATE => Ok(auth),
-            // [5 MQTT-3.15.2-1]
-            _ => Err(DecodeError::Protocol("reason code that AUTH does not have")),
-        }
+        Ok(auth)
     }
 
     /// Appends the packet. User properties, and then the reason string, are left out when it would exceed

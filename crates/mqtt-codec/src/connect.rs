@@ -248,15 +248,18 @@ fn read_version(reader: &mut Reader<'_>) -> Result<Version, DecodeError> {
 }
 
 fn check_flags(version: Version, flags: u8) -> Result<(), DecodeError> {
+    // MQTT 3.1 disregards bits that mean nothing; later versions refuse them.
+    let disregards = version == Version::V31;
     // [3.1.1 MQTT-3.1.2-3] [5 MQTT-3.1.2-3]
-    if flags & RESERVED != 0 {
+    if flags & RESERVED != 0 && !disregards {
         return Err(DecodeError::Malformed("reserved connect flag"));
     }
+    let has_will = flags & WILL != 0;
     let will_qos = (flags >> 3) & 3;
-    if flags & WILL == 0 && (will_qos != 0 || flags & WILL_RETAIN != 0) {
+    if !has_will && !disregards && (will_qos != 0 || flags & WILL_RETAIN != 0) {
         return Err(DecodeError::Malformed("will QoS or retain without a will"));
     }
-    if will_qos == 3 {
+    if will_qos == 3 && (has_will || !disregards) {
         return Err(DecodeError::Malformed("will QoS 3"));
     }
     // [3.1.1 MQTT-3.1.2-22]; MQTT 5 allows a password alone.

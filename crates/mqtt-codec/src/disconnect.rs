@@ -24,6 +24,43 @@ pub struct DisconnectProperties<'a> {
     pub server_reference: Option<&'a str>,
 }
 
+/// The reason codes with which a client may say that it goes. [5 MQTT-3.14.2-1]
+pub const FROM_CLIENTS: &[ReasonCode] = &[
+    ReasonCode::SUCCESS,
+    ReasonCode::DISCONNECT_WITH_WILL,
+    ReasonCode::UNSPECIFIED_ERROR,
+    ReasonCode::MALFORMED_PACKET,
+    ReasonCode::PROTOCOL_ERROR,
+    ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
+    ReasonCode::TOPIC_NAME_INVALID,
+    ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
+    ReasonCode::TOPIC_ALIAS_INVALID,
+    ReasonCode::PACKET_TOO_LARGE,
+    ReasonCode::MESSAGE_RATE_TOO_HIGH,
+    ReasonCode::QUOTA_EXCEEDED,
+    ReasonCode::ADMINISTRATIVE_ACTION,
+    ReasonCode::PAYLOAD_FORMAT_INVALID,
+];
+
+/// Those that a server alone sends.
+const FROM_SERVERS: &[ReasonCode] = &[
+    ReasonCode::NOT_AUTHORIZED,
+    ReasonCode::SERVER_BUSY,
+    ReasonCode::SERVER_SHUTTING_DOWN,
+    ReasonCode::KEEP_ALIVE_TIMEOUT,
+    ReasonCode::SESSION_TAKEN_OVER,
+    ReasonCode::TOPIC_FILTER_INVALID,
+    ReasonCode::RETAIN_NOT_SUPPORTED,
+    ReasonCode::QOS_NOT_SUPPORTED,
+    ReasonCode::USE_ANOTHER_SERVER,
+    ReasonCode::SERVER_MOVED,
+    ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+    ReasonCode::CONNECTION_RATE_EXCEEDED,
+    ReasonCode::MAXIMUM_CONNECT_TIME,
+    ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+    ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
+];
+
 const DISCONNECT_PROPERTIES: &[u8] = &[
     id::SESSION_EXPIRY,
     id::REASON_STRING,
@@ -41,7 +78,7 @@ impl<'a> Disconnect<'a> {
             properties: DisconnectProperties::default(),
         };
         if version == Version::V5 && !reader.is_empty() {
-            disconnect.reason = ReasonCode(reader.u8()?);
+            disconnect.reason = reader.reason(&[FROM_CLIENTS, FROM_SERVERS])?;
             if !reader.is_empty() {
                 for (id, value) in
                     Properties::read(&mut reader, DISCONNECT_PROPERTIES, limits)?.iter()

@@ -4,7 +4,7 @@ use crate::property::DecodeLimits;
 use crate::read::Reader;
 use crate::{
     Ack, Auth, Connack, Connect, DecodeError, Disconnect, Publish, Suback, Subscribe, Unsubscribe,
-    Version, frame,
+    Version, ack, frame,
 };
 
 /// One packet, borrowed from its frame.
@@ -59,10 +59,10 @@ pub fn decode<'a>(
         1 => Connect::read(body, limits).map(Packet::Connect),
         2 => Connack::read(version, body, limits).map(Packet::Connack),
         3 => Publish::read(version, first, body, limits).map(Packet::Publish),
-        4 => Ack::read(version, body, limits).map(Packet::Puback),
-        5 => Ack::read(version, body, limits).map(Packet::Pubrec),
-        6 => Ack::read(version, body, limits).map(Packet::Pubrel),
-        7 => Ack::read(version, body, limits).map(Packet::Pubcomp),
+        4 => Ack::read(version, ack::RECEIVED, body, limits).map(Packet::Puback),
+        5 => Ack::read(version, ack::RECEIVED, body, limits).map(Packet::Pubrec),
+        6 => Ack::read(version, ack::RELEASED, body, limits).map(Packet::Pubrel),
+        7 => Ack::read(version, ack::RELEASED, body, limits).map(Packet::Pubcomp),
         8 => Subscribe::read(version, body, limits).map(Packet::Subscribe),
         9 => Suback::read(version, body, limits).map(Packet::Suback),
         10 => Unsubscribe::read(version, body, limits).map(Packet::Unsubscribe),

@@ -1,6 +1,6 @@
 //! Reading the encodings MQTT packets are made of.
 
-use crate::DecodeError;
+use crate::{DecodeError, ReasonCode};
 
 /// Unread bytes of a packet.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,17 @@ impl<'a> Reader<'a> {
     pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
         self.take(4)
             .map(|bytes| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    /// A reason code out of those that the packet has. [5 MQTT-4.13.1-1]
+    pub(crate) fn reason(&mut self, codes: &[&[ReasonCode]]) -> Result<ReasonCode, DecodeError> {
+        let code = ReasonCode(self.u8()?);
+        if codes.iter().any(|codes| codes.contains(&code)) {
+            return Ok(code);
+        }
+        Err(DecodeError::Protocol(
+            "reason code that the packet does not have",
+        ))
     }
 
     /// Binary data with its length in two bytes.

@@ -194,7 +194,11 @@ pub(crate) fn unsubscribe(v5: bool, packet_id: u16, filter: &str) -> Vec<u8> {
     frame(0xA2, &body)
 }
 
-/// DISCONNECT; with the will (0x04) or another expiry only in MQTT 5.
+/// Reasons of a DISCONNECT that leave the will to be published. [5 MQTT-3.1.2-8]
+pub(crate) const WITH_WILL: u8 = 0x04;
+pub(crate) const QUOTA_EXCEEDED: u8 = 0x97;
+
+/// DISCONNECT; with a reason or another expiry only in MQTT 5.
 pub(crate) fn disconnect(v5: bool, reason: u8, expiry: Option<u32>) -> Vec<u8> {
     if !v5 || (reason == 0 && expiry.is_none()) {
         return vec![0xE0, 0];

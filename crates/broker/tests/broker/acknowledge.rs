@@ -426,3 +426,15 @@ fn an_acknowledgement_of_another_kind_ends_the_connection_and_one_of_nothing_doe
         }
     }
 }
+
+// [5 MQTT-4.3.3-4]
+#[test]
+fn a_pubrec_that_refuses_what_is_unknown_is_not_answered() {
+    let mut world = World::new();
+    let client = world.guest(V5, "c");
+    world.send(client, &raw(0x50, &[&[0, 9, 0x97]]));
+    assert_eq!(world.take(client), []);
+    assert!(!world.is_closed(client));
+    world.send(client, &raw(0x50, &[&[0, 9, 0x10]]));
+    assert_eq!(world.take(client), [Got::Pubrel(9, 0x92)]);
+}

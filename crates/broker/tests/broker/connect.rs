@@ -115,12 +115,23 @@ fn another_protocol_level_is_told_so_in_its_own_words() {
 // [3.1.1 MQTT-3.1.2-3] [3.1.1 MQTT-3.1.4-1] [3.1.1 MQTT-3.2.2-6] [5 MQTT-3.1.2-3] [5 MQTT-3.1.4-1]
 #[test]
 fn the_reserved_connect_flag_has_to_be_zero() {
-    for version in ALL {
+    for version in [V311, V5] {
         let mut world = World::new();
         let client = world.open(version);
         world.send(client, &hello(version, "c").bytes_with_flags(3));
         assert_eq!(world.take_bytes(client), []);
         assert!(world.is_closed(client));
+    }
+}
+
+// MQTT 3.1 section 3.1: reserved bits and those of a will that there is not are disregarded.
+#[test]
+fn version_3_1_disregards_connect_flags_that_mean_nothing() {
+    for flags in [0x03, 0x0A, 0x1A, 0x22] {
+        let mut world = World::new();
+        let client = world.open(V31);
+        world.send(client, &hello(V31, "c").bytes_with_flags(flags));
+        assert_eq!(world.take(client), [accepted(false)], "{flags:02x}");
     }
 }
 
@@ -154,6 +165,8 @@ fn will_flags_have_to_fit_each_other_and_the_payload() {
                 "fields of a will without its flag",
             ),
         ];
+        // MQTT 3.1 disregards what the first two say.
+        let cases = cases.into_iter().skip(if version == V31 { 2 } else { 0 });
         for (packet, what) in cases {
             let mut world = World::new();
             let client = world.open(version);
@@ -333,6 +346,20 @@ fn nobody_is_anonymous_unless_the_operator_allows_it() {
         assert_eq!(world.take(client), [refused(code)]);
         assert!(world.is_closed(client));
         world.join(&hello(version, "c").login("alice"));
+    }
+}
+
+#[test]
+fn an_empty_user_name_is_none_where_none_is_needed() {
+    for version in ALL {
+        let mut world = World::new();
+        world.join(&hello(version, "c").login(""));
+        let mut settings = open_settings();
+        settings.allow_anonymous = false;
+        let mut world = World::with(1, settings);
+        let client = world.connect(&hello(version, "c").login(""));
+        assert_eq!(world.take(client).len(), 1);
+        assert!(world.is_closed(client));
     }
 }
 

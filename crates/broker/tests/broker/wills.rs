@@ -79,13 +79,26 @@ fn disconnect_takes_the_will_back() {
     }
 }
 
+// [5 MQTT-3.1.2-8] [5 MQTT-3.14.4-3] [5 MQTT-3.14.2-1]
 #[test]
-fn disconnect_with_will_publishes_it() {
-    let mut world = World::new();
-    let watcher = watcher(&mut world);
-    let client = world.join(&hello(V5, "c").will("w", "gone", 0, false));
-    world.send(client, &raw(0xE0, &[&[0x04]]));
-    assert_eq!(world.texts(watcher), ["w gone"]);
+fn disconnect_for_any_other_reason_publishes_the_will() {
+    for reason in 1..=u8::MAX {
+        let mut world = World::new();
+        let watcher = watcher(&mut world);
+        let client = world.join(&hello(V5, "c").will("w", "gone", 0, false));
+        world.send(client, &raw(0xE0, &[&[reason]]));
+        assert_eq!(world.texts(watcher), ["w gone"], "{reason:02x}");
+        let told = world.take(client);
+        let from_clients = [
+            0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99,
+        ];
+        if from_clients.contains(&reason) {
+            assert_eq!(told, [], "{reason:02x}");
+        } else {
+            assert_eq!(told, [Got::Disconnect(0x82)], "{reason:02x}");
+        }
+        assert!(world.is_closed(client));
+    }
 }
 
 // [3.1.1 MQTT-3.1.2-12]

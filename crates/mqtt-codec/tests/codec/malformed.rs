@@ -126,6 +126,15 @@ fn every_wrong_packet_earns_its_reason() {
         (V311, b"\xA2\x02\0\x01", PROTOCOL),
         (V5, b"\xA2\x03\0\x01\0", PROTOCOL),
         (V311, b"\xA2\x04\0\x01\0\x01", MALFORMED),
+        // Reason codes that the packet does not have. [5 MQTT-3.4.2-1] [5 MQTT-3.5.2-1] [5 MQTT-3.6.2-1] [5 MQTT-3.7.2-1]
+        // [5 MQTT-3.14.2-1]
+        (V5, b"\x40\x04\0\x01\xFF\0", PROTOCOL),
+        (V5, b"\x40\x03\0\x01\x92", PROTOCOL),
+        (V5, b"\x50\x03\0\x01\x20", PROTOCOL),
+        (V5, b"\x62\x03\0\x01\x10", PROTOCOL),
+        (V5, b"\x70\x03\0\x01\x80", PROTOCOL),
+        (V5, b"\xE0\x01\x01", PROTOCOL),
+        (V5, b"\xE0\x02\x8C\0", PROTOCOL),
         // DISCONNECT, AUTH and the pings.
         (V311, b"\xE0\x01\0", MALFORMED),
         (V5, b"\xE0\x04\0\x02\x21\0", MALFORMED),

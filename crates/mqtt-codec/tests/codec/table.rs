@@ -50,6 +50,17 @@ fn connects_of_all_versions() {
     }
 }
 
+// MQTT 3.1 section 3.1: what is reserved, and what is said of a will that there is not, is disregarded.
+#[test]
+fn a_connect_of_version_3_1_may_have_bits_that_mean_nothing() {
+    for flags in [0x03, 0x1A, 0x22, 0x3B] {
+        let mut bytes = b"\x10\x0F\0\x06MQIsdp\x03\x02\0\x3C\0\x01a".to_vec();
+        bytes[11] = flags;
+        let connect = connect(V311, &bytes);
+        assert_eq!((connect.clean_start, connect.will), (true, None));
+    }
+}
+
 // [3.1.1 MQTT-3.1.3-1] [5 MQTT-3.1.3-1]
 #[test]
 fn a_full_connect_keeps_its_order() {

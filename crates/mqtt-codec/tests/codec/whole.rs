@@ -155,6 +155,12 @@ fn essence(connect: &Connect<'_>) -> (Connect<'static>, Vec<u8>) {
     (plain, forwarded)
 }
 
+/// The reason codes of DISCONNECT, of clients and servers. [5 MQTT-3.14.2-1]
+const DISCONNECTS: [u8; 29] = [
+    0, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95,
+    0x96, 0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+];
+
 proptest! {
     // [3.1.1 MQTT-3.1.3-1] [5 MQTT-3.1.3-1]
     #[test]
@@ -281,11 +287,13 @@ proptest! {
         version in version(),
         kind in 0usize..4,
         packet_id in 1u16..,
-        reason in any::<u8>(),
+        received in prop::sample::select(vec![0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]),
+        released in prop::sample::select(vec![0, 0x92]),
         properties in some(vec![one(0x1F, text("because")), user(), user()]),
         short in any::<bool>(),
     ) {
         let first = [0x40, 0x50, 0x62, 0x70][kind];
+        let reason: u8 = if kind < 2 { received } else { released };
         let mut body = packet_id.to_be_bytes().to_vec();
         if version == V5 {
             body.push(reason);
@@ -340,7 +348,7 @@ proptest! {
     #[test]
     fn disconnects_come_back(
         version in version(),
-        reason in any::<u8>(),
+        reason in prop::sample::select(DISCONNECTS.to_vec()),
         properties in some(vec![
             one(0x11, [0, 0, 0, 9]),
             one(0x1F, text("because")),

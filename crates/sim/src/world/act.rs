@@ -205,12 +205,22 @@ impl World {
         let Some(link) = self.clients[number].link else {
             return;
         };
-        let bytes = wire::disconnect(self.clients[number].v5, 0, None);
-        self.log.note(|| format!("client {number}: disconnects"));
+        let v5 = self.clients[number].v5;
+        let reason = match self.dice.below(6) {
+            0 if v5 => wire::WITH_WILL,
+            1 if v5 => wire::QUOTA_EXCEEDED,
+            _ => 0,
+        };
+        let bytes = wire::disconnect(v5, reason, None);
+        self.log
+            .note(|| format!("client {number}: disconnects with {reason:#04x}"));
         if self.house.mutation != Mutation::IgnoreDisconnect {
             self.send(number, &bytes);
         }
-        if let Some(will) = self.clients[number].will.take() {
+        // Any other reason leaves the will as due as a broken connection does.
+        if reason == 0
+            && let Some(will) = self.clients[number].will.take()
+        {
             self.void_wills.push((link, will));
         }
         let written = self.house.links[link].up.len();

@@ -92,8 +92,8 @@ impl World {
         Ok(busy)
     }
 
-    /// A will is void after DISCONNECT [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.14.4-3], and due when a connection breaks
-    /// [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-8]; that it survives a death of the server is not asked for.
+    /// A will is void after a DISCONNECT without a reason [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.14.4-3], and due when a connection ends
+    /// otherwise [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-8]; that it survives a death of the server is not asked for.
     fn check_wills(&mut self) -> Verdict {
         for (link, will) in &self.void_wills {
             if self.house.links[*link].read_out && self.model.was_delivered(*will) {
