@@ -9,7 +9,7 @@ use fjall::config::{BloomConstructionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{
     CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot,
 };
-use records::Write;
+use records::{KeyRange, Write};
 use store::{Batch, CommitError, Range, ReadError, Store};
 
 use crate::CACHE_BYTES;
@@ -89,7 +89,7 @@ impl Store for Fjall {
         self.select(range, |guard| guard.key().map(|key| (Bytes::from(key), 0)))
     }
 
-    fn takes_ranges(&self) -> bool {
+    fn takes_range(&self, _: &KeyRange) -> bool {
         false
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use bytes::Bytes;
-use records::Write;
+use records::{KeyRange, Write};
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 use store::{Batch, CommitError, Range, ReadError, Store};
 
@@ -111,7 +111,7 @@ impl Store for Redb {
             .map_err(read_error)
     }
 
-    fn takes_ranges(&self) -> bool {
+    fn takes_range(&self, _: &KeyRange) -> bool {
         false
     }
 

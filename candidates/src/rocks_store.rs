@@ -189,7 +189,7 @@ impl Store for Rocks {
             .map_err(read_error)
     }
 
-    fn takes_ranges(&self) -> bool {
+    fn takes_range(&self, _: &KeyRange) -> bool {
         false
     }
 

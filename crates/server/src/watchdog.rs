@@ -280,7 +280,7 @@ impl StoreGauges {
             ),
             range_deletions: gauge(
                 "magpie_store_range_deletions",
-                "Ranges that are deleted and not yet merged away; at 65,536 keys are deleted in their place.",
+                "Ranges that are deleted and not yet merged away; beyond 16 MiB of them keys are deleted in their place.",
             ),
             table_count: gauge("magpie_store_tables", "Tables."),
             open_files: gauge(

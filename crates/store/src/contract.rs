@@ -33,8 +33,9 @@ pub trait Store: Send + Sync {
     /// failure that leaves open what is on disk the store is poisoned, and this and every later commit fails.
     fn commit(&self, batch: Batch) -> Result<(), CommitError>;
 
-    /// Whether a deleted range costs as little as a row at the moment. If not, keys are to be deleted in its place.
-    fn takes_ranges(&self) -> bool {
+    /// Whether deleting this range costs as little as a row at the moment. If not, keys are to be deleted in its place.
+    fn takes_range(&self, range: &KeyRange) -> bool {
+        let _ = range;
         true
     }
 
@@ -64,15 +65,15 @@ pub(crate) fn delete_slice(
     range: KeyRange,
 ) -> Result<DeleteSlice, ReadError> {
     let mut batch = Batch::default();
-    if store.takes_ranges() {
+    if store.takes_range(&range) {
         batch.deleted_ranges.push(range);
         return Ok(DeleteSlice { batch, rest: None });
     }
     let slice = Range::forward(range, DELETE_SLICE_KEYS);
     let keys = store.keys(&slice)?;
-    // On from behind the last one: what has been deleted still has to be stepped over.
+    // On from the last one, which is deleted by then: what was deleted before still has to be stepped over.
     let rest = (keys.len() == DELETE_SLICE_KEYS).then(|| KeyRange {
-        from: keys.last().map_or(slice.from, |last| behind(last)),
+        from: keys.last().map_or(slice.from, |last| last.to_vec()),
         to: slice.to,
     });
     let deleted = keys.into_iter();

@@ -113,6 +113,37 @@ impl RangeDeletions {
         self.bytes = self.bytes + added - gone;
     }
 
+    /// Adds those of a memtable, which are newer than any, with the number of its flush.
+    pub(crate) fn overlay(&mut self, newer: &Arc<Self>, flush: u64) {
+        if newer.is_empty() {
+            return;
+        }
+        let hiding = Hiding::all(newer.clone());
+        let newer = newer.stretches.iter().map(|one| RangeDeletion {
+            flush,
+            ..one.clone()
+        });
+        let mut all: Vec<RangeDeletion> = newer.collect();
+        for old in self.stretches.drain(..) {
+            let bounds = Bounds {
+                from: old.from.to_vec(),
+                to: old.to.to_vec(),
+                reverse: false,
+            };
+            let mut left = Visible::new(bounds, vec![hiding.clone()]);
+            while let Some(part) = left.next() {
+                all.push(RangeDeletion {
+                    from: part.from.into(),
+                    to: part.to.into(),
+                    flush: old.flush,
+                });
+            }
+        }
+        all.sort_by(|one, other| one.from.cmp(&other.from));
+        self.stretches = all;
+        self.join(|flush| flush);
+    }
+
     /// The one that covers a key.
     pub(crate) fn find(&self, key: &[u8]) -> Option<&RangeDeletion> {
         let at = self.stretches.partition_point(|one| one.to.as_ref() <= key);
@@ -131,11 +162,11 @@ impl RangeDeletions {
         self.bytes = self.stretches.iter().map(RangeDeletion::bytes).sum();
     }
 
-    /// Makes one of two that touch where they differ for no table: `older` counts the tables that were made before a flush.
-    pub(crate) fn join(&mut self, older: impl Fn(u64) -> usize) {
+    /// Makes one of two that touch if `class` tells their flushes not apart.
+    pub(crate) fn join<T: PartialEq>(&mut self, class: impl Fn(u64) -> T) {
         self.stretches.dedup_by(|one, last| {
             let joined = last.to == one.from
-                && (last.flush == one.flush || older(last.flush) == older(one.flush));
+                && (last.flush == one.flush || class(last.flush) == class(one.flush));
             if joined {
                 last.to = one.to.clone();
                 last.flush = last.flush.max(one.flush);
@@ -204,14 +235,46 @@ impl Hiding {
 pub(crate) struct Visible {
     /// What has not been given out.
     rest: Bounds,
-    hiding: Vec<Hiding>,
+    hiding: Vec<(Hiding, Next)>,
+}
+
+/// What a source of range deletions hides next.
+#[derive(Clone, Debug)]
+enum Next {
+    /// Nobody has looked.
+    Unknown,
+    /// The first key, and the first one behind.
+    Stretch(Bytes, Bytes),
+    Nothing,
+}
+
+impl Next {
+    /// What it hides of the bounds first, in their direction.
+    fn look(&mut self, hiding: &Hiding, rest: &Bounds) -> Option<(Bytes, Bytes)> {
+        let is_behind = match self {
+            Self::Unknown => true,
+            Self::Stretch(from, _) if rest.reverse => *from >= rest.to,
+            Self::Stretch(_, to) => *to <= rest.from,
+            Self::Nothing => return None,
+        };
+        if is_behind {
+            *self = match hiding.first(rest) {
+                Some((from, to)) => Self::Stretch(from.clone(), to.clone()),
+                None => Self::Nothing,
+            };
+        }
+        match self {
+            Self::Stretch(from, to) => Some((from.clone(), to.clone())),
+            Self::Unknown | Self::Nothing => None,
+        }
+    }
 }
 
 impl Visible {
     pub(crate) fn new(bounds: Bounds, hiding: Vec<Hiding>) -> Self {
         Self {
             rest: bounds,
-            hiding,
+            hiding: hiding.into_iter().map(|one| (one, Next::Unknown)).collect(),
         }
     }
 
@@ -219,10 +282,11 @@ impl Visible {
     pub(crate) fn next(&mut self) -> Option<Bounds> {
         while self.rest.from < self.rest.to {
             let rest = &mut self.rest;
-            let hidden = self.hiding.iter().filter_map(|one| one.first(rest));
+            let layers = self.hiding.iter_mut();
+            let hidden = layers.filter_map(|(hiding, next)| next.look(hiding, rest));
             // All of a stretch that is hidden is passed before the next is looked for.
             if rest.reverse {
-                let Some((from, to)) = hidden.max_by_key(|(_, to)| *to) else {
+                let Some((from, to)) = hidden.max_by(|one, other| one.1.cmp(&other.1)) else {
                     return Some(self.take_all());
                 };
                 let (from, to) = (from.to_vec(), to.to_vec());
@@ -237,7 +301,7 @@ impl Visible {
                     reverse: true,
                 });
             }
-            let Some((from, to)) = hidden.min_by_key(|(from, _)| *from) else {
+            let Some((from, to)) = hidden.min_by(|one, other| one.0.cmp(&other.0)) else {
                 return Some(self.take_all());
             };
             let (from, to) = (from.to_vec(), to.to_vec());
@@ -295,7 +359,13 @@ mod tests {
             flush += u64::from(rng.u8(..3) == 0);
             let from = rng.u8(..200);
             let to = from + rng.u8(..20);
-            deletions.insert(&[from], &[to], flush);
+            if rng.bool() {
+                deletions.insert(&[from], &[to], flush);
+            } else {
+                let mut newer = RangeDeletions::default();
+                newer.insert(&[from], &[to], 1);
+                deletions.overlay(&Arc::new(newer), flush);
+            }
             expected.extend((from..to).map(|byte| (byte, flush)));
             check_form(&deletions);
         }

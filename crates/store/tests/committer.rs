@@ -70,7 +70,7 @@ impl Store for Tampered {
         self.inner.keys(range)
     }
 
-    fn takes_ranges(&self) -> bool {
+    fn takes_range(&self, _: &KeyRange) -> bool {
         !self.takes_no_ranges.load(Ordering::Relaxed)
     }
 

@@ -201,32 +201,39 @@ fn beyond_so_many_keys_are_deleted_in_their_place() {
     let store = open(&disk);
     fill(&store, 200);
     store.flush().unwrap();
-    assert!(store.takes_ranges());
+    let entries = Table::Entry.range();
+    assert!(store.takes_range(&entries));
     let pos = |number| key::entry(ConversationId::new(1), Pos::new(number));
     let scattered = (0..70_000).map(|number| KeyRange {
         from: pos(1_000_000 + 2 * number),
         to: pos(1_000_001 + 2 * number),
     });
-    // Something in a table that each of them hides.
-    let last = Write::Put {
-        key: pos(2_000_000),
+    // A table that has something of the conversation before all of them and behind.
+    let around = [900_000, 2_000_000].map(|number| Write::Put {
+        key: pos(number),
         value: Vec::new(),
-    };
-    commit(&store, Vec::new(), vec![last]);
+    });
+    commit(&store, Vec::new(), around.to_vec());
     store.flush().unwrap();
     commit(&store, scattered.collect(), Vec::new());
-    assert!(!store.takes_ranges());
+    assert!(!store.takes_range(&entries));
+    assert!(
+        store.takes_range(&Table::Queue.range()),
+        "of another family"
+    );
     let memory = store.statistics().memtable_bytes;
     assert!(memory < 20_000_000, "{memory}");
     store.delete_range(&key::entries(conversation(7))).unwrap();
     let mut expected = vec![5; CONVERSATIONS as usize];
-    expected[0] += 1;
+    expected[0] += 2;
     expected[7] = 0;
     assert_eq!(lengths(&store), expected);
     store.flush().unwrap();
-    assert!(!store.takes_ranges(), "they are kept for the table");
+    assert!(!store.takes_range(&entries), "they are kept for the table");
     assert_eq!(lengths(&store), expected);
     maintain(&store);
+    assert!(store.takes_range(&entries), "the table is written anew");
+    assert_eq!(lengths(&store), expected);
     drop(store);
     assert_eq!(lengths(&open(&disk)), expected);
 }

@@ -313,7 +313,8 @@ impl Worker {
                 Ok(slice) => {
                     keys_are_read = slice.batch.deleted_ranges.is_empty();
                     batch.deleted_ranges.extend(slice.batch.deleted_ranges);
-                    batch.writes.extend(slice.batch.writes);
+                    // Like a range, before what the appends write.
+                    batch.writes.splice(0..0, slice.batch.writes);
                     if let Some(rest) = slice.rest {
                         self.queue.continue_trim(rest);
                     }

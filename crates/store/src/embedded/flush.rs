@@ -51,11 +51,11 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
     }
     let commits = memtable.first_commit()..=memtable.last_commit();
     let table = output.finish(commits, flush)?;
-    older.bury_ranges(&range_deletions, &deletions);
-    older.bury();
+    older.count_ranges(&range_deletions, &deletions, || shared.counters.advanced());
     let change = Change::Flushed {
         memtable: memtable.clone(),
         table,
+        garbage: older.garbage(),
     };
     install(shared, family, change)?;
     let bytes = memtable.bytes() as u64;

@@ -18,6 +18,8 @@ pub(super) enum Change {
     Flushed {
         memtable: Arc<Memtable>,
         table: Option<Arc<Table>>,
+        /// What it makes garbage of older tables, in bytes.
+        garbage: Vec<(Arc<Table>, u64)>,
     },
     /// These tables have become one; none, if nothing of them has to be kept.
     Merged {
@@ -34,7 +36,7 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         .installing
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    hand_on(&change);
+    count_garbage(&change);
     let manifest = listed(shared, family, &change);
     let range_deletions = manifest.families[family as usize].range_deletions.clone();
     if let Err(source) = manifest.write(&*shared.disk, &shared.folder) {
@@ -42,7 +44,9 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
         return Err(WorkError::io(&Manifest::path(&shared.folder), source));
     }
     match change {
-        Change::Flushed { memtable, table } => {
+        Change::Flushed {
+            memtable, table, ..
+        } => {
             let mut state = shared.write_state();
             let state = state.of_mut(family);
             state.flushed(&memtable, table);
@@ -67,26 +71,37 @@ pub(super) fn install(shared: &Shared, family: Family, change: Change) -> Result
     Ok(())
 }
 
-/// What was dead in merged tables and is still there is dead in what they have become, and so is what a flush, which still knows the
-/// old ones, finds out from here on.
-fn hand_on(change: &Change) {
-    let Change::Merged {
-        merged,
-        table: Some(heir),
-        settled_bytes,
-    } = change
-    else {
-        return;
-    };
-    let dead: u64 = merged.iter().map(|table| table.leave_to(heir)).sum();
-    heir.bury_bytes(dead.saturating_sub(*settled_bytes));
+/// Counts what is dead. What was dead in merged tables and is still there is dead in what they have become, and so is what a flush,
+/// which still knows the old ones, finds out from here on.
+fn count_garbage(change: &Change) {
+    match change {
+        Change::Flushed { garbage, .. } => {
+            for (table, bytes) in garbage {
+                table.bury_bytes(*bytes);
+            }
+        }
+        Change::Merged {
+            merged,
+            table: Some(heir),
+            settled_bytes,
+        } => {
+            let dead: u64 = merged.iter().map(|table| table.leave_to(heir)).sum();
+            heir.bury_bytes(dead.saturating_sub(*settled_bytes));
+        }
+        Change::Merged { table: None, .. } => {}
+    }
 }
 
 /// The change's table goes, unless the manifest that names it has come to stand there all the same: then it stays until the next
 /// start finds out what is on disk.
 fn give_up(shared: &Shared, change: &Change) {
-    if let Change::Merged { merged, .. } = change {
-        merged.iter().for_each(|table| table.leave_to_nobody());
+    match change {
+        Change::Flushed { garbage, .. } => {
+            for (table, bytes) in garbage {
+                table.unbury_bytes(*bytes);
+            }
+        }
+        Change::Merged { merged, .. } => merged.iter().for_each(|table| table.leave_to_nobody()),
     }
     let (Change::Flushed { table, .. } | Change::Merged { table, .. }) = change;
     let Some(table) = table else { return };
@@ -106,7 +121,7 @@ fn forget_useless(deletions: &mut Arc<RangeDeletions>, tables: &[Arc<Table>]) {
     }
     let deletions = Arc::make_mut(deletions);
     deletions.prune(tables, |one, table| {
-        one.flush > table.properties().flush && table.overlaps(&one.from, &one.to)
+        one.flush > table.properties().flush && table.may_have(&one.from, &one.to)
     });
     let mut flushes: Vec<u64> = tables
         .iter()
@@ -133,12 +148,14 @@ fn listed(shared: &Shared, family: Family, change: &Change) -> Manifest {
     };
     let listed = &mut families[family as usize];
     match change {
-        Change::Flushed { memtable, table } => {
+        Change::Flushed {
+            memtable, table, ..
+        } => {
             listed.flushed = listed.flushed.max(memtable.last_commit());
             listed.flushes += 1;
-            for one in memtable.range_deletions().iter() {
-                let deletions = Arc::make_mut(&mut listed.range_deletions);
-                deletions.insert(&one.from, &one.to, listed.flushes);
+            let newer = memtable.range_deletions();
+            if !newer.is_empty() {
+                Arc::make_mut(&mut listed.range_deletions).overlay(&newer, listed.flushes);
             }
             tables.splice(0..0, table.clone());
         }

@@ -70,7 +70,7 @@ impl Maintenance {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .spawn(move || {
-                give_way(nice);
+                lower_priority(nice);
                 // Whoever waits for what this thread does would wait for ever.
                 let poisoning = PoisonOnPanic(&shared);
                 let mut told = None;
@@ -100,7 +100,7 @@ impl Maintenance {
 }
 
 /// Lets other threads of this machine have a processor that both want. A thread has its own niceness on Linux alone.
-fn give_way(nice: i32) {
+fn lower_priority(nice: i32) {
     #[cfg(target_os = "linux")]
     if nice > 0
         && let Err(error) = rustix::process::nice(nice)
@@ -195,15 +195,21 @@ fn seal_aged(shared: &Shared) {
 /// Merges tables of a family, if that is called for.
 fn merge_one(shared: &Shared, bytes_max: u64) -> Result<bool, WorkError> {
     let merging = {
+        // No change of the tables is half made meanwhile: what is counted as dead is what they and the range deletions say.
+        let _installing = shared
+            .installing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut awake = shared.wakeup.lock();
         let allowed = Allowed {
             busy: &awake.merging,
             bytes_max,
         };
         let chosen = Family::ALL.into_iter().find_map(|family| {
-            let tables = shared.read_state().of(family).tables.clone();
-            let choice = policy::choose(family, shared.scale, &tables, allowed)?;
-            Some(Merging::new(family, &tables, &choice))
+            let state = shared.read_state();
+            let state = state.of(family);
+            let choice = policy::choose(state, allowed)?;
+            Some(Merging::new(state, &choice))
         });
         let Some(merging) = chosen else {
             return Ok(false);

@@ -189,6 +189,8 @@ impl Manifest {
         for (family, stretches) in manifest.families.iter_mut().zip(stretches) {
             let mut deletions = Vec::with_capacity(stretches.len());
             for [flush, from, to] in stretches {
+                // Later ones would not be told from it.
+                (1..=family.flushes).contains(&flush).then_some(())?;
                 deletions.push(RangeDeletion {
                     from: key(from)?,
                     to: key(to)?,
@@ -220,9 +222,10 @@ mod tests {
         manifest.next_table = TableId(77);
         manifest.in_tables = 8;
         manifest.families[2].flushed = 9;
-        manifest.families[2].flushes = 4;
         for (from, to, flush) in [(b"ab", b"ac", 3), (b"ac", b"xx", 4), (b"xy", b"xz", 1)] {
-            let deletions = &mut manifest.families[flush as usize % 3].range_deletions;
+            let family = &mut manifest.families[flush as usize % 3];
+            family.flushes = 4;
+            let deletions = &mut family.range_deletions;
             Arc::make_mut(deletions).insert(from, to, flush);
         }
         for id in [5, 3] {

@@ -9,6 +9,7 @@ use super::older::Older;
 use super::output::Output;
 use super::policy::{self, Choice};
 use super::shared::Shared;
+use super::state::FamilyState;
 use super::view::hiding_of;
 use super::work_error::WorkError;
 use crate::contract::behind;
@@ -20,21 +21,25 @@ use crate::table::{Table, TableId};
 /// After so many rows a merge looks whether more is deleted by now, which it need not read then.
 const LOOK_ROWS: u64 = 4096;
 
-/// After so many bytes of rows a merge looks whether it should leave the disk to others …
-const GIVE_WAY_BYTES: usize = 256 * 1024;
+/// After so many bytes of rows a merge looks whether commits wait for the disk.
+const YIELD_BYTES: usize = 256 * 1024;
 
-/// … which is when commits wait so long for theirs to be synced …
+/// An fsync of the journal that takes longer than this is a wait: a merge pauses for the time of one.
 const SLOW_SYNC: Duration = Duration::from_millis(2);
 
-/// … for as long as that, and at most …
-const GIVE_WAY_MAX: Duration = Duration::from_millis(20);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_millis(20);
 
-/// … unless merges are so far behind.
-const URGENT_DEBT: f64 = 0.75;
+/// Merges that are further behind than this do not pause: commits begin to wait for them.
+const URGENT_DEBT: f64 = super::pace::SLOW_FROM;
 
 /// The tables of a merge, and those around them.
 pub(super) struct Merging {
     family: Family,
+    /// What is deleted in the family's tables, and the last flush that has brought something of it.
+    deletions: (Arc<RangeDeletions>, u64),
+    /// Bytes that are dead in what becomes one.
+    dead: u64,
     /// Newer ones that may hide rows of these.
     newer: Vec<Arc<Table>>,
     /// What becomes one, newest first.
@@ -44,18 +49,23 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    pub(super) fn new(family: Family, tables: &[Arc<Table>], choice: &Choice) -> Self {
+    /// Of tables as they stand. No change of them may be half made.
+    pub(super) fn new(state: &FamilyState, choice: &Choice) -> Self {
+        let (family, tables) = (state.family, &state.tables);
         let hides = |table: &&Arc<Table>| {
             (family.overwrites() || table.properties().deletions > 0) && !table.is_given_up()
         };
+        let merged = tables[choice.tables.clone()].to_vec();
         Self {
             family,
+            deletions: (state.range_deletions.clone(), state.flushes),
+            dead: merged.iter().map(|table| table.dead()).sum(),
             newer: tables[..choice.tables.start]
                 .iter()
                 .filter(hides)
                 .cloned()
                 .collect(),
-            merged: tables[choice.tables.clone()].to_vec(),
+            merged,
             older: tables[choice.tables.end..].to_vec(),
         }
     }
@@ -78,7 +88,6 @@ impl Merging {
     }
 
     fn merge(&self, shared: &Shared) -> Result<(), WorkError> {
-        let dead_at_first = self.merged.iter().map(|table| table.dead()).sum();
         let mut rows = Merge::new(false);
         let keys = self.merged.iter().map(|table| &table.properties().keys);
         let from = keys.clone().map(|keys| keys.start()).min();
@@ -95,11 +104,11 @@ impl Merging {
         } else {
             &[]
         };
-        let mut hiding = 0;
+        let mut newer_count = 0;
         for table in newer {
-            hiding += usize::from(rows.add_table(table, &bounds, Vec::new()));
+            newer_count += usize::from(rows.add_table(table, &bounds, Vec::new()));
         }
-        let (mut deletions, flush) = self.range_deletions(shared);
+        let (mut deletions, flush) = self.deletions.clone();
         for table in &self.merged {
             rows.add_scan(table.clone(), hiding_of(&deletions, table));
         }
@@ -115,19 +124,19 @@ impl Merging {
             shared.counters.advanced();
             read += 1;
             if read.is_multiple_of(LOOK_ROWS) {
-                let (newer, _) = self.range_deletions(shared);
+                let newer = shared.read_state().of(self.family).range_deletions.clone();
                 if !Arc::ptr_eq(&newer, &deletions) {
                     deletions = newer;
                     rows.hide_more(&row.key, |table| hiding_of(&deletions, table));
                 }
             }
             let is_deletion = row.value.is_none();
-            if source >= hiding && (!is_deletion || older.needs(&row)) {
+            if source >= newer_count && (!is_deletion || older.needs(&row)) {
                 output.add(&row)?;
                 written += row.bytes();
-                if written >= GIVE_WAY_BYTES {
+                if written >= YIELD_BYTES {
                     written = 0;
-                    self.give_way(shared);
+                    self.yield_disk(shared);
                 }
             }
         }
@@ -136,7 +145,7 @@ impl Merging {
         let last = commits.map(|commits| *commits.end()).max();
         // What was deleted while it went on has come too late for some of its rows.
         let table = output.finish(first.unwrap_or(0)..=last.unwrap_or(0), flush)?;
-        let settled_bytes = self.settled_bytes(dead_at_first, table.as_deref());
+        let settled_bytes = self.settled_bytes(table.as_deref());
         let merged = self.merged.clone();
         install(
             shared,
@@ -153,29 +162,22 @@ impl Merging {
 
     /// Leaves the disk to commits for a moment if these have to wait for it, unless merges are behind: then commits would soon wait for
     /// them.
-    fn give_way(&self, shared: &Shared) {
+    fn yield_disk(&self, shared: &Shared) {
         let sync = shared.counters.sync_time();
         if sync < SLOW_SYNC {
             return;
         }
         let tables = shared.read_state().of(self.family).tables.clone();
         if policy::debt(self.family, shared.scale, &tables) < URGENT_DEBT {
-            std::thread::sleep(sync.min(GIVE_WAY_MAX));
+            std::thread::sleep(sync.min(PAUSE_MAX));
         }
     }
 
-    /// What is deleted in the family's tables, and the last flush that has brought something of it.
-    fn range_deletions(&self, shared: &Shared) -> (Arc<RangeDeletions>, u64) {
-        let state = shared.read_state();
-        let family = state.of(self.family);
-        (family.range_deletions.clone(), family.flushes)
-    }
-
     /// Of what was dead in the merged tables, what is gone.
-    fn settled_bytes(&self, dead_at_first: u64, table: Option<&Table>) -> u64 {
+    fn settled_bytes(&self, table: Option<&Table>) -> u64 {
         if self.merged.len() == 1 {
             // All that was known when it began; what has been deleted meanwhile is still there.
-            return dead_at_first;
+            return self.dead;
         }
         let bytes = self.merged.iter().map(|table| table.properties().bytes);
         let left = table.map_or(0, |table| table.properties().bytes);

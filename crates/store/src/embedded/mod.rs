@@ -36,6 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use records::KeyRange;
 use tracing::{error, warn};
 
 use crate::contract::{Batch, CommitError, Range, ReadError, Store, check_batch};
@@ -46,7 +47,6 @@ use crate::image::Image;
 use maintenance::Maintenance;
 pub use scale::Scale;
 use shared::Shared;
-use state::FamilyState;
 pub use statistics::{FamilyStatistics, StoreStatistics, TableStatistics};
 use syncer::Syncer;
 pub(crate) use verify::StoreFiles;
@@ -64,8 +64,9 @@ pub const CACHE_BYTES_DEFAULT: u64 = 32 * 1024 * 1024;
 /// What is in no table is in the journal, and is flushed when it makes the journal longer than this.
 pub const JOURNAL_BYTES_MAX: u64 = 96 * 1024 * 1024;
 
-/// Ranges that are deleted in tables and not yet merged away stand in memory. Beyond these, keys are deleted in their place.
-const RANGE_DELETIONS_MAX: usize = 65_536;
+/// Ranges that are deleted in a family's tables and not yet merged away stand in memory. From so many bytes of them on, keys are
+/// deleted in their place.
+const RANGE_DELETION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What is in memory is flushed at the end if the next start would have to read a journal as long as this.
 const FLUSHED_AT_END_BYTES: u64 = 2 * 1024 * 1024;
@@ -230,10 +231,13 @@ impl Store for EmbeddedStore {
         view::range(&self.shared, range, |key, _| (key, 0))
     }
 
-    fn takes_ranges(&self) -> bool {
+    fn takes_range(&self, range: &KeyRange) -> bool {
+        let segments = family::segments(&range.from, &range.to);
         let state = self.shared.read_state();
-        let deletions = state.families.iter().map(FamilyState::range_deletions);
-        deletions.sum::<usize>() < RANGE_DELETIONS_MAX
+        segments.iter().all(|segment| {
+            let bytes = state.of(segment.family).range_deletion_bytes();
+            bytes < self.shared.scale.memory(RANGE_DELETION_BYTES_MAX)
+        })
     }
 
     fn commit(&self, batch: Batch) -> Result<(), CommitError> {

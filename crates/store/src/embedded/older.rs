@@ -21,8 +21,8 @@ pub(super) struct Older<'a> {
     deletions: u64,
     /// The table that held the last key that was found. The next one is often there too.
     last: Option<usize>,
-    /// How many rows of each were overwritten or deleted.
-    buried: BTreeMap<usize, u64>,
+    /// Bytes of rows of each that are overwritten or deleted.
+    dead: BTreeMap<usize, u64>,
 }
 
 impl<'a> Older<'a> {
@@ -33,7 +33,7 @@ impl<'a> Older<'a> {
             filter: family.filter(),
             deletions: 0,
             last: None,
-            buried: BTreeMap::new(),
+            dead: BTreeMap::new(),
         }
     }
 
@@ -60,35 +60,45 @@ impl<'a> Older<'a> {
         found.is_some() || row.value.is_some()
     }
 
-    /// Tells the tables how much of them range deletions have made garbage, besides what older ones had.
-    pub(super) fn bury_ranges(&self, ranges: &RangeDeletions, before: &Arc<RangeDeletions>) {
+    /// Counts what range deletions make garbage besides what older ones did. `counted` is told of each.
+    pub(super) fn count_ranges(
+        &mut self,
+        ranges: &RangeDeletions,
+        before: &Arc<RangeDeletions>,
+        counted: impl Fn(),
+    ) {
         for range in ranges.iter() {
+            counted();
             let bounds = Bounds {
                 from: range.from.to_vec(),
                 to: range.to.to_vec(),
                 reverse: false,
             };
-            let reached = self.tables.iter();
-            for table in reached.filter(|table| table.overlaps(&range.from, &range.to)) {
+            for (at, table) in self.tables.iter().enumerate() {
+                if !table.overlaps(&range.from, &range.to) {
+                    continue;
+                }
                 let hidden = hiding_of(before, table);
                 let mut alive = Visible::new(bounds.clone(), vec![hidden]);
                 while let Some(stretch) = alive.next() {
-                    table.bury_bytes(table.bytes_between(&stretch.from, &stretch.to));
+                    let bytes = table.bytes_between(&stretch.from, &stretch.to);
+                    *self.dead.entry(at).or_default() += bytes;
                 }
             }
         }
     }
 
-    /// Tells the tables how much of them has become garbage.
-    pub(super) fn bury(self) {
-        for (table, rows) in self.buried {
-            self.tables[table].bury(rows);
-        }
+    /// The tables something of which becomes garbage, with the bytes of it.
+    pub(super) fn garbage(self) -> Vec<(Arc<Table>, u64)> {
+        let dead = self.dead.into_iter();
+        dead.map(|(table, bytes)| (self.tables[table].clone(), bytes))
+            .collect()
     }
 
     fn bury_in(&mut self, table: Option<usize>, rows: u64) {
         if let Some(table) = table {
-            *self.buried.entry(table).or_default() += rows;
+            let bytes = rows.saturating_mul(self.tables[table].average_row_bytes());
+            *self.dead.entry(table).or_default() += bytes;
         }
     }
 

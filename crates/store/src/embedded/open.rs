@@ -253,6 +253,15 @@ impl Opening<'_> {
         for table in &listed.tables {
             let spec = family.table_spec(self.options.scale);
             let loss = match Table::open(blocks, &self.folder, table.id, spec, table.dead) {
+                // One of a flush that has not been would not be hidden by what is deleted later.
+                Ok(other) if other.properties().flush > listed.flushes => {
+                    StoreError::DamagedTable {
+                        detail: format!(
+                            "{} is of a flush that the manifest does not know",
+                            other.path().display()
+                        ),
+                    }
+                }
                 Ok(table) => {
                     tables.push(Arc::new(table));
                     continue;

@@ -8,7 +8,7 @@ use super::policy;
 use super::shared::Shared;
 
 /// From this fill on commits are slowed down; at 1 they wait.
-const SLOW_FROM: f64 = 0.5;
+pub(super) const SLOW_FROM: f64 = 0.5;
 
 /// At `SLOW_FROM` commits may bring so many times what is flushed meanwhile, and at 1 this part of it.
 const RATE_AT_FIRST: f64 = 4.0;

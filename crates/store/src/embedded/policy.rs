@@ -8,8 +8,10 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::RANGE_DELETION_BYTES_MAX;
 use super::family::Family;
 use super::scale::Scale;
+use super::state::FamilyState;
 use crate::table::{Table, TableId};
 
 /// A table is written anew when this part of its bytes is dead …
@@ -58,12 +60,8 @@ impl Allowed<'_> {
 }
 
 /// What is to be done with a family's tables, if anything.
-pub(super) fn choose(
-    family: Family,
-    scale: Scale,
-    tables: &[Arc<Table>],
-    allowed: Allowed<'_>,
-) -> Option<Choice> {
+pub(super) fn choose(state: &FamilyState, allowed: Allowed<'_>) -> Option<Choice> {
+    let (family, scale, tables) = (state.family, state.scale, state.tables.as_slice());
     let sizes = sizes(tables, |table| allowed.table(table));
     let length_max = length_max(scale, tables.iter().map(|table| table.length()).sum());
     let groups = same_size(family, scale, &sizes, length_max);
@@ -76,8 +74,9 @@ pub(super) fn choose(
             .or_else(|| mixed_crowd(family, scale, &sizes, length_max, stretch))
     };
     let rewrite = || {
-        let worst =
-            garbage(scale, tables, allowed).or_else(|| useless_deletions(tables, allowed))?;
+        let worst = garbage(scale, tables, allowed)
+            .or_else(|| useless_deletions(tables, allowed))
+            .or_else(|| range_deletions(state, allowed))?;
         Some(worst..worst + 1)
     };
     let tables = if crowded {
@@ -255,6 +254,22 @@ fn useless_deletions(tables: &[Arc<Table>], allowed: Allowed<'_>) -> Option<usiz
             .peekable();
         below.peek().is_none() || below.any(|older| older.id() >= properties.settled_before)
     })
+}
+
+/// Where so many ranges are deleted that memory for them runs out: the table that was made before most of them.
+fn range_deletions(state: &FamilyState, allowed: Allowed<'_>) -> Option<usize> {
+    let many = state.scale.memory(RANGE_DELETION_BYTES_MAX) / 2;
+    if state.range_deletions.bytes() < many {
+        return None;
+    }
+    let newest = state.range_deletions.iter().map(|one| one.flush).max()?;
+    let candidates = state.tables.iter().enumerate().filter(|(_, table)| {
+        allowed.table(table)
+            && table.length() <= allowed.bytes_max
+            && table.properties().flush < newest
+    });
+    let oldest = candidates.min_by_key(|(_, table)| table.properties().flush);
+    oldest.map(|(at, _)| at)
 }
 
 #[cfg(test)]

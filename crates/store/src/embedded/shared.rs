@@ -21,7 +21,7 @@ use crate::watermark::{Mark, Watermark};
 
 /// The store, but for its threads.
 ///
-/// Locks are taken in this order: `flushing`, `installing`, `journal`, `state`. No commit waits for one of the first two.
+/// Locks are taken in this order: `flushing`, `installing`, what `wakeup` holds, `journal`, `state`. No commit waits for one of the first two.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,

@@ -49,7 +49,7 @@ pub(super) struct FamilyState {
     pub(super) flushed: u64,
     /// How many flushes have brought them there.
     pub(super) flushes: u64,
-    scale: Scale,
+    pub(super) scale: Scale,
     /// The active memtable is sealed when it takes so much memory.
     memtable_bytes_max: usize,
     /// How many were full soon, one after the other.
@@ -217,11 +217,20 @@ impl FamilyState {
         self.tables = Arc::new(tables);
     }
 
-    /// Range deletions of memtables and of tables.
-    pub(super) fn range_deletions(&self) -> usize {
+    /// How many ranges memtables delete, and are deleted in tables.
+    pub(super) fn range_deletion_count(&self) -> usize {
+        self.sum_range_deletions(RangeDeletions::len)
+    }
+
+    /// Memory of these.
+    pub(super) fn range_deletion_bytes(&self) -> usize {
+        self.sum_range_deletions(RangeDeletions::bytes)
+    }
+
+    fn sum_range_deletions(&self, of: impl Fn(&RangeDeletions) -> usize) -> usize {
         let memtables = std::iter::once(&self.active).chain(&self.sealed);
-        let of_memtables = memtables.map(|table| table.range_deletions().len());
-        of_memtables.sum::<usize>() + self.range_deletions.len()
+        let of_memtables = memtables.map(|table| of(&table.range_deletions()));
+        of_memtables.sum::<usize>() + of(&self.range_deletions)
     }
 
     pub(super) fn listed(&self) -> ListedFamily {

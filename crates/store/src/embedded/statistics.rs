@@ -110,9 +110,8 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
         .map(|family| FamilyStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
-            range_deletions: family.range_deletions() as u64,
-            merge_bytes: policy::choose(family.family, shared.scale, &family.tables, anything)
-                .map_or(0, |choice| {
+            range_deletions: family.range_deletion_count() as u64,
+            merge_bytes: policy::choose(family, anything).map_or(0, |choice| {
                     let merged = family.tables[choice.tables].iter();
                     merged.map(|table| table.length()).sum()
                 }),

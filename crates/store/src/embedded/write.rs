@@ -75,6 +75,11 @@ fn apply(
             continue;
         }
         let state = state.of_mut(family);
+        let has_many = |(from, to)| state.active.has_many(from, to);
+        if family::ends_of(&segments, family).any(has_many) {
+            state.seal(now);
+            sealed = true;
+        }
         state.active.apply(ranges, of_family, number);
         state.written_at = now;
         if state.is_full() {

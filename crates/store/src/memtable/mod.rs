@@ -19,6 +19,9 @@ use index::Index;
 /// A version of a row beyond this is not given: the memtable is full long before.
 const VERSIONS_MAX: u32 = u32::MAX - 1;
 
+/// Rows of a deleted range that a memtable marks as deleted; of more it is better sealed.
+const MANY_ROWS: usize = 4_096;
+
 /// Stands in the place of a flush's number in the range deletions of a memtable: all of them belong to the one that is to come.
 pub(crate) const UNFLUSHED: u64 = 1;
 
@@ -70,6 +73,19 @@ impl Memtable {
         }
         self.bytes.store(rows.bytes(), Memory::Relaxed);
         self.last_commit.store(commit, Memory::Relaxed);
+    }
+
+    /// Whether it has more rows of a range, old versions among them, than are deleted one by one while everybody waits.
+    pub(crate) fn has_many(&self, from: &[u8], to: &[u8]) -> bool {
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner);
+        let mut place = rows.lower_bound(from);
+        for _ in 0..=MANY_ROWS {
+            match rows.index.at(place) {
+                Some(entry) if rows.arena.entry(entry).key < to => place = rows.index.after(place),
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// What a reader that begins now may see, and what is hidden from it in everything older.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::reader::Table;
 use super::scan::TableScan;
 use super::{Damage, TableError};
+use crate::contract::behind;
 use crate::row::Bounds;
 
 /// Something that is wrong with a table.
@@ -34,6 +35,10 @@ pub(crate) fn check(
                 if rows > 0 && row.key.as_ref() <= last.as_slice() {
                     let key = records::describe(&row.key);
                     found(Fault::Order(format!("{key} does not stand in its place")));
+                }
+                if !table.may_have(&row.key, &behind(&row.key)) {
+                    let key = records::describe(&row.key);
+                    found(Fault::Order(format!("{key} is not where the table says that its keys are")));
                 }
                 rows += 1;
                 took(&row.key, row.bytes() as u64);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::TableId;
-use super::tails::Tails;
+use super::suffixes::Suffixes;
 
 /// Grows with the format.
 const VERSION: u32 = 2;
@@ -60,7 +60,7 @@ pub(crate) struct Properties {
     /// Range deletions of flushes up to this one are carried out in its rows.
     pub(crate) flush: u64,
     /// What follows the prefixes of its keys.
-    pub(crate) tails: Tails,
+    pub(crate) suffixes: Suffixes,
 }
 
 impl Properties {
@@ -85,7 +85,7 @@ impl Properties {
             out.extend_from_slice(&(key.len() as u32).to_le_bytes());
             out.extend_from_slice(key);
         }
-        self.tails.encode(&mut out);
+        self.suffixes.encode(&mut out);
         out
     }
 
@@ -101,7 +101,7 @@ impl Properties {
         let (family, rest) = rest.split_first()?;
         let (smallest, rest) = split_key(rest)?;
         let (largest, rest) = split_key(rest)?;
-        let tails = Tails::decode(rest)?;
+        let suffixes = Suffixes::decode(rest)?;
         (smallest <= largest).then(|| Self {
             id,
             family: *family,
@@ -112,7 +112,7 @@ impl Properties {
             keys: Bytes::copy_from_slice(smallest)..=Bytes::copy_from_slice(largest),
             settled_before,
             flush,
-            tails,
+            suffixes,
         })
     }
 }

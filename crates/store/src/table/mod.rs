@@ -10,7 +10,7 @@ mod filter;
 mod footer;
 mod reader;
 mod scan;
-mod tails;
+mod suffixes;
 mod writer;
 
 use std::fmt;

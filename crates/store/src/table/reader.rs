@@ -264,10 +264,9 @@ impl Table {
         self.garbage().dead_bytes.min(self.properties.bytes)
     }
 
-    /// One more of its rows, of average size, is overwritten or deleted.
-    pub(crate) fn bury(&self, rows: u64) {
-        let average = self.properties.bytes / self.properties.rows.max(1);
-        self.bury_bytes(rows.saturating_mul(average));
+    /// What one of its rows takes on average.
+    pub(crate) fn average_row_bytes(&self) -> u64 {
+        self.properties.bytes / self.properties.rows.max(1)
     }
 
     /// So many more bytes of its rows are overwritten or deleted.
@@ -279,6 +278,17 @@ impl Table {
         };
         drop(garbage);
         heir.bury_bytes(bytes);
+    }
+
+    /// So many are not after all.
+    pub(crate) fn unbury_bytes(&self, bytes: u64) {
+        let mut garbage = self.garbage();
+        let Some(heir) = garbage.heir.clone() else {
+            garbage.dead_bytes = garbage.dead_bytes.saturating_sub(bytes);
+            return;
+        };
+        drop(garbage);
+        heir.unbury_bytes(bytes);
     }
 
     /// A merge could not read it: for its damage, or because the operating system refused, which may pass.
@@ -327,7 +337,31 @@ impl Table {
         if !self.overlaps(&bounds.from, &bounds.to) {
             return None;
         }
-        self.properties.tails.narrow(self.filter, bounds)
+        self.properties.suffixes.narrow(self.filter, bounds)
+    }
+
+    /// Whether it may have a row between two keys, the second excluded, as far as can be told without reading.
+    pub(crate) fn may_have(&self, from: &[u8], to: &[u8]) -> bool {
+        let bounds = Bounds {
+            from: from.to_vec(),
+            to: to.to_vec(),
+            reverse: false,
+        };
+        let Some(bounds) = self.narrow(&bounds) else {
+            return false;
+        };
+        let prefix = self.filter.prefix_bytes();
+        let Some(prefix) = prefix.and_then(|bytes| bounds.prefix(bytes)) else {
+            return true;
+        };
+        let last = self.partitions.lower_bound(&bounds.to);
+        let last = last.min(self.partitions.rows().saturating_sub(1));
+        (self.partitions.lower_bound(&bounds.from)..=last).any(|number| {
+            let partition = self.partition(number);
+            partition.map_or(true, |partition| {
+                self.passes(&partition, prefix).unwrap_or(true)
+            })
+        })
     }
 
     /// About how many bytes of its rows lie between two keys, the second excluded. Of stretches that are much shorter than what the

@@ -261,13 +261,13 @@ fn what_is_buried_in_a_merged_table_is_buried_in_what_it_has_become() {
         write(&disk, filter, &rows(1000)),
         write(&other, filter, &rows(1000)),
     );
-    let average = old.properties().bytes / old.properties().rows;
-    old.bury(10);
+    let average = old.average_row_bytes();
+    old.bury_bytes(10 * average);
     assert_eq!(old.leave_to(&heir), 10 * average);
     // A flush that began before the merge ended still knows the old one.
-    old.bury(5);
+    old.bury_bytes(5 * average);
     assert_eq!((old.dead(), heir.dead()), (10 * average, 5 * average));
     old.leave_to_nobody();
-    old.bury(1);
+    old.bury_bytes(average);
     assert_eq!((old.dead(), heir.dead()), (11 * average, 5 * average));
 }

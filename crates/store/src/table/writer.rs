@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::block::{self, BlockBuilder};
 use super::filter::{FilterBuilder, FilterKind};
 use super::footer::{Footer, Properties, Stretch};
-use super::tails::TailsBuilder;
+use super::suffixes::SuffixesBuilder;
 use super::{TableId, TableSpec, seed};
 use crate::disk::{Disk, DiskFile};
 
@@ -34,7 +34,7 @@ pub(crate) struct TableWriter {
     block: BlockBuilder,
     index: BlockBuilder,
     filter: FilterBuilder,
-    tails: TailsBuilder,
+    suffixes: SuffixesBuilder,
     partitions: BlockBuilder,
     first_key: Vec<u8>,
     last_key: Vec<u8>,
@@ -60,7 +60,7 @@ impl TableWriter {
             block: BlockBuilder::default(),
             index: BlockBuilder::default(),
             filter: FilterBuilder::new(spec.filter),
-            tails: TailsBuilder::new(spec.filter),
+            suffixes: SuffixesBuilder::new(spec.filter),
             partitions: BlockBuilder::default(),
             first_key: Vec::new(),
             last_key: Vec::new(),
@@ -89,7 +89,7 @@ impl TableWriter {
         key.clone_into(&mut self.last_key);
         self.block.add(key, value);
         self.filter.add(key);
-        self.tails.add(key);
+        self.suffixes.add(key);
         if self.block.bytes() >= self.spec.block_bytes {
             self.end_block()?;
         }
@@ -127,7 +127,7 @@ impl TableWriter {
                 ..=Bytes::from(std::mem::take(&mut self.last_key)),
             settled_before,
             flush,
-            tails: std::mem::take(&mut self.tails).finish(),
+            suffixes: std::mem::take(&mut self.suffixes).finish(),
         };
         let encoded = properties.encode();
         let footer = Footer {

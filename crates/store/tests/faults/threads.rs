@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use records::key;
-use records::{AccountId, ConversationId, Pos, Stamp, Write};
+use records::{AccountId, ConversationId, KeyRange, Pos, Stamp, Write};
 use store::disk::OsDisk;
 use store::{Batch, Durability, EmbeddedStore, OpenOptions, Range, Scale, Store};
 
 const COMMITS: u64 = 6_000;
+
+/// A conversation ends with every so manieth commit.
+const ENDS_EVERY: u64 = 61;
 
 /// So many messages are in the queue.
 const QUEUED: u64 = 100;
@@ -61,10 +64,7 @@ fn commit(number: u64) -> Batch {
     };
     let mut writes = vec![
         put(counter()),
-        put(key::entry(
-            ConversationId::new(1 + number % 5),
-            Pos::new(number),
-        )),
+        put(key::entry(conversation(number), Pos::new(number))),
         put(key::dedup(
             1,
             AccountId::new(number % 7),
@@ -72,14 +72,48 @@ fn commit(number: u64) -> Batch {
         )),
         put(key::queue(Stamp::new(number))),
     ];
+    let mut batch = Batch::default();
     if let Some(gone) = number.checked_sub(QUEUED) {
         let key = key::queue(Stamp::new(gone));
-        writes.push(Write::Delete { key });
+        if gone.is_multiple_of(2) {
+            writes.push(Write::Delete { key });
+        } else {
+            let (from, to) = (key, key::queue(Stamp::new(gone + 1)));
+            batch.deleted_ranges.push(KeyRange { from, to });
+        }
     }
-    Batch {
-        writes,
-        ..Batch::default()
+    // Conversations take turns: one of them ends and begins anew with this message.
+    if let Some(ends) = ended_by(number) {
+        batch
+            .deleted_ranges
+            .extend([key::entries(ends), key::seqs(ends)]);
     }
+    batch.writes = writes;
+    batch
+}
+
+/// The conversation that ends with a commit.
+fn ended_by(number: u64) -> Option<ConversationId> {
+    number
+        .is_multiple_of(ENDS_EVERY)
+        .then(|| conversation(number))
+}
+
+fn conversation(number: u64) -> ConversationId {
+    ConversationId::new(1 + number % 5)
+}
+
+/// The messages of the conversation that a commit has written to, as of that commit.
+fn messages(number: u64) -> Vec<u64> {
+    let back = (1..=number).rev().step_by(5);
+    let mut kept = Vec::new();
+    for pos in back {
+        kept.push(pos);
+        if ended_by(pos).is_some() {
+            break;
+        }
+    }
+    kept
 }
 
 fn counter() -> Vec<u8> {
@@ -117,14 +151,16 @@ fn check(store: &EmbeddedStore, seen: u64) -> u64 {
     let first = (now + 1).saturating_sub(QUEUED).max(1);
     assert!(stamps.iter().copied().eq(first..=now), "{now}: {stamps:?}");
     // What was seen once stays.
-    let entry = key::entry(ConversationId::new(1 + now % 5), Pos::new(now));
-    assert_eq!(
-        store.get(&entry).unwrap().map(|value| number(&value)),
-        Some(now)
-    );
-    let last = Range::backward(key::entries(ConversationId::new(1 + now % 5)), 3);
-    let found = store.range(&last).unwrap();
-    assert!(found.first().is_some_and(|(_, value)| number(value) >= now));
+    let range = Range::backward(key::entries(conversation(now)), usize::MAX);
+    let found = store.range(&range).unwrap();
+    let found: Vec<u64> = found.iter().map(|(_, value)| number(value)).collect();
+    // As of a moment that may be later.
+    let last = found.first().copied().unwrap_or_default();
+    assert!(last >= now, "{last} after {now}");
+    assert_eq!(found, messages(last));
+    let entry = key::entry(conversation(last), Pos::new(last));
+    let found = store.get(&entry).unwrap().map(|value| number(&value));
+    assert!(found == Some(last) || found.is_none(), "{found:?}");
     let mid = key::dedup(1, AccountId::new(now % 7), &now.to_string());
     assert!(store.get(&mid).unwrap().is_some());
     now

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use records::Write;
+use records::{KeyRange, Write};
 use store::{Batch, CommitError, Range, ReadError, Store};
 
 use super::histogram::Histogram;
@@ -140,7 +140,7 @@ impl Store for Timed {
         Ok(())
     }
 
-    fn takes_ranges(&self) -> bool {
-        self.store.takes_ranges()
+    fn takes_range(&self, range: &KeyRange) -> bool {
+        self.store.takes_range(range)
     }
 }

@@ -12,20 +12,20 @@ use crate::row::Bounds;
 
 /// For each first byte, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tails(Vec<(u8, RangeInclusive<Bytes>)>);
+pub(crate) struct Suffixes(Vec<(u8, RangeInclusive<Bytes>)>);
 
 /// Gathers them while a table is written.
 #[derive(Debug, Default)]
-pub(super) struct TailsBuilder {
+pub(super) struct SuffixesBuilder {
     prefix_bytes: Option<usize>,
-    tails: Vec<(u8, Vec<u8>, Vec<u8>)>,
+    suffixes: Vec<(u8, Vec<u8>, Vec<u8>)>,
 }
 
-impl TailsBuilder {
+impl SuffixesBuilder {
     pub(super) fn new(filter: FilterKind) -> Self {
         Self {
             prefix_bytes: filter.prefix_bytes(),
-            tails: Vec::new(),
+            suffixes: Vec::new(),
         }
     }
 
@@ -34,31 +34,31 @@ impl TailsBuilder {
         let (Some(prefix_bytes), Some(first)) = (self.prefix_bytes, key.first()) else {
             return;
         };
-        let tail = key.get(prefix_bytes..).unwrap_or_default();
-        match self.tails.last_mut() {
+        let suffix = key.get(prefix_bytes..).unwrap_or_default();
+        match self.suffixes.last_mut() {
             Some((byte, least, greatest)) if byte == first => {
-                if tail < least.as_slice() {
-                    tail.clone_into(least);
-                } else if tail > greatest.as_slice() {
-                    tail.clone_into(greatest);
+                if suffix < least.as_slice() {
+                    suffix.clone_into(least);
+                } else if suffix > greatest.as_slice() {
+                    suffix.clone_into(greatest);
                 }
             }
-            _ => self.tails.push((*first, tail.to_vec(), tail.to_vec())),
+            _ => self.suffixes.push((*first, suffix.to_vec(), suffix.to_vec())),
         }
     }
 
-    pub(super) fn finish(self) -> Tails {
-        let tails = self.tails.into_iter();
-        Tails(
-            tails
+    pub(super) fn finish(self) -> Suffixes {
+        let suffixes = self.suffixes.into_iter();
+        Suffixes(
+            suffixes
                 .map(|(first, least, greatest)| (first, least.into()..=greatest.into()))
                 .collect(),
         )
     }
 }
 
-impl Tails {
-    /// The part of the bounds that keys with such tails are in, if it is all of one prefix; `None` if none are.
+impl Suffixes {
+    /// The part of the bounds that keys with such suffixes are in, if it is all of one prefix; `None` if none are.
     pub(super) fn narrow(&self, filter: FilterKind, bounds: &Bounds) -> Option<Bounds> {
         let mut narrowed = bounds.clone();
         let prefix = filter.prefix_bytes().and_then(|bytes| bounds.prefix(bytes));
@@ -66,19 +66,19 @@ impl Tails {
             return Some(narrowed);
         };
         let first = prefix.first()?;
-        let (_, tails) = self.0.iter().find(|(byte, _)| byte == first)?;
-        narrowed.from = narrowed.from.max([prefix, tails.start()].concat());
-        narrowed.to = narrowed.to.min(behind(&[prefix, tails.end()].concat()));
+        let (_, suffixes) = self.0.iter().find(|(byte, _)| byte == first)?;
+        narrowed.from = narrowed.from.max([prefix, suffixes.start()].concat());
+        narrowed.to = narrowed.to.min(behind(&[prefix, suffixes.end()].concat()));
         (narrowed.from < narrowed.to).then_some(narrowed)
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.push(self.0.len() as u8);
-        for (first, tails) in &self.0 {
+        for (first, suffixes) in &self.0 {
             out.push(*first);
-            for tail in [tails.start(), tails.end()] {
-                out.extend_from_slice(&(tail.len() as u16).to_le_bytes());
-                out.extend_from_slice(tail);
+            for suffix in [suffixes.start(), suffixes.end()] {
+                out.extend_from_slice(&(suffix.len() as u16).to_le_bytes());
+                out.extend_from_slice(suffix);
             }
         }
     }
@@ -86,25 +86,25 @@ impl Tails {
     /// All of the bytes.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (count, mut rest) = bytes.split_first()?;
-        let mut tails: Vec<(u8, RangeInclusive<Bytes>)> = Vec::new();
+        let mut suffixes: Vec<(u8, RangeInclusive<Bytes>)> = Vec::new();
         for _ in 0..*count {
             let (first, behind) = rest.split_first()?;
             rest = behind;
-            let mut tail = || {
+            let mut suffix = || {
                 let (length, behind) = rest.split_first_chunk()?;
                 let length = usize::from(u16::from_le_bytes(*length));
-                let (tail, behind) = behind.split_at_checked(length)?;
+                let (suffix, behind) = behind.split_at_checked(length)?;
                 rest = behind;
-                Some(Bytes::copy_from_slice(tail))
+                Some(Bytes::copy_from_slice(suffix))
             };
-            let (least, greatest) = (tail()?, tail()?);
-            let ascends = tails.last().is_none_or(|(last, _)| last < first);
+            let (least, greatest) = (suffix()?, suffix()?);
+            let ascends = suffixes.last().is_none_or(|(last, _)| last < first);
             if !ascends || least.cmp(&greatest) == Ordering::Greater {
                 return None;
             }
-            tails.push((*first, least..=greatest));
+            suffixes.push((*first, least..=greatest));
         }
-        rest.is_empty().then_some(Self(tails))
+        rest.is_empty().then_some(Self(suffixes))
     }
 }
 
@@ -114,8 +114,8 @@ mod tests {
 
     const FILTER: FilterKind = FilterKind::Prefix { bytes: 2 };
 
-    fn tails(keys: &[&[u8]]) -> Tails {
-        let mut builder = TailsBuilder::new(FILTER);
+    fn suffixes(keys: &[&[u8]]) -> Suffixes {
+        let mut builder = SuffixesBuilder::new(FILTER);
         keys.iter().for_each(|key| builder.add(key));
         builder.finish()
     }
@@ -129,16 +129,16 @@ mod tests {
             let (from, to) = (key(), key());
             keys.sort();
             let slices: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-            let tails = tails(&slices);
+            let suffixes = suffixes(&slices);
             let mut bytes = Vec::new();
-            tails.encode(&mut bytes);
-            assert_eq!(Tails::decode(&bytes), Some(tails.clone()));
+            suffixes.encode(&mut bytes);
+            assert_eq!(Suffixes::decode(&bytes), Some(suffixes.clone()));
             let bounds = Bounds {
                 from,
                 to,
                 reverse: false,
             };
-            let narrowed = tails.narrow(FILTER, &bounds).unwrap_or_else(Bounds::none);
+            let narrowed = suffixes.narrow(FILTER, &bounds).unwrap_or_else(Bounds::none);
             let within = |bounds: &Bounds, key: &Vec<u8>| *key >= bounds.from && *key < bounds.to;
             for key in &keys {
                 assert_eq!(within(&bounds, key), within(&narrowed, key), "{key:?}");
@@ -148,14 +148,14 @@ mod tests {
 
     #[test]
     fn a_table_whose_tails_are_elsewhere_has_nothing() {
-        let tails = tails(&[&[1, 1, 5], &[1, 2, 7], &[2, 1, 90]]);
+        let suffixes = suffixes(&[&[1, 1, 5], &[1, 2, 7], &[2, 1, 90]]);
         let narrow = |from: &[u8], to: &[u8]| {
             let bounds = Bounds {
                 from: from.to_vec(),
                 to: to.to_vec(),
                 reverse: true,
             };
-            let narrowed = tails.narrow(FILTER, &bounds);
+            let narrowed = suffixes.narrow(FILTER, &bounds);
             narrowed.map(|bounds| (bounds.from, bounds.to))
         };
         let within = (vec![1, 1, 5], vec![1, 1, 7, 0]);
