@@ -325,3 +325,89 @@ fn visible(bounds: &Bounds, mut hiding: Vec<Hiding>) -> Option<(Bounds, Option<V
     let first = rest.next()?;
     Some((first, Some(rest)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::disk::simulated::SimulatedDisk;
+    use crate::range_deletions::RangeDeletions;
+    use crate::table::{Blocks, FilterKind, TableId, TableSpec, TableWriter};
+
+    const SPEC: TableSpec = TableSpec {
+        family: 1,
+        block_bytes: 64,
+        filter: FilterKind::None,
+    };
+
+    fn key(number: u64) -> Vec<u8> {
+        number.to_be_bytes().to_vec()
+    }
+
+    /// A table of a flush with every so manieth number.
+    fn table(disk: &SimulatedDisk, id: u64, flush: u64, step: usize) -> Arc<Table> {
+        let (folder, id) = (Path::new("store"), TableId(id));
+        let path = folder.join(id.file_name());
+        let mut writer = TableWriter::create(disk, &path, id, SPEC).unwrap();
+        for number in (0..3_000).step_by(step) {
+            writer
+                .add(&key(number), Some(&flush.to_be_bytes()))
+                .unwrap();
+        }
+        writer.finish(1..=1, TableId(1), flush).unwrap();
+        let blocks = Arc::new(Blocks::new(Arc::new(disk.clone()), 1 << 20));
+        Arc::new(Table::open(&blocks, folder, id, SPEC, 0).unwrap())
+    }
+
+    #[test]
+    fn what_is_deleted_while_a_merge_goes_on_is_passed_over_from_there() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let disk = SimulatedDisk::new();
+        let tables = [table(&disk, 1, 9, 3), table(&disk, 2, 4, 2)];
+        for _ in 0..100 {
+            let mut hidden = RangeDeletions::default();
+            let none = Arc::new(RangeDeletions::default());
+            let mut merge = Merge::new(false);
+            for table in &tables {
+                merge.add_scan(table.clone(), Hiding::all(none.clone()));
+            }
+            let after = |table: &Table| table.properties().flush;
+            let (mut taken, mut expected) = (Vec::new(), Vec::new());
+            let (mut next, mut times) = (0, 0);
+            while let Some((row, _)) = merge.next().unwrap() {
+                let number = u64::from_be_bytes(row.key.as_ref().try_into().unwrap());
+                // What lies between was hidden when the merge came by, or is in no table.
+                for passed in next..=number {
+                    let by = hidden.find(&key(passed)).map_or(0, |one| one.flush);
+                    let visible = (passed.is_multiple_of(3) && by <= 9)
+                        || (passed.is_multiple_of(2) && by <= 4);
+                    expected.extend(visible.then_some(passed));
+                }
+                next = number + 1;
+                taken.push(number);
+                if rng.u8(..60) == 0 {
+                    times += 1;
+                    let from = number + 7 + rng.u64(..200);
+                    let to = from + rng.u64(..600);
+                    let flush = hidden.iter().map(|one| one.flush).max().unwrap_or(4);
+                    hidden.insert(&key(from), &key(to), flush + rng.u64(..4));
+                    let newer = Arc::new(hidden.clone());
+                    merge.hide_more(&row.key, |table| Hiding::new(newer.clone(), after(table)));
+                }
+            }
+            for passed in next..3_000 {
+                let by = hidden.find(&key(passed)).map_or(0, |one| one.flush);
+                let visible =
+                    (passed.is_multiple_of(3) && by <= 9) || (passed.is_multiple_of(2) && by <= 4);
+                expected.extend(visible.then_some(passed));
+            }
+            let lost: Vec<_> = expected.iter().filter(|one| !taken.contains(one)).collect();
+            assert_eq!(lost, Vec::<&u64>::new());
+            // A row of each table stood there already each time.
+            let read_before = taken.len() - expected.len();
+            assert!(read_before <= 2 * times, "{read_before} in {times} times");
+            assert!(taken.is_sorted_by(|one, other| one < other));
+        }
+    }
+}

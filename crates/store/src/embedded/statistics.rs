@@ -112,9 +112,9 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
             range_deletions: family.range_deletion_count() as u64,
             merge_bytes: policy::choose(family, anything).map_or(0, |choice| {
-                    let merged = family.tables[choice.tables].iter();
-                    merged.map(|table| table.length()).sum()
-                }),
+                let merged = family.tables[choice.tables].iter();
+                merged.map(|table| table.length()).sum()
+            }),
             tables: family.tables.iter().map(|table| of_table(table)).collect(),
         })
         .collect();

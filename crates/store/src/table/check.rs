@@ -38,7 +38,9 @@ pub(crate) fn check(
                 }
                 if !table.may_have(&row.key, &behind(&row.key)) {
                     let key = records::describe(&row.key);
-                    found(Fault::Order(format!("{key} is not where the table says that its keys are")));
+                    found(Fault::Order(format!(
+                        "{key} is not where the table says that its keys are"
+                    )));
                 }
                 rows += 1;
                 took(&row.key, row.bytes() as u64);

@@ -43,7 +43,9 @@ impl SuffixesBuilder {
                     suffix.clone_into(greatest);
                 }
             }
-            _ => self.suffixes.push((*first, suffix.to_vec(), suffix.to_vec())),
+            _ => self
+                .suffixes
+                .push((*first, suffix.to_vec(), suffix.to_vec())),
         }
     }
 
@@ -138,7 +140,9 @@ mod tests {
                 to,
                 reverse: false,
             };
-            let narrowed = suffixes.narrow(FILTER, &bounds).unwrap_or_else(Bounds::none);
+            let narrowed = suffixes
+                .narrow(FILTER, &bounds)
+                .unwrap_or_else(Bounds::none);
             let within = |bounds: &Bounds, key: &Vec<u8>| *key >= bounds.from && *key < bounds.to;
             for key in &keys {
                 assert_eq!(within(&bounds, key), within(&narrowed, key), "{key:?}");
