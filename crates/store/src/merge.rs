@@ -16,7 +16,7 @@ const COPY_BYTES: usize = 4 * 1024;
 const COPY_BYTES_MAX: usize = 256 * 1024;
 
 /// Tables that the disk is asked for before they are needed.
-const AHEAD_MAX: usize = 16;
+const AHEAD_MAX: usize = 8;
 
 /// Something that gives rows in order.
 #[derive(Debug)]
@@ -125,11 +125,8 @@ pub(crate) struct Merge {
     /// Heads that are not begun, and a key that none of their rows comes before; the nearest last. A table far behind is not
     /// read for a page that ends before it.
     waiting: Vec<(Bytes, usize)>,
-    /// So many of these the disk is asked for ahead of time, more the more of them were read: first for their indexes, and one step
-    /// later for their first rows.
+    /// So many of these the disk is asked for ahead of time: more the more of them were read.
     ahead: usize,
-    /// So many have been asked for their indexes.
-    indexes_ahead: usize,
 }
 
 impl Merge {
@@ -141,7 +138,6 @@ impl Merge {
             behind: Vec::new(),
             waiting: Vec::new(),
             ahead: 0,
-            indexes_ahead: 0,
         }
     }
 
@@ -287,19 +283,15 @@ impl Merge {
             Source::Memory(_) | Source::Scan(_) => None,
         };
         let begun = || heads.iter().filter_map(|number| cursor(*number));
-        let waiting = self.waiting.iter().rev();
-        let next = || waiting.clone().filter_map(|(_, number)| cursor(*number));
-        let known = self.indexes_ahead.saturating_sub(heads.len());
+        let next = self.waiting.iter().rev().take(self.ahead);
+        let next = next.filter_map(|(_, number)| cursor(*number));
         if heads.len() > 1 {
             begun().for_each(TableCursor::fetch_index);
         }
-        let unknown = next().take(self.ahead).skip(known);
-        unknown.for_each(TableCursor::fetch_index);
-        if heads.len() > 1 || self.ahead > 0 {
+        next.for_each(TableCursor::fetch_index);
+        if heads.len() > 1 {
             begun().for_each(TableCursor::fetch_data);
         }
-        next().take(known).for_each(TableCursor::fetch_data);
-        self.indexes_ahead = self.ahead.max(known);
         self.ahead = (2 * self.ahead + 1).min(AHEAD_MAX);
     }
 

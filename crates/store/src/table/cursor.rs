@@ -23,14 +23,7 @@ pub(crate) struct TableCursor {
     blocks: Range<usize>,
     data: Option<Block>,
     rows: Range<usize>,
-    /// So many blocks the disk is asked for ahead of time: more the more of them were read.
-    ahead: usize,
-    /// So many it has been asked for.
-    asked: usize,
 }
-
-/// Blocks that the disk is asked for before they are needed.
-const AHEAD_MAX: usize = 8;
 
 impl TableCursor {
     pub(crate) fn new(table: Arc<Table>, bounds: Bounds) -> Self {
@@ -49,8 +42,6 @@ impl TableCursor {
             blocks: 0..0,
             data: None,
             rows: 0..0,
-            ahead: 1,
-            asked: 0,
         }
     }
 
@@ -73,7 +64,7 @@ impl TableCursor {
             return;
         };
         if let Ok(index) = self.table.index(number, &partition) {
-            self.fetch_blocks(number, &index, within(&index, &self.bounds), 0..1);
+            self.fetch_block(number, &index, within(&index, &self.bounds));
         }
     }
 
@@ -94,15 +85,7 @@ impl TableCursor {
                 let end = data.lower_bound(&self.bounds.to);
                 self.rows = data.lower_bound(&self.bounds.from)..end;
                 self.data = Some(data);
-                let asked = self.asked.saturating_sub(1);
-                self.fetch_blocks(
-                    self.partition,
-                    index,
-                    self.blocks.clone(),
-                    asked..self.ahead,
-                );
-                self.asked = self.ahead;
-                self.ahead = (2 * self.ahead).min(AHEAD_MAX);
+                self.fetch_block(self.partition, index, self.blocks.clone());
                 continue;
             }
             self.index = None;
@@ -114,7 +97,6 @@ impl TableCursor {
             };
             let index = self.table.index(number, &partition)?;
             self.blocks = within(&index, &self.bounds);
-            self.asked = 0;
             self.partition = number;
             self.index = Some(index);
         }
@@ -138,23 +120,12 @@ impl TableCursor {
         Ok(None)
     }
 
-    /// Has some of these blocks fetched from the disk, by their number from here.
-    fn fetch_blocks(
-        &self,
-        partition: usize,
-        index: &Block,
-        mut blocks: Range<usize>,
-        wanted: Range<usize>,
-    ) {
-        for number in 0..wanted.end {
-            let Some(block) = step(&mut blocks, self.bounds.reverse) else {
-                return;
-            };
-            if number >= wanted.start
-                && let Ok(place) = self.table.data_place(partition, index, block)
-            {
-                self.table.blocks().fetch(&self.table, place);
-            }
+    /// Has the next of these blocks fetched from the disk.
+    fn fetch_block(&self, partition: usize, index: &Block, mut blocks: Range<usize>) {
+        if let Some(block) = step(&mut blocks, self.bounds.reverse)
+            && let Ok(place) = self.table.data_place(partition, index, block)
+        {
+            self.table.blocks().fetch(&self.table, place);
         }
     }
 }
