@@ -124,17 +124,6 @@ fn the_reserved_connect_flag_has_to_be_zero() {
     }
 }
 
-// MQTT 3.1 section 3.1: reserved bits and those of a will that there is not are disregarded.
-#[test]
-fn version_3_1_disregards_connect_flags_that_mean_nothing() {
-    for flags in [0x03, 0x0A, 0x1A, 0x22] {
-        let mut world = World::new();
-        let client = world.open(V31);
-        world.send(client, &hello(V31, "c").bytes_with_flags(flags));
-        assert_eq!(world.take(client), [accepted(false)], "{flags:02x}");
-    }
-}
-
 // [3.1.1 MQTT-3.1.2-11] [3.1.1 MQTT-3.1.2-13] [3.1.1 MQTT-3.1.2-14] [3.1.1 MQTT-3.1.2-15] [3.1.1 MQTT-3.1.2-9]
 // [5 MQTT-3.1.2-11] [5 MQTT-3.1.2-12] [5 MQTT-3.1.2-13] [5 MQTT-3.1.2-9]
 #[test]
@@ -346,20 +335,6 @@ fn nobody_is_anonymous_unless_the_operator_allows_it() {
         assert_eq!(world.take(client), [refused(code)]);
         assert!(world.is_closed(client));
         world.join(&hello(version, "c").login("alice"));
-    }
-}
-
-#[test]
-fn an_empty_user_name_is_none_where_none_is_needed() {
-    for version in ALL {
-        let mut world = World::new();
-        world.join(&hello(version, "c").login(""));
-        let mut settings = open_settings();
-        settings.allow_anonymous = false;
-        let mut world = World::with(1, settings);
-        let client = world.connect(&hello(version, "c").login(""));
-        assert_eq!(world.take(client).len(), 1);
-        assert!(world.is_closed(client));
     }
 }
 

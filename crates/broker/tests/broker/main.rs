@@ -38,6 +38,7 @@ mod session;
 mod shards;
 mod shared;
 mod slices;
+mod small_clients;
 mod storage;
 mod store_first;
 mod subscribe;

@@ -6,6 +6,7 @@
 mod block;
 mod check;
 mod cursor;
+mod extent;
 mod filter;
 mod footer;
 mod reader;
