@@ -152,6 +152,7 @@ impl Shard {
 
     /// DISCONNECT from the server, MQTT 5 only.
     pub(crate) fn send_disconnect(&mut self, connection: u32, reason: ReasonCode) {
+        let reason = disconnect::reason_for(reason);
         disconnect::encode(Version::V5, reason, self.connections.buffer(connection));
     }
 }

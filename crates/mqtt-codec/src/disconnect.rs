@@ -61,6 +61,18 @@ const FROM_SERVERS: &[ReasonCode] = &[
     ReasonCode::WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
 ];
 
+/// The reason of a server's DISCONNECT that says what happened, or comes nearest to it: some codes are those of other packets alone.
+/// [5 MQTT-3.14.2-1]
+pub fn reason_for(reason: ReasonCode) -> ReasonCode {
+    match reason {
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::BAD_AUTHENTICATION_METHOD => {
+            ReasonCode::NOT_AUTHORIZED
+        }
+        _ if FROM_CLIENTS.contains(&reason) || FROM_SERVERS.contains(&reason) => reason,
+        _ => ReasonCode::PROTOCOL_ERROR,
+    }
+}
+
 const DISCONNECT_PROPERTIES: &[u8] = &[
     id::SESSION_EXPIRY,
     id::REASON_STRING,
