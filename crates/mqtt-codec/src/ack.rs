@@ -46,7 +46,7 @@ impl<'a> Ack<'a> {
             reason_string: None,
         };
         if version == Version::V5 && !reader.is_empty() {
-            ack.reason = reader.reason(&[codes])?;
+            ack.reason = reader.reason(|code| codes.contains(&code))?;
             if !reader.is_empty() {
                 let properties =
                     Properties::read(&mut reader, &[id::REASON_STRING, id::USER_PROPERTY], limits)?;

@@ -55,7 +55,7 @@ impl<'a> Auth<'a> {
             user: UserProperties::default(),
         };
         if !reader.is_empty() {
-            auth.reason = reader.reason(&[CODES])?;
+            auth.reason = reader.reason(|code| CODES.contains(&code))?;
             let properties = Properties::read(&mut reader, AUTH_PROPERTIES, limits)?;
             auth.user = properties.user();
             for (id, value) in properties.iter() {

@@ -68,9 +68,14 @@ pub fn reason_for(reason: ReasonCode) -> ReasonCode {
         ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::BAD_AUTHENTICATION_METHOD => {
             ReasonCode::NOT_AUTHORIZED
         }
-        _ if FROM_CLIENTS.contains(&reason) || FROM_SERVERS.contains(&reason) => reason,
+        _ if has(reason) => reason,
         _ => ReasonCode::PROTOCOL_ERROR,
     }
+}
+
+/// Whether a DISCONNECT, of whomever, has this reason code.
+fn has(reason: ReasonCode) -> bool {
+    FROM_CLIENTS.contains(&reason) || FROM_SERVERS.contains(&reason)
 }
 
 const DISCONNECT_PROPERTIES: &[u8] = &[
@@ -90,7 +95,7 @@ impl<'a> Disconnect<'a> {
             properties: DisconnectProperties::default(),
         };
         if version == Version::V5 && !reader.is_empty() {
-            disconnect.reason = reader.reason(&[FROM_CLIENTS, FROM_SERVERS])?;
+            disconnect.reason = reader.reason(has)?;
             if !reader.is_empty() {
                 for (id, value) in
                     Properties::read(&mut reader, DISCONNECT_PROPERTIES, limits)?.iter()

@@ -44,10 +44,13 @@ impl<'a> Reader<'a> {
             .map(|bytes| u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     }
 
-    /// A reason code out of those that the packet has. [5 MQTT-4.13.1-1]
-    pub(crate) fn reason(&mut self, codes: &[&[ReasonCode]]) -> Result<ReasonCode, DecodeError> {
+    /// A reason code, if the packet has it. [5 MQTT-4.13.1-1]
+    pub(crate) fn reason(
+        &mut self,
+        has: impl Fn(ReasonCode) -> bool,
+    ) -> Result<ReasonCode, DecodeError> {
         let code = ReasonCode(self.u8()?);
-        if codes.iter().any(|codes| codes.contains(&code)) {
+        if has(code) {
             return Ok(code);
         }
         Err(DecodeError::Protocol(

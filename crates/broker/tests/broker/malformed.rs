@@ -324,3 +324,10 @@ proptest::proptest! {
         proptest::prop_assert_eq!(world.shards[0].population().connections, 1);
     }
 }
+
+// [5 MQTT-3.1.0-2] [5 MQTT-3.14.2-1]: 0x84 is no reason of a DISCONNECT.
+#[test]
+fn a_second_connect_of_an_unknown_version_is_a_protocol_error() {
+    let connect = raw(0x10, &[&text("MQTT"), &[6, 2, 0, 0], &text("c")]);
+    check_closes(V5, &connect, PROTOCOL);
+}

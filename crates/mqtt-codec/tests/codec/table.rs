@@ -371,6 +371,25 @@ fn subacks_and_unsubacks() {
 }
 
 #[test]
+fn every_reason_becomes_one_that_a_disconnect_has() {
+    for reason in ReasonCode::ALL {
+        let mut out = Vec::new();
+        let said = disconnect::reason_for(*reason);
+        disconnect::encode(V5, said, &mut out);
+        let Packet::Disconnect(disconnect) = read(V5, &out) else {
+            panic!("not a DISCONNECT")
+        };
+        assert_eq!(disconnect.reason, said);
+    }
+    let said = disconnect::reason_for(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
+    assert_eq!(said, ReasonCode::PROTOCOL_ERROR);
+    let said = disconnect::reason_for(ReasonCode::BAD_AUTHENTICATION_METHOD);
+    assert_eq!(said, ReasonCode::NOT_AUTHORIZED);
+    let said = disconnect::reason_for(ReasonCode::SESSION_TAKEN_OVER);
+    assert_eq!(said, ReasonCode::SESSION_TAKEN_OVER);
+}
+
+#[test]
 fn disconnects() {
     let cases: [(Version, &[u8], u8, Option<u32>); 5] = [
         (V311, &[0xE0, 0], 0, None),
