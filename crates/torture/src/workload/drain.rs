@@ -1,14 +1,16 @@
 //! A queue is filled and drained, conversations end, a week of mids is forgotten, again and again. What no longer lives must
 //! not stay on disk.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
 use records::{ConversationId, KeyRange, Stamp, Table, Write, key};
 use store::{Committer, Store};
 
-use super::{BEGIN_MS, LANES, Run, await_empty, everything, in_lanes, scan, trim};
+use super::{
+    BEGIN_MS, LANES, Run, SPARE_BYTES, await_disk, await_empty, everything, in_lanes, scan, trim,
+};
 use crate::measure::{Progress, Timed, Watch, disk_bytes, written_bytes};
 use crate::rows::{Message, Room, Text, WEEK_MS, ended, queued, session_cursor};
 use crate::verdict::{Figure, Verdicts};
@@ -22,9 +24,7 @@ const ROOMS: u64 = 10;
 const MESSAGE_EVERY: u64 = 10;
 const TEXT_BYTES: usize = 300;
 
-const WITHIN: Duration = Duration::from_secs(60);
 const FILES_MAX: Figure = Figure::Count(128);
-const SPARE_BYTES: u64 = 256_000_000;
 
 /// What can be said of it.
 #[derive(Args, Debug)]
@@ -187,19 +187,6 @@ fn live(store: &dyn Store) -> Result<Live> {
         Ok(())
     })?;
     Ok(live)
-}
-
-/// Waits until the folder takes no more than it may. How long that took, and what it takes.
-fn await_disk(run: &Run, most: u64) -> Result<(f64, u64)> {
-    let begin = Instant::now();
-    loop {
-        let disk = disk_bytes(&run.folder)?;
-        let took = begin.elapsed();
-        if disk <= most || took >= WITHIN {
-            return Ok((took.as_secs_f64(), disk));
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
 }
 
 /// The stamps of a lane's messages in a round, ascending.

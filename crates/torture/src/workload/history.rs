@@ -2,6 +2,7 @@
 //! that nobody has looked at, what the disk had to write for it. Then everything is deleted.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +13,10 @@ use fastrand::Rng;
 use records::{ConversationId, KeyRange, Pos, Table, Write, key};
 use store::{Committer, Range, Store};
 
-use super::{BEGIN_MS, LANES, Run, await_empty, await_rest, everything, in_lanes, trim};
+use super::{
+    BEGIN_MS, LANES, Run, SPARE_BYTES, await_disk, await_empty, await_rest, everything, in_lanes,
+    trim,
+};
 use crate::measure::{Histogram, Progress, Timed, Watch, disk_bytes, forget_cached, written_bytes};
 use crate::rows::{Message, Room, Text, WEEK_MS, ended, skewed};
 use crate::verdict::{Figure, Verdicts};
@@ -33,8 +37,6 @@ const WRITTEN_MAX: Figure = Figure::Ratio(4.0);
 const SPACE_MAX: Figure = Figure::Ratio(1.3);
 const FILES_MAX: Figure = Figure::Count(128);
 const REST_MAX: Duration = Duration::from_secs(60);
-/// On disk when nothing lives.
-const SPARE_BYTES: u64 = 256_000_000;
 
 /// What can be said of it.
 #[derive(Args, Debug)]
@@ -45,9 +47,12 @@ pub(crate) struct Options {
     /// Cold pages that are read, half of them the newest of a conversation and half from its middle.
     #[arg(long, default_value_t = 2_000)]
     pages: u64,
+    /// Reads the history that lies in this folder, written first if there is none, and leaves it there.
+    #[arg(long)]
+    lasting: Option<PathBuf>,
 }
 
-/// What a lane has written.
+/// What a lane has written, or what is found of it.
 #[derive(Debug)]
 struct Written {
     last_seqs: Vec<u64>,
@@ -61,12 +66,24 @@ struct Written {
 pub(crate) fn run(run: &Run, options: &Options, verdicts: &mut Verdicts) -> Result<()> {
     let text = Text::new(run.seed);
     let progress = Progress::new();
+    let run = &Run {
+        folder: options.lasting.as_ref().unwrap_or(&run.folder).clone(),
+        ..*run
+    };
+    let is_there = run.folder.exists();
     let watch = Watch::start(&run.folder, &progress)?;
-    let lanes = write(run, options, &text, &progress, verdicts)?;
+    let lanes = if is_there {
+        find(&*run.open()?)?
+    } else {
+        write(run, options, &text, &progress, verdicts)?
+    };
     {
         let (store, took) = run.open_timed()?;
         verdicts.at_most("opened again in", Figure::Seconds(took), OPEN_MAX);
         read(run, options, &*store, &lanes, verdicts)?;
+        if options.lasting.is_some() {
+            return Ok(());
+        }
         delete(run, &Timed::around(store, &progress), verdicts)?;
     }
     let (_store, took) = run.open_timed()?;
@@ -171,6 +188,26 @@ fn write(
     Ok(lanes)
 }
 
+/// What the lanes of an earlier run have written.
+fn find(store: &dyn Store) -> Result<Vec<Written>> {
+    let newest = |range| store.keys(&Range::backward(range, 1));
+    (0..LANES)
+        .map(|lane| {
+            let mut written = Written::new();
+            for place in 0..CONVERSATIONS / LANES {
+                let room = room_id(place, lane);
+                if let Some(entry) = newest(key::entries(room))?.first() {
+                    written.newest[place as usize] = key::parse_entry(entry)?.1.value();
+                }
+                if let Some(seq) = newest(key::seqs(room))?.first() {
+                    written.last_seqs[place as usize] = key::parse_seq(seq)?.1.value();
+                }
+            }
+            Ok(written)
+        })
+        .collect()
+}
+
 fn read(
     run: &Run,
     options: &Options,
@@ -247,15 +284,7 @@ fn delete(run: &Run, store: &Arc<dyn Store>, verdicts: &mut Verdicts) -> Result<
     let took = begin.elapsed().as_secs_f64();
     verdicts.note("conversations ended in", Figure::Seconds(took));
     store.delete_range(&everything())?;
-    let begin = Instant::now();
-    let disk = loop {
-        let disk = disk_bytes(&run.folder)?;
-        if disk <= SPARE_BYTES || begin.elapsed() >= REST_MAX {
-            break disk;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    let took = begin.elapsed().as_secs_f64();
+    let (took, disk) = await_disk(run, SPARE_BYTES)?;
     verdicts.at_most(
         &format!("on disk after {took:.0} s"),
         Figure::Bytes(disk),

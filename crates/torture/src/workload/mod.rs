@@ -16,7 +16,7 @@ use store::{CommitterHandle, Range, Store};
 
 use crate::engine::Engine;
 use crate::lane::Lane;
-use crate::measure::{cpu_seconds, written_bytes};
+use crate::measure::{cpu_seconds, disk_bytes, written_bytes};
 
 /// Threads that submit.
 pub(crate) const LANES: u64 = 4;
@@ -26,6 +26,10 @@ pub(crate) const BEGIN_MS: u64 = 1_700_000_000_000;
 
 const PAGE_KEYS: usize = 1_000;
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// What does not live any more is gone within this …
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+/// … but for so much.
+pub(crate) const SPARE_BYTES: u64 = 256_000_000;
 /// How long a trim may take that nothing hinders.
 const TRIM_MAX: Duration = Duration::from_secs(600);
 
@@ -121,6 +125,19 @@ pub(crate) fn await_empty(store: &dyn Store, range: &KeyRange) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
+}
+
+/// Waits until the folder takes no more than it may. How long that took, and what it takes.
+pub(crate) fn await_disk(run: &Run, most: u64) -> Result<(f64, u64)> {
+    let begin = Instant::now();
+    loop {
+        let disk = disk_bytes(&run.folder)?;
+        let took = begin.elapsed();
+        if disk <= most || took >= GONE_WITHIN {
+            return Ok((took.as_secs_f64(), disk));
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// Waits until the process has rested for five seconds, at most for `longest`. One that writes nothing may still be reading what it
