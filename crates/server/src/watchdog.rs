@@ -228,7 +228,7 @@ struct StoreGauges {
     waiting_bytes: Gauge,
     cached_bytes: Gauge,
     dead_bytes: Gauge,
-    range_deletions: Gauge,
+    range_deletion_bytes: Gauge,
     table_count: Gauge,
     open_files: Gauge,
     amplification: Gauge,
@@ -278,9 +278,9 @@ impl StoreGauges {
                 "magpie_store_dead_bytes",
                 "Bytes of rows that are thought to be overwritten or deleted and not yet merged away.",
             ),
-            range_deletions: gauge(
-                "magpie_store_range_deletions",
-                "Ranges that are deleted and not yet merged away; beyond 16 MiB of them keys are deleted in their place.",
+            range_deletion_bytes: gauge(
+                "magpie_store_range_deletion_bytes",
+                "Memory of deleted ranges that are not yet merged away, of the family that has most; from 16 MiB on keys are deleted in their place.",
             ),
             table_count: gauge("magpie_store_tables", "Tables."),
             open_files: gauge(
@@ -325,8 +325,13 @@ impl StoreGauges {
                 tables().map(|table| table.dead_bytes).sum(),
             ),
             (
-                &self.range_deletions,
-                store.families.iter().map(|one| one.range_deletions).sum(),
+                &self.range_deletion_bytes,
+                store
+                    .families
+                    .iter()
+                    .map(|one| one.range_deletion_bytes)
+                    .max()
+                    .unwrap_or(0),
             ),
             (&self.table_count, tables().count() as u64),
             (&self.open_files, store.open_files),

@@ -232,10 +232,9 @@ pub(crate) fn check_batch(batch: &Batch) -> Result<(), CommitError> {
     for range in &batch.deleted_ranges {
         let key_bytes = range.from.len().max(range.to.len());
         if key_bytes > KEY_BYTES_MAX {
-            let value_bytes = 0;
             return Err(CommitError::Size {
                 key_bytes,
-                value_bytes,
+                value_bytes: 0,
             });
         }
     }

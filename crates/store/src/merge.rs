@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::memtable::{Memtable, Snapshot};
-use crate::range_deletions::{Hiding, Visible};
+use crate::range_deletions::{Hiding, RangeDeletions, Visible};
 use crate::row::{Bounds, Row};
 use crate::table::{Table, TableCursor, TableError, TableScan};
 
@@ -315,6 +315,11 @@ impl Merge {
     }
 }
 
+/// The range deletions of a family that hide rows of a table.
+pub(crate) fn hiding_of(deletions: &Arc<RangeDeletions>, table: &Table) -> Hiding {
+    Hiding::new(deletions.clone(), table.properties().flush)
+}
+
 /// The first stretch of the bounds that nothing hides, and what comes behind it; `None` if there is none.
 fn visible(bounds: &Bounds, mut hiding: Vec<Hiding>) -> Option<(Bounds, Option<Visible>)> {
     hiding.retain(|one| one.reaches(bounds));
@@ -332,7 +337,6 @@ mod tests {
 
     use super::*;
     use crate::disk::simulated::SimulatedDisk;
-    use crate::range_deletions::RangeDeletions;
     use crate::table::{Blocks, FilterKind, TableId, TableSpec, TableWriter};
 
     const SPEC: TableSpec = TableSpec {
@@ -372,7 +376,6 @@ mod tests {
             for table in &tables {
                 merge.add_scan(table.clone(), Hiding::all(none.clone()));
             }
-            let after = |table: &Table| table.properties().flush;
             let (mut taken, mut expected) = (Vec::new(), Vec::new());
             let (mut next, mut times) = (0, 0);
             while let Some((row, _)) = merge.next().unwrap() {
@@ -393,7 +396,7 @@ mod tests {
                     let flush = hidden.iter().map(|one| one.flush).max().unwrap_or(4);
                     hidden.insert(&key(from), &key(to), flush + rng.u64(..4));
                     let newer = Arc::new(hidden.clone());
-                    merge.hide_more(&row.key, |table| Hiding::new(newer.clone(), after(table)));
+                    merge.hide_more(&row.key, |table| hiding_of(&newer, table));
                 }
             }
             for passed in next..3_000 {

@@ -125,11 +125,7 @@ impl RangeDeletions {
         });
         let mut all: Vec<RangeDeletion> = newer.collect();
         for old in self.stretches.drain(..) {
-            let bounds = Bounds {
-                from: old.from.to_vec(),
-                to: old.to.to_vec(),
-                reverse: false,
-            };
+            let bounds = Bounds::ascending(&old.from, &old.to);
             let mut left = Visible::new(bounds, vec![hiding.clone()]);
             while let Some(part) = left.next() {
                 all.push(RangeDeletion {
@@ -159,7 +155,7 @@ impl RangeDeletions {
     pub(crate) fn prune<T>(&mut self, tables: &[T], hides: impl Fn(&RangeDeletion, &T) -> bool) {
         self.stretches
             .retain(|one| tables.iter().any(|table| hides(one, table)));
-        self.bytes = self.stretches.iter().map(RangeDeletion::bytes).sum();
+        self.recount();
     }
 
     /// Makes one of two that touch if `class` tells their flushes not apart.
@@ -173,6 +169,10 @@ impl RangeDeletions {
             }
             joined
         });
+        self.recount();
+    }
+
+    fn recount(&mut self) {
         self.bytes = self.stretches.iter().map(RangeDeletion::bytes).sum();
     }
 

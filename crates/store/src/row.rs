@@ -29,6 +29,15 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// The keys between two, the second excluded, ascending.
+    pub(crate) fn ascending(from: &[u8], to: &[u8]) -> Self {
+        Self {
+            from: from.to_vec(),
+            to: to.to_vec(),
+            reverse: false,
+        }
+    }
+
     /// Every key, ascending.
     pub(crate) fn all() -> Self {
         Self {

@@ -148,20 +148,6 @@ impl Family {
     }
 }
 
-/// The same of several ranges, each its first key and the first one behind it.
-pub(super) fn all_segments<'a>(ranges: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Segment> {
-    ranges.flat_map(|(from, to)| segments(from, to)).collect()
-}
-
-/// Those of a family.
-pub(super) fn ends_of(
-    segments: &[Segment],
-    family: Family,
-) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let of_family = segments.iter().filter(move |one| one.family == family);
-    of_family.map(|one| (one.from.as_slice(), one.to.as_slice()))
-}
-
 /// Cuts a range where the family changes, ascending.
 pub(super) fn segments(from: &[u8], to: &[u8]) -> Vec<Segment> {
     let mut segments: Vec<Segment> = Vec::new();
@@ -195,6 +181,20 @@ pub(super) fn segments(from: &[u8], to: &[u8]) -> Vec<Segment> {
         }
     }
     segments
+}
+
+/// The segments of several ranges, each its first key and the first one behind it.
+pub(super) fn all_segments<'a>(ranges: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Vec<Segment> {
+    ranges.flat_map(|(from, to)| segments(from, to)).collect()
+}
+
+/// The ends of those that are of a family.
+pub(super) fn ends_of(
+    segments: &[Segment],
+    family: Family,
+) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let of_family = segments.iter().filter(move |one| one.family == family);
+    of_family.map(|one| (one.from.as_slice(), one.to.as_slice()))
 }
 
 #[cfg(test)]

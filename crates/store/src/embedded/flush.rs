@@ -44,8 +44,8 @@ pub(super) fn flush(shared: &Shared, family: Family) -> Result<(), WorkError> {
     while let Some((row, _)) = rows.next()? {
         progress.fetch_add(row.bytes(), Ordering::Relaxed);
         // What a range deletion says of everything older need not be said again.
-        let is_said = row.value.is_none() && range_deletions.covers(&row.key);
-        if !is_said && older.needs(&row) {
+        let is_covered = row.value.is_none() && range_deletions.covers(&row.key);
+        if !is_covered && older.needs(&row) {
             output.add(&row)?;
         }
     }

@@ -10,10 +10,9 @@ use super::output::Output;
 use super::policy::{self, Choice};
 use super::shared::Shared;
 use super::state::FamilyState;
-use super::view::hiding_of;
 use super::work_error::WorkError;
 use crate::contract::behind;
-use crate::merge::Merge;
+use crate::merge::{Merge, hiding_of};
 use crate::range_deletions::RangeDeletions;
 use crate::row::Bounds;
 use crate::table::{Table, TableId};
@@ -93,11 +92,7 @@ impl Merging {
         let from = keys.clone().map(|keys| keys.start()).min();
         let to = keys.map(|keys| keys.end()).max();
         let (from, to) = from.zip(to).expect("a merge has tables");
-        let bounds = Bounds {
-            from: from.to_vec(),
-            to: behind(to),
-            reverse: false,
-        };
+        let bounds = Bounds::ascending(from, &behind(to));
         // One table alone is written anew for what others hide of it. Where several become one that is left to another time.
         let newer = if self.merged.len() == 1 {
             self.newer.as_slice()
@@ -167,8 +162,8 @@ impl Merging {
         if sync < SLOW_SYNC {
             return;
         }
-        let tables = shared.read_state().of(self.family).tables.clone();
-        if policy::debt(self.family, shared.scale, &tables) < URGENT_DEBT {
+        let debt = policy::debt(shared.read_state().of(self.family));
+        if debt < URGENT_DEBT {
             std::thread::sleep(sync.min(PAUSE_MAX));
         }
     }

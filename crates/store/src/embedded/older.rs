@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::family::Family;
-use super::view::hiding_of;
+use crate::merge::hiding_of;
 use crate::range_deletions::{RangeDeletions, Visible};
 use crate::row::{Bounds, Row};
 use crate::table::{FilterKind, Table};
@@ -69,11 +69,7 @@ impl<'a> Older<'a> {
     ) {
         for range in ranges.iter() {
             counted();
-            let bounds = Bounds {
-                from: range.from.to_vec(),
-                to: range.to.to_vec(),
-                reverse: false,
-            };
+            let bounds = Bounds::ascending(&range.from, &range.to);
             for (at, table) in self.tables.iter().enumerate() {
                 if !table.overlaps(&range.from, &range.to) {
                     continue;

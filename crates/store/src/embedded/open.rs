@@ -9,7 +9,7 @@ use records::key::{self, META_FORMAT};
 use records::{FORMAT_VERSION, Write};
 use tracing::{info, warn};
 
-use super::family::{self, Family, Segment};
+use super::family::{self, Family};
 use super::manifest::{ListedFamily, Manifest};
 use super::shared::{Parts, Shared};
 use super::state::{FamilyState, State};
@@ -22,7 +22,6 @@ use crate::error::StoreError;
 use crate::journal::{
     self, Inspection, JOURNAL_FILE_BYTES, JOURNAL_HEADER_BYTES, JournalId, JournalWriter,
 };
-use crate::memtable::Memtable;
 use crate::table::{Blocks, Table, TableError, TableId};
 use crate::watermark::{Found, Mark, Watermark};
 
@@ -398,12 +397,10 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
     let segments = family::all_segments(commit.deleted_ranges());
     let mut state = shared.write_state();
     for family in &mut state.families {
-        if commit.number <= family.flushed
-            || !replay_into(&family.active, family.family, &segments, &commit)
+        if commit.number > family.flushed
+            && family.apply(&segments, commit.changes(), commit.number)
+            && family.is_as_large_as_may_be()
         {
-            continue;
-        }
-        if family.is_as_large_as_may_be() {
             family.seal(now);
         }
     }
@@ -418,25 +415,6 @@ fn replay_commit(shared: &Shared, commit: journal::Commit<'_>) -> Result<(), Sto
         })?;
     }
     Ok(())
-}
-
-/// What a commit does in a family. `false` if that is nothing.
-pub(super) fn replay_into(
-    memtable: &Memtable,
-    family: Family,
-    segments: &[Segment],
-    commit: &journal::Commit<'_>,
-) -> bool {
-    let mut changes = commit
-        .changes()
-        .filter(|(key, _)| Family::of(key) == family)
-        .peekable();
-    let mut ranges = family::ends_of(segments, family).peekable();
-    if changes.peek().is_none() && ranges.peek().is_none() {
-        return false;
-    }
-    memtable.apply(ranges, changes, commit.number);
-    true
 }
 
 fn check_format(shared: &Shared) -> Result<(), StoreError> {

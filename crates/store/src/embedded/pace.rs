@@ -70,8 +70,7 @@ impl Behind {
             merges: 0.0,
         };
         for family in &state.families {
-            let merges = policy::debt(family.family, shared.scale, &family.tables);
-            behind.merges = behind.merges.max(merges);
+            behind.merges = behind.merges.max(policy::debt(family));
             behind.memtables = behind.memtables.max(family.fill());
         }
         behind

@@ -88,7 +88,8 @@ pub(super) fn choose(state: &FamilyState, allowed: Allowed<'_>) -> Option<Choice
 }
 
 /// How far merges are behind: 1 is too far.
-pub(super) fn debt(family: Family, scale: Scale, tables: &[Arc<Table>]) -> f64 {
+pub(super) fn debt(state: &FamilyState) -> f64 {
+    let (family, scale, tables) = (state.family, state.scale, state.tables.as_slice());
     let sizes = sizes(tables, |table| !table.is_given_up());
     let length_max = length_max(scale, sizes.iter().flatten().sum());
     let groups = same_size(family, scale, &sizes, length_max);

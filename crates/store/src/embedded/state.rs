@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::family::{FAMILIES, Family};
+use super::family::{self, FAMILIES, Family, Segment};
 use super::manifest::{ListedFamily, ListedTable};
 use super::scale::Scale;
 use crate::memtable::Memtable;
@@ -136,6 +136,25 @@ impl FamilyState {
     fn oldest(&self) -> Option<&Arc<Memtable>> {
         let active = (!self.active.is_empty()).then_some(&self.active);
         self.sealed.last().or(active)
+    }
+
+    /// Brings what a commit does in the family into the active memtable: of its deleted ranges the segments, then its keys and values
+    /// in their order. `false` if that is nothing.
+    pub(super) fn apply<'a>(
+        &self,
+        deleted: &'a [Segment],
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        commit: u64,
+    ) -> bool {
+        let mut ranges = family::ends_of(deleted, self.family).peekable();
+        let mut changes = changes
+            .filter(|(key, _)| Family::of(key) == self.family)
+            .peekable();
+        if changes.peek().is_none() && ranges.peek().is_none() {
+            return false;
+        }
+        self.active.apply(ranges, changes, commit);
+        true
     }
 
     pub(super) fn is_full(&self) -> bool {

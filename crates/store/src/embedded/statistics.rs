@@ -53,6 +53,8 @@ pub struct FamilyStatistics {
     pub memtable_bytes: u64,
     /// Ranges that are deleted in its tables and not yet merged away.
     pub range_deletions: u64,
+    /// Memory of these. From a bound on keys are deleted in their place.
+    pub range_deletion_bytes: u64,
     /// Bytes of its tables that are to become one next.
     pub merge_bytes: u64,
     /// Its tables, newest first.
@@ -111,6 +113,7 @@ pub(super) fn gather(shared: &Shared) -> StoreStatistics {
             name: family.family.name(),
             memtable_bytes: (family.active.bytes() + family.sealed_bytes()) as u64,
             range_deletions: family.range_deletion_count() as u64,
+            range_deletion_bytes: family.range_deletion_bytes() as u64,
             merge_bytes: policy::choose(family, anything).map_or(0, |choice| {
                 let merged = family.tables[choice.tables].iter();
                 merged.map(|table| table.length()).sum()

@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::state::FamilyState;
 use crate::contract::{Range, ReadError};
 use crate::memtable::{Memtable, Snapshot};
-use crate::merge::Merge;
+use crate::merge::{Merge, hiding_of};
 use crate::range_deletions::{Hiding, RangeDeletions};
 use crate::row::Bounds;
 use crate::table::{Damage, Table, TableError};
@@ -146,11 +146,6 @@ impl Unknown {
         let behind = self.damage.after.is_empty() || key > self.damage.after.as_ref();
         age > self.age && behind && key >= self.first.as_ref() && key <= self.damage.upto.as_ref()
     }
-}
-
-/// The range deletions of a family that hide rows of a table.
-pub(super) fn hiding_of(deletions: &Arc<RangeDeletions>, table: &Table) -> Hiding {
-    Hiding::new(deletions.clone(), table.properties().flush)
 }
 
 pub(super) fn get(shared: &Shared, key: &[u8]) -> Result<Option<Bytes>, ReadError> {

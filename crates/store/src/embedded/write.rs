@@ -7,7 +7,7 @@ use std::time::Instant;
 use records::{KeyRange, Write};
 
 use super::JOURNAL_BYTES_MAX;
-use super::family::{self, Family};
+use super::family;
 use super::pace;
 use super::shared::Shared;
 use crate::watermark::Mark;
@@ -61,29 +61,22 @@ fn apply(
     let ranges = deleted_ranges.iter().map(KeyRange::ends);
     let segments = family::all_segments(ranges);
     let mut state = shared.write_state();
-    for family in Family::ALL {
-        let mut of_family = writes
-            .iter()
-            .filter(|write| Family::of(write.key()) == family)
-            .map(|write| match write {
-                Write::Put { key, value } => (key.as_slice(), Some(value.as_slice())),
-                Write::Delete { key } => (key.as_slice(), None),
-            })
-            .peekable();
-        let mut ranges = family::ends_of(&segments, family).peekable();
-        if of_family.peek().is_none() && ranges.peek().is_none() {
-            continue;
-        }
-        let state = state.of_mut(family);
-        let has_many = |(from, to)| state.active.has_many(from, to);
-        if family::ends_of(&segments, family).any(has_many) {
-            state.seal(now);
+    for family in &mut state.families {
+        let has_many = |(from, to)| family.active.has_many(from, to);
+        if family::ends_of(&segments, family.family).any(has_many) {
+            family.seal(now);
             sealed = true;
         }
-        state.active.apply(ranges, of_family, number);
-        state.written_at = now;
-        if state.is_full() {
-            state.seal(now);
+        let changes = writes.iter().map(|write| match write {
+            Write::Put { key, value } => (key.as_slice(), Some(value.as_slice())),
+            Write::Delete { key } => (key.as_slice(), None),
+        });
+        if !family.apply(&segments, changes, number) {
+            continue;
+        }
+        family.written_at = now;
+        if family.is_full() {
+            family.seal(now);
             sealed = true;
         }
     }

@@ -176,23 +176,26 @@ type Ends<'a> = (&'a [u8], &'a [u8]);
 impl<'a> Commit<'a> {
     /// Keys and values in their order; `None` for a deletion.
     pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'a>> + Clone + use<'a> {
-        let mut rest = self.writes;
-        std::iter::from_fn(move || {
-            let (change, behind) = split_change(rest)?;
-            rest = behind;
-            Some(change)
-        })
+        parts(self.writes, split_change)
     }
 
     /// The ranges that are deleted before the rest is done.
     pub(crate) fn deleted_ranges(&self) -> impl Iterator<Item = Ends<'a>> + Clone + use<'a> {
-        let mut rest = self.ranges;
-        std::iter::from_fn(move || {
-            let (range, behind) = split_range(rest)?;
-            rest = behind;
-            Some(range)
-        })
+        parts(self.ranges, split_range)
     }
+}
+
+/// Takes a part from the front of bytes, and says what is left.
+type Split<'a, T> = fn(&'a [u8]) -> Option<(T, &'a [u8])>;
+
+/// What `split` takes, again and again.
+fn parts<'a, T>(bytes: &'a [u8], split: Split<'a, T>) -> impl Iterator<Item = T> + Clone {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (part, behind) = split(rest)?;
+        rest = behind;
+        Some(part)
+    })
 }
 
 fn is_well_formed(writes: &[u8]) -> bool {

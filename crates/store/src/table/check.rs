@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::reader::Table;
 use super::scan::TableScan;
+use super::suffixes::SuffixesBuilder;
 use super::{Damage, TableError};
-use crate::contract::behind;
 use crate::row::Bounds;
 
 /// Something that is wrong with a table.
@@ -27,6 +27,7 @@ pub(crate) fn check(
 ) {
     let mut scan = TableScan::new(table.clone(), Bounds::all());
     let mut last = Vec::new();
+    let mut suffixes = SuffixesBuilder::new(table.filter_kind());
     let (mut rows, mut whole) = (0, true);
     loop {
         match scan.next() {
@@ -36,12 +37,13 @@ pub(crate) fn check(
                     let key = records::describe(&row.key);
                     found(Fault::Order(format!("{key} does not stand in its place")));
                 }
-                if !table.may_have(&row.key, &behind(&row.key)) {
+                if !table.may_hold(&row.key) {
                     let key = records::describe(&row.key);
                     found(Fault::Order(format!(
                         "{key} is not where the table says that its keys are"
                     )));
                 }
+                suffixes.add(&row.key);
                 rows += 1;
                 took(&row.key, row.bytes() as u64);
                 row.key.as_ref().clone_into(&mut last);
@@ -57,6 +59,10 @@ pub(crate) fn check(
         found(Fault::Order(format!(
             "it holds {rows} rows, and {expected} were written"
         )));
+    }
+    if whole && suffixes.finish() != table.properties().suffixes {
+        let what = "its keys end otherwise than it says";
+        found(Fault::Order(what.to_owned()));
     }
     for number in 0..table.partitions().rows() {
         match table.filter_damage(number) {

@@ -131,7 +131,7 @@ impl TableCursor {
 }
 
 /// The rows of an index whose blocks may hold keys of the bounds: each stands under its last key.
-fn within(index: &Block, bounds: &Bounds) -> Range<usize> {
+pub(super) fn within(index: &Block, bounds: &Bounds) -> Range<usize> {
     let from = index.lower_bound(&bounds.from);
     let to = (index.lower_bound(&bounds.to) + 1).min(index.rows());
     from..to.max(from)

@@ -1,5 +1,6 @@
 //! What a table may have of a stretch of keys and about how much of it, told by its indexes without reading rows.
 
+use super::cursor::within;
 use super::reader::Table;
 use crate::row::Bounds;
 
@@ -19,21 +20,14 @@ impl Table {
 
     /// Whether it may have a row between two keys, the second excluded, as far as can be told without reading.
     pub(crate) fn may_have(&self, from: &[u8], to: &[u8]) -> bool {
-        let bounds = Bounds {
-            from: from.to_vec(),
-            to: to.to_vec(),
-            reverse: false,
-        };
-        let Some(bounds) = self.narrow(&bounds) else {
+        let Some(bounds) = self.narrow(&Bounds::ascending(from, to)) else {
             return false;
         };
         let prefix = self.filter_kind().prefix_bytes();
         let Some(prefix) = prefix.and_then(|bytes| bounds.prefix(bytes)) else {
             return true;
         };
-        let last = self.partitions().lower_bound(&bounds.to);
-        let last = last.min(self.partitions().rows().saturating_sub(1));
-        (self.partitions().lower_bound(&bounds.from)..=last).any(|number| {
+        within(self.partitions(), &bounds).any(|number| {
             let partition = self.partition(number);
             partition.map_or(true, |partition| {
                 self.passes(&partition, prefix).unwrap_or(true)

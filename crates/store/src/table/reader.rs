@@ -267,24 +267,23 @@ impl Table {
 
     /// So many more bytes of its rows are overwritten or deleted.
     pub(crate) fn bury_bytes(&self, bytes: u64) {
-        let mut garbage = self.garbage();
-        let Some(heir) = garbage.heir.clone() else {
-            garbage.dead_bytes = garbage.dead_bytes.saturating_add(bytes);
-            return;
-        };
-        drop(garbage);
-        heir.bury_bytes(bytes);
+        self.change_dead(|dead| dead.saturating_add(bytes));
     }
 
     /// So many are not after all.
     pub(crate) fn unbury_bytes(&self, bytes: u64) {
+        self.change_dead(|dead| dead.saturating_sub(bytes));
+    }
+
+    /// Here, or in what it has been merged into.
+    fn change_dead(&self, change: impl Fn(u64) -> u64) {
         let mut garbage = self.garbage();
         let Some(heir) = garbage.heir.clone() else {
-            garbage.dead_bytes = garbage.dead_bytes.saturating_sub(bytes);
+            garbage.dead_bytes = change(garbage.dead_bytes);
             return;
         };
         drop(garbage);
-        heir.unbury_bytes(bytes);
+        heir.change_dead(change);
     }
 
     /// A merge could not read it: for its damage, or because the operating system refused, which may pass.

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::family::{self, Family};
 use super::imaging::{self, PinnedJournal};
 use super::manifest::{ListedFamily, Manifest};
-use super::open::replay_into;
 use super::scale::Scale;
 use super::shared::Shared;
 use super::state::FamilyState;
@@ -344,7 +343,7 @@ impl Check<'_> {
             let read = journal::read(disk, &files.folder, id, |commit| {
                 let segments = family::all_segments(commit.deleted_ranges());
                 for state in states.iter().filter(|state| commit.number > state.flushed) {
-                    replay_into(&state.active, state.family, &segments, &commit);
+                    state.apply(&segments, commit.changes(), commit.number);
                 }
                 Ok(())
             });
