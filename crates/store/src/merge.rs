@@ -15,8 +15,11 @@ use crate::table::{Table, TableCursor, TableError, TableScan};
 const COPY_BYTES: usize = 4 * 1024;
 const COPY_BYTES_MAX: usize = 256 * 1024;
 
-/// Tables that the disk is asked for before they are needed.
-const AHEAD_MAX: usize = 8;
+/// Tables whose indexes the disk is asked for before they are needed …
+const INDEXES_AHEAD_MAX: usize = 8;
+
+/// … and of them, those whose first rows it is asked for: once the first tables had too few rows.
+const ROWS_AHEAD: usize = 4;
 
 /// Something that gives rows in order.
 #[derive(Debug)]
@@ -125,8 +128,12 @@ pub(crate) struct Merge {
     /// Heads that are not begun, and a key that none of their rows comes before; the nearest last. A table far behind is not
     /// read for a page that ends before it.
     waiting: Vec<(Bytes, usize)>,
-    /// So many of these the disk is asked for ahead of time: more the more of them were read.
+    /// Of so many of these the disk is asked for the indexes ahead of time: more the more of them were read.
     ahead: usize,
+    /// Of so many of the nearest it has been asked for the index.
+    asked_indexes: usize,
+    /// Of so many of the nearest it has been asked for the first rows.
+    asked_rows: usize,
 }
 
 impl Merge {
@@ -138,6 +145,8 @@ impl Merge {
             behind: Vec::new(),
             waiting: Vec::new(),
             ahead: 0,
+            asked_indexes: 0,
+            asked_rows: 0,
         }
     }
 
@@ -276,23 +285,33 @@ impl Merge {
         }
     }
 
-    /// Has the disk look for the first rows of all these at once, and for the indexes of those that are likely to come next.
+    /// Has the disk look for the first rows of all these at once, and ahead of time for what is likely to be needed next: the
+    /// indexes of the nearest tables, and the first rows of those whose indexes were asked for before.
     fn fetch(&mut self, heads: &[usize]) {
         let cursor = |number: usize| match &self.heads[number].source {
             Source::Cursor(cursor) => Some(cursor),
             Source::Memory(_) | Source::Scan(_) => None,
         };
         let begun = || heads.iter().filter_map(|number| cursor(*number));
-        let next = self.waiting.iter().rev().take(self.ahead);
-        let next = next.filter_map(|(_, number)| cursor(*number));
+        let next = |asked: usize, ahead: usize| {
+            let nearest = self.waiting.iter().rev().take(ahead).skip(asked);
+            nearest.filter_map(|(_, number)| cursor(*number))
+        };
+        let asked_indexes = self.asked_indexes.saturating_sub(heads.len());
+        let asked_rows = self.asked_rows.saturating_sub(heads.len());
+        let rows = if self.ahead > 1 { ROWS_AHEAD } else { 0 };
+        let rows = rows.min(asked_indexes);
         if heads.len() > 1 {
             begun().for_each(TableCursor::fetch_index);
         }
-        next.for_each(TableCursor::fetch_index);
+        next(asked_indexes, self.ahead).for_each(TableCursor::fetch_index);
         if heads.len() > 1 {
             begun().for_each(TableCursor::fetch_data);
         }
-        self.ahead = (2 * self.ahead + 1).min(AHEAD_MAX);
+        next(asked_rows, rows).for_each(TableCursor::fetch_data);
+        self.asked_indexes = asked_indexes.max(self.ahead);
+        self.asked_rows = asked_rows.max(rows);
+        self.ahead = (2 * self.ahead + 1).min(INDEXES_AHEAD_MAX);
     }
 
     fn key(&self, number: usize) -> &Bytes {
