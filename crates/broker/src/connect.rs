@@ -20,12 +20,22 @@ use crate::will::Will;
 
 /// Longest client id in bytes.
 const CLIENT_ID_BYTES_MAX: usize = 256;
+/// How long a connection that is to be refused may take to send its CONNECT.
+const REFUSAL_TIMEOUT_MS: u64 = 2000;
 /// What a will may name in the messenger's tree: a message to a conversation.
 const CHAT_WILL_PREFIX: &str = "im/to/";
 /// Where the answers to a client's questions come, for those who ask at CONNECT.
 const RESPONSE_INFORMATION: &str = "im/answer/";
 
 impl Shard {
+    /// The connection is one too many: its CONNECT, which has to come soon, is answered with this reason and not looked at.
+    pub fn refuse_connection(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
+        if let Some(connection) = self.connection_mut(id) {
+            connection.refusal = Some(reason);
+            self.watch(id, now.saturating_add(REFUSAL_TIMEOUT_MS), now);
+        }
+    }
+
     /// The first packet of a connection. [3.1.1 MQTT-3.1.0-1] [5 MQTT-3.1.0-1]
     pub(crate) fn on_connect(
         &mut self,
@@ -44,6 +54,13 @@ impl Shard {
             return Ok(());
         }
         if let Some(reason) = self.settings.redirect.reason() {
+            self.refuse_connect(id, reason, now);
+            return Ok(());
+        }
+        if let Some(reason) = self
+            .connection(id)
+            .and_then(|connection| connection.refusal)
+        {
             self.refuse_connect(id, reason, now);
             return Ok(());
         }

@@ -69,6 +69,8 @@ pub(crate) struct Connection {
     pub(crate) entrance: u8,
     /// Who it is has been proved outside: a CONNECT without a user name is asked about all the same.
     pub(crate) vouched: bool,
+    /// What its CONNECT is answered with, whatever it says.
+    pub(crate) refusal: Option<ReasonCode>,
     /// Keep-alive in seconds; 0 = none.
     pub(crate) keepalive_secs: u16,
     /// The client's Receive Maximum.
@@ -110,6 +112,7 @@ impl Connection {
             response_information: false,
             entrance: 0,
             vouched: false,
+            refusal: None,
             keepalive_secs: 0,
             receive_maximum: u16::MAX,
             aliases_max: 0,

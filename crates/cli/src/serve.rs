@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use http_api::{Credentials, Metrics};
+use server::admission::Descriptors;
 use server::config::HttpConfig;
 use server::handle::Handle;
 use server::handle::control::ControlSocket;
@@ -53,11 +54,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         .build()
         .context("threads for HTTP cannot be started")?;
 
+    let descriptors = Descriptors::of_process()?;
     let options = StartOptions {
         demo: arguments.demo,
         accept_data_loss: arguments.accept_data_loss,
         listen: true,
         runtime: Some(runtime.handle().clone()),
+        descriptors: Some(descriptors.clone()),
     };
     let mut running = server::start(config.clone(), &options)?;
     // Only behind `start`: a port that answers says that the state is recovered.
@@ -67,6 +70,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         metrics,
         &config.http,
         running.http_credentials.clone(),
+        &descriptors,
         &config.server.data,
     ) {
         Ok(doors) => doors,
@@ -86,7 +90,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         tracing::warn!("there are accounts already: --demo has added nothing");
     }
     exposure::warn(&running.mqtt, (!doors.secure).then_some(doors.http));
-    tell(&running, &doors, &config.server);
+    let connections_max = descriptors.max().min(config.mqtt.connections_max);
+    tell(&running, &doors, &config.server, connections_max);
+    memory::give_back_after_bursts().context("a thread cannot be started")?;
     notify::ready();
 
     let ended = runtime.block_on(wait(signals, &running.handle, &settings, &log));
@@ -120,6 +126,7 @@ impl Doors {
         metrics: Metrics,
         config: &HttpConfig,
         credentials: Option<Arc<Credentials>>,
+        descriptors: &Arc<Descriptors>,
         data: &std::path::Path,
     ) -> anyhow::Result<Self> {
         let _inside = runtime.enter();
@@ -142,6 +149,7 @@ impl Doors {
             metrics,
             config.clone(),
             credentials,
+            descriptors.clone(),
             async {
                 // A dropped sender ends it as well.
                 let _ = stopped.await;
@@ -201,7 +209,12 @@ async fn wait(mut signals: Signals, handle: &Handle, settings: &Settings, log: &
     }
 }
 
-fn tell(running: &Running, doors: &Doors, server: &server::config::ServerConfig) {
+fn tell(
+    running: &Running,
+    doors: &Doors,
+    server: &server::config::ServerConfig,
+    connections_max: usize,
+) {
     let setup = match (&running.setup_token, running.demo_logins.as_slice()) {
         (Some(token), []) => Setup::FirstAccount(token),
         (_, logins) if !logins.is_empty() => Setup::Demo(logins),
@@ -212,6 +225,7 @@ fn tell(running: &Running, doors: &Doors, server: &server::config::ServerConfig)
         http: doors.http,
         secure: doors.secure,
         server,
+        connections_max,
         setup,
     };
     let colours = logging::colours(std::io::stdout().is_terminal());

@@ -52,6 +52,15 @@ impl Refusal {
         )
     }
 
+    pub(crate) fn too_many_connections() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_connections",
+            "there are as many connections as there may be, of this address or of all; try again in a moment",
+        )
+        .with(header::RETRY_AFTER, 1)
+    }
+
     pub(crate) fn internal() -> Self {
         RequestError::Internal.into()
     }

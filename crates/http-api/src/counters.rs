@@ -1,16 +1,28 @@
 //! What the HTTP door counts of connections that reach one of its limits. Refusals that have an answer of their own are
 //! counted where they are made.
 
+use std::io;
+
 use metrics::Counter;
+use server::admission::Full;
 
 /// Grow when a connection meets a limit.
 #[derive(Clone)]
 pub(crate) struct Counters {
-    pub(crate) held: Counter,
+    refused: Refused,
     handshakes_late: Counter,
     first_late: Counter,
     next_late: Counter,
     headers_too_large: Counter,
+    write_timeouts: Counter,
+}
+
+/// Connections beyond a limit.
+#[derive(Clone)]
+struct Refused {
+    descriptors: Counter,
+    server: Counter,
+    address: Counter,
 }
 
 /// What a connection that was too slow was in the middle of.
@@ -27,21 +39,40 @@ pub(crate) enum Late {
 impl Counters {
     pub(crate) fn new() -> Self {
         metrics::describe_counter!(
-            "magpie_http_connections_held_total",
-            "HTTP connections that waited because there were as many as there may be."
+            "magpie_http_connections_refused_total",
+            "HTTP connections beyond a limit: of file descriptors, of all, or of one address. They are answered 503, but for the health check."
         );
         metrics::describe_counter!(
             "magpie_http_header_timeouts_total",
             "HTTP connections closed because a handshake or a header took too long; `next` are mostly kept open for nothing."
         );
+        metrics::describe_counter!(
+            "magpie_http_write_timeouts_total",
+            "HTTP connections closed because the client read nothing of an answer for too long."
+        );
         let late = |waited_for: &'static str| metrics::counter!("magpie_http_header_timeouts_total", "waited_for" => waited_for);
+        let refused = |limit: &'static str| metrics::counter!("magpie_http_connections_refused_total", "limit" => limit);
         Self {
-            held: metrics::counter!("magpie_http_connections_held_total"),
+            refused: Refused {
+                descriptors: refused("descriptors"),
+                server: refused("server"),
+                address: refused("address"),
+            },
             handshakes_late: late("handshake"),
             first_late: late("first"),
             next_late: late("next"),
             headers_too_large: metrics::counter!("magpie_http_refused_total", "code" => "header_too_large"),
+            write_timeouts: metrics::counter!("magpie_http_write_timeouts_total"),
         }
+    }
+
+    pub(crate) fn refused(&self, full: Full) {
+        let counter = match full {
+            Full::Descriptors => &self.refused.descriptors,
+            Full::Server | Full::Listener => &self.refused.server,
+            Full::Address | Full::Rate => &self.refused.address,
+        };
+        counter.increment(1);
     }
 
     pub(crate) fn late(&self, late: Late) {
@@ -61,6 +92,14 @@ impl Counters {
         } else if error.is_parse_too_large() {
             // hyper has answered 431, or 414.
             self.headers_too_large.increment(1);
+        } else if io_error(error).is_some_and(|kind| kind == io::ErrorKind::TimedOut) {
+            self.write_timeouts.increment(1);
         }
     }
+}
+
+/// What the connection below said, if that is why.
+fn io_error(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let source = std::error::Error::source(error)?;
+    Some(source.downcast_ref::<io::Error>()?.kind())
 }

@@ -1,8 +1,10 @@
 //! The HTTP door: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz` and `/metrics`.
 //! It asks the server through its `Handle`; it must not touch the store or know a rule of the messenger.
 
+mod admission;
 mod secure;
 mod serve;
+mod write_timeout;
 
 mod answer;
 mod body;

@@ -31,6 +31,16 @@ pub(crate) fn router(doors: Doors) -> Router {
         .with_state(doors)
 }
 
+/// What connections beyond a limit are answered: monitoring goes on.
+pub(crate) fn surplus(doors: Doors) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/metrics", get(metrics::show))
+        .fallback(|| async { Refusal::too_many_connections() })
+        .layer(middleware::from_fn(security::guard))
+        .with_state(doors)
+}
+
 async fn elsewhere(request: Request) -> Response {
     let path = request.uri().path();
     if path == "/api" || path.starts_with("/api/") {

@@ -1,5 +1,7 @@
-//! Accepts HTTP connections and ends them: their number, their lifetime, the graceful stop. It must not know a route.
+//! Accepts HTTP connections and ends them: their lifetime, the graceful stop, and what becomes of those beyond a limit. It must
+//! not know a route.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,20 +17,23 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use net::Credentials;
+use server::admission::Descriptors;
 use server::config::HttpConfig;
 use server::handle::Handle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
 use tower::ServiceExt as _;
 
+use crate::admission::{Admission, Place};
 use crate::counters::{Counters, Late};
 use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
 use crate::router;
 use crate::secure::SecureStream;
+use crate::write_timeout::WriteTimeout;
 
 /// Header lines of one request; more are answered 431 like one with too many bytes.
 const HEADER_LINES_MAX: usize = 100;
@@ -38,6 +43,10 @@ const CONNECTION_LIFETIME_MAX: Duration = Duration::from_secs(600);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait when the system has no descriptor left for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections beyond a limit that are answered at once; of more, the oldest is cut off.
+const SURPLUS_MAX: usize = 16;
+/// How long such a one may take, from its first byte to its last.
+const SURPLUS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the metrics' histograms are folded together.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -48,6 +57,7 @@ pub async fn serve(
     metrics: Metrics,
     config: HttpConfig,
     credentials: Option<Arc<Credentials>>,
+    descriptors: Arc<Descriptors>,
     stop: impl Future<Output = ()>,
 ) {
     let doors = Doors {
@@ -55,40 +65,31 @@ pub async fn serve(
         metrics: metrics.clone(),
         body_bytes_max: config.body_bytes_max,
     };
-    let connections = Connections {
+    let mut connections = Connections {
+        surplus_router: router::surplus(doors.clone()),
         router: router::router(doors),
-        places: Arc::new(Semaphore::new(config.connections_max)),
+        admission: Admission::new(&config, descriptors),
+        surplus: VecDeque::new(),
         header_bytes_max: config.header_bytes_max,
         header_timeout: config.header_timeout,
+        write_timeout: config.write_timeout,
         credentials,
         counters: Counters::new(),
         stopping: watch::channel(false).0,
     };
-    let mut held: Option<Arrival> = None;
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = listener.accept(), if held.is_none() => match accepted {
-                Ok(arrival) => match connections.place() {
-                    Some(place) => connections.begin(&mut tasks, arrival, place),
-                    None => {
-                        connections.counters.held.increment(1);
-                        held = Some(arrival);
-                    }
-                },
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => connections.begin(&mut tasks, stream, peer),
                 Err(error) => {
                     tracing::warn!(%error, "HTTP: accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
-            place = connections.next_place(), if held.is_some() => {
-                if let (Some(arrival), Some(place)) = (held.take(), place) {
-                    connections.begin(&mut tasks, arrival, place);
-                }
-            }
             Some(_) = tasks.join_next() => {}
             _ = upkeep.tick() => metrics.upkeep(),
         }
@@ -104,68 +105,60 @@ pub async fn serve(
     }
 }
 
-/// A connection that has been accepted, and from where it comes.
-type Arrival = (TcpStream, SocketAddr);
-
 struct Connections {
     router: Router,
-    /// One for each connection that may be served. When there is none, one more connection is accepted, so that it can be
-    /// counted, and held until there is; the others wait in the system's queue.
-    places: Arc<Semaphore>,
+    /// For connections beyond a limit: monitoring is answered, everybody else hears that the server is full.
+    surplus_router: Router,
+    admission: Arc<Admission>,
+    /// Connections beyond a limit, the oldest first.
+    surplus: VecDeque<AbortHandle>,
     header_bytes_max: usize,
     header_timeout: Duration,
+    write_timeout: Duration,
     credentials: Option<Arc<Credentials>>,
     counters: Counters,
     stopping: watch::Sender<bool>,
 }
 
 impl Connections {
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).try_acquire_owned().ok()
+    fn begin(&mut self, tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
+        match self.admission.enter(peer.ip()) {
+            Ok(place) => {
+                let service = self.service(peer, self.router.clone(), Some(place.clone()));
+                let credentials = self.credentials.clone();
+                tasks.spawn(async move {
+                    service.carry(stream, credentials).await;
+                    place.leave();
+                });
+            }
+            Err(full) => {
+                self.counters.refused(full);
+                let service = self.service(peer, self.surplus_router.clone(), None);
+                let carried = service.carry(stream, self.credentials.clone());
+                let task = tasks.spawn(async move {
+                    let _ = tokio::time::timeout(SURPLUS_TIMEOUT, carried).await;
+                });
+                self.surplus.retain(|task| !task.is_finished());
+                if self.surplus.len() >= SURPLUS_MAX
+                    && let Some(oldest) = self.surplus.pop_front()
+                {
+                    oldest.abort();
+                }
+                self.surplus.push_back(task);
+            }
+        }
     }
 
-    /// Waits for a place; `None` never comes, because the semaphore is never closed.
-    async fn next_place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).acquire_owned().await.ok()
-    }
-
-    fn begin(&self, tasks: &mut JoinSet<()>, (stream, peer): Arrival, place: OwnedSemaphorePermit) {
-        let connection = self.carry(stream, peer);
-        tasks.spawn(async move {
-            connection.await;
-            drop(place);
-        });
-    }
-
-    /// One connection, from its first byte to its end or its hand-over.
-    fn carry(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) -> impl Future<Output = ()> + Send + 'static {
-        let service = Service {
-            router: self.router.clone(),
+    fn service(&self, peer: SocketAddr, router: Router, place: Option<Arc<Place>>) -> Service {
+        Service {
+            router,
             peer,
+            place,
             header_bytes_max: self.header_bytes_max,
             header_timeout: self.header_timeout,
+            write_timeout: self.write_timeout,
             counters: self.counters.clone(),
             stopping: self.stopping.subscribe(),
-        };
-        let credentials = self.credentials.clone();
-        async move {
-            if let Err(error) = stream.set_nodelay(true) {
-                // It has ended already.
-                tracing::debug!(%error, "HTTP: connection ended");
-                return;
-            }
-            let Some(credentials) = credentials else {
-                return service.converse(stream).await;
-            };
-            // With the tables of a handshake it is large; most of its life it is not needed.
-            let secured = Box::pin(service.secure(stream, &credentials));
-            if let Some(stream) = secured.await {
-                service.converse(stream).await;
-            }
         }
     }
 }
@@ -174,13 +167,33 @@ impl Connections {
 struct Service {
     router: Router,
     peer: SocketAddr,
+    /// Nothing for one beyond a limit, which is answered once and ends.
+    place: Option<Arc<Place>>,
     header_bytes_max: usize,
     header_timeout: Duration,
+    write_timeout: Duration,
     counters: Counters,
     stopping: watch::Receiver<bool>,
 }
 
 impl Service {
+    /// One connection, from its first byte to its end or its hand-over.
+    async fn carry(self, stream: TcpStream, credentials: Option<Arc<Credentials>>) {
+        if let Err(error) = stream.set_nodelay(true) {
+            // It has ended already.
+            tracing::debug!(%error, "HTTP: connection ended");
+            return;
+        }
+        let Some(credentials) = credentials else {
+            return self.converse(stream).await;
+        };
+        // With the tables of a handshake it is large; most of its life it is not needed.
+        let secured = Box::pin(self.secure(stream, &credentials));
+        if let Some(stream) = secured.await {
+            self.converse(stream).await;
+        }
+    }
+
     /// The TLS handshake, in the time that a request's header may take.
     async fn secure(
         &self,
@@ -213,16 +226,22 @@ impl Service {
         let Self {
             router,
             peer,
+            place,
             header_bytes_max,
             header_timeout,
+            write_timeout,
             counters,
             mut stopping,
         } = self;
+        let keeps_alive = place.is_some();
         let requests = Arc::new(AtomicU64::new(0));
         let seen = requests.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             seen.fetch_add(1, Ordering::Relaxed);
             request.extensions_mut().insert(Peer(peer));
+            if let Some(place) = &place {
+                request.extensions_mut().insert(place.clone());
+            }
             router.clone().oneshot(request.map(Body::new))
         });
         let connection = http1::Builder::new()
@@ -230,7 +249,11 @@ impl Service {
             .header_read_timeout(header_timeout)
             .max_headers(HEADER_LINES_MAX)
             .max_buf_size(header_bytes_max)
-            .serve_connection(TokioIo::new(stream), service)
+            .keep_alive(keeps_alive)
+            .serve_connection(
+                TokioIo::new(WriteTimeout::new(stream, write_timeout)),
+                service,
+            )
             .with_upgrades();
         let over = |ended: hyper::Result<()>| {
             if let Err(error) = ended {

@@ -1,7 +1,9 @@
 //! `/mqtt`: checks the WebSocket handshake, answers it, and hands the bare socket to the server's shards. It reads no frame.
 
 use std::io;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -13,10 +15,12 @@ use server::handle::{Handle, Subprotocol, UpgradedStream};
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::admission::Place;
 use crate::answer::Refusal;
 use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::secure::SecureStream;
+use crate::write_timeout::WriteTimeout;
 
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
@@ -24,11 +28,18 @@ const VERSION: HeaderValue = HeaderValue::from_static("13");
 pub(crate) async fn hand_over(
     State(doors): State<Doors>,
     peer: Peer,
+    Extension(place): Extension<Arc<Place>>,
     mut request: Request,
 ) -> Result<Response, Refusal> {
     let agreed = check(request.method(), request.headers())?;
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(pass_on(upgrade, doors.handle, peer, agreed.subprotocol));
+    tokio::spawn(pass_on(
+        upgrade,
+        doors.handle,
+        peer,
+        place,
+        agreed.subprotocol,
+    ));
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
@@ -43,7 +54,13 @@ pub(crate) async fn hand_over(
 }
 
 /// Waits until the answer is written, takes the socket out of hyper and tokio, and gives it away.
-async fn pass_on(upgrade: OnUpgrade, handle: Handle, peer: Peer, subprotocol: Subprotocol) {
+async fn pass_on(
+    upgrade: OnUpgrade,
+    handle: Handle,
+    peer: Peer,
+    place: Arc<Place>,
+    subprotocol: Subprotocol,
+) {
     let upgraded: Upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
@@ -56,6 +73,8 @@ async fn pass_on(upgrade: OnUpgrade, handle: Handle, peer: Peer, subprotocol: Su
             return tracing::warn!(%error, "WebSocket: cannot take the connection out of the HTTP server");
         }
     };
+    // From here on it is a connection of MQTT.
+    place.leave();
     if let Err(error) = handle
         .adopt_websocket(stream, leftover, peer.0, subprotocol)
         .await
@@ -67,16 +86,17 @@ async fn pass_on(upgrade: OnUpgrade, handle: Handle, peer: Peer, subprotocol: Su
 
 /// The bare connection, and what the client sent behind its request.
 fn take_out(upgraded: Upgraded) -> io::Result<(UpgradedStream, Vec<u8>)> {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<WriteTimeout<TcpStream>>>() {
         Ok(parts) => {
-            let stream = UpgradedStream::Plain(parts.io.into_inner().into_std()?);
+            let stream = UpgradedStream::Plain(parts.io.into_inner().into_inner().into_std()?);
             return Ok((stream, parts.read_buf.to_vec()));
         }
         Err(upgraded) => upgraded,
     };
-    match upgraded.downcast::<TokioIo<SecureStream>>() {
+    match upgraded.downcast::<TokioIo<WriteTimeout<SecureStream>>>() {
         Ok(parts) => {
-            let stream = UpgradedStream::Secure(Box::new(parts.io.into_inner().into_tls()));
+            let stream =
+                UpgradedStream::Secure(Box::new(parts.io.into_inner().into_inner().into_tls()));
             Ok((stream, parts.read_buf.to_vec()))
         }
         Err(_) => Err(io::Error::other("it is not the stream it began as")),

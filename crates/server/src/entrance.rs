@@ -10,31 +10,12 @@ use crate::config::{
     AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, MqttConfig,
     Network, TlsConfig, TlsMin,
 };
+use crate::origin::{EntranceNumber, Origin};
 
 /// What MQTT is called when protocols of a TLS connection are negotiated.
 const ALPN_MQTT: &[&[u8]] = &[b"mqtt"];
 /// What carries a WebSocket handshake.
 const ALPN_HTTP: &[&[u8]] = &[b"http/1.1"];
-
-/// Where a connection came in: the HTTP server's `/mqtt` is 0, listeners count from 1 in the configuration's order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EntranceNumber(pub(crate) u8);
-
-impl EntranceNumber {
-    pub(crate) const HTTP: Self = Self(0);
-
-    pub(crate) fn of_listener(index: usize) -> Self {
-        Self(u8::try_from(index + 1).unwrap_or(0))
-    }
-}
-
-/// Where a connection comes from and came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
-    /// The peer's address, or that which its proxy names; unspecified while nobody has said, and for Unix sockets.
-    pub(crate) address: IpAddr,
-    pub(crate) entrance: EntranceNumber,
-}
 
 /// A listener that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,6 +128,7 @@ impl Entrance {
         Some(Origin {
             address,
             entrance: self.number,
+            refused: None,
         })
     }
 

@@ -10,6 +10,7 @@ mod tally;
 
 mod entrance;
 mod listeners;
+mod origin;
 
 mod demo;
 mod recovery;
@@ -22,7 +23,7 @@ mod stored_bytes;
 
 mod quic;
 
-mod admission;
+pub mod admission;
 mod buckets;
 mod certificates;
 mod clock;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use net::{Credentials, Listener};
 
 use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
-use crate::entrance::{Endpoint, Entrance, EntranceNumber, Entrances};
+use crate::entrance::{Endpoint, Entrance, Entrances};
+use crate::origin::EntranceNumber;
 use crate::quic::{self, HandshakeLimits, QuicError};
 
 /// Why a listener cannot be opened. The `Display` form says what to do.

@@ -8,10 +8,10 @@ use chat::HashedPassword;
 use net::{Readiness, Transport};
 use records::{AccountId, Role, ScramVerifier};
 
-use crate::entrance::Origin;
 use crate::handle::{AccountInfo, Login, Reply, RequestError};
 use crate::logins::Known;
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 
 /// A letter to a shard.
 pub(crate) enum ShardEvent {

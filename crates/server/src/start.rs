@@ -12,7 +12,7 @@ use records::Millis;
 use store::{Committer, CommitterHandle, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
 use tokio::sync::watch;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Descriptors};
 use crate::certificates::{self, Certificates};
 use crate::clock::{Clock, Told};
 use crate::config::{Config, Durability, HttpConfig};
@@ -43,6 +43,8 @@ pub struct StartOptions {
     pub listen: bool,
     /// Where QUIC runs; only a listener of that kind needs one.
     pub runtime: Option<tokio::runtime::Handle>,
+    /// What connections may hold of the process's descriptors; without a bound unless given.
+    pub descriptors: Option<Arc<Descriptors>>,
 }
 
 /// Why the server did not start. The `Display` form says what to do.
@@ -174,8 +176,11 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     } else {
         Vec::new()
     };
-    let doors = (bound, http_credentials);
-    let running = assemble(config, demo_logins, data_dir, &embedded, state, doors)?;
+    let descriptors = options.descriptors.clone();
+    let descriptors = descriptors.unwrap_or_else(Descriptors::unbounded);
+    let admission = Arc::new(Admission::new(&config.mqtt, descriptors));
+    let entries = (bound, http_credentials, admission);
+    let running = assemble(config, demo_logins, data_dir, &embedded, state, entries)?;
     running.handle.attach_store(Arc::downgrade(&embedded));
     tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
@@ -236,6 +241,9 @@ impl State {
     }
 }
 
+/// What is listened on, the HTTP server's certificate, and who is let in.
+type Entries = (Bound, Option<Arc<net::Credentials>>, Arc<Admission>);
+
 /// Makes the threads and lets them run.
 fn assemble(
     config: Config,
@@ -243,7 +251,7 @@ fn assemble(
     data_dir: DataDir,
     embedded: &Arc<EmbeddedStore>,
     state: State,
-    (mut bound, http_credentials): (Bound, Option<Arc<net::Credentials>>),
+    (mut bound, http_credentials, admission): Entries,
 ) -> Result<Running, StartError> {
     let store: &Arc<dyn Store> = &(embedded.clone() as Arc<dyn Store>);
     let source = StoreSource(store.clone());
@@ -259,7 +267,6 @@ fn assemble(
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
     let logins = start_logins(state.directory, state.secret, &config, &post)?;
-    let admission = Arc::new(Admission::new(&config.mqtt));
     let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
     let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();

@@ -15,6 +15,8 @@ pub(super) struct Banner<'a> {
     /// Whether it is HTTPS.
     pub(super) secure: bool,
     pub(super) server: &'a ServerConfig,
+    /// Connections that there may be at once.
+    pub(super) connections_max: usize,
     pub(super) setup: Setup<'a>,
 }
 
@@ -84,6 +86,11 @@ impl Banner<'_> {
         )?;
         let data = self.server.data.display();
         writeln!(out, "\n  data in {strong}{data}{off}")?;
+        writeln!(
+            out,
+            "  room for {} connections at once",
+            grouped(self.connections_max)
+        )?;
         match self.server.durability {
             Durability::Always => {}
             Durability::Interval => writeln!(
@@ -148,6 +155,20 @@ fn row(out: &mut impl Write, paint: &Paint, address: &str, what: &str) -> io::Re
     )
 }
 
+/// A number with commas between thousands.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let mut text = digits[..first].to_owned();
+    for three in digits.as_bytes()[first..].chunks(3) {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.extend(three.iter().map(|digit| char::from(*digit)));
+    }
+    text
+}
+
 /// An address that a browser on this machine can open: "every address" is none.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
@@ -183,11 +204,18 @@ mod tests {
             http: http.parse().unwrap(),
             secure: false,
             server: &server,
+            connections_max: 19_808,
             setup,
         };
         let mut out = Vec::new();
         banner.print(&mut out, colours).unwrap();
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn thousands_are_told_apart() {
+        let told = [7, 64, 999, 1_000, 19_808, 1_000_000].map(grouped);
+        assert_eq!(told, ["7", "64", "999", "1,000", "19,808", "1,000,000"]);
     }
 
     #[test]
@@ -209,6 +237,7 @@ mod tests {
             ]
         );
         assert!(banner.contains("data in ./magpie-data"), "{banner}");
+        assert!(banner.contains("room for 19,808 connections"), "{banner}");
         assert!(!banner.contains("durability"), "{banner}");
         assert!(!banner.contains('\x1b'), "{banner}");
     }

@@ -110,40 +110,80 @@ async fn a_header_that_does_not_end_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_their_turn() {
+async fn connections_beyond_the_limit_are_told_so_and_the_health_check_is_answered() {
     let world = world_with(HttpConfig {
         connections_max: 2,
+        connections_per_address_max: 2,
         ..HttpConfig::default()
     })
     .await;
-    let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    let (mut first, mut second) = (world.connect().await, world.connect().await);
-    for stream in [&mut first, &mut second] {
-        stream.write_all(request).await.unwrap();
-        assert_eq!(answer(stream).await.status, 200);
+    let health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let (mut first, second) = (world.connect().await, world.connect().await);
+    first.write_all(health).await.unwrap();
+    assert_eq!(answer(&mut first).await.status, 200);
+
+    let third = world.get("/healthz", "").await;
+    assert_eq!(third.status, 200);
+    let fourth = world.get("/api/v1/server", "").await;
+    assert_eq!(fourth.header("retry-after"), Some("1"));
+    fourth.check_refusal(503, "too_many_connections");
+    let series = "magpie_http_connections_refused_total{limit=\"server\"}";
+    assert_eq!(metric(&mut first, series).await, 2);
+
+    // Those that say nothing give way to whoever comes.
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(world.connect().await);
     }
-    let held = "magpie_http_connections_held_total";
-    assert_eq!(metric(&mut first, held).await, 0);
-    let mut others = [world.connect().await, world.connect().await];
-    for stream in &mut others {
-        stream.write_all(request).await.unwrap();
-    }
-    let deadline = Instant::now() + PATIENCE;
-    while metric(&mut first, held).await == 0 {
-        assert!(Instant::now() < deadline, "nobody is counted");
-    }
-    let [mut third, mut fourth] = others;
-    let mut byte = [0];
-    let early = tokio::time::timeout(Duration::from_millis(200), third.read(&mut byte)).await;
-    assert!(early.is_err(), "answered though two connections are open");
-    drop(first);
-    assert_eq!(answer(&mut third).await.status, 200);
-    while metric(&mut third, held).await < 2 {
-        assert!(Instant::now() < deadline, "the next is not counted");
-    }
+    assert_eq!(world.get("/healthz", "").await.status, 200);
     drop(second);
-    assert_eq!(answer(&mut fourth).await.status, 200);
-    assert_eq!(metric(&mut fourth, held).await, 2);
+    let deadline = Instant::now() + PATIENCE;
+    while world.get("/api/v1/server", "").await.status != 200 {
+        assert!(Instant::now() < deadline, "the place is not given again");
+    }
+}
+
+#[tokio::test]
+async fn one_address_has_half_of_the_places() {
+    let world = world_with(HttpConfig {
+        connections_max: 4,
+        ..HttpConfig::default()
+    })
+    .await;
+    let mut first = world.connect().await;
+    let _second = world.connect().await;
+    let refused = world.get("/api/v1/server", "").await;
+    refused.check_refusal(503, "too_many_connections");
+    let series = "magpie_http_connections_refused_total{limit=\"address\"}";
+    assert_eq!(metric(&mut first, series).await, 1);
+}
+
+#[tokio::test]
+async fn who_asks_and_does_not_read_loses_its_connection() {
+    let world = world_with(HttpConfig {
+        connections_max: 2,
+        write_timeout: Duration::from_millis(300),
+        ..HttpConfig::default()
+    })
+    .await;
+    let mut deaf = world.connect().await;
+    // What does not fit any more is not asked.
+    let questions = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20_000);
+    let asked = tokio::spawn(async move {
+        let _ = deaf.write_all(questions.as_bytes()).await;
+        deaf
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while world.get("/api/v1/server", "").await.status != 200 {
+        assert!(Instant::now() < deadline, "it is not closed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _deaf = asked.await.unwrap();
+    let mut observer = world.connect().await;
+    assert_eq!(
+        metric(&mut observer, "magpie_http_write_timeouts_total").await,
+        1
+    );
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ pub(crate) async fn world_with(config: HttpConfig) -> World {
         metrics,
         config,
         None,
+        server::admission::Descriptors::unbounded(),
         async move {
             // A test that forgets the sender lets the server go on.
             if stopped.await.is_err() {

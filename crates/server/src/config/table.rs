@@ -223,17 +223,17 @@ static MQTT: &[Key<Config>] = &[
     live(
         "connections_max",
         size(|c| &mut c.mqtt.connections_max, 1, COUNT_MAX, "connections"),
-        "Connections of the whole server; one more is closed.",
+        "Connections of the whole server; one more is refused. There are never more than the process has file descriptors for.",
     ),
     live(
         "connections_per_address_max",
         size(
             |c| &mut c.mqtt.connections_per_address_max,
-            1,
+            0,
             COUNT_MAX,
             "connections",
         ),
-        "Connections from one address; one more is closed.",
+        "Connections from one address; one more is refused. 0 is half of what there may be: of `connections_max`, or of the process's file descriptors.",
     ),
     live(
         "connections_per_second_per_address",
@@ -354,7 +354,22 @@ static HTTP: &[Key<Config>] = &[
     fixed(
         "connections_max",
         size(|c| &mut c.http.connections_max, 1, 1_000_000, "connections"),
-        "Connections at once, not counting WebSockets; one more waits until one of them ends.",
+        "Connections at once, not counting WebSockets; one more is answered 503. At most half of what the process has file descriptors for.",
+    ),
+    fixed(
+        "connections_per_address_max",
+        size(
+            |c| &mut c.http.connections_per_address_max,
+            0,
+            1_000_000,
+            "connections",
+        ),
+        "Of them, from one address (IPv6: /64). 0 is half of what there may be.",
+    ),
+    fixed(
+        "write_timeout_secs",
+        seconds(|c| &mut c.http.write_timeout, 1, 600),
+        "How long a client may read nothing of an answer before its connection is closed.",
     ),
     fixed(
         "header_timeout_secs",

@@ -101,7 +101,7 @@ pub struct MqttConfig {
     pub user_properties_max: u16,
     /// Connections of the whole server.
     pub connections_max: usize,
-    /// Connections from one address.
+    /// Connections from one address; 0 is half of what there may be.
     pub connections_per_address_max: usize,
     /// Connections from one address in a second; 0 is without limit.
     pub connections_per_second_per_address: u32,
@@ -149,6 +149,10 @@ pub struct HttpConfig {
     pub key: Option<PathBuf>,
     /// Connections at once, not counting WebSockets that have been handed over.
     pub connections_max: usize,
+    /// Of them, from one address; 0 is half of what there may be.
+    pub connections_per_address_max: usize,
+    /// How long a client may read nothing of an answer.
+    pub write_timeout: Duration,
     /// How long a request's header may take to arrive.
     pub header_timeout: Duration,
     /// Bytes of a request's first line and header.
@@ -313,7 +317,7 @@ impl Default for MqttConfig {
             topic_levels_max: 64,
             user_properties_max: 256,
             connections_max: 1_000_000,
-            connections_per_address_max: 50_000,
+            connections_per_address_max: 0,
             connections_per_second_per_address: 10_000,
             quic_handshakes_max: 1024,
             quic_handshakes_unproven_max: 128,
@@ -336,6 +340,8 @@ impl Default for HttpConfig {
             certificate: None,
             key: None,
             connections_max: 4096,
+            connections_per_address_max: 0,
+            write_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 32 * KIB,
             body_bytes_max: 64 * KIB,

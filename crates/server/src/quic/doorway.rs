@@ -14,7 +14,8 @@ use tokio::time::timeout_at;
 use super::settings::Certificates;
 use super::{Ending, HandshakeLimits, NO_PLACE, TOO_SLOW, stream};
 use crate::admission::Admission;
-use crate::entrance::{EntranceNumber, Entrances, Origin};
+use crate::entrance::Entrances;
+use crate::origin::{EntranceNumber, Origin};
 use crate::post::{Post, ShardEvent};
 
 /// Bytes a pipe holds each way, while its reader is busy.
@@ -135,9 +136,10 @@ impl Doorway {
         let origin = Origin {
             address: connection.remote_address().ip(),
             entrance: self.entrance,
+            refused: None,
         };
         let entrance = self.lobby.entrances.get(self.entrance);
-        if !self.lobby.admission.admit(origin) {
+        if self.lobby.admission.admit_or_close(origin).is_none() {
             if let Some(entrance) = entrance {
                 entrance.count_refused();
             }

@@ -20,7 +20,7 @@ pub(crate) use doorway::Lobby;
 use settings::Certificates;
 
 use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
-use crate::entrance::EntranceNumber;
+use crate::origin::EntranceNumber;
 
 /// How a connection is closed, as the peer is told. Numbers of our own: no standard for MQTT over QUIC gives any.
 #[derive(Debug, Clone, Copy)]

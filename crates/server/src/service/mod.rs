@@ -17,7 +17,7 @@ use mqtt_codec::ReasonCode;
 use records::SessionRef;
 use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
 
-use crate::admission::{Admission, AdmissionLimits};
+use crate::admission::Admission;
 use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -237,7 +237,7 @@ impl ServiceThread {
         self.post
             .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
         self.logins.reconfigure(&config.auth);
-        self.admission.limit(AdmissionLimits::of(&config.mqtt));
+        self.admission.reconfigure(&config.mqtt);
         let now = self.clock.now();
         self.chat.handle(
             chat::Input::Reconfigure(crate::limits::chat(&config)),

@@ -10,12 +10,12 @@ use records::{AccountId, Role, ScramVerifier};
 
 use super::ServiceThread;
 use crate::config::{Changes, Config};
-use crate::entrance::{EntranceNumber, Origin};
 use crate::handle::{
     AccountInfo, AccountRole, AdoptedWebSocket, Login, NewAccount, Reply, Request, RequestError,
     Secret, ServerInfo, UpgradedStream,
 };
 use crate::logins::{self, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
+use crate::origin::{EntranceNumber, Origin};
 use crate::post::{Purpose, ServiceEvent, ShardEvent};
 
 /// The shortest password.
@@ -333,8 +333,9 @@ impl ServiceThread {
         let origin = Origin {
             address: peer.ip(),
             entrance: EntranceNumber::HTTP,
+            refused: None,
         };
-        if !self.admission.admit(origin) {
+        if self.admission.admit_or_close(origin).is_none() {
             return Err(RequestError::Limit {
                 sentence: "too many connections".to_owned(),
             });

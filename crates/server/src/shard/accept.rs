@@ -9,8 +9,9 @@ use mio::{Registry, Token};
 use net::Transport;
 
 use crate::admission::Admission;
-use crate::entrance::{Entrances, Origin};
+use crate::entrance::Entrances;
 use crate::listeners::Share;
+use crate::origin::Origin;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: u32 = 64;
@@ -93,11 +94,14 @@ impl Door {
                     let Some(origin) = entrance.origin(peer) else {
                         continue;
                     };
-                    if self.admission.admit(origin) {
-                        entrance.count_accepted();
+                    let admitted = self.admission.admit(origin);
+                    match admitted {
+                        Some(Origin { refused: None, .. }) => entrance.count_accepted(),
+                        Some(_) | None => entrance.count_refused(),
+                    }
+                    if let Some(origin) = admitted {
                         return Some((Transport::accepted(wire, &entrance.layers), origin));
                     }
-                    entrance.count_refused();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.asking = self.asking.map(|number| number + 1);

@@ -4,8 +4,10 @@
 use net::{Failure, Stage};
 
 use super::ShardThread;
-use crate::entrance::Origin;
+use crate::admission::Full;
+use crate::origin::Origin;
 use broker::ConnectionId;
+use mqtt_codec::ReasonCode;
 
 /// Handshakes that go on in one turn.
 const PER_TURN: usize = 4;
@@ -30,7 +32,12 @@ impl ShardThread {
             Stage::Proxied(None) => true,
             Stage::Proxied(Some(client)) => {
                 let address = client.ip().to_canonical();
-                self.readdress(id, Origin { address, ..origin })
+                let named = Origin {
+                    address,
+                    refused: None,
+                    ..origin
+                };
+                self.readdress(id, named)
             }
             Stage::Secured => {
                 if self.certified(id).is_some() {
@@ -53,13 +60,23 @@ impl ShardThread {
         entrance.account(socket.transport.peer_certificate())
     }
 
-    /// From here on the connection counts as its client's. One too many is closed.
+    /// From here on the connection counts as its client's. One too many is told so, or closed.
     fn readdress(&mut self, id: ConnectionId, origin: Origin) -> bool {
-        if self.sockets.readdress(id, origin) {
+        let admitted = self.sockets.readdress(id, origin);
+        if let Some(Origin { refused: None, .. }) = admitted {
             return true;
         }
         if let Some(entrance) = self.entrances.get(origin.entrance) {
             entrance.count_refused();
+        }
+        if let Some(Origin {
+            refused: Some(full),
+            ..
+        }) = admitted
+        {
+            self.core
+                .refuse_connection(id, refusal(full), self.clock.now());
+            return true;
         }
         drop(self.sockets.take(id, self.poll.registry()));
         let now = self.clock.now();
@@ -90,5 +107,14 @@ impl ShardThread {
         if late && let Some(entrance) = self.entrances.get(origin.entrance) {
             entrance.count_timeout();
         }
+    }
+}
+
+/// What a client is told that is one too many.
+pub(super) fn refusal(full: Full) -> ReasonCode {
+    match full {
+        Full::Descriptors | Full::Server | Full::Listener => ReasonCode::SERVER_BUSY,
+        Full::Address => ReasonCode::QUOTA_EXCEEDED,
+        Full::Rate => ReasonCode::CONNECTION_RATE_EXCEEDED,
     }
 }

@@ -21,10 +21,11 @@ use store::{Append, Submitter};
 
 use crate::admission::Admission;
 use crate::clock::{Clock, Told};
-use crate::entrance::{Entrances, Origin};
+use crate::entrance::Entrances;
 use crate::listeners::Share;
 use crate::logins::Logins;
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::Readers;
 use crate::tally::Tallies;
@@ -293,6 +294,10 @@ impl ShardThread {
         let now = self.clock.now();
         while let Some((transport, origin)) = self.door.next() {
             let id = self.core.accept_through(origin.entrance.0, now);
+            if let Some(full) = origin.refused {
+                self.core
+                    .refuse_connection(id, arrivals::refusal(full), now);
+            }
             self.enter(id, transport, origin);
         }
     }

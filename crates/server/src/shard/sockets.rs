@@ -12,7 +12,7 @@ use net::{Received, Transport, Watcher};
 
 use super::pipes::tag;
 use crate::admission::Admission;
-use crate::entrance::Origin;
+use crate::origin::Origin;
 
 /// Sockets closed in one turn because their peers did not.
 const OVERDUE_PER_TURN: usize = 256;
@@ -153,15 +153,14 @@ impl Sockets {
         self.get_mut(id).map(|socket| socket.origin)
     }
 
-    /// Counts a connection as coming from elsewhere. False, if that is one too many: then it counts no longer, and has to be
+    /// Counts a connection as coming from elsewhere. `None`, if that is one too many: then it counts no longer, and has to be
     /// taken out.
-    pub(super) fn readdress(&mut self, id: ConnectionId, origin: Origin) -> bool {
-        let Some(socket) = self.get_mut(id) else {
-            return true;
-        };
-        let before = std::mem::replace(&mut socket.origin, origin);
+    pub(super) fn readdress(&mut self, id: ConnectionId, origin: Origin) -> Option<Origin> {
+        let before = self.origin(id)?;
         self.admission.release(before);
-        self.admission.admit(origin)
+        let admitted = self.admission.admit(origin)?;
+        self.get_mut(id)?.origin = admitted;
+        Some(admitted)
     }
 
     /// Begins the end of a connection, which comes at the latest after [`LINGER`].
