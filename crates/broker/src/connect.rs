@@ -274,7 +274,9 @@ impl Shard {
             self.end_session(slot, now);
             existing = None;
         }
-        if existing.is_none() && self.sessions.len() >= self.settings.limits.sessions_max {
+        let full = self.sessions.len() >= self.settings.limits.sessions_max
+            || (self.disk_full && pending.expiry_secs > 0);
+        if existing.is_none() && full {
             self.counters.sessions_refused += 1;
             self.refuse_connect(id, ReasonCode::QUOTA_EXCEEDED, now);
             return;
@@ -298,6 +300,9 @@ impl Shard {
         let Some(will) = &pending.will else {
             return Ok(());
         };
+        if self.disk_full {
+            return Err(ReasonCode::QUOTA_EXCEEDED);
+        }
         let topic = &*will.message.topic;
         if !self.topic_fits(topic) {
             return Err(ReasonCode::TOPIC_NAME_INVALID);

@@ -103,8 +103,10 @@ pub enum Input {
 pub struct Pressure {
     /// What is older waits no longer. Zero drops nothing.
     pub drop_before: Stamp,
-    /// Nothing more is taken that would have to be stored.
+    /// Nothing more is taken that would have to wait on disk.
     pub full: bool,
+    /// The disk itself has little room left: nothing at all is taken that would have to be stored.
+    pub disk_full: bool,
 }
 
 /// Something to be done outside.

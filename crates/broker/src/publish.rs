@@ -282,7 +282,8 @@ impl Shard {
             .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
             && self.sessions[accepted.session as usize].is_stored();
         let promised = accepted.ack.is_some() && ordered_behind_others;
-        if durable && self.storage_full {
+        let stays = durable || owned_by_session || (view.retain && !view.payload.is_empty());
+        if (durable && self.storage_full) || (stays && self.disk_full) {
             return self.refuse_for_room(accepted.id, accepted.session, packet, now);
         }
         if durable || view.retain || owned_by_session || promised {

@@ -120,6 +120,7 @@ pub struct Shard {
     next_serial: u32,
     /// Too much is stored: nothing more is taken that would have to be.
     pub(crate) storage_full: bool,
+    pub(crate) disk_full: bool,
     /// Older stored messages have been dropped and are needed no longer.
     pub(crate) floor: Stamp,
     /// The newest position the messenger delivered.
@@ -184,6 +185,7 @@ impl Shard {
             clock: 0,
             next_serial: 0,
             storage_full: false,
+            disk_full: false,
             floor: Stamp::ZERO,
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],

@@ -14,6 +14,7 @@ impl Shard {
     /// The word from outside.
     pub(crate) fn pressed(&mut self, pressure: Pressure) {
         self.storage_full = pressure.full;
+        self.disk_full = pressure.disk_full;
         let before = pressure.drop_before;
         if before > self.floor {
             self.jobs.push_back(Job::Shed(Shedding { before, next: 0 }));
@@ -94,7 +95,11 @@ impl Shard {
         self.counters.storage_refused += 1;
         let version = self.connection(id).map(|connection| connection.version);
         if version == Some(Version::V5) {
-            let sentence = "too much waits to be delivered";
+            let sentence = if self.disk_full {
+                "the server's disk is almost full"
+            } else {
+                "too much waits to be delivered"
+            };
             return self.refuse(id, session, packet, ReasonCode::QUOTA_EXCEEDED, sentence);
         }
         if let (QoS::ExactlyOnce, Some(packet_id)) = (packet.qos, packet.packet_id)

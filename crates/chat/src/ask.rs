@@ -157,6 +157,12 @@ impl Chat {
         if matches!(method, "history" | "sync" | "conversations") {
             self.check_turn(publish.session, now)?;
         }
+        let stores = method.starts_with("group.") || method == "profile.set";
+        // Leaving makes room.
+        if stores && method != "group.leave" && self.disk_full {
+            self.counters.disk_full_refused += 1;
+            return Err(Refusal::disk_full());
+        }
         match method {
             "history" => self.history(account, &read(payload)?),
             "sync" => self.sync(account, &read(payload)?),

@@ -33,6 +33,8 @@ pub struct Chat {
     pub(crate) about: crate::about::Gathered,
     pub(crate) timers: Timers,
     pub(crate) counters: Counters,
+    /// Nothing is taken that would have to be stored.
+    pub(crate) disk_full: bool,
     /// The last week whose predecessors' mids were trimmed.
     trimmed: u32,
 }
@@ -53,6 +55,7 @@ impl Chat {
             typing: Typing::new(&tables),
             about: crate::about::Gathered::default(),
             timers: Timers::default(),
+            disk_full: false,
             counters: Counters::default(),
             trimmed: 0,
         }
@@ -114,6 +117,7 @@ impl Chat {
                 self.account_command(request, command, now);
             }
             Input::Reconfigure(settings) => self.settings = settings,
+            Input::DiskFull(full) => self.disk_full = full,
         }
     }
 

@@ -33,6 +33,8 @@ counters! {
     quota_refused,
     /// Publishes refused because too many appends wait for the disk.
     appends_refused,
+    /// Messages and questions refused because the disk is almost full.
+    disk_full_refused,
     /// Questions answered, errors included.
     asks,
     /// Questions answered with an error.

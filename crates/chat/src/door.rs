@@ -25,6 +25,9 @@ pub struct RequestId(pub u64);
 /// Something that happened outside.
 #[derive(Debug)]
 pub enum Input {
+    /// Whether the disk has so little room left that nothing is taken that would have to be stored, but for markers and what
+    /// administrators do.
+    DiskFull(bool),
     /// A client published under `im/`.
     Publish(Box<Publish>),
     /// A session holds a filter under `im/`: it subscribed, or it came back with it.

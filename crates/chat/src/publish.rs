@@ -56,6 +56,7 @@ impl Chat {
         let topic = match self
             .admit(publish.account)
             .and(topic.ok_or_else(Refusal::unknown_topic))
+            .and_then(|topic| self.check_room(topic))
         {
             Ok(topic) => topic,
             Err(refusal) => {
@@ -79,6 +80,22 @@ impl Chat {
             Topic::Status => self.set_status(publish, now),
             Topic::Active => self.set_active(publish, now),
             Topic::Ask { method, rid } => self.ask(publish, method, rid, batch, now),
+        }
+    }
+
+    /// Whether there is room on the disk for what is published to a topic. A question says itself whether it stores something.
+    fn check_room<'t>(&mut self, topic: Topic<'t>) -> Result<Topic<'t>, Refusal> {
+        match topic {
+            Topic::Send { .. } if self.disk_full => {
+                self.counters.disk_full_refused += 1;
+                Err(Refusal::disk_full())
+            }
+            // A marker replaces the one before it.
+            Topic::Send { .. }
+            | Topic::Verb { .. }
+            | Topic::Status
+            | Topic::Active
+            | Topic::Ask { .. } => Ok(topic),
         }
     }
 

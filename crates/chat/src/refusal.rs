@@ -80,6 +80,13 @@ impl Refusal {
         Self::new(RefusalKind::Quota, "quota", sentence)
     }
 
+    /// Nothing can be stored until there is room.
+    pub(crate) fn disk_full() -> Self {
+        let sentence =
+            "the server's disk is almost full; nothing new is stored until there is room";
+        Self::new(RefusalKind::Quota, "disk_full", sentence)
+    }
+
     /// A topic outside the contract.
     pub(crate) fn unknown_topic() -> Self {
         let sentence = "this topic is not one that a client publishes to";

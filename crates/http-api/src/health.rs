@@ -14,6 +14,7 @@ pub(crate) async fn healthz(State(doors): State<Doors>) -> Response {
         Health::Ready => (StatusCode::OK, "ready", None),
         Health::Starting => (UNAVAILABLE, "starting", None),
         Health::Stalled(what) => (UNAVAILABLE, "stalled", Some(what)),
+        Health::DiskFull(what) => (UNAVAILABLE, "disk_full", Some(what)),
         Health::Draining => (UNAVAILABLE, "draining", None),
         Health::Failed(_) => (UNAVAILABLE, "failed", None),
     };

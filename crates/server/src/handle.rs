@@ -218,9 +218,11 @@ impl Handle {
         {
             Ok(failed) => match &*failed {
                 Health::Failed(reason) => reason.clone(),
-                Health::Starting | Health::Ready | Health::Stalled(_) | Health::Draining => {
-                    String::new()
-                }
+                Health::Starting
+                | Health::Ready
+                | Health::Stalled(_)
+                | Health::DiskFull(_)
+                | Health::Draining => String::new(),
             },
             Err(_) => "the service thread has ended".to_owned(),
         }
@@ -230,7 +232,7 @@ impl Handle {
         match self.health() {
             Health::Starting => return Err(RequestError::Starting),
             Health::Draining | Health::Failed(_) => return Err(RequestError::Draining),
-            Health::Ready | Health::Stalled(_) => {}
+            Health::Ready | Health::Stalled(_) | Health::DiskFull(_) => {}
         }
         let (reply, answer) = oneshot::channel();
         match self.requests.try_send(request(reply)) {

@@ -66,6 +66,8 @@ pub(crate) enum ServiceEvent {
         argon2: String,
         scram: ScramVerifier,
     },
+    /// The disk has little room left, or has room again.
+    DiskFull(bool),
     /// Commits cannot be made any more, or a thread has died.
     Failed(String),
     /// Work off what has come and end.

@@ -273,7 +273,15 @@ fn assemble(
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let (health, draining) = watched(&requests);
 
-    let watchdog = start_watchdog(embedded, &committer, &data_dir, &health)?;
+    let disk_free_min = Arc::new(AtomicU64::new(config.server.disk_free_min as u64));
+    let watchdog = Watchdog::start(watchdog::Parts {
+        store: embedded.clone(),
+        committer: committer.handle(),
+        data_dir: data_dir.path().to_owned(),
+        disk_free_min: disk_free_min.clone(),
+        service: post.service.clone(),
+        health: health.clone(),
+    })?;
 
     let starter = ShardStarter {
         post: post.clone(),
@@ -303,6 +311,7 @@ fn assemble(
         logins,
         readers,
         admission,
+        disk_free_min,
         certificates: certificates.clone(),
         requests,
         config,
@@ -328,20 +337,6 @@ fn assemble(
         service,
         readers: reader_threads,
         committer,
-    })
-}
-
-fn start_watchdog(
-    store: &Arc<EmbeddedStore>,
-    committer: &Committer,
-    data_dir: &DataDir,
-    health: &watch::Sender<Health>,
-) -> Result<Watchdog, std::io::Error> {
-    Watchdog::start(watchdog::Parts {
-        store: store.clone(),
-        committer: committer.handle(),
-        data_dir: data_dir.path().to_owned(),
-        health: health.clone(),
     })
 }
 
@@ -493,7 +488,7 @@ fn watched(requests: &Requests) -> (watch::Sender<Health>, Box<dyn Fn() + Send>)
         health.send_if_modified(|health| {
             let works = matches!(
                 health,
-                Health::Starting | Health::Ready | Health::Stalled(_)
+                Health::Starting | Health::Ready | Health::Stalled(_) | Health::DiskFull(_)
             );
             if works {
                 *health = Health::Draining;

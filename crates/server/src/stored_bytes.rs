@@ -25,6 +25,7 @@ pub(crate) struct StoredBytes {
     total: u64,
     /// Of these, what has been deleted.
     gone: u64,
+    disk_full: bool,
     pressure: Pressure,
 }
 
@@ -62,6 +63,11 @@ impl StoredBytes {
         self.held() > limit
     }
 
+    /// Whether the disk itself has little room left.
+    pub(crate) fn set_disk_full(&mut self, full: bool) {
+        self.disk_full = full;
+    }
+
     /// What the shards have to know, if it is not what they know already.
     pub(crate) fn press(&mut self, limit: u64, now: Millis) -> Option<Pressure> {
         let held = self.held();
@@ -78,7 +84,11 @@ impl StoredBytes {
         let drop_before = floor.map_or(self.pressure.drop_before, |floor| {
             floor.max(self.pressure.drop_before)
         });
-        let pressure = Pressure { drop_before, full };
+        let pressure = Pressure {
+            drop_before,
+            full,
+            disk_full: self.disk_full,
+        };
         (std::mem::replace(&mut self.pressure, pressure) != pressure).then_some(pressure)
     }
 

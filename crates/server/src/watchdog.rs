@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,7 +16,9 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::handle::Health;
+use crate::mailbox::Mailbox;
 use crate::metric::{counter, gauge};
+use crate::post::ServiceEvent;
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,10 @@ pub(crate) struct Parts {
     pub(crate) store: Arc<EmbeddedStore>,
     pub(crate) committer: CommitterHandle,
     pub(crate) data_dir: PathBuf,
+    /// Free bytes of the disk that there have to be.
+    pub(crate) disk_free_min: Arc<AtomicU64>,
+    /// Is told when there are not.
+    pub(crate) service: Mailbox<ServiceEvent>,
     pub(crate) health: watch::Sender<Health>,
 }
 
@@ -48,16 +55,20 @@ impl Watchdog {
         let (stop, stopped) = channel();
         let gauges = StoreGauges::new();
         let mut look = Look {
-            alarm: Alarm::new(parts.health),
+            stalls: StallAlarm::new(),
+            room: RoomAlarm::new(parts.data_dir, parts.disk_free_min),
             filling: Filling::default(),
             store: parts.store,
             committer: parts.committer,
-            data_dir: parts.data_dir,
+            service: parts.service,
+            health: parts.health,
             gauges,
         };
         let thread = std::thread::Builder::new()
             .name("watchdog".to_owned())
             .spawn(move || {
+                // A disk that is full already is seen before the first message comes.
+                look.once();
                 while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                     look.once();
                 }
@@ -84,8 +95,10 @@ impl Drop for Watchdog {
 struct Look {
     store: Arc<EmbeddedStore>,
     committer: CommitterHandle,
-    data_dir: PathBuf,
-    alarm: Alarm,
+    service: Mailbox<ServiceEvent>,
+    health: watch::Sender<Health>,
+    stalls: StallAlarm,
+    room: RoomAlarm,
     filling: Filling,
     gauges: StoreGauges,
 }
@@ -94,18 +107,33 @@ impl Look {
     fn once(&mut self) {
         // The committer first: what the store is asked may have to wait for a lock that a stuck commit holds.
         let under_way = self.committer.counters().under_way;
-        self.alarm.look(standstill(under_way, Duration::ZERO));
+        let commit = standstill(under_way, Duration::ZERO);
+        if commit.is_some() {
+            self.stalls.look(commit);
+            self.tell_health();
+        }
         let statistics = self.store.statistics();
-        self.alarm.look(standstill(under_way, statistics.stalled));
+        self.stalls.look(standstill(under_way, statistics.stalled));
         self.gauges.tell(&statistics);
-        match rustix::fs::statvfs(&self.data_dir) {
+        match rustix::fs::statvfs(&self.room.data_dir) {
             Ok(disk) => {
                 let free = disk.f_bavail.saturating_mul(disk.f_frsize);
                 let full_in = self.filling.full_in(free, Instant::now());
                 self.gauges.tell_free(free, full_in);
+                if let Some(low) = self.room.look(free) {
+                    self.service.send(ServiceEvent::DiskFull(low));
+                }
             }
-            Err(error) => warn!(%error, path = %self.data_dir.display(), "free space is unknown"),
+            Err(error) => {
+                warn!(%error, path = %self.room.data_dir.display(), "free space is unknown");
+            }
         }
+        self.tell_health();
+    }
+
+    fn tell_health(&self) {
+        let (stalled, low) = (&self.stalls.stalled, &self.room.low);
+        tell_health(&self.health, stalled.as_ref(), low.as_ref());
     }
 }
 
@@ -125,18 +153,16 @@ fn standstill(commit: Duration, tables: Duration) -> Option<String> {
 }
 
 /// Says when something stands still, and when it no longer does.
-struct Alarm {
-    health: watch::Sender<Health>,
-    raised: bool,
+struct StallAlarm {
+    stalled: Option<String>,
     total: Counter,
     now: Gauge,
 }
 
-impl Alarm {
-    fn new(health: watch::Sender<Health>) -> Self {
+impl StallAlarm {
+    fn new() -> Self {
         Self {
-            health,
-            raised: false,
+            stalled: None,
             total: counter(
                 "magpie_stalls_total",
                 "Times that something waited for the disk and did not advance for 10 s.",
@@ -146,41 +172,92 @@ impl Alarm {
     }
 
     fn look(&mut self, standstill: Option<String>) {
-        match standstill {
-            Some(what) => {
-                if !self.raised {
-                    error!(
-                        what,
-                        "the disk does not answer; nothing is acknowledged meanwhile"
-                    );
-                    self.total.increment(1);
-                }
-                self.raised = true;
-                self.set(
-                    |health| matches!(health, Health::Ready | Health::Stalled(_)),
-                    Health::Stalled(what),
+        match (&self.stalled, &standstill) {
+            (None, Some(what)) => {
+                error!(
+                    what,
+                    "the disk does not answer; nothing is acknowledged meanwhile"
                 );
+                self.total.increment(1);
             }
-            None if self.raised => {
-                info!("what waited for the disk goes on");
-                self.raised = false;
-                self.set(|health| matches!(health, Health::Stalled(_)), Health::Ready);
-            }
-            None => {}
+            (Some(_), None) => info!("what waited for the disk goes on"),
+            (Some(_), Some(_)) | (None, None) => {}
         }
-        self.now.set(f64::from(u8::from(self.raised)));
+        self.now.set(f64::from(u8::from(standstill.is_some())));
+        self.stalled = standstill;
+    }
+}
+
+/// Says when the disk has little room left, and when it has enough again.
+struct RoomAlarm {
+    data_dir: PathBuf,
+    /// Free bytes, which may change.
+    least: Arc<AtomicU64>,
+    low: Option<String>,
+    total: Counter,
+    now: Gauge,
+}
+
+impl RoomAlarm {
+    fn new(data_dir: PathBuf, least: Arc<AtomicU64>) -> Self {
+        Self {
+            data_dir,
+            least,
+            low: None,
+            total: counter(
+                "magpie_disk_alarms_total",
+                "Times that the disk had less room left than `server.disk_free_min`.",
+            ),
+            now: gauge(
+                "magpie_disk_alarm",
+                "1 while that is so, and nothing is taken that would have to be stored.",
+            ),
+        }
     }
 
-    /// Whoever drains or has failed stays so.
-    fn set(&self, from: impl Fn(&Health) -> bool, to: Health) {
-        self.health.send_if_modified(|health| {
-            let changes = from(health) && *health != to;
-            if changes {
-                *health = to;
+    /// Whether there is too little, if that has changed.
+    fn look(&mut self, free: u64) -> Option<bool> {
+        let least = self.least.load(Ordering::Relaxed);
+        let was_low = self.low.is_some();
+        // Not once more with each message that is deleted.
+        let enough = if was_low { least + least / 4 } else { least };
+        let folder = self.data_dir.display();
+        self.low = (free < enough)
+            .then(|| format!("{free} bytes are free in {folder}, {enough} are needed"));
+        match (was_low, &self.low) {
+            (false, Some(low)) => {
+                warn!(
+                    low,
+                    "the disk is almost full: nothing is taken that would have to be stored until there is room; free some, or lower server.disk_free_min"
+                );
+                self.total.increment(1);
             }
-            changes
-        });
+            (true, None) => info!(free, "the disk has room again"),
+            (false, None) | (true, Some(_)) => {}
+        }
+        self.now.set(f64::from(u8::from(self.low.is_some())));
+        (was_low != self.low.is_some()).then_some(!was_low)
     }
+}
+
+/// What both come to. Whoever drains or has failed stays so.
+fn tell_health(health: &watch::Sender<Health>, stalled: Option<&String>, low: Option<&String>) {
+    let new = match (stalled, low) {
+        (Some(what), _) => Health::Stalled(what.clone()),
+        (None, Some(what)) => Health::DiskFull(what.clone()),
+        (None, None) => Health::Ready,
+    };
+    health.send_if_modified(|health| {
+        let serves = matches!(
+            health,
+            Health::Ready | Health::Stalled(_) | Health::DiskFull(_)
+        );
+        let changes = serves && *health != new;
+        if changes {
+            *health = new;
+        }
+        changes
+    });
 }
 
 /// How fast the disk fills.
@@ -356,27 +433,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_still_is_told_once_and_taken_back_when_it_goes_on() {
+    fn what_stands_still_is_told_and_taken_back_when_it_goes_on() {
         let (health, told) = watch::channel(Health::Ready);
-        let mut alarm = Alarm::new(health.clone());
+        let mut alarm = StallAlarm::new();
+        let mut look = |standstill| {
+            alarm.look(standstill);
+            tell_health(&health, alarm.stalled.as_ref(), None);
+            told.borrow().clone()
+        };
         let almost = STALLED_AFTER - Duration::from_millis(1);
-        alarm.look(standstill(almost, almost));
-        assert_eq!(*told.borrow(), Health::Ready);
-        alarm.look(standstill(STALLED_AFTER, Duration::ZERO));
+        assert_eq!(look(standstill(almost, almost)), Health::Ready);
         let expected = Health::Stalled("a commit has not returned for 10 s".to_owned());
-        assert_eq!(*told.borrow(), expected);
-        alarm.look(standstill(Duration::ZERO, Duration::from_secs(12)));
+        assert_eq!(look(standstill(STALLED_AFTER, Duration::ZERO)), expected);
         let expected =
             Health::Stalled("the store's tables have not been written for 12 s".to_owned());
-        assert_eq!(*told.borrow(), expected);
-        alarm.look(standstill(Duration::ZERO, Duration::ZERO));
-        assert_eq!(*told.borrow(), Health::Ready);
+        let tables = Duration::from_secs(12);
+        assert_eq!(look(standstill(Duration::ZERO, tables)), expected);
+        assert_eq!(
+            look(standstill(Duration::ZERO, Duration::ZERO)),
+            Health::Ready
+        );
         health.send_replace(Health::Draining);
-        alarm.look(standstill(STALLED_AFTER, Duration::ZERO));
+        let stalled = standstill(STALLED_AFTER, Duration::ZERO);
+        tell_health(&health, stalled.as_ref(), None);
         assert_eq!(*told.borrow(), Health::Draining, "it ends anyway");
         health.send_replace(Health::Failed("broken".to_owned()));
-        alarm.look(None);
+        tell_health(&health, None, None);
         assert_eq!(*told.borrow(), Health::Failed("broken".to_owned()));
+    }
+
+    #[test]
+    fn little_room_is_told_once_and_until_there_is_a_quarter_more() {
+        let least = Arc::new(AtomicU64::new(1000));
+        let mut alarm = RoomAlarm::new(PathBuf::from("/data"), least.clone());
+        let looks = [1000, 999, 10, 1000, 1249, 1250, 1000].map(|free| alarm.look(free));
+        let (low, enough) = (Some(true), Some(false));
+        assert_eq!(looks, [None, low, None, None, None, enough, None]);
+        least.store(2000, Ordering::Relaxed);
+        assert_eq!(alarm.look(1000), low);
+        let said = alarm.low.clone().expect("it is low");
+        assert!(said.contains("1000 bytes are free in /data"), "{said}");
+        least.store(0, Ordering::Relaxed);
+        assert_eq!(alarm.look(0), enough, "switched off");
+        // What stands still is worse.
+        let (health, told) = watch::channel(Health::Ready);
+        tell_health(&health, None, Some(&said));
+        assert_eq!(*told.borrow(), Health::DiskFull(said.clone()));
+        tell_health(&health, Some(&"a commit".to_owned()), Some(&said));
+        assert_eq!(*told.borrow(), Health::Stalled("a commit".to_owned()));
     }
 
     #[test]

@@ -4,13 +4,18 @@ use broker::{Input, Pressure};
 use mqtt_codec::Version::{V5, V311};
 use records::{Stamp, key};
 
+use crate::connect::refused;
 use crate::got::Got;
-use crate::packets::{goodbye, message, pubrel};
+use crate::packets::{goodbye, hello, message, options, pubrel, subscribe};
 use crate::world::{World, open_settings, resident};
 
 fn press(world: &mut World, drop_before: Stamp, full: bool) {
     for shard in 0..world.shards.len() {
-        let pressure = Pressure { drop_before, full };
+        let pressure = Pressure {
+            drop_before,
+            full,
+            disk_full: false,
+        };
         world.input(shard, Input::Storage(pressure));
     }
 }
@@ -108,4 +113,61 @@ fn what_there_is_no_room_for_is_refused_and_not_acknowledged() {
     world.send(old, &again);
     world.send(old, &pubrel(9));
     assert_eq!(world.texts(lasting), ["stored/b again"]);
+}
+
+fn fill_disk(world: &mut World, disk_full: bool) {
+    for shard in 0..world.shards.len() {
+        let pressure = Pressure {
+            disk_full,
+            ..Pressure::default()
+        };
+        world.input(shard, Input::Storage(pressure));
+    }
+}
+
+#[test]
+fn while_the_disk_is_full_nothing_is_taken_that_would_have_to_be_stored() {
+    let mut world = World::new();
+    let lasting = world.join(&resident(V5, "lasting"));
+    world.subscribe(lasting, "stored/#", 1);
+    let live = world.guest(V5, "live");
+    world.subscribe(live, "#", 1);
+    fill_disk(&mut world, true);
+    let before = world.store.len();
+
+    let new = world.guest(V5, "new");
+    world.send(new, &message(V5, "stored/a", "x", 1, 7, false));
+    assert_eq!(world.take(new), [Got::Puback(7, 0x97)]);
+    world.send(new, &message(V5, "kept", "x", 1, 8, true));
+    assert_eq!(world.take(new), [Got::Puback(8, 0x97)]);
+    world.send(lasting, &message(V5, "other", "x", 2, 9, false));
+    assert_eq!(world.take(lasting), [Got::Pubrec(9, 0x97)]);
+    for hello in [
+        resident(V5, "newcomer"),
+        hello(V5, "leaves a will").will("w", "x", 0, false),
+    ] {
+        let client = world.connect(&hello);
+        assert_eq!(world.take(client), [refused(0x97)]);
+    }
+    world.send(lasting, &subscribe(V5, 3, &[("more", options(1))]));
+    assert_eq!(world.take(lasting), [Got::Suback(3, vec![0x97])]);
+    let old = world.guest(V311, "old");
+    world.send(old, &message(V311, "kept", "x", 1, 9, true));
+    assert!(world.is_closed(old), "it has no word for no");
+    assert_eq!(world.store.len(), before, "something was stored");
+
+    // What need not be stored goes on, a stored session comes back, and a retained message can be deleted.
+    world.subscribe(new, "stored/#", 1);
+    world.send(new, &message(V5, "stored/a", "live", 0, 0, false));
+    world.send(new, &message(V5, "other", "unstored", 1, 8, false));
+    assert_eq!(world.texts(live), ["stored/a live", "other unstored"]);
+    world.cut(lasting);
+    let lasting = world.join(&resident(V5, "lasting"));
+    world.send(new, &message(V5, "kept", "", 1, 10, true));
+    assert_eq!(world.take(new).last(), Some(&Got::Puback(10, 0)));
+
+    fill_disk(&mut world, false);
+    world.publish(new, "stored/a", "room", 1);
+    assert_eq!(world.texts(lasting), ["stored/a room"]);
+    world.subscribe(lasting, "more", 1);
 }

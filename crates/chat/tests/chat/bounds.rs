@@ -1,6 +1,6 @@
 //! What one account can make the messenger do: bounded in bytes read, questions at once, and things told.
 
-use chat::Settings;
+use chat::{Input, RefusalKind, Settings};
 use records::Pos;
 use serde_json::{Value, json};
 
@@ -502,4 +502,39 @@ fn how_a_large_group_is_its_members_are_told_in_pieces() {
     assert_eq!(told(&mut world, 2), MEMBERS - 256);
     world.pass(10 * SECOND);
     assert_eq!(told(&mut world, 2), 0);
+}
+
+#[test]
+fn while_the_disk_is_full_nobody_writes_and_everybody_reads() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.ask("alice", "group.create", r#"{"slug":"g","members":["bob"]}"#);
+    world.say("alice", "im/to/@bob", "before");
+    world.handle(Input::DiskFull(true));
+    let stored = world.disk.keys.len();
+
+    let refusal = world.refused("alice", "im/to/@bob", "more");
+    assert_eq!(
+        (refusal.kind, refusal.code),
+        (RefusalKind::Quota, "disk_full")
+    );
+    for (method, asked) in [
+        ("group.create", r#"{"slug":"h","members":["bob"]}"#),
+        ("group.invite", r#"{"conv":"g","members":["bob"]}"#),
+        ("profile.set", r#"{"name":"Alice"}"#),
+    ] {
+        let answer = world.ask("alice", method, asked);
+        assert_eq!(answer["error"], "disk_full", "{method} {answer}");
+    }
+    assert_eq!(world.disk.keys.len(), stored);
+    assert_eq!(world.chat.counters().disk_full_refused, 4);
+
+    let page = world.ask("bob", "history", r#"{"conv":"@alice"}"#);
+    assert_eq!(page["entries"][0]["text"], "before", "{page}");
+    world.say("bob", "im/to/@alice/read", r#"{"seq":1}"#);
+    let left = world.ask("bob", "group.leave", r#"{"conv":"g"}"#);
+    assert!(left.get("error").is_none(), "{left}");
+
+    world.handle(Input::DiskFull(false));
+    world.say("alice", "im/to/@bob", "after");
+    assert_eq!(world.texts("bob", "@alice"), ["before", "after"]);
 }

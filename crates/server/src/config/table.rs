@@ -82,6 +82,11 @@ static SERVER: &[Key<Config>] = &[
         },
         "How often the disk is synchronised when `durability` is `interval`.",
     ),
+    live(
+        "disk_free_min",
+        size(|c| &mut c.server.disk_free_min, 0, BYTES_MAX, "bytes"),
+        "With fewer bytes free where the data directory is, nothing is taken that would have to be stored (0x97) until there is a quarter more. The store writes up to an eighth of its size for a while when it tidies up: give a disk that it shares more. 0 switches this off.",
+    ),
 ];
 
 static MQTT: &[Key<Config>] = &[

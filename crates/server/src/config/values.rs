@@ -41,6 +41,8 @@ pub struct ServerConfig {
     pub durability: Durability,
     /// How often the disk is synchronised with `Durability::Interval`.
     pub durability_interval: Duration,
+    /// Free bytes of the disk below which nothing is taken that would have to be stored; 0 is never.
+    pub disk_free_min: usize,
 }
 
 /// When an acknowledged message is on disk.
@@ -287,6 +289,7 @@ impl Default for ServerConfig {
             data: PathBuf::from("./magpie-data"),
             durability: Durability::Always,
             durability_interval: Duration::from_millis(100),
+            disk_free_min: 256 * MIB,
         }
     }
 }

@@ -157,6 +157,9 @@ pub enum Health {
     Ready,
     /// Serving, but something that waits for the disk has not advanced for a while; it says what. `Ready` again when it does.
     Stalled(String),
+    /// Serving, but the disk has so little room left that nothing is taken that would have to be stored; it says how little. `Ready`
+    /// again when there is room.
+    DiskFull(String),
     /// Ending; takes nothing new.
     Draining,
     /// Broken for good (a failed commit, a dead thread); the process has to end.

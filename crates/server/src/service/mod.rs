@@ -8,7 +8,7 @@ mod system;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::{Input as ShardInput, Settings};
@@ -50,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) logins: Arc<Logins>,
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
+    /// What the watchdog holds the disk's free bytes against.
+    pub(crate) disk_free_min: Arc<AtomicU64>,
     pub(crate) certificates: Certificates,
     pub(crate) requests: Requests,
     pub(crate) config: Config,
@@ -71,6 +73,7 @@ pub(crate) struct ServiceThread {
     logins: Arc<Logins>,
     readers: Readers,
     admission: Arc<Admission>,
+    disk_free_min: Arc<AtomicU64>,
     certificates: Certificates,
     requests: Requests,
     config: Config,
@@ -98,6 +101,7 @@ impl ServiceThread {
             logins: parts.logins,
             readers: parts.readers,
             admission: parts.admission,
+            disk_free_min: parts.disk_free_min,
             certificates: parts.certificates,
             requests: parts.requests,
             config: parts.config,
@@ -169,6 +173,13 @@ impl ServiceThread {
                 tracing::error!(reason, "the server cannot go on");
                 self.requests.health.send_replace(Health::Failed(reason));
             }
+            ServiceEvent::DiskFull(full) => {
+                self.queue.set_disk_full(full);
+                let now = self.clock.now();
+                self.chat
+                    .handle(chat::Input::DiskFull(full), &self.source, now);
+                self.carry_out_all();
+            }
             ServiceEvent::Stop => self.stopping = true,
         }
     }
@@ -238,6 +249,8 @@ impl ServiceThread {
             .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
         self.logins.reconfigure(&config.auth);
         self.admission.reconfigure(&config.mqtt);
+        self.disk_free_min
+            .store(config.server.disk_free_min as u64, Ordering::Relaxed);
         let now = self.clock.now();
         self.chat.handle(
             chat::Input::Reconfigure(crate::limits::chat(&config)),

@@ -45,6 +45,12 @@ impl StoredQueue {
         }
     }
 
+    /// The disk itself has little room left, or has room again.
+    pub(super) fn set_disk_full(&mut self, full: bool) {
+        self.bytes.set_disk_full(full);
+        self.next_count = Instant::now();
+    }
+
     /// What the shards have to know of their bound, if that has changed.
     pub(super) fn look(&mut self, limit: u64, now: Millis) -> Option<Pressure> {
         let at = Instant::now();
@@ -55,9 +61,11 @@ impl StoredQueue {
         let written = self.tallies.total().counters.queue_bytes_stored;
         self.bytes.count(written, now);
         self.gauge.set(self.bytes.held() as f64);
-        self.pressed = self.bytes.is_pressed(limit);
+        let was_pressed = std::mem::replace(&mut self.pressed, self.bytes.is_pressed(limit));
         let pressure = self.bytes.press(limit, now);
-        if let Some(Pressure { full, .. }) = pressure {
+        if let Some(Pressure { full, .. }) = pressure
+            && (self.pressed || was_pressed)
+        {
             let held = self.bytes.held();
             if self.pressed {
                 tracing::warn!(
