@@ -1,6 +1,7 @@
 //! `magpie account`: asks the server that runs on the data directory, or opens the directory for the moment. The rules
 //! of accounts are the server's.
 
+mod confirm;
 mod password;
 
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use anyhow::{Context as _, bail};
 use server::config::Config;
 use server::handle::control::{self, Answer, Command};
 use server::handle::{AccountInfo, AccountRole};
+use server::storage::{self, StorageError};
 use server::{StartError, StartOptions};
 
 use crate::arguments::{AccountAction, AccountArguments, PlaceArguments};
@@ -27,29 +29,50 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does one thing to accounts.
 pub(crate) fn run(arguments: AccountArguments) -> anyhow::Result<()> {
-    let (place, command) = command(arguments.action)?;
-    let config = place::open(&place)?;
-    let creates = matches!(command, Command::Add { .. });
-    if !creates && !config.server.data.exists() {
-        bail!(
-            "there is no data directory {}; name the server's with --data or --config",
-            config.server.data.display()
-        );
+    let config = place::open(place_of(&arguments.action))?;
+    let data = &config.server.data;
+    let creates = matches!(arguments.action, AccountAction::Add { create: true, .. });
+    if !creates {
+        check_there(data, &arguments.action)?;
     }
-    tell(&command, ask(&config, &command)?)
+    let command = command(arguments.action, data)?;
+    let folder = std::path::absolute(data).unwrap_or_else(|_| data.clone());
+    tell(&command, ask(&config, &command)?, &folder)
 }
 
-/// What is asked for; passwords are asked for here, before anything is opened.
-fn command(action: AccountAction) -> anyhow::Result<(PlaceArguments, Command)> {
+fn place_of(action: &AccountAction) -> &PlaceArguments {
+    match action {
+        AccountAction::List { place } => place,
+        AccountAction::Add { whom, .. }
+        | AccountAction::Passwd { whom, .. }
+        | AccountAction::Disable { whom }
+        | AccountAction::Enable { whom }
+        | AccountAction::Remove { whom, .. } => &whom.place,
+    }
+}
+
+/// An account in a folder that no server uses is of no use, and hides that the server's folder is another one.
+fn check_there(data: &Path, action: &AccountAction) -> anyhow::Result<()> {
+    match (storage::check_there(data), action) {
+        (Err(error @ StorageError::NoDataDir(_)), AccountAction::Add { .. }) => {
+            bail!("{error}, or begin a new one there with --create")
+        }
+        (checked, _) => Ok(checked?),
+    }
+}
+
+/// What is asked for; passwords and consent are asked for here, before anything is opened.
+fn command(action: AccountAction, data: &Path) -> anyhow::Result<Command> {
     Ok(match action {
         AccountAction::Add {
             whom,
             display,
             admin,
+            create: _,
             password,
         } => {
             let password = password::read(password, &whom.name)?;
-            let command = Command::Add {
+            Command::Add {
                 name: whom.name,
                 display: display.unwrap_or_default(),
                 role: if admin {
@@ -58,18 +81,22 @@ fn command(action: AccountAction) -> anyhow::Result<(PlaceArguments, Command)> {
                     AccountRole::Member
                 },
                 password,
-            };
-            (whom.place, command)
+            }
         }
         AccountAction::Passwd { whom, password } => {
             let password = password::read(password, &whom.name)?;
             let name = whom.name;
-            (whom.place, Command::Passwd { name, password })
+            Command::Passwd { name, password }
         }
-        AccountAction::List { place } => (place, Command::List),
-        AccountAction::Disable { whom } => (whom.place, Command::Disable { name: whom.name }),
-        AccountAction::Enable { whom } => (whom.place, Command::Enable { name: whom.name }),
-        AccountAction::Remove { whom } => (whom.place, Command::Remove { name: whom.name }),
+        AccountAction::List { .. } => Command::List,
+        AccountAction::Disable { whom } => Command::Disable { name: whom.name },
+        AccountAction::Enable { whom } => Command::Enable { name: whom.name },
+        AccountAction::Remove { whom, yes } => {
+            if !yes {
+                confirm::removal(&whom.name, data)?;
+            }
+            Command::Remove { name: whom.name }
+        }
     })
 }
 
@@ -111,30 +138,41 @@ fn ask_running(data: &Path, command: &Command) -> anyhow::Result<Option<Answer>>
     })
 }
 
-/// Says what has come of it; a refusal is an error.
-fn tell(command: &Command, answer: Answer) -> anyhow::Result<()> {
+/// Says what has come of it, to which account in which folder; a refusal is an error.
+fn tell(command: &Command, answer: Answer, folder: &Path) -> anyhow::Result<()> {
     let told = match answer {
-        Answer::Refused { detail, .. } => bail!(detail),
+        Answer::Refused { detail, .. } => bail!("{detail} (in {})", folder.display()),
         Answer::Accounts { accounts } => table(&accounts),
-        Answer::Added { account } => match account.role {
-            AccountRole::Admin => format!("{} has been added, as an administrator\n", account.name),
-            AccountRole::Member => format!("{} has been added\n", account.name),
-        },
-        Answer::Done => match command {
-            Command::Passwd { name, .. } => {
-                format!("{name} has a new password and is logged out everywhere\n")
-            }
-            Command::Disable { name } => format!("{name} is disabled\n"),
-            Command::Enable { name } => format!("{name} is enabled\n"),
-            Command::Remove { name } => format!("{name} has been removed\n"),
-            Command::List | Command::Add { .. } => {
-                bail!("the server answered something else than it was asked")
-            }
-        },
+        Answer::Added { account } => done(&account, "has been added", folder),
+        Answer::Done { account } => {
+            let what = match command {
+                Command::Passwd { .. } => "has a new password and is logged out everywhere",
+                Command::Disable { .. } => "is disabled",
+                Command::Enable { .. } => "is enabled",
+                Command::Remove { .. } => "has been removed",
+                Command::List | Command::Add { .. } => {
+                    bail!("the server answered something else than it was asked")
+                }
+            };
+            done(&account, what, folder)
+        }
     };
     std::io::stdout()
         .write_all(told.as_bytes())
         .context("standard output cannot be written")
+}
+
+/// `bob (member) has been removed; data in /var/lib/magpie`
+fn done(account: &AccountInfo, what: &str, folder: &Path) -> String {
+    let (name, role) = (&account.name, role(account.role));
+    format!("{name} ({role}) {what}; data in {}\n", folder.display())
+}
+
+fn role(role: AccountRole) -> &'static str {
+    match role {
+        AccountRole::Admin => "admin",
+        AccountRole::Member => "member",
+    }
 }
 
 /// One line per account: name, role, state, display name. The last may hold anything, so it stands last.
@@ -149,10 +187,7 @@ fn table(accounts: &[AccountInfo]) -> String {
         .unwrap_or(0);
     let mut lines = String::new();
     for account in accounts {
-        let role = match account.role {
-            AccountRole::Admin => "admin",
-            AccountRole::Member => "member",
-        };
+        let role = role(account.role);
         let state = if account.disabled {
             "disabled"
         } else {
@@ -201,7 +236,10 @@ mod tests {
             error: "no_such_account".to_owned(),
             detail: "there is no account named bob".to_owned(),
         };
-        let error = tell(&Command::List, refused).unwrap_err();
-        assert_eq!(error.to_string(), "there is no account named bob");
+        let error = tell(&Command::List, refused, Path::new("/data")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no account named bob (in /data)"
+        );
     }
 }

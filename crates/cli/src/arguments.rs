@@ -238,7 +238,7 @@ pub(crate) struct StoreArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A running server is asked through control.sock in its data directory; otherwise the data directory is\nopened for the moment. Passwords are asked for twice, or read with --password-stdin."
+    after_help = "A running server is asked through control.sock in its data directory; otherwise the data directory is\nopened for the moment. Where no server has kept data nothing is done, unless `add` is told to --create.\nPasswords are asked for twice, or read with --password-stdin."
 )]
 pub(crate) struct AccountArguments {
     #[command(subcommand)]
@@ -258,6 +258,9 @@ pub(crate) enum AccountAction {
         /// Make it an administrator
         #[arg(long)]
         admin: bool,
+        /// Begin a new data directory where there is none
+        #[arg(long)]
+        create: bool,
         #[command(flatten)]
         password: PasswordArguments,
     },
@@ -287,6 +290,9 @@ pub(crate) enum AccountAction {
     Remove {
         #[command(flatten)]
         whom: Whom,
+        /// Do not ask; needed where there is no terminal
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -46,8 +46,15 @@ fn check_every_command(server: &Server) {
             "long enough, surely\n",
         )
     };
-    assert!(add("alice").contains("administrator"), "the first account");
-    assert!(!add("bob").contains("administrator"));
+    let folder = server.data().display().to_string();
+    let outcome =
+        |name: &str, role: &str, what: &str| format!("{name} ({role}) {what}; data in {folder}");
+    assert_eq!(
+        add("alice"),
+        outcome("alice", "admin", "has been added"),
+        "the first account"
+    );
+    assert_eq!(add("bob"), outcome("bob", "member", "has been added"));
     done(
         server,
         &[
@@ -90,24 +97,43 @@ fn check_every_command(server: &Server) {
         told.contains("--password-stdin"),
         "there is no terminal: {told}"
     );
-    for command in ["disable", "enable", "remove"] {
-        let told = refused(server, &[command, "nobody"], "");
+    for command in [&["disable"][..], &["enable"], &["remove", "--yes"]] {
+        let told = refused(server, &[command, &["nobody"]].concat(), "");
         assert!(told.contains("nobody"), "{told}");
     }
 
-    done(
-        server,
-        &["passwd", "bob", "--password-stdin"],
-        "another one, for bob\n",
+    assert_eq!(
+        done(
+            server,
+            &["passwd", "bob", "--password-stdin"],
+            "another one, for bob\n",
+        ),
+        outcome(
+            "bob",
+            "member",
+            "has a new password and is logged out everywhere"
+        )
     );
-    done(server, &["disable", "carol"], "");
+    assert_eq!(
+        done(server, &["disable", "carol"], ""),
+        outcome("carol", "admin", "is disabled")
+    );
     assert_eq!(list(server)[2][2], "disabled");
-    for command in ["disable", "remove"] {
-        let told = refused(server, &[command, "alice"], "");
+    for command in [&["disable"][..], &["remove", "--yes"]] {
+        let told = refused(server, &[command, &["alice"]].concat(), "");
         assert!(told.contains("only administrator"), "{told}");
     }
-    done(server, &["enable", "carol"], "");
-    done(server, &["remove", "alice"], "");
+    assert_eq!(
+        done(server, &["enable", "carol"], ""),
+        outcome("carol", "admin", "is enabled")
+    );
+    let unasked = refused(server, &["remove", "alice"], "y\n");
+    assert!(unasked.contains("--yes"), "there is no terminal: {unasked}");
+    assert_eq!(list(server).len(), 3, "nothing is removed unasked");
+    assert_eq!(
+        done(server, &["remove", "alice", "--yes"], ""),
+        outcome("alice", "admin", "has been removed")
+    );
     let names: Vec<_> = list(server)
         .into_iter()
         .map(|line| line[0].clone())
@@ -158,7 +184,7 @@ fn whoever_may_no_longer_log_in_is_disconnected() {
     }
     for (name, arguments, input) in [
         ("bob", &["disable", "bob"][..], ""),
-        ("carol", &["remove", "carol"], ""),
+        ("carol", &["remove", "carol", "--yes"], ""),
         (
             "dave",
             &["passwd", "dave", "--password-stdin"],
@@ -180,9 +206,10 @@ fn whoever_may_no_longer_log_in_is_disconnected() {
 }
 
 #[test]
-fn a_data_directory_is_only_made_for_a_new_account() {
+fn a_data_directory_is_only_made_when_that_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
+    let empty = || std::fs::read_dir(&data).map_or(true, |mut files| files.next().is_none());
     let run = |arguments: &[&str]| {
         let mut command = Command::new(magpie());
         command
@@ -192,10 +219,27 @@ fn a_data_directory_is_only_made_for_a_new_account() {
             .arg(&data);
         Program::run("magpie account", &mut command, "long enough, surely\n")
     };
-    let (status, _, told) = run(&["list"]);
-    assert_eq!(status.code(), Some(1));
-    assert!(told.contains("--data") && !data.exists(), "{told}");
-    assert!(run(&["add", "alice", "--password-stdin"]).0.success());
+    // Neither where nothing is, nor in a folder that is there and empty.
+    for there in [false, true] {
+        if there {
+            std::fs::create_dir(&data).unwrap();
+        }
+        for command in [
+            &["list"][..],
+            &["add", "alice", "--password-stdin"],
+            &["remove", "alice", "--yes"],
+        ] {
+            let (status, _, told) = run(command);
+            assert_eq!(status.code(), Some(1));
+            let named = told.contains("--data") && told.contains(data.to_str().unwrap());
+            assert!(named && empty(), "{told}");
+            assert_eq!(told.contains("--create"), command[0] == "add", "{told}");
+        }
+    }
+    let (status, made, _) = run(&["add", "alice", "--create", "--password-stdin"]);
+    assert!(status.success());
+    let told = format!("alice (admin) has been added; data in {}", data.display());
+    assert_eq!(made, told);
     assert!(run(&["list"]).1.starts_with("alice"));
 }
 

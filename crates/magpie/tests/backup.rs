@@ -224,6 +224,7 @@ fn mistakes_are_told_with_what_would_be_right() {
         "account",
         "add",
         "carol",
+        "--create",
         "--password-stdin",
         "--data",
         text(&other_data),
@@ -238,7 +239,7 @@ fn mistakes_are_told_with_what_would_be_right() {
     let (code, _, told) = run(&["store", "--data", "nowhere"], folder);
     assert_eq!(code, Some(1));
     assert!(
-        told.contains("there is no data directory nowhere"),
+        told.contains("there is no data of a server in nowhere"),
         "{told}"
     );
     // A stopped server's store is looked at as well.

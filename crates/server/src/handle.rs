@@ -134,6 +134,11 @@ impl Handle {
         self.ask(|reply| Request::Accounts { reply }).await
     }
 
+    /// The account of this name.
+    pub async fn account(&self, name: String) -> Result<AccountInfo, RequestError> {
+        self.ask(|reply| Request::Account { name, reply }).await
+    }
+
     /// Makes an account.
     pub async fn add_account(&self, account: NewAccount) -> Result<AccountInfo, RequestError> {
         self.ask(|reply| Request::AddAccount { account, reply })

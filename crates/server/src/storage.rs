@@ -24,7 +24,7 @@ const HELD_INTERVAL: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// There is no data directory.
-    #[error("there is no data directory {}; name the server's with --data or --config", .0.display())]
+    #[error("there is no data of a server in {}; name the server's directory with --data or --config", .0.display())]
     NoDataDir(PathBuf),
     /// The backup would be part of what is backed up.
     #[error(
@@ -248,7 +248,8 @@ fn open(data_dir: &DataDir) -> Result<EmbeddedStore, StoreError> {
     EmbeddedStore::open(data_dir, options)
 }
 
-fn check_there(data: &Path) -> Result<(), StorageError> {
+/// Whether a server has ever kept its data there.
+pub fn check_there(data: &Path) -> Result<(), StorageError> {
     match std::fs::metadata(data.join("store")) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

@@ -130,9 +130,10 @@ async fn service(mut queue: mpsc::Receiver<Request>, adopt: mpsc::Sender<Adopted
                 drop(reply.send(Ok(())));
                 adopt.send(adopted).await.unwrap();
             }
-            Request::SetPassword { .. } | Request::SetDisabled { .. } | Request::Reload { .. } => {
-                panic!("HTTP never asks for this")
-            }
+            Request::Account { .. }
+            | Request::SetPassword { .. }
+            | Request::SetDisabled { .. }
+            | Request::Reload { .. } => panic!("HTTP never asks for this"),
         }
     }
 }

@@ -91,7 +91,10 @@ pub enum Answer {
         account: AccountInfo,
     },
     /// To everything else that was done.
-    Done,
+    Done {
+        /// The account as it was before.
+        account: AccountInfo,
+    },
     /// It was not done.
     Refused {
         /// The code.
@@ -127,15 +130,27 @@ pub async fn execute(handle: &Handle, command: Command) -> Answer {
             })
             .await
             .map(|account| Answer::Added { account }),
-        Command::Passwd { name, password } => handle
-            .set_password(name, password)
-            .await
-            .map(|()| Answer::Done),
-        Command::Disable { name } => handle.disable_account(name).await.map(|()| Answer::Done),
-        Command::Enable { name } => handle.enable_account(name).await.map(|()| Answer::Done),
-        Command::Remove { name } => handle.remove_account(name).await.map(|()| Answer::Done),
+        Command::Passwd { name, password } => {
+            change(handle, name, |name| handle.set_password(name, password)).await
+        }
+        Command::Disable { name } => {
+            change(handle, name, |name| handle.disable_account(name)).await
+        }
+        Command::Enable { name } => change(handle, name, |name| handle.enable_account(name)).await,
+        Command::Remove { name } => change(handle, name, |name| handle.remove_account(name)).await,
     };
     done.unwrap_or_else(|error| refused(&error))
+}
+
+/// Changes an account; the answer says which one that was, for one that is removed cannot be looked up any more.
+async fn change<C: Future<Output = Result<(), RequestError>>>(
+    handle: &Handle,
+    name: String,
+    change: impl FnOnce(String) -> C,
+) -> Result<Answer, RequestError> {
+    let account = handle.account(name.clone()).await?;
+    change(name).await?;
+    Ok(Answer::Done { account })
 }
 
 fn refused(error: &RequestError) -> Answer {

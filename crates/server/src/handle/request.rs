@@ -59,6 +59,13 @@ pub enum Request {
         /// The answer.
         reply: Reply<Vec<AccountInfo>>,
     },
+    /// One account.
+    Account {
+        /// Account name.
+        name: String,
+        /// The answer.
+        reply: Reply<AccountInfo>,
+    },
     /// Makes an account.
     AddAccount {
         /// The account.

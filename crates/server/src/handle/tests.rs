@@ -23,6 +23,10 @@ async fn service(mut requests: Requests) {
     while let Some(request) = requests.queue.recv().await {
         match request {
             Request::Accounts { reply } => drop(reply.send(Ok(vec![account("taken")]))),
+            Request::Account { name, reply } => drop(reply.send(match name.as_str() {
+                "nobody" => Err(RequestError::NoSuchAccount { name }),
+                name => Ok(account(name)),
+            })),
             Request::AddAccount {
                 account: new,
                 reply,
@@ -180,7 +184,9 @@ async fn the_control_socket_carries_commands_and_refusals() {
         })
         .await
         .unwrap(),
-        Answer::Done
+        Answer::Done {
+            account: account("bob")
+        }
     );
     server.abort();
     let _ = server.await;

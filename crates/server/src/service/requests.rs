@@ -81,6 +81,11 @@ impl ServiceThread {
                 let accounts = self.chat.accounts().into_iter().map(listed).collect();
                 send(reply, Ok(accounts));
             }
+            Request::Account { name, reply } => {
+                let known = self.logins.directory().by_name(&name);
+                let info = known.and_then(|known| self.info(&known));
+                send(reply, info.ok_or(RequestError::NoSuchAccount { name }));
+            }
             Request::AddAccount { account, reply } => self.add_account(account, false, reply),
             Request::SetPassword {
                 name,
