@@ -102,7 +102,7 @@ pub(crate) struct ServeArguments {
     /// Clients without an account may connect and use every ordinary topic
     #[arg(long)]
     pub(crate) allow_anonymous: bool,
-    /// Fill an empty server with three people, two groups and some history
+    /// Fill an empty server with three people, two groups and some history, and tell their logins at every start
     #[arg(long)]
     pub(crate) demo: bool,
     /// `always`: on disk before it is acknowledged; `interval`: at most a moment after [default: always]

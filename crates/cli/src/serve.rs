@@ -87,7 +87,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         .collect();
     running.announce(&addresses);
     if arguments.demo && running.demo_logins.is_empty() {
-        tracing::warn!("there are accounts already: --demo has added nothing");
+        tracing::warn!(
+            "there are accounts already: --demo has added nothing, and none of them has a login of the demonstration"
+        );
     }
     exposure::warn(&running.mqtt, (!doors.secure).then_some(doors.http));
     let connections_max = descriptors.max().min(config.mqtt.connections_max);

@@ -260,12 +260,8 @@ fn a_taken_address_is_named_with_the_option_that_changes_it() {
 #[test]
 fn the_demonstration_has_people_groups_and_history_in_two_languages() {
     let mut server = Launch::new().keeps_addresses().argument("--demo").start();
-    let (from, _) = server.program().line(0, |line| line.contains("log in"));
-    let (_, login) = server
-        .program()
-        .line(from + 1, |line| line.contains(" password "));
-    let words: Vec<_> = login.split_whitespace().collect();
-    let [name, "password", password] = words[..] else {
+    let login = demo_login(&server, "mina");
+    let [name, "password", password] = words(&login)[..] else {
         panic!("not a login: {login:?}");
     };
     let mut person = Dial::new(server.mqtt(), Version::V5, "look")
@@ -298,10 +294,64 @@ fn the_demonstration_has_people_groups_and_history_in_two_languages() {
 
     server.terminate();
     server.restart();
-    let mark = |line: &str| line.contains("--demo has added nothing");
-    server.program().error_line(0, mark);
+    assert_eq!(demo_login(&server, "mina"), login, "told at every start");
     let again = Dial::new(server.mqtt(), Version::V311, "again").login(name, password);
     again.connect().unwrap().disconnect();
+}
+
+/// What the banner says about one of the people of `--demo`.
+fn demo_login(server: &Server, name: &str) -> String {
+    let (from, _) = server.program().line(0, |line| line.contains("log in"));
+    let wanted = |line: &str| words(line).first() == Some(&name);
+    server.program().line(from + 1, wanted).1
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[test]
+fn the_demonstration_tells_no_password_that_has_been_changed() {
+    let mut server = Launch::new().keeps_addresses().argument("--demo").start();
+    let mina = demo_login(&server, "mina");
+    let jun = demo_login(&server, "jun");
+    let change = |server: &Server, arguments: &[&str]| {
+        let (status, _, told) = server.account(arguments, "something else\n");
+        assert!(status.success(), "{told}");
+    };
+    change(&server, &["passwd", "jun", "--password-stdin"]);
+    change(&server, &["disable", "sora"]);
+    server.terminate();
+    server.restart();
+    assert_eq!(demo_login(&server, "mina"), mina);
+    let told = demo_login(&server, "jun");
+    assert!(
+        told.ends_with("jun   has been given another password"),
+        "{told}"
+    );
+    assert!(demo_login(&server, "sora").ends_with("is disabled"));
+    let secret = words(&jun)[2];
+    assert!(
+        !server.program().output().contains(secret),
+        "it is no longer right"
+    );
+
+    change(&server, &["remove", "jun", "--yes"]);
+    server.terminate();
+    server.restart();
+    assert!(demo_login(&server, "jun").ends_with("has been removed"));
+}
+
+#[test]
+fn a_server_with_accounts_of_its_own_is_no_demonstration() {
+    let mut server = Launch::new().keeps_addresses().start();
+    server.add_account("mina");
+    server.terminate();
+    server.try_restart_with(&["--demo"]).unwrap();
+    let mark = |line: &str| line.contains("--demo has added nothing");
+    server.program().error_line(0, mark);
+    let banner = server.program().output();
+    assert!(!banner.contains("demonstration"), "{banner}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `--demo`: three people, two groups and some history in an empty server, made through the messenger's own door.
+//! `--demo`: three people, two groups and some history in an empty server, made through the messenger's own door. Their
+//! passwords follow from the server's secret, so that every start can tell them without keeping them.
 
 use std::sync::Arc;
 
@@ -11,9 +12,8 @@ use store::{Batch, Store};
 
 use crate::config::AuthConfig;
 use crate::handle::Secret;
-use crate::logins::{Directory, derive_verifier, hash_password};
+use crate::logins::{self, Directory, derive_verifier, hash_password};
 use crate::readers::StoreSource;
-use crate::service::new_token;
 
 /// Name, what people see, and what they may do.
 const PEOPLE: [(&str, &str, Role); 3] = [
@@ -148,13 +148,61 @@ const HISTORY: [(&str, &str, u64, &str); 22] = [
 const READABLE: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 const PASSWORD_LETTERS: usize = 10;
 
-/// Makes them and returns their names and passwords.
+/// One of the people of the demonstration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DemoLogin {
+    /// Its account's name.
+    pub name: &'static str,
+    /// How one logs in.
+    pub state: DemoLoginState,
+}
+
+/// How one logs in as one of the people of the demonstration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DemoLoginState {
+    /// With this password.
+    Password(Secret),
+    /// With a password that somebody has given it.
+    OtherPassword,
+    /// Not while the account is disabled.
+    Disabled,
+    /// Not at all: there is no such account any more.
+    Removed,
+}
+
+/// How one logs in as each of them, as their accounts are; none if this server is no demonstration, where accounts may
+/// have the same names.
+pub(crate) fn logins(chat: &Chat, directory: &Directory, secret: &[u8; 32]) -> Vec<DemoLogin> {
+    let mut demonstration = false;
+    let logins: Vec<DemoLogin> = PEOPLE
+        .iter()
+        .map(|(name, _, _)| {
+            let known = directory.by_name(name);
+            let account = known.as_ref().and_then(|known| chat.account(known.id()));
+            let password = readable_password(secret, name);
+            let right =
+                known.is_some_and(|known| logins::verify(known.password(), password.expose()));
+            demonstration |= right;
+            let state = match account {
+                None => DemoLoginState::Removed,
+                Some(account) if account.disabled => DemoLoginState::Disabled,
+                Some(_) if right => DemoLoginState::Password(password),
+                Some(_) => DemoLoginState::OtherPassword,
+            };
+            DemoLogin { name, state }
+        })
+        .collect();
+    if demonstration { logins } else { Vec::new() }
+}
+
+/// Makes them, their groups and what they have said.
 pub(crate) fn people(
     chat: &mut Chat,
     directory: &Directory,
     store: &Arc<dyn Store>,
+    secret: &[u8; 32],
     now: Millis,
-) -> Result<Vec<(String, Secret)>, String> {
+) -> Result<(), String> {
     let mut stage = Stage {
         chat,
         directory,
@@ -169,11 +217,9 @@ pub(crate) fn people(
         .unwrap_or_default();
     let before = |minutes: u64| now.saturating_sub(minutes * 60_000);
     let begin = before(oldest + 30);
-    let mut logins = Vec::new();
     for (name, display, role) in PEOPLE {
-        let password = readable_password().ok_or("no random numbers")?;
+        let password = readable_password(secret, name);
         stage.add(name, display, role, &password, begin)?;
-        logins.push((name.to_owned(), password));
     }
     for (slug, title, members) in GROUPS {
         let wanted = serde_json::json!({ "slug": slug, "title": title, "members": members });
@@ -192,7 +238,7 @@ pub(crate) fn people(
             before(minutes),
         )?;
     }
-    Ok(logins)
+    Ok(())
 }
 
 /// The messenger and what its outputs go to while nobody is connected.
@@ -300,16 +346,13 @@ impl Stage<'_> {
     }
 }
 
-/// A password that can be read out and typed on a phone.
-fn readable_password() -> Option<Secret> {
-    let token = new_token()?;
-    let digest = crate::logins::sha256(token.expose().as_bytes());
+/// The password of one of them, which can be read out and typed on a phone; whoever knows it learns nothing of `secret`.
+fn readable_password(secret: &[u8; 32], name: &str) -> Secret {
+    let mut seed = b"magpie demonstration\0".to_vec();
+    seed.extend_from_slice(secret);
+    seed.extend_from_slice(name.as_bytes());
     let letter = |byte: &u8| char::from(READABLE[usize::from(*byte) % READABLE.len()]);
-    Some(Secret::new(
-        digest
-            .iter()
-            .take(PASSWORD_LETTERS)
-            .map(letter)
-            .collect::<String>(),
-    ))
+    let digest = logins::sha256(&seed);
+    let letters = digest.iter().take(PASSWORD_LETTERS).map(letter);
+    Secret::new(letters.collect::<String>())
 }

@@ -35,6 +35,7 @@ mod watchdog;
 
 mod post;
 
+pub use demo::{DemoLogin, DemoLoginState};
 pub use entrance::Endpoint;
 pub use listeners::ListenerError;
 pub use quic::QuicError;

@@ -16,8 +16,10 @@ use crate::admission::{Admission, Descriptors};
 use crate::certificates::{self, Certificates};
 use crate::clock::{Clock, Told};
 use crate::config::{Config, Durability, HttpConfig};
+use crate::demo::{self, DemoLogin};
 use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
+use crate::limits;
 use crate::listeners::{Bound, ListenerError, Share};
 use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
@@ -30,7 +32,6 @@ use crate::shard::{self, MAILBOX, ShardThread};
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::watchdog::{self, Watchdog};
-use crate::{demo, limits};
 
 /// What is not configuration.
 #[derive(Debug, Clone, Default)]
@@ -80,8 +81,8 @@ pub struct Running {
     pub http_credentials: Option<Arc<net::Credentials>>,
     /// The one-time token of the first start, while there is no account.
     pub setup_token: Option<Secret>,
-    /// Names and passwords of the people of `--demo`.
-    pub demo_logins: Vec<(String, Secret)>,
+    /// How one logs in as the people of `--demo`; empty where that was not asked for, or the server has other accounts.
+    pub demo_logins: Vec<DemoLogin>,
     data_dir: DataDir,
     draining: Box<dyn Fn() + Send>,
     post: Post,
@@ -228,16 +229,17 @@ impl State {
         })
     }
 
-    /// Fills an empty server with the demonstration.
+    /// Fills an empty server with the demonstration; how one logs in there.
     fn demonstrate(
         &mut self,
         store: &Arc<dyn Store>,
         now: Millis,
-    ) -> Result<Vec<(String, Secret)>, StartError> {
-        if !self.chat.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<Vec<DemoLogin>, StartError> {
+        if self.chat.is_empty() {
+            demo::people(&mut self.chat, &self.directory, store, &self.secret, now)
+                .map_err(StartError::Demo)?;
         }
-        demo::people(&mut self.chat, &self.directory, store, now).map_err(StartError::Demo)
+        Ok(demo::logins(&self.chat, &self.directory, &self.secret))
     }
 }
 
@@ -247,7 +249,7 @@ type Entries = (Bound, Option<Arc<net::Credentials>>, Arc<Admission>);
 /// Makes the threads and lets them run.
 fn assemble(
     config: Config,
-    demo_logins: Vec<(String, Secret)>,
+    demo_logins: Vec<DemoLogin>,
     data_dir: DataDir,
     embedded: &Arc<EmbeddedStore>,
     state: State,

@@ -4,9 +4,9 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use server::Endpoint;
 use server::config::{Durability, ListenerKind, ServerConfig};
 use server::handle::Secret;
+use server::{DemoLogin, DemoLoginState, Endpoint};
 
 /// Everything that is told.
 pub(super) struct Banner<'a> {
@@ -27,7 +27,7 @@ pub(super) enum Setup<'a> {
     /// With the one-time token, because there is no account yet.
     FirstAccount(&'a Secret),
     /// As one of the people of `--demo`.
-    Demo(&'a [(String, Secret)]),
+    Demo(&'a [DemoLogin]),
 }
 
 /// Escape sequences, or nothing.
@@ -131,13 +131,20 @@ impl Banner<'_> {
                     out,
                     "\n  A demonstration: log in as one of these at {link}http{s}://{http}{off}\n"
                 )?;
-                let width = logins.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-                for (name, password) in logins {
-                    writeln!(
-                        out,
-                        "  {strong}{name:width$}{off}  {faint}password{off} {}",
-                        password.expose()
-                    )?;
+                let width = logins.iter().map(|login| login.name.len()).max();
+                let width = width.unwrap_or(0);
+                for DemoLogin { name, state } in logins {
+                    write!(out, "  {strong}{name:width$}{off}  {faint}")?;
+                    match state {
+                        DemoLoginState::Password(password) => {
+                            writeln!(out, "password{off} {}", password.expose())?;
+                        }
+                        DemoLoginState::OtherPassword => {
+                            writeln!(out, "has been given another password{off}")?;
+                        }
+                        DemoLoginState::Disabled => writeln!(out, "is disabled{off}")?,
+                        DemoLoginState::Removed => writeln!(out, "has been removed{off}")?,
+                    }
                 }
                 Ok(())
             }
@@ -261,9 +268,10 @@ mod tests {
     #[test]
     fn demo_logins_and_a_weaker_durability_are_told() {
         let logins = [
-            ("alice".to_owned(), Secret::new("one")),
-            ("bob".to_owned(), Secret::new("two")),
-        ];
+            ("alice", DemoLoginState::Password(Secret::new("one"))),
+            ("bob", DemoLoginState::OtherPassword),
+        ]
+        .map(|(name, state)| DemoLogin { name, state });
         let banner = print(
             Setup::Demo(&logins),
             Durability::Interval,
@@ -271,7 +279,7 @@ mod tests {
             false,
         );
         assert!(
-            banner.contains("  alice  password one\n  bob    password two\n"),
+            banner.contains("  alice  password one\n  bob    has been given another password\n"),
             "{banner}"
         );
         assert!(banner.contains("last 100 ms"), "{banner}");

@@ -26,7 +26,7 @@ pub(crate) use directory::{Directory, Known};
 use failures::Failures;
 use pending::Pending;
 use pool::Pool;
-pub(crate) use pool::hash_password;
+pub(crate) use pool::{hash_password, verify};
 pub(crate) use proofs::KeepVerifier;
 use proofs::Proofs;
 pub(crate) use proofs::derive as derive_verifier;

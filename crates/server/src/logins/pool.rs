@@ -50,7 +50,7 @@ impl Pool {
 }
 
 /// Whether the password is that of the hash. Without a hash it is wrong, after the same time.
-pub(super) fn verify(hash: Option<&Arc<str>>, password: &str) -> bool {
+pub(crate) fn verify(hash: Option<&Arc<str>>, password: &str) -> bool {
     match hash {
         Some(hash) => check(hash, password),
         None => {
