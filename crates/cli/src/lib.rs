@@ -46,10 +46,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("magpie: {error:#}");
+            eprintln!("magpie: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what it comes from, each said once: an error that names its cause has it as its source too.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told.push_str(": ");
+            told.push_str(&cause);
+        }
+    }
+    told
 }
 
 /// Help and version go to standard output and are a success; a mistake goes to standard error.
@@ -59,5 +73,29 @@ fn tell(told: &clap::Error) -> ExitCode {
     match told.exit_code() {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use server::DataDirError;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once_whether_its_error_names_it_or_not() {
+        let refused = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let named = DataDirError::Io {
+            path: "data".into(),
+            source: refused(),
+        };
+        let expected = "data: No space left on device (os error 28)";
+        assert_eq!(sentence(&named.into()), expected);
+        assert_eq!(
+            sentence(&anyhow::Error::from(refused()).context("data")),
+            expected
+        );
     }
 }

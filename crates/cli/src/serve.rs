@@ -13,13 +13,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use http_api::{Credentials, Metrics};
 use server::admission::Descriptors;
 use server::config::HttpConfig;
 use server::handle::Handle;
 use server::handle::control::ControlSocket;
-use server::{Running, StartOptions};
+use server::{ListenError, Running, StartOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -134,11 +134,12 @@ impl Doors {
         let _inside = runtime.enter();
         let listener = runtime
             .block_on(TcpListener::bind(config.address))
-            .with_context(|| {
-                format!(
-                    "cannot listen for HTTP on {}; free it, or choose another address with --http",
-                    config.address
-                )
+            .map_err(|source| ListenError {
+                address: config.address.to_string(),
+                source,
+            })
+            .map_err(|error| {
+                anyhow!("HTTP: {error}; the address is set by http.address in the configuration, or --http")
             })?;
         let http = listener.local_addr()?;
         let socket = ControlSocket::bind(data)

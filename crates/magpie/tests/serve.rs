@@ -254,6 +254,48 @@ fn a_taken_address_is_named_with_the_option_that_changes_it() {
         command.args(["--data", "data", option, &taken.1, other, "127.0.0.1:0"]);
         let told = refused(command.current_dir(&folder));
         assert!(told.contains(&taken.1) && told.contains(option), "{told}");
+        assert!(told.contains("another program listens there"), "{told}");
+        assert_eq!(told.matches("os error").count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn an_address_of_another_machine_is_told_as_one() {
+    for (option, other) in [("--mqtt", "--http"), ("--http", "--mqtt")] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(magpie());
+        // Of the block that is for examples: RFC 5737.
+        command.args(["--data", "data", option, "192.0.2.1:18830"]);
+        let told = refused(command.args([other, "127.0.0.1:0"]).current_dir(&folder));
+        assert!(
+            told.contains("192.0.2.1:18830") && told.contains(option),
+            "{told}"
+        );
+        assert!(told.contains("this machine has no such address"), "{told}");
+        assert_eq!(told.matches("os error").count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_data_path_that_cannot_be_one_is_told_with_the_option_that_changes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    // Nobody makes a directory in the last one, root included.
+    for (data, said) in [
+        ("file", "not a directory"),
+        ("file/data", "Not a directory"),
+        ("/sys/magpie", "has to be able to write there"),
+    ] {
+        let mut command = Command::new(magpie());
+        command.args(["--mqtt", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+        let told = refused(command.args(["--data", data]).current_dir(&folder));
+        assert!(told.contains(said) && told.contains("--data"), "{told}");
+        assert!(told.matches("os error").count() <= 1, "{told}");
+        assert_eq!(
+            told.to_lowercase().matches("not a directory").count(),
+            usize::from(data != "/sys/magpie"),
+            "{told}"
+        );
     }
 }
 

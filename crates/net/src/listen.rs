@@ -22,12 +22,36 @@ pub const UNIX_PEER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}")]
+#[error("cannot listen on {address}: {source}{}", self.advice())]
 pub struct ListenError {
     /// The address or path.
     pub address: String,
     /// Why.
     pub source: io::Error,
+}
+
+impl ListenError {
+    /// What can be done about it.
+    fn advice(&self) -> &'static str {
+        let is_path = self.address.parse::<SocketAddr>().is_err();
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse if is_path => "; another program listens there: stop it",
+            io::ErrorKind::AddrInUse => {
+                "; another program listens there: stop it, or choose another port"
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                "; this machine has no such address: choose one of its own (`ip address` shows them), or 0.0.0.0 or [::] for all"
+            }
+            io::ErrorKind::PermissionDenied if is_path => {
+                "; the user that the server runs as may not write to that folder"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "; ports below 1024 need a permission: choose a higher port, or give it with `setcap cap_net_bind_service=+ep` \
+                 on the program or AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit"
+            }
+            _ => "",
+        }
+    }
 }
 
 /// One thread's share of a listening socket; all shares accept from one queue.
@@ -192,6 +216,42 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_fits_what_is_in_the_way() {
+        let told = |address: &str, kind: io::ErrorKind| {
+            let (address, source) = (address.to_owned(), io::Error::from(kind));
+            ListenError { address, source }.to_string()
+        };
+        for (address, kind, advice) in [
+            (
+                "127.0.0.1:80",
+                io::ErrorKind::PermissionDenied,
+                "choose a higher port",
+            ),
+            (
+                "/run/x.sock",
+                io::ErrorKind::PermissionDenied,
+                "that folder",
+            ),
+            (
+                "127.0.0.1:1883",
+                io::ErrorKind::AddrInUse,
+                "choose another port",
+            ),
+            ("/run/x.sock", io::ErrorKind::AddrInUse, "stop it"),
+            (
+                "[::2]:1883",
+                io::ErrorKind::AddrNotAvailable,
+                "no such address",
+            ),
+        ] {
+            let told = told(address, kind);
+            assert!(told.contains(advice), "{told}");
+        }
+        let other = told("127.0.0.1:1", io::ErrorKind::OutOfMemory);
+        assert_eq!(other, "cannot listen on 127.0.0.1:1: out of memory");
+    }
 
     #[test]
     fn what_is_accepted_sends_small_packets_at_once() {

@@ -38,6 +38,7 @@ mod post;
 pub use demo::{DemoLogin, DemoLoginState};
 pub use entrance::Endpoint;
 pub use listeners::ListenerError;
+pub use net::ListenError;
 pub use quic::QuicError;
 pub use recovery::RecoveryError;
 pub use start::{Running, StartError, StartOptions, start};

@@ -13,10 +13,8 @@ use crate::quic::{self, HandshakeLimits, QuicError};
 /// Why a listener cannot be opened. The `Display` form says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenerError {
-    /// An address is not free.
-    #[error(
-        "{0}; stop whoever listens there, or choose another address in the configuration or with --mqtt"
-    )]
+    /// An address cannot be listened on.
+    #[error("{0}; the address is set by [[mqtt.listener]] in the configuration, or --mqtt")]
     Listen(#[from] net::ListenError),
     /// An address for QUIC cannot be served.
     #[error("a listener of kind \"quic\" cannot be opened: {0}")]

@@ -94,13 +94,24 @@ pub enum DataDirError {
         holder: Option<Holder>,
     },
     /// It cannot be made, read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), advice(source))]
     Io {
         /// Which file or directory.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+/// What can be done about it.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotADirectory => "; choose a directory with --data",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; the user that runs this has to be able to write there: give it the directory, or choose another one with --data"
+        }
+        _ => "",
+    }
 }
 
 /// A data directory that this process holds until the last store in it is dropped too.
@@ -178,8 +189,11 @@ impl DataDir {
 fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
 
-    if path.is_dir() {
-        return Ok(());
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => return Err(io::Error::from(io::ErrorKind::NotADirectory)),
+        // Making it says what is wrong.
+        Err(_) => {}
     }
     fs::DirBuilder::new()
         .recursive(true)
@@ -245,6 +259,30 @@ mod tests {
         );
         drop(first);
         DataDir::open(&path, Holder::this_process(since)).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_directory_or_cannot_be_written_is_told_with_advice() {
+        let told = |kind: io::ErrorKind| {
+            let path = PathBuf::from("data");
+            let source = io::Error::from(kind);
+            DataDirError::Io { path, source }.to_string()
+        };
+        for kind in [
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ] {
+            assert!(told(kind).contains("--data"), "{}", told(kind));
+        }
+        assert_eq!(told(io::ErrorKind::TimedOut), "data: timed out");
+
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = DataDir::open(file.path(), Holder::this_process(Millis::ZERO)).unwrap_err();
+        let expected = format!(
+            "{}: not a directory; choose a directory with --data",
+            file.path().display()
+        );
+        assert_eq!(refused.to_string(), expected);
     }
 
     #[test]
