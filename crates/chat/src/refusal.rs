@@ -46,6 +46,14 @@ impl Refusal {
         Self::new(RefusalKind::PayloadFormat, "too_large", sentence)
     }
 
+    /// A title or a name for people is longer than it may be.
+    pub(crate) fn title_too_long(what: &str, bytes_max: usize) -> Self {
+        // A character has four bytes at most.
+        let fitting = bytes_max / 4;
+        let sentence = format!("{what} is too long; one of up to {fitting} characters always fits");
+        Self::new(RefusalKind::PayloadFormat, "too_large", sentence)
+    }
+
     /// There is no message with this number.
     pub(crate) fn no_such_message(seq: u64) -> Self {
         let sentence = format!("there is no message {seq} in this conversation");

@@ -27,11 +27,11 @@ pub(crate) fn line(from: &str, text: Option<&str>) -> Bytes {
 pub(crate) fn title(what: &str, given: &str, bytes_max: usize) -> Result<String, Refusal> {
     // NFC grows a text at most threefold: https://www.unicode.org/faq/normalization.html
     if given.len() > bytes_max {
-        return Err(Refusal::too_large(what, given.len(), bytes_max));
+        return Err(Refusal::title_too_long(what, bytes_max));
     }
     let title: String = given.trim().nfc().collect();
     if title.len() > bytes_max {
-        return Err(Refusal::too_large(what, title.len(), bytes_max));
+        return Err(Refusal::title_too_long(what, bytes_max));
     }
     if title.is_empty() {
         return Err(Refusal::payload(format!("{what} is empty")));

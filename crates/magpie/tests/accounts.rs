@@ -87,9 +87,36 @@ fn check_every_command(server: &Server) {
         &["add", "Not A Name", "--password-stdin"],
         "long enough, surely\n",
     );
-    assert!(told.contains("a-z"), "{told}");
-    let told = refused(server, &["add", "dave", "--password-stdin"], "short\n");
-    assert!(told.contains("password"), "{told}");
+    assert!(
+        told.contains("cannot begin with 'N'") && told.contains("a-z"),
+        "{told}"
+    );
+    for (password, said) in [
+        ("short".to_owned(), "at least 8 characters"),
+        ("비".repeat(342), "up to 256 characters"),
+    ] {
+        let told = refused(
+            server,
+            &["add", "dave", "--password-stdin"],
+            &format!("{password}\n"),
+        );
+        assert!(told.contains(said) && !told.contains("bytes"), "{told}");
+    }
+    for (arguments, said) in [
+        (&["add", "dave smith"][..], "cannot have ' '"),
+        (&["add", &"d".repeat(65)], "at most 64 letters"),
+        (
+            &["add", "dave", "--display", &"데".repeat(90)],
+            "up to 64 characters",
+        ),
+    ] {
+        let told = refused(
+            server,
+            &[arguments, &["--password-stdin"]].concat(),
+            "long enough, surely\n",
+        );
+        assert!(told.contains(said) && !told.contains("bytes"), "{told}");
+    }
     let told = refused(server, &["add", "dave", "--password-stdin"], "\n");
     assert!(told.contains("no password"), "{told}");
     let told = refused(server, &["add", "dave"], "long enough, surely\n");

@@ -157,17 +157,20 @@ pub const NAME_BYTES_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
     /// There is nothing.
-    #[error("name is empty")]
+    #[error("the name is empty")]
     Empty,
     /// Longer than `NAME_BYTES_MAX`.
-    #[error("name too long: {bytes} bytes, at most {NAME_BYTES_MAX}")]
+    #[error(
+        "the name is too long: at most {NAME_BYTES_MAX} letters, digits, dots, hyphens and underscores"
+    )]
     TooLong {
         /// The length that was given.
         bytes: usize,
     },
     /// A character outside `[a-z0-9._-]`, or a first one outside `[a-z0-9]`.
     #[error(
-        "name has {found:?} at byte {at}: allowed are a-z, 0-9 and, except in front, '.', '_' and '-'"
+        "a name cannot {} {found:?}: it has the small letters a-z, digits, dots, hyphens and underscores, and begins with a letter or a digit",
+        if *at == 0 { "begin with" } else { "have" }
     )]
     Character {
         /// The character that was given.

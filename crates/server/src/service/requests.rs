@@ -422,7 +422,9 @@ fn check_password(password: &Secret) -> Result<(), RequestError> {
     let sentence = if secret.chars().count() < PASSWORD_CHARS_MIN {
         format!("a password has at least {PASSWORD_CHARS_MIN} characters")
     } else if secret.len() > PASSWORD_BYTES_MAX {
-        format!("a password has at most {PASSWORD_BYTES_MAX} bytes")
+        // A character has four bytes at most.
+        let fitting = PASSWORD_BYTES_MAX / 4;
+        format!("the password is too long; one of up to {fitting} characters always fits")
     } else if secret.starts_with(TOKEN_PREFIX) {
         format!("a password cannot begin with {TOKEN_PREFIX}, which marks tokens")
     } else {
