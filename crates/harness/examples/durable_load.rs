@@ -1,7 +1,8 @@
 //! Measures the durable path: pairs of clients, one sending at QoS 1, the other receiving in a persistent session, with a
 //! window of unacknowledged messages. Either through the messenger (`im/to` -> `im/in`, which starts a server of its own)
 //! or on ordinary topics (any broker), where the receivers may also be the members of a shared subscription. Reports
-//! messages per server-CPU-second; checks that nothing is lost.
+//! messages per server-CPU-second; checks that nothing is lost. What is late is not lost: it is awaited for as long as anything
+//! still comes, and how long that took is reported.
 //!
 //!     durable_load chat  [--pairs 50] [--window 20] [--secs 5] [--size 64]
 //!     durable_load topic --port 1883 --pid 123 [...]
@@ -12,6 +13,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use harness::{Client, Dial, Event, Launch, QoS, Server, Version};
@@ -39,6 +41,12 @@ struct Plan {
 
 /// Seconds of traffic before the measured window.
 const WARMUP: Duration = Duration::from_secs(1);
+/// A message is lost if for so long nothing came any more: far beyond what a broker on a busy machine stands still.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How often it is looked at whether all have come.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How long a receiver waits for a packet before it asks whether it is to end.
+const RECEIVE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Clock ticks per second in `/proc/<pid>/stat`, as on every Linux we know.
 const TICKS: f64 = 100.0;
 
@@ -56,16 +64,16 @@ fn main() {
         None => SocketAddr::from(([127, 0, 0, 1], plan.port)),
     };
     let run = Arc::new(Run::new(&plan));
-    let mut threads = Vec::new();
+    let (mut receivers, mut senders) = (Vec::new(), Vec::new());
     for number in 0..plan.pairs {
         for member in 0..plan.members {
             let (plan, run) = (plan.clone(), run.clone());
-            threads.push(std::thread::spawn(move || {
+            receivers.push(std::thread::spawn(move || {
                 receive(number, member, address, &plan, &run)
             }));
         }
         let (plan, run) = (plan.clone(), run.clone());
-        threads.push(std::thread::spawn(move || {
+        senders.push(std::thread::spawn(move || {
             send(number, address, &plan, &run)
         }));
     }
@@ -75,10 +83,16 @@ fn main() {
     std::thread::sleep(Duration::from_secs(plan.secs));
     let after = Reading::take(&run, plan.pid);
     run.stop.store(true, Ordering::SeqCst);
-    for thread in threads {
-        thread.join().expect("a client fails only with its reason");
-    }
-    report(&plan, &before, &after, &run);
+    let join = |threads: Vec<JoinHandle<()>>| {
+        for thread in threads {
+            thread.join().expect("a client fails only with its reason");
+        }
+    };
+    join(senders);
+    let drained = await_all(&run);
+    run.all_came.store(true, Ordering::SeqCst);
+    join(receivers);
+    report(&plan, &before, &after, &run, drained);
 }
 
 fn read_arguments() -> Plan {
@@ -135,7 +149,10 @@ fn start_server(plan: &Plan) -> Server {
 
 struct Run {
     ready: Barrier,
+    /// Nothing more is sent.
     stop: AtomicBool,
+    /// Nothing more is awaited.
+    all_came: AtomicBool,
     sent: AtomicU64,
     received: AtomicU64,
     latency_micros: AtomicU64,
@@ -146,6 +163,7 @@ impl Run {
         Self {
             ready: Barrier::new((plan.members + 1) * plan.pairs + 1),
             stop: AtomicBool::new(false),
+            all_came: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             latency_micros: AtomicU64::new(0),
@@ -181,14 +199,15 @@ fn receive(number: usize, member: usize, address: SocketAddr, plan: &Plan, run: 
     run.ready.wait();
     let mut count = 0;
     loop {
-        let deadline = Instant::now() + Duration::from_millis(500);
+        let deadline = Instant::now() + RECEIVE_TIMEOUT;
         match client.event(deadline).expect("the server stays") {
             Some(Event::Message) => {
-                count += client.take_inbox().len() as u64;
-                run.received.fetch_add(1, Ordering::Relaxed);
+                let came = client.take_inbox().len() as u64;
+                count += came;
+                run.received.fetch_add(came, Ordering::SeqCst);
             }
             Some(_) => {}
-            None if run.stop.load(Ordering::SeqCst) => break,
+            None if run.all_came.load(Ordering::SeqCst) => break,
             None => {}
         }
     }
@@ -214,7 +233,7 @@ fn send(number: usize, address: SocketAddr, plan: &Plan, run: &Run) {
                 .send(&topic, &payload, QoS::AtLeastOnce)
                 .expect("the server stays");
             under_way.push_back(Instant::now());
-            run.sent.fetch_add(1, Ordering::Relaxed);
+            run.sent.fetch_add(1, Ordering::SeqCst);
         }
         wait_for_ack(&mut client, &mut under_way, run);
     }
@@ -238,6 +257,50 @@ fn wait_for_ack(
         }
         Some(_) => {}
         None => panic!("no acknowledgement"),
+    }
+}
+
+/// Awaits what was sent; how long the last of it took from here on.
+fn await_all(run: &Run) -> Duration {
+    let mut drain = Drain::begin(Instant::now());
+    loop {
+        let received = run.received.load(Ordering::SeqCst);
+        let sent = run.sent.load(Ordering::SeqCst);
+        if drain.is_over(Instant::now(), sent, received) {
+            return drain.took();
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    }
+}
+
+/// What is still on its way when nothing more is sent.
+struct Drain {
+    began: Instant,
+    received: u64,
+    /// When something came last.
+    last: Instant,
+}
+
+impl Drain {
+    fn begin(now: Instant) -> Self {
+        Self {
+            began: now,
+            received: 0,
+            last: now,
+        }
+    }
+
+    /// Whether all have come, or nothing has for too long.
+    fn is_over(&mut self, now: Instant, sent: u64, received: u64) -> bool {
+        if received != self.received {
+            self.received = received;
+            self.last = now;
+        }
+        received >= sent || now.duration_since(self.last) >= SILENCE_MAX
+    }
+
+    fn took(&self) -> Duration {
+        self.last.duration_since(self.began)
     }
 }
 
@@ -266,20 +329,20 @@ impl Reading {
     }
 }
 
-fn report(plan: &Plan, before: &Reading, after: &Reading, run: &Run) {
+fn report(plan: &Plan, before: &Reading, after: &Reading, run: &Run, drained: Duration) {
     let (sent, received) = (
         run.sent.load(Ordering::SeqCst),
         run.received.load(Ordering::SeqCst),
     );
     assert!(
         received >= sent,
-        "lost: {sent} sent and acknowledged, {received} received"
+        "lost: {sent} sent and acknowledged, {received} received, and nothing more for {SILENCE_MAX:?}"
     );
     let messages = (after.received - before.received) as f64;
     let secs = (after.at - before.at).as_secs_f64();
     let cpu = after.cpu_secs - before.cpu_secs;
     println!(
-        "{:?}: {} pairs with {} receivers each, window {}, {} B: {:.0} messages/s, {:.0} messages per server-CPU-second, {:.2} cores, mean time to PUBACK {:.1} ms, {sent} sent, {received} received",
+        "{:?}: {} pairs with {} receivers each, window {}, {} B: {:.0} messages/s, {:.0} messages per server-CPU-second, {:.2} cores, mean time to PUBACK {:.1} ms, {sent} sent, {received} received, the last {:.2} s after the last was acknowledged",
         plan.path,
         plan.pairs,
         plan.members,
@@ -289,5 +352,32 @@ fn report(plan: &Plan, before: &Reading, after: &Reading, run: &Run) {
         messages / cpu,
         cpu / secs,
         run.latency_micros.load(Ordering::SeqCst) as f64 / sent as f64 / 1000.0,
+        drained.as_secs_f64(),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_late_is_not_lost() {
+        let began = Instant::now();
+        let at = |secs| began + Duration::from_secs(secs);
+        let mut drain = Drain::begin(began);
+        // Silent for 29 s, and then one by one for minutes.
+        for (secs, received) in [(0, 3), (29, 3), (30, 4), (59, 5), (88, 6)] {
+            assert!(!drain.is_over(at(secs), 7, received), "{secs} s");
+        }
+        assert!(drain.is_over(at(100), 7, 7));
+        assert_eq!(drain.took(), Duration::from_secs(100));
+    }
+
+    #[test]
+    fn what_has_not_come_after_a_long_silence_is_lost() {
+        let began = Instant::now();
+        let mut drain = Drain::begin(began);
+        assert!(!drain.is_over(began, 7, 6));
+        assert!(drain.is_over(began + SILENCE_MAX, 7, 6));
+    }
 }
