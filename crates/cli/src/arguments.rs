@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use server::config::{Durability, Overrides};
@@ -36,7 +37,8 @@ Examples:
   mosquitto_sub -u bob -P … -t 'im/text/#'               any MQTT client is a chat client
   mosquitto_pub -u bob -P … -t im/to/@alice -q 1 -m hi
 
-Without --config the file magpie.toml of the current directory is read, if there is one; options go before it.
+Without --config the file magpie.toml of the current directory is read, if there is one; options go before it, and
+before their environment variables, which are named with them.
 docs/configuration.md names every key. SIGHUP reads the file again, SIGTERM ends the server in order.";
 
 const DESCRIPTION: &str = "a self-hosted messenger whose wire protocol is plain MQTT";
@@ -82,10 +84,15 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PlaceArguments {
     /// Configuration file [default: ./magpie.toml, if there is one]
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MAGPIE_CONFIG",
+        hide_env_values = true
+    )]
     pub(crate) config: Option<PathBuf>,
     /// Data directory [default: ./magpie-data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "MAGPIE_DATA", hide_env_values = true)]
     pub(crate) data: Option<PathBuf>,
 }
 
@@ -94,22 +101,34 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) place: PlaceArguments,
     /// Speak MQTT here; may be given several times; port 0 takes a free one [default: 127.0.0.1:1883]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "MAGPIE_MQTT",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     pub(crate) mqtt: Vec<SocketAddr>,
     /// Web client, REST, and MQTT over WebSocket at /mqtt [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", env = "MAGPIE_HTTP", hide_env_values = true)]
     pub(crate) http: Option<SocketAddr>,
     /// Clients without an account may connect and use every ordinary topic
-    #[arg(long)]
+    #[arg(long, env = "MAGPIE_ALLOW_ANONYMOUS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) allow_anonymous: bool,
     /// Fill an empty server with three people, two groups and some history, and tell their logins at every start
-    #[arg(long)]
+    #[arg(long, env = "MAGPIE_DEMO", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) demo: bool,
     /// `always`: on disk before it is acknowledged; `interval`: at most a moment after [default: always]
-    #[arg(long, value_name = "WHEN", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        hide_possible_values = true,
+        env = "MAGPIE_DURABILITY",
+        hide_env_values = true
+    )]
     pub(crate) durability: Option<DurabilityWord>,
     /// off, error, warn, info, debug, trace, or directives such as `info,broker=debug` [default: info]
-    #[arg(long, value_name = "LEVEL", value_parser = log_level)]
+    #[arg(long, value_name = "LEVEL", value_parser = log_level, env = "MAGPIE_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
     /// Start on a damaged journal with its undamaged beginning; what is cut off is kept beside it
     #[arg(long)]

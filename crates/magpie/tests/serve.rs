@@ -449,6 +449,53 @@ fn options_go_before_the_file_and_weaker_durability_is_told() {
 }
 
 #[test]
+fn environment_variables_stand_in_the_file_and_for_options() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("magpie.toml");
+    std::fs::write(&file, "[server]\ndata = \"${STATE}/data\"\n").unwrap();
+    let told = refused(Command::new(magpie()).current_dir(&folder));
+    assert!(
+        told.contains("magpie.toml:2: server.data: the environment variable STATE is not set"),
+        "{told}"
+    );
+    assert_eq!(
+        std::fs::read_dir(&folder).unwrap().count(),
+        1,
+        "nothing was begun"
+    );
+
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let mut command = Command::new(magpie());
+    command.env("STATE", &state).current_dir(&folder);
+    for (name, value) in [
+        ("MAGPIE_MQTT", "127.0.0.1:0,127.0.0.1:0"),
+        ("MAGPIE_HTTP", "127.0.0.1:0"),
+        ("MAGPIE_DURABILITY", "interval"),
+        ("MAGPIE_DEMO", "no"),
+    ] {
+        command.env(name, value);
+    }
+    let server = Program::start("magpie", &mut command);
+    server.line(0, |line| line.contains("/setup#token="));
+    let banner = server.output();
+    assert_eq!(banner.matches("mqtt://127.0.0.1:").count(), 2, "{banner}");
+    assert!(banner.contains("durability interval"), "{banner}");
+    let data = state.join("data");
+    assert!(
+        banner.contains(&format!("data in {}", data.display())),
+        "{banner}"
+    );
+    let told = refused(
+        Command::new(magpie())
+            .env("MAGPIE_DATA", &data)
+            .env("MAGPIE_HTTP", "127.0.0.1:0")
+            .env("MAGPIE_MQTT", "127.0.0.1:0"),
+    );
+    assert!(told.contains("is in use by process"), "{told}");
+}
+
+#[test]
 fn json_logs_are_one_object_per_line_and_hold_no_secret() {
     let server = Launch::new()
         .config("[log]\nformat = \"json\"\nlevel = \"trace\"\n")

@@ -1,7 +1,8 @@
 //! The configuration: `magpie.toml`, the command line on top of it, and what may change while running.
-//! Pure but for `load`, which reads the file; it must not open sockets or know what the values are used for.
+//! Pure but for `load`, which reads the file and the environment; it must not open sockets or know what the values are used for.
 
 mod check;
+mod environment;
 mod listen_values;
 mod listener;
 mod mistake;
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub use mistake::Mistake;
 pub use network::Network;
 pub use overrides::Overrides;
-pub use parse::parse;
+pub use parse::{parse, parse_in};
 pub use reference::reference;
 pub use reload::Changes;
 pub use values::{
@@ -86,6 +87,7 @@ impl Config {
             });
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        parse(&path.display().to_string(), &text).map_err(ConfigError::Mistakes)
+        let variable = |name: &str| std::env::var(name).ok();
+        parse_in(&path.display().to_string(), &text, &variable).map_err(ConfigError::Mistakes)
     }
 }

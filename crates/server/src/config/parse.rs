@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::environment::{Variable, expand};
 use super::listener::{LISTENER, ListenerDraft};
 use super::mistake::{Mistake, Mistakes, nearest};
 use super::rule::{ACTIONS, RULE, RuleDraft};
@@ -29,15 +30,36 @@ type Table<'t> = DeTable<'t>;
 type Name<'t> = Spanned<DeString<'t>>;
 type Value<'t> = Spanned<DeValue<'t>>;
 
-/// Parses `text`; `file` is only used to name the place of a mistake.
+/// Parses `text`; `file` is only used to name the place of a mistake. Every text is taken as it stands.
 pub fn parse(file: &str, text: &str) -> Result<Config, Vec<Mistake>> {
+    read(file, text, None)
+}
+
+/// Parses `text` with the environment variables that its texts name as `${NAME}`.
+pub fn parse_in(
+    file: &str,
+    text: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, Vec<Mistake>> {
+    read(file, text, Some(variable))
+}
+
+fn read(file: &str, text: &str, variable: Option<Variable<'_>>) -> Result<Config, Vec<Mistake>> {
     let mut mistakes = Mistakes::new(file, text);
     let mut config = Config::default();
     match DeTable::parse(text) {
-        Ok(root) => Walk {
-            mistakes: &mut mistakes,
+        Ok(mut root) => {
+            if let Some(variable) = variable {
+                expand("", root.get_mut(), variable, &mut mistakes);
+            }
+            // What a text would be whose variable is not set, nobody can judge.
+            if mistakes.is_empty() {
+                Walk {
+                    mistakes: &mut mistakes,
+                }
+                .root(root.get_ref(), &mut config);
+            }
         }
-        .root(root.get_ref(), &mut config),
         Err(error) => {
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
             mistakes.add(

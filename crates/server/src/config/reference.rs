@@ -16,6 +16,11 @@ This page is written from the table in `crates/server/src/config/table.rs`; to r
 `magpie serve` reads `magpie.toml` from the current directory, or the file named with `--config`. Every key has a
 default, and without a file all of them apply. What the command line says goes before the file.
 
+In every text `${NAME}` stands for the environment variable `NAME` of the server; one that is not set is a mistake. For a `${` as it
+stands write `$${`; any other `$` is one, as in `$SYS/#`. Options of the command line have variables too, `MAGPIE_` and the option's
+name in capitals: `MAGPIE_CONFIG`, `MAGPIE_DATA`, `MAGPIE_MQTT` (several addresses with commas between them), `MAGPIE_HTTP`,
+`MAGPIE_ALLOW_ANONYMOUS`, `MAGPIE_DEMO`, `MAGPIE_DURABILITY`, `MAGPIE_LOG`. An option goes before its variable, and both go before the file.
+
 A mistake stops the start (or leaves the running configuration as it is, on reload) and is told with file, line, key
 and what would be right:
 

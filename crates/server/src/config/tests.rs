@@ -490,3 +490,57 @@ fn the_page_in_the_tree_is_up_to_date() {
         "docs/configuration.md is out of date: UPDATE_DOCS=1 cargo test -p server config"
     );
 }
+
+fn expanded(text: &str) -> Result<Config, String> {
+    let variable = |name: &str| match name {
+        "DATA" => Some("/srv/magpie".to_owned()),
+        "PORT_1" => Some("1884".to_owned()),
+        "EMPTY" => Some(String::new()),
+        _ => None,
+    };
+    parse_in("magpie.toml", text, &variable).map_err(|mistakes| lines(&mistakes))
+}
+
+#[test]
+fn environment_variables_take_the_place_of_their_names() {
+    let config = expanded(
+        r#"
+        [server]
+        data = "${DATA}/${EMPTY}data"
+        [[mqtt.listener]]
+        address = "127.0.0.1:${PORT_1}"
+        [[mqtt.listener]]
+        kind = "ws"
+        address = "127.0.0.1:1"
+        origins = ["http://host:${PORT_1}"]
+        [[acl]]
+        allow = "subscribe"
+        filter = "$SYS/$${DATA}/$x"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.server.data, Path::new("/srv/magpie/data"));
+    let addresses = config.mqtt.listeners.iter();
+    let addresses: Vec<_> = addresses.map(|one| one.address.to_string()).collect();
+    assert_eq!(addresses, ["127.0.0.1:1884", "127.0.0.1:1"]);
+    let websocket = config.mqtt.listeners[1].websocket.as_ref().unwrap();
+    assert_eq!(websocket.origins, ["http://host:1884"]);
+    assert_eq!(config.acl[0].filter, "$SYS/${DATA}/$x");
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_a_mistake_with_its_line() {
+    let text = "[server]\ndata = \"${NOWHERE}\"\n[[acl]]\nallow = \"all\"\nfilter = \"a/${\"\n[http]\naddress = \"${HOST NAME}:1\"\n";
+    let told = expanded(text).unwrap_err();
+    let told: Vec<_> = told.lines().collect();
+    for (line, expected) in told.iter().zip([
+        "magpie.toml:2: server.data: the environment variable NOWHERE is not set; for `${NOWHERE}` as it stands write `$${NOWHERE}`",
+        "magpie.toml:5: acl.filter: `${` has to be followed by the name of an environment variable and `}`",
+        "magpie.toml:7: http.address: `${` has to be followed by",
+    ]) {
+        assert!(line.starts_with(expected), "{line}");
+    }
+    assert_eq!(told.len(), 3, "{told:?}");
+    let told = expanded("[server]\ndata = \"${EMPTY}\"\n").unwrap_err();
+    assert!(told.contains("an empty path"), "{told}");
+}
