@@ -143,6 +143,7 @@ fn tell(command: &Command, answer: Answer, folder: &Path) -> anyhow::Result<()> 
     let told = match answer {
         Answer::Refused { detail, .. } => bail!("{detail} (in {})", folder.display()),
         Answer::Accounts { accounts } => table(&accounts),
+        Answer::Status { .. } => bail!("the server answered something else than it was asked"),
         Answer::Added { account } => done(&account, "has been added", folder),
         Answer::Done { account } => {
             let what = match command {
@@ -150,7 +151,7 @@ fn tell(command: &Command, answer: Answer, folder: &Path) -> anyhow::Result<()> 
                 Command::Disable { .. } => "is disabled",
                 Command::Enable { .. } => "is enabled",
                 Command::Remove { .. } => "has been removed",
-                Command::List | Command::Add { .. } => {
+                Command::Status | Command::List | Command::Add { .. } => {
                     bail!("the server answered something else than it was asked")
                 }
             };

@@ -32,6 +32,7 @@ Examples:
   magpie                      serve on loopback, data in ./magpie-data
   magpie serve --demo         with three people, two groups and some history to look at
   magpie account add bob      a new account; the password is asked for
+  magpie status               how the running server is
   magpie backup /mnt/backup   everything, while the server runs
 
   mosquitto_sub -u bob -P … -t 'im/text/#'               any MQTT client is a chat client
@@ -68,6 +69,10 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Start the server; what happens without a command, too
     Serve(ServeArguments),
+    /// Ask the running server how it is
+    Status(StatusArguments),
+    /// Read the configuration as `serve` would, and say what is wrong with it
+    CheckConfig(ConfigArguments),
     /// Make, list, close and remove accounts, whether the server runs or not
     Account(AccountArguments),
     /// Copy everything to a folder or a stream, while the server runs or not
@@ -96,8 +101,9 @@ pub(crate) struct PlaceArguments {
     pub(crate) data: Option<PathBuf>,
 }
 
+/// What goes before the configuration file.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ServeArguments {
+pub(crate) struct SettingsArguments {
     #[command(flatten)]
     pub(crate) place: PlaceArguments,
     /// Speak MQTT here; may be given several times; port 0 takes a free one [default: 127.0.0.1:1883]
@@ -115,9 +121,6 @@ pub(crate) struct ServeArguments {
     /// Clients without an account may connect and use every ordinary topic
     #[arg(long, env = "MAGPIE_ALLOW_ANONYMOUS", hide_env_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) allow_anonymous: bool,
-    /// Fill an empty server with three people, two groups and some history, and tell their logins at every start
-    #[arg(long, env = "MAGPIE_DEMO", hide_env_values = true, value_parser = BoolishValueParser::new())]
-    pub(crate) demo: bool,
     /// `always`: on disk before it is acknowledged; `interval`: at most a moment after [default: always]
     #[arg(
         long,
@@ -130,6 +133,15 @@ pub(crate) struct ServeArguments {
     /// off, error, warn, info, debug, trace, or directives such as `info,broker=debug` [default: info]
     #[arg(long, value_name = "LEVEL", value_parser = log_level, env = "MAGPIE_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServeArguments {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
+    /// Fill an empty server with three people, two groups and some history, and tell their logins at every start
+    #[arg(long, env = "MAGPIE_DEMO", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    pub(crate) demo: bool,
     /// Start on a damaged journal with its undamaged beginning; what is cut off is kept beside it
     #[arg(long)]
     pub(crate) accept_data_loss: bool,
@@ -154,7 +166,7 @@ pub(crate) enum DurabilityWord {
     Interval,
 }
 
-impl ServeArguments {
+impl SettingsArguments {
     /// What goes before the configuration file.
     pub(crate) fn overrides(&self) -> Overrides {
         Overrides {
@@ -169,6 +181,27 @@ impl ServeArguments {
             log: self.log.clone(),
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Certificates are read too; nothing is listened on and the data directory is not touched. The exit code is 0 if `magpie serve`\nwith the same options would take the configuration, otherwise 1, and each mistake is told with file, line and key."
+)]
+pub(crate) struct ConfigArguments {
+    #[command(flatten)]
+    pub(crate) settings: SettingsArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The server is asked through control.sock in its data directory. The exit code is 0 if it is healthy (`ready`), 1 if it is not\n(`stalled`, `draining`, `failed`) or cannot be asked, 3 if no server answers there."
+)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Say it as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -350,7 +383,7 @@ mod tests {
             Arguments::try_parse_from(["magpie", "--demo", "--mqtt", "127.0.0.1:0"]).unwrap();
         assert!(bare.command.is_none());
         assert!(bare.serve.demo);
-        assert_eq!(bare.serve.overrides().mqtt.len(), 1);
+        assert_eq!(bare.serve.settings.overrides().mqtt.len(), 1);
 
         let named = Arguments::try_parse_from([
             "magpie",
@@ -366,7 +399,7 @@ mod tests {
         let Some(Command::Serve(serve)) = named.command else {
             panic!("not serve: {named:?}");
         };
-        let overrides = serve.overrides();
+        let overrides = serve.settings.overrides();
         assert_eq!(overrides.mqtt.len(), 2);
         assert_eq!(overrides.durability, Some(Durability::Interval));
     }
@@ -393,6 +426,8 @@ mod tests {
         for part in [
             "serve",
             "account",
+            "status",
+            "check-config",
             "backup",
             "restore",
             "verify",

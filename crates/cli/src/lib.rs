@@ -10,8 +10,10 @@ mod arguments;
 
 mod account;
 mod backup;
+mod check_config;
 mod restore;
 mod serve;
+mod status;
 mod store;
 mod verify;
 
@@ -28,14 +30,16 @@ use clap::Parser as _;
 use arguments::{Arguments, Command};
 
 /// Does what `arguments` (the program's name first) say; the answer is the process's exit code: 0 done, 1 not done
-/// (standard error says why), 2 arguments that make no sense.
+/// (standard error says why), 2 arguments that make no sense; `status` has more.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(told) => return tell(&told),
     };
     let done = match arguments.command {
+        Some(Command::Status(status)) => return exit(status::run(&status)),
         Some(Command::Serve(serve)) => serve::run(&serve),
+        Some(Command::CheckConfig(check)) => check_config::run(&check),
         Some(Command::Account(account)) => account::run(account),
         Some(Command::Backup(backup)) => backup::run(&backup),
         Some(Command::Restore(restore)) => restore::run(&restore),
@@ -43,8 +47,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Store(store)) => store::run(&store),
         None => serve::run(&arguments.serve),
     };
+    exit(done.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(done: anyhow::Result<ExitCode>) -> ExitCode {
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("magpie: {}", sentence(&error));
             ExitCode::FAILURE

@@ -38,6 +38,20 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// The endpoint of a listener as it is configured; a port that is left to the operating system is 0.
+    pub fn of(listener: &ListenerConfig) -> Self {
+        Self {
+            kind: listener.kind,
+            address: listener.address.clone(),
+            path: listener
+                .websocket
+                .as_ref()
+                .map_or_else(String::new, |websocket| websocket.path.clone()),
+        }
+    }
+}
+
 /// One listener's rules and counters, shared by all shards.
 pub(crate) struct Entrance {
     pub(crate) number: EntranceNumber,

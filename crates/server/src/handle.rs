@@ -6,6 +6,7 @@ pub mod control;
 mod error;
 mod request;
 mod secret;
+mod status;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,11 @@ pub use request::{
     AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol, UpgradedStream,
 };
 pub use secret::Secret;
+pub(crate) use status::Figures;
+pub use status::ServerStatus;
 
 use crate::config::{Changes, Config};
+use status::StatusAccess;
 use storage::StorageAccess;
 
 /// Requests that may wait for the service thread; more are answered `RequestError::Busy`.
@@ -40,6 +44,7 @@ pub struct Handle {
     wake: Arc<dyn Fn() + Send + Sync>,
     health: watch::Receiver<Health>,
     storage: StorageAccess,
+    status: StatusAccess,
 }
 
 impl std::fmt::Debug for Handle {
@@ -61,6 +66,7 @@ impl Handle {
             wake: Arc::new(wake),
             health,
             storage: StorageAccess::default(),
+            status: StatusAccess::default(),
         };
         (
             handle,
@@ -74,6 +80,22 @@ impl Handle {
     /// Gives the control socket access to the store; once. The store is not kept from ending.
     pub fn attach_store(&self, store: Weak<EmbeddedStore>) {
         self.storage.attach(store);
+    }
+
+    /// Says where `status` finds its figures; once.
+    pub(crate) fn attach_figures(&self, read: impl Fn() -> Figures + Send + Sync + 'static) {
+        self.status.attach(Box::new(read));
+    }
+
+    /// Says where the server listens; once.
+    pub(crate) fn announce(&self, listeners: &[String]) {
+        self.status.announce(listeners);
+    }
+
+    /// How the server is, in figures. Waits for no thread.
+    pub fn status(&self) -> ServerStatus {
+        let store = self.storage.store();
+        self.status.status(self.health(), store.as_deref())
     }
 
     /// Name, version, and whether the first account is still to be made.

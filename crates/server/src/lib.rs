@@ -4,6 +4,7 @@
 pub mod config;
 pub mod handle;
 
+mod check;
 mod start;
 pub mod storage;
 mod tally;
@@ -27,6 +28,7 @@ pub mod admission;
 mod buckets;
 mod certificates;
 mod clock;
+mod figures;
 mod limits;
 mod mailbox;
 mod metric;
@@ -35,6 +37,7 @@ mod watchdog;
 
 mod post;
 
+pub use check::check_certificates;
 pub use demo::{DemoLogin, DemoLoginState};
 pub use entrance::Endpoint;
 pub use listeners::ListenerError;

@@ -115,15 +115,9 @@ impl Bound {
 
 fn endpoint(config: &ListenerConfig, listeners: &[Listener]) -> io::Result<Endpoint> {
     let bound = listeners.first().map(Listener::local_addr).transpose()?;
-    Ok(Endpoint {
-        kind: config.kind,
-        address: match bound.flatten() {
-            Some(address) => ListenAddress::Ip(address),
-            None => config.address.clone(),
-        },
-        path: config
-            .websocket
-            .as_ref()
-            .map_or_else(String::new, |websocket| websocket.path.clone()),
-    })
+    let mut endpoint = Endpoint::of(config);
+    if let Some(address) = bound.flatten() {
+        endpoint.address = ListenAddress::Ip(address);
+    }
+    Ok(endpoint)
 }

@@ -19,7 +19,6 @@ use crate::config::{Config, Durability, HttpConfig};
 use crate::demo::{self, DemoLogin};
 use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
-use crate::limits;
 use crate::listeners::{Bound, ListenerError, Share};
 use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
@@ -32,6 +31,7 @@ use crate::shard::{self, MAILBOX, ShardThread};
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::watchdog::{self, Watchdog};
+use crate::{figures, limits};
 
 /// What is not configuration.
 #[derive(Debug, Clone, Default)]
@@ -104,8 +104,9 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// Says which addresses this server listens on, for whoever finds the data directory taken.
+    /// Says which addresses this server listens on, for whoever asks how it is or finds the data directory taken.
     pub fn announce(&mut self, addresses: &[String]) {
+        self.handle.announce(addresses);
         if let Err(error) = self.data_dir.announce(addresses.to_vec()) {
             tracing::warn!(%error, "the lock file cannot be written");
         }
@@ -273,6 +274,8 @@ fn assemble(
     let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
+    let path = data_dir.path();
+    handle.attach_figures(figures::reader(Instant::now(), path, &tallies, &logins));
     let (health, draining) = watched(&requests);
 
     let disk_free_min = Arc::new(AtomicU64::new(config.server.disk_free_min as u64));

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -115,9 +115,8 @@ impl Look {
         let statistics = self.store.statistics();
         self.stalls.look(standstill(under_way, statistics.stalled));
         self.gauges.tell(&statistics);
-        match rustix::fs::statvfs(&self.room.data_dir) {
-            Ok(disk) => {
-                let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        match free_bytes(&self.room.data_dir) {
+            Ok(free) => {
                 let full_in = self.filling.full_in(free, Instant::now());
                 self.gauges.tell_free(free, full_in);
                 if let Some(low) = self.room.look(free) {
@@ -135,6 +134,12 @@ impl Look {
         let (stalled, low) = (&self.stalls.stalled, &self.room.low);
         tell_health(&self.health, stalled.as_ref(), low.as_ref());
     }
+}
+
+/// Bytes that are free on the disk that `path` is on.
+pub(crate) fn free_bytes(path: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(path)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// What stands still, in words; `None` if nothing does.

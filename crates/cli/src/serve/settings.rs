@@ -17,8 +17,8 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(arguments: &ServeArguments) -> Self {
         Self {
-            file: arguments.place.config.clone(),
-            overrides: arguments.overrides(),
+            file: arguments.settings.place.config.clone(),
+            overrides: arguments.settings.overrides(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! The configuration: `magpie.toml`, the command line on top of it, and what may change while running.
-//! Pure but for `load`, which reads the file and the environment; it must not open sockets or know what the values are used for.
+//! Pure but for `Source`, which reads the file and the environment; it must not open sockets or know what the values are used for.
 
 mod check;
 mod environment;
@@ -13,6 +13,7 @@ mod reference;
 mod reload;
 mod rule;
 mod slot;
+mod source;
 mod table;
 mod values;
 
@@ -29,6 +30,7 @@ pub use overrides::Overrides;
 pub use parse::{parse, parse_in};
 pub use reference::reference;
 pub use reload::Changes;
+pub use source::{CertificatePlace, Source};
 pub use values::{
     AccessActions, AccessRule, AccessVerdict, AccessWho, AccountFrom, AuthConfig, ChatConfig,
     ClientCertificate, Config, Durability, HttpConfig, ListenAddress, ListenerConfig, ListenerKind,
@@ -70,24 +72,9 @@ impl Config {
     /// Reads the configuration from `path`, or, where none is named, from `magpie.toml` in the current
     /// directory if there is one; otherwise every key has its default.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        let path = match path {
-            Some(path) => path,
-            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
-            None => return Ok(Self::default()),
-        };
-        let unreadable = |source| ConfigError::Unreadable {
-            path: path.to_path_buf(),
-            source,
-        };
-        let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-        if bytes > FILE_BYTES_MAX {
-            return Err(ConfigError::TooLarge {
-                path: path.to_path_buf(),
-                bytes,
-            });
+        match Source::read(path)? {
+            Some(source) => source.parse(),
+            None => Ok(Self::default()),
         }
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let variable = |name: &str| std::env::var(name).ok();
-        parse_in(&path.display().to_string(), &text, &variable).map_err(ConfigError::Mistakes)
     }
 }

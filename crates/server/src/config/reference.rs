@@ -26,6 +26,8 @@ and what would be right:
 
     magpie.toml:3: mqtt.max_packt_size: unknown key; did you mean `max_packet_size`?
 
+`magpie check-config` says so without a start, of certificates too, and otherwise what `serve` would listen on; its exit code is 1 or 0.
+
 On SIGHUP the file is read again. Keys marked *reload* take effect at once; of the others the log says that they wait for a
 restart.
 ";

@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{AccountInfo, AccountRole, Handle, NewAccount, RequestError, Secret};
+use super::{AccountInfo, AccountRole, Handle, NewAccount, RequestError, Secret, ServerStatus};
 pub(crate) use remote::{back_up, report, verify};
 use serving::StorageCommand;
 pub use serving::{FamilyReport, StoreReport};
@@ -33,10 +33,12 @@ const CONNECTIONS_MAX: usize = 8;
 /// How long one exchange may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What `magpie account` asks for.
+/// What `magpie account` and `magpie status` ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
+    /// How the server is.
+    Status,
     /// Every account.
     List,
     /// A new account.
@@ -80,6 +82,11 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
+    /// To `Status`.
+    Status {
+        /// It.
+        status: Box<ServerStatus>,
+    },
     /// To `List`.
     Accounts {
         /// By name.
@@ -112,6 +119,9 @@ fn reveal<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok,
 /// Does what `command` says.
 pub async fn execute(handle: &Handle, command: Command) -> Answer {
     let done = match command {
+        Command::Status => Ok(Answer::Status {
+            status: Box::new(handle.status()),
+        }),
         Command::List => handle
             .accounts()
             .await

@@ -14,6 +14,7 @@ pub(crate) struct Known {
     password: Option<Arc<str>>,
     scram: Option<Arc<ScramVerifier>>,
     open: bool,
+    removed: bool,
     admin: bool,
 }
 
@@ -25,6 +26,7 @@ impl Known {
             password: account.password.as_deref().map(Into::into),
             scram: account.scram.clone().map(Arc::new),
             open: !account.disabled && !account.removed,
+            removed: account.removed,
             admin: account.role == Role::Admin,
         }
     }
@@ -100,6 +102,16 @@ impl Directory {
                 tables.tokens.remove(&sha256);
             }
         }
+    }
+
+    /// How many accounts there are, without those that were removed.
+    pub(crate) fn accounts(&self) -> usize {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables
+            .accounts
+            .values()
+            .filter(|known| !known.removed)
+            .count()
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<Known> {
