@@ -1,7 +1,7 @@
 //! What the tests need from the machine: found, installed where that is possible, and otherwise remembered with the
 //! reason, for the tests that will be skipped.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::group::Group;
@@ -30,7 +30,7 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         package: "nodejs",
         groups: &[Group::Web, Group::EndToEnd, Group::Clients],
@@ -59,6 +59,11 @@ const TOOLS: [Tool; 7] = [
         package: "mosquitto",
         groups: &[Group::Rust],
         is_there: || child::on_path("mosquitto").is_some(),
+    },
+    Tool {
+        package: "nginx-light",
+        groups: &[Group::Clients],
+        is_there: || Path::new("/usr/sbin/nginx").is_file(),
     },
     Tool {
         package: "python3-venv",
