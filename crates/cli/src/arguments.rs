@@ -35,8 +35,8 @@ Examples:
   magpie status               how the running server is
   magpie backup /mnt/backup   everything, while the server runs
 
-  mosquitto_sub -u bob -P … -t 'im/text/#'               any MQTT client is a chat client
-  mosquitto_pub -u bob -P … -t im/to/@alice -q 1 -m hi
+  mosquitto_sub -V 5 -u bob -P … -t 'im/text/#'               any MQTT client is a chat client
+  mosquitto_pub -V 5 -u bob -P … -t im/to/@alice -q 1 -m hi
 
 Without --config the file magpie.toml of the current directory is read, if there is one; options go before it, and
 before their environment variables, which are named with them.
