@@ -1,6 +1,8 @@
 //! The one table of configuration keys: name, allowed values, when a change applies, meaning. The parser, the
 //! reload and `docs/configuration.md` all read it; defaults come from `values`.
 
+use broker::SHARDS_MAX;
+
 use super::check;
 use super::slot::{COUNT_MAX, Key, Slot, TimeUnit, fixed, live, number16, number32, seconds, size};
 use super::values::{Config, Durability, LogFormat, RedirectMode};
@@ -335,7 +337,7 @@ static MQTT: &[Key<Config>] = &[
     ),
     fixed(
         "shards",
-        number16(|c| &mut c.mqtt.shards, 0, 256, "threads"),
+        number16(|c| &mut c.mqtt.shards, 0, SHARDS_MAX, "threads"),
         "Threads that carry connections. 0 is one per core.",
     ),
 ];

@@ -283,7 +283,7 @@ fn wrong_types_say_what_was_expected() {
     magpie.toml:3: server.durability: expected "always" or "interval", found "sometimes"
     magpie.toml:5: mqtt.allow_anonymous: expected true or false, found the text "yes"
     magpie.toml:6: mqtt.max_packet_size: expected a whole number, 1024 to 8388608 bytes, found the text "1 MB"
-    magpie.toml:7: mqtt.shards: expected a whole number, 0 to 256 threads, found the number 1.5
+    magpie.toml:7: mqtt.shards: expected a whole number, 0 to 64 threads, found the number 1.5
     magpie.toml:8: mqtt.receive_maximum: expected a whole number, 1 to 65535 messages, found a list
     "#);
 }
@@ -295,7 +295,7 @@ fn numbers_out_of_range_name_the_range() {
     ), @r"
     magpie.toml:2: mqtt.max_packet_size: 12 is out of range; allowed are 1024 to 8388608 bytes
     magpie.toml:3: mqtt.receive_maximum: 0 is out of range; allowed are 1 to 65535 messages
-    magpie.toml:4: mqtt.shards: -1 is out of range; allowed are 0 to 256 threads
+    magpie.toml:4: mqtt.shards: -1 is out of range; allowed are 0 to 64 threads
     magpie.toml:5: mqtt.connect_timeout_secs: 99999999999999999999999999999999999999999 is out of range; allowed are 1 to 600 seconds
     ");
 }
@@ -543,4 +543,11 @@ fn a_variable_that_is_not_set_is_a_mistake_with_its_line() {
     assert_eq!(told.len(), 3, "{told:?}");
     let told = expanded("[server]\ndata = \"${EMPTY}\"\n").unwrap_err();
     assert!(told.contains("an empty path"), "{told}");
+}
+
+#[test]
+fn more_threads_than_there_can_be_are_refused_and_not_left_out() {
+    assert_eq!(check("[mqtt]\nshards = 64\n").mqtt.shards, 64);
+    let told = mistakes("[mqtt]\nshards = 65\n");
+    assert!(told.contains("allowed are 0 to 64 threads"), "{told}");
 }
