@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use records::AccountId;
 
+/// Why a topic that begins with `$` is refused.
+pub(crate) const RESERVED: &str = "reserved topic";
+
 /// What a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {

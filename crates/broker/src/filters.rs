@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mqtt_codec::{ReasonCode, Subscribe, Unsubscribe, suback};
+use mqtt_codec::{ReasonCode, Subscribe, Unsubscribe, Version, suback};
 use records::{Millis, Subscription, Write, key};
 
 use crate::door::ConnectionId;
@@ -83,6 +83,7 @@ impl Shard {
             session: self.sessions[slot as usize].reference(self.shard, slot),
             packet_id,
             codes: Vec::new(),
+            sentence: None,
             changes: false,
             work,
         };
@@ -126,9 +127,10 @@ impl Shard {
                     // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
                     let existed = match self.grant(slot, &filter, options, *identifier, now) {
                         Ok(existed) => existed,
-                        Err(reason) => {
+                        Err(refusal) => {
                             self.counters.subscriptions_refused += 1;
-                            filters.codes.push(reason);
+                            filters.codes.push(refusal.reason);
+                            filters.sentence = refusal.sentence.or(filters.sentence);
                             continue;
                         }
                     };
@@ -183,7 +185,12 @@ impl Shard {
             revoked: Vec::new(),
             changes: filters.changes,
         };
-        let version = self.connection(connection).map(|found| found.version);
+        let found = self.connection(connection);
+        let version = found.map(|found| found.version);
+        // [5 MQTT-3.1.2-29] [5 MQTT-3.9.2-1]
+        let said = found
+            .filter(|found| found.version == Version::V5 && found.problem_information)
+            .and_then(|found| Some((filters.sentence?, found.packet_bytes_max)));
         let (codes, answer) = (&filters.codes, &mut pending.packet);
         let writes = match filters.work {
             FilterWork::Subscribe {
@@ -192,8 +199,12 @@ impl Shard {
                 records,
                 ..
             } => {
-                if let Some(version) = version {
-                    suback::encode(version, packet_id, codes, answer);
+                match (said, version) {
+                    (Some((sentence, maximum)), _) => {
+                        suback::encode_with_reason(packet_id, codes, sentence, maximum, answer);
+                    }
+                    (None, Some(version)) => suback::encode(version, packet_id, codes, answer),
+                    (None, None) => {}
                 }
                 (pending.granted, pending.identifier) = (granted, identifier);
                 self.subscription_writes(slot, &pending.granted, records, now)

@@ -84,6 +84,8 @@ pub(crate) struct Filters {
     pub(crate) session: SessionRef,
     pub(crate) packet_id: u16,
     pub(crate) codes: Vec<ReasonCode>,
+    /// Why the last of those filters was refused whose code does not say enough: an answer has one sentence.
+    pub(crate) sentence: Option<&'static str>,
     /// Nothing is sent to the session until the change is on disk.
     pub(crate) changes: bool,
     pub(crate) work: FilterWork,

@@ -8,7 +8,7 @@ use mqtt_codec::{Publish, QoS, ReasonCode, Version};
 use mqtt_session::{AckKind, AckOrdinal, AliasError};
 use records::{Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
 
-use crate::access::Client;
+use crate::access::{self, Client};
 use crate::deliver::Publication;
 use crate::door::{ChatPublish, ConnectionId, Output, Service};
 use crate::durable::{APPEND_BYTES_MAX, StoredPublish, Then, stored_number};
@@ -95,13 +95,12 @@ impl Shard {
             return self.publish_to_messenger(&accepted, packet);
         }
         if !self.session_may_publish(session, topic) {
-            return self.refuse(
-                id,
-                session,
-                packet,
-                ReasonCode::NOT_AUTHORIZED,
-                "not allowed by the access list",
-            );
+            let sentence = if topic.starts_with('$') {
+                access::RESERVED
+            } else {
+                "not allowed by the access list"
+            };
+            return self.refuse(id, session, packet, ReasonCode::NOT_AUTHORIZED, sentence);
         }
         self.charge_publish(id, session, now);
         self.publish_ordinary(&accepted, packet, now)

@@ -7,17 +7,33 @@ use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions, topic};
 use records::{AccountId, Millis, Subscription, Write};
 use routing::{FilterId, GroupInterest, Interest, Subscriber};
 
-use crate::access::Client;
+use crate::access::{self, Client};
 use crate::door::{Announcement, Output, Service};
 use crate::durable::{Granted, PendingSuback, Then};
 use crate::messenger::is_chat;
 use crate::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shares::{is_ordinary_share, member};
-use crate::system::is_system;
+use crate::system::{is_reserved, is_system};
 
 /// Longest share name in bytes.
 const SHARE_NAME_BYTES_MAX: usize = 256;
+
+/// Why a filter is not granted.
+pub(crate) struct Refusal {
+    pub(crate) reason: ReasonCode,
+    /// For MQTT 5, where the code does not say enough.
+    pub(crate) sentence: Option<&'static str>,
+}
+
+impl From<ReasonCode> for Refusal {
+    fn from(reason: ReasonCode) -> Self {
+        Self {
+            reason,
+            sentence: None,
+        }
+    }
+}
 
 impl Shard {
     /// Brings the clocks of the other shards past the moment of a stored subscription: whatever they stamp
@@ -112,7 +128,7 @@ impl Shard {
         options: SubscriptionOptions,
         identifier: u32,
         now: Millis,
-    ) -> Result<bool, ReasonCode> {
+    ) -> Result<bool, Refusal> {
         self.give_owed(slot, now);
         self.give_owed_deliveries(slot, now);
         let (share, plain) = match topic::shared(filter) {
@@ -121,7 +137,8 @@ impl Shard {
         };
         self.check_filter(slot, filter, share.unwrap_or_default(), plain)?;
         if is_chat(plain) {
-            return self.grant_chat(slot, plain, share, options, identifier, now);
+            let granted = self.grant_chat(slot, plain, share, options, identifier, now);
+            return granted.map_err(Refusal::from);
         }
         if share.is_some() {
             let lasting = self.sessions[slot as usize].is_stored();
@@ -165,25 +182,31 @@ impl Shard {
         filter: &str,
         share: &str,
         plain: &str,
-    ) -> Result<(), ReasonCode> {
+    ) -> Result<(), Refusal> {
         let limits = &self.settings.limits;
         if filter.len() > self.topic_bytes_max()
             || share.len() > SHARE_NAME_BYTES_MAX
             || plain.split('/').count() > limits.topic_levels_max
         {
-            return Err(ReasonCode::TOPIC_FILTER_INVALID);
+            return Err(ReasonCode::TOPIC_FILTER_INVALID.into());
+        }
+        if is_reserved(plain) {
+            return Err(Refusal {
+                reason: ReasonCode::NOT_AUTHORIZED,
+                sentence: Some(access::RESERVED),
+            });
         }
         let session = &self.sessions[slot as usize];
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
         let held = session.subscriptions.len() + session.shares.len() + chats;
         let full = held >= limits.subscriptions_max || (self.disk_full && session.is_stored());
         if full && !self.holds(slot, filter) {
-            return Err(ReasonCode::QUOTA_EXCEEDED);
+            return Err(ReasonCode::QUOTA_EXCEEDED.into());
         }
         let system = is_system(plain);
         if system && !share.is_empty() {
             // Every shard tells its own sessions: there are no turns to take.
-            return Err(ReasonCode::TOPIC_FILTER_INVALID);
+            return Err(ReasonCode::TOPIC_FILTER_INVALID.into());
         }
         // Who may know how the server is doing is decided even where ordinary topics are open to all.
         let open = self.settings.allow_anonymous && !system;
@@ -198,7 +221,7 @@ impl Shard {
         if allowed {
             Ok(())
         } else {
-            Err(ReasonCode::NOT_AUTHORIZED)
+            Err(ReasonCode::NOT_AUTHORIZED.into())
         }
     }
 

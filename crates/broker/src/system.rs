@@ -22,6 +22,12 @@ pub(crate) fn is_system(filter: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether a topic name or filter begins in a tree that is the server's and in which it serves nothing. What nobody may
+/// publish to, nobody need wait for.
+pub(crate) fn is_reserved(filter: &str) -> bool {
+    filter.starts_with('$') && !is_system(filter)
+}
+
 impl Shard {
     /// New figures; an empty one is gone.
     pub(crate) fn system_told(&mut self, figures: &[Arc<Message>], now: Millis) {

@@ -1,7 +1,7 @@
 //! SUBACK and UNSUBACK.
 
 use crate::ack::reason_string;
-use crate::property::{DecodeLimits, Properties, id};
+use crate::property::{self, DecodeLimits, Properties, id};
 use crate::read::Reader;
 use crate::{DecodeError, ReasonCode, Version, write};
 
@@ -34,6 +34,26 @@ pub fn encode(version: Version, packet_id: u16, codes: &[ReasonCode], out: &mut 
             body.push(0);
             body.extend(codes.iter().map(|code| code.0));
         }
+    }
+    write::packet(out, 0x90, &body);
+}
+
+/// Appends SUBACK of MQTT 5 with a sentence, which is left out when it would exceed `maximum`. [5 MQTT-3.9.2-1]
+pub fn encode_with_reason(
+    packet_id: u16,
+    codes: &[ReasonCode],
+    sentence: &str,
+    maximum: u32,
+    out: &mut Vec<u8>,
+) {
+    let mut properties = Vec::new();
+    property::write_bytes(&mut properties, id::REASON_STRING, sentence.as_bytes());
+    let mut body = packet_id.to_be_bytes().to_vec();
+    write::variable(&mut body, properties.len() as u32);
+    body.extend_from_slice(&properties);
+    body.extend(codes.iter().map(|code| code.0));
+    if 1 + write::variable_len(body.len()) + body.len() > maximum as usize {
+        return encode(Version::V5, packet_id, codes, out);
     }
     write::packet(out, 0x90, &body);
 }

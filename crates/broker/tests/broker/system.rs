@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use broker::{AccessList, Action, Input, Message, Rule, Settings, Verdict, Who};
 use bytes::Bytes;
-use mqtt_codec::QoS;
 use mqtt_codec::Version::{V5, V311};
+use mqtt_codec::{DecodeLimits, Packet, QoS, decode};
 use records::Millis;
 
 use crate::got::Got;
-use crate::packets::{hello, options, subscribe};
-use crate::world::{ALL, World, open_settings};
+use crate::packets::{MAXIMUM_PACKET_SIZE, four, hello, message, options, subscribe, unsubscribe};
+use crate::world::{ALL, Client, World, open_settings};
 
 const UPTIME: &str = "$SYS/broker/uptime";
 
@@ -109,5 +109,82 @@ fn nobody_publishes_them() {
                 .iter()
                 .any(|got| matches!(got, Got::Publish(_)))
         );
+    }
+}
+
+/// Sends a packet to MQTT 5's words and reads the codes and the sentence of the answer.
+fn told(world: &mut World, client: Client, packet: &[u8]) -> (Vec<u8>, Option<String>) {
+    world.send(client, packet);
+    let answer = world.take_bytes(client);
+    match decode(V5, &answer, &DecodeLimits::default()).expect("one packet") {
+        Packet::Suback(suback) => (suback.codes.to_vec(), suback.reason_string.map(Into::into)),
+        Packet::Puback(ack) => (vec![ack.reason.0], ack.reason_string.map(Into::into)),
+        other => panic!("not an answer: {other:?}"),
+    }
+}
+
+/// What nobody may publish to and the server itself does not serve is refused to subscribers as it is to publishers.
+#[test]
+fn reserved_topics_are_refused_both_ways() {
+    for version in ALL {
+        for login in [None, Some("alice"), Some("root")] {
+            let mut world = World::new();
+            let mut greeting = hello(version, "c");
+            if let Some(name) = login {
+                greeting = greeting.login(name);
+            }
+            let client = world.join(&greeting);
+            let filters = [
+                "$x",
+                "$x/#",
+                "$/a",
+                "$share",
+                "$SYSTEM/#",
+                "$share/g/$x/a",
+                "a/$x",
+                "$share/g/a",
+            ];
+            let asked: Vec<_> = filters.iter().map(|filter| (*filter, options(0))).collect();
+            world.send(client, &subscribe(version, 1, &asked));
+            let no = if version == V5 { 0x87 } else { 0x80 };
+            let codes = vec![no, no, no, no, no, no, 0, 0];
+            assert_eq!(world.take(client), [Got::Suback(1, codes)], "{login:?}");
+            assert_eq!(world.shards[0].counters().subscriptions_refused, 6);
+            assert_eq!(world.shards[0].population().subscriptions, 2);
+            // Nothing stands that could be given up.
+            world.send(client, &unsubscribe(version, 2, &["$x", "a/$x"]));
+            let codes = if version == V5 { vec![0x11, 0] } else { vec![] };
+            assert_eq!(world.take(client), [Got::Unsuback(2, codes)]);
+            let code = if version == V5 { 0x87 } else { 0 };
+            world.send(client, &message(version, "$x", "mine", 1, 3, false));
+            assert_eq!(world.take(client), [Got::Puback(3, code)]);
+            assert!(!world.is_closed(client));
+        }
+    }
+}
+
+// [5 MQTT-3.1.2-29] [5 MQTT-3.9.2-1]
+#[test]
+fn subscribers_and_publishers_of_reserved_topics_hear_the_same_sentence() {
+    let mut world = World::new();
+    let client = world.guest(V5, "c");
+    let reserved = Some("reserved topic".to_owned());
+    for filter in ["$x/#", "$share/g/$x"] {
+        let asked = subscribe(V5, 1, &[("a", options(1)), (filter, options(0))]);
+        let answer = told(&mut world, client, &asked);
+        assert_eq!(answer, (vec![1, 0x87], reserved.clone()));
+    }
+    for topic in ["$x/y", "$SYS/x", "$share/g/t"] {
+        let packet = message(V5, topic, "x", 1, 2, false);
+        let answer = told(&mut world, client, &packet);
+        assert_eq!(answer, (vec![0x87], reserved.clone()), "{topic}");
+    }
+    // An answer without a reserved topic has none, and nor has one to who wants none or takes none.
+    let asked = subscribe(V5, 1, &[("a", options(1)), ("$SYS/#", options(0))]);
+    assert_eq!(told(&mut world, client, &asked), (vec![1, 0x87], None));
+    for property in [vec![0x17, 0], four(MAXIMUM_PACKET_SIZE, 22)] {
+        let client = world.join(&hello(V5, "d").property(&property));
+        let asked = subscribe(V5, 1, &[("$x", options(0))]);
+        assert_eq!(told(&mut world, client, &asked), (vec![0x87], None));
     }
 }

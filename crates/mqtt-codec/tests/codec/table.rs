@@ -355,6 +355,20 @@ fn subacks_and_unsubacks() {
         };
         assert_eq!((suback.packet_id, suback.codes), (5, told));
     }
+    // [5 MQTT-3.9.2-1]: with a sentence as long as the client takes it.
+    for (maximum, bytes) in [
+        (14, &b"\x90\x0C\0\x05\x06\x1F\0\x03why\x02\x97\0"[..]),
+        (13, &b"\x90\x06\0\x05\0\x02\x97\0"[..]),
+    ] {
+        let mut out = Vec::new();
+        suback::encode_with_reason(5, &codes, "why", maximum, &mut out);
+        assert_eq!(out, bytes);
+        let Packet::Suback(suback) = read(V5, &out) else {
+            panic!("not a SUBACK");
+        };
+        assert_eq!(suback.codes, [2, 0x97, 0]);
+        assert_eq!(suback.reason_string, (maximum == 14).then_some("why"));
+    }
     let cases: [(Version, &[u8], &[u8]); 2] = [
         (V5, b"\xB0\x06\0\x05\0\x02\x97\0", &[2, 0x97, 0]),
         (V311, b"\xB0\x02\0\x05", &[]),
