@@ -2,7 +2,8 @@
 //! must not come here or now, closes its connection with the specified reason and is counted.
 
 use mqtt_codec::{
-    DecodeError, DecodeLimits, Packet, ReasonCode, Version, ack, connack, disconnect, frame,
+    Connect, DecodeError, DecodeLimits, Packet, ReasonCode, VERSION_BYTES_MAX, Version, ack,
+    connack, disconnect, frame,
 };
 use records::Millis;
 
@@ -39,7 +40,7 @@ impl Shard {
             Ok(Some(length)) => length.total,
             Ok(None) => return None,
             Err(error) => {
-                self.reject(id, &error, now);
+                self.reject(id, bytes, &error, now);
                 return None;
             }
         };
@@ -55,7 +56,7 @@ impl Shard {
                     self.disconnect(id, reason, now);
                 }
             }
-            Err(error) => self.reject(id, &error, now),
+            Err(error) => self.reject(id, &bytes[..total], &error, now),
         }
         if self.under_way() > under_way && self.congested() {
             self.stall(id);
@@ -117,12 +118,44 @@ impl Shard {
         }
     }
 
-    /// A packet that can't be decoded. [3.1.1 MQTT-4.8.0-1] [5 MQTT-4.13.1-1]
-    fn reject(&mut self, id: ConnectionId, error: &DecodeError, now: Millis) {
-        match error {
-            DecodeError::TooLarge { .. } => self.counters.packets_too_large += 1,
-            _ => self.counters.protocol_errors += 1,
+    /// A packet that can't be decoded, or whose rest is not waited for. [3.1.1 MQTT-4.8.0-1] [5 MQTT-4.13.1-1]
+    fn reject(&mut self, id: ConnectionId, bytes: &[u8], error: &DecodeError, now: Millis) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let (awaiting, in_exchange) = match connection.stage {
+            Stage::AwaitConnect => (true, false),
+            Stage::Authenticating(_) => (false, true),
+            Stage::Leaving(_) | Stage::Storing { .. } | Stage::Open { .. } | Stage::Closing => {
+                (false, false)
+            }
+        };
+        let beyond_a_limit = error.is_limit();
+        if awaiting && beyond_a_limit && is_connect(bytes) {
+            // MQTT 5 has words for it, and the version stands in front of what is too much.
+            match Connect::version(bytes) {
+                Ok(Some(version)) => self.connections[id.slot].version = version,
+                Ok(None) => {
+                    assert!(
+                        bytes.len() < VERSION_BYTES_MAX,
+                        "a few bytes are waited for"
+                    );
+                    return;
+                }
+                Err(error) => return self.reject_malformed(id, &error, now),
+            }
         }
+        let has_words = self.version(id.slot) == Version::V5;
+        if (awaiting || in_exchange) && beyond_a_limit && has_words {
+            self.count_rejected(error);
+            self.refuse_connect(id, error.reason_code(), now);
+            return;
+        }
+        self.reject_malformed(id, error, now);
+    }
+
+    fn reject_malformed(&mut self, id: ConnectionId, error: &DecodeError, now: Millis) {
+        self.count_rejected(error);
         let awaiting = self
             .connection(id)
             .is_some_and(|connection| matches!(connection.stage, Stage::AwaitConnect));
@@ -133,6 +166,13 @@ impl Shard {
         }
         // [3.1.1 MQTT-3.1.4-1]: a malformed CONNECT gets no CONNACK.
         self.disconnect(id, error.reason_code(), now);
+    }
+
+    fn count_rejected(&mut self, error: &DecodeError) {
+        match error {
+            DecodeError::TooLarge { .. } => self.counters.packets_too_large += 1,
+            _ => self.counters.protocol_errors += 1,
+        }
     }
 
     /// A protocol level we do not speak: each client is answered in the words of its own generation.
@@ -155,4 +195,9 @@ impl Shard {
         let reason = disconnect::reason_for(reason);
         disconnect::encode(Version::V5, reason, self.connections.buffer(connection));
     }
+}
+
+/// Whether a packet says of itself that it is a CONNECT.
+fn is_connect(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| first >> 4 == 1)
 }

@@ -526,7 +526,13 @@ impl Shard {
                     used += length;
                     self.spend(length);
                 }
-                None => break,
+                None => {
+                    // Of a connection that is over nothing is kept.
+                    let over = self
+                        .connection(id)
+                        .is_none_or(|connection| matches!(connection.stage, Stage::Closing));
+                    return if over { bytes.len() } else { used };
+                }
             }
         }
         used

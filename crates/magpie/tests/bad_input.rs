@@ -157,7 +157,7 @@ fn bytes_that_are_no_connect_are_closed() {
 fn connects_that_are_wrong_are_refused_or_closed() {
     let mut besieged = Besieged::start();
     let address = besieged.server.mqtt();
-    let cases: [(&str, Bytes, &[Bytes]); 8] = [
+    let cases: [(&str, Bytes, &[Bytes]); 9] = [
         (
             "a protocol of another name",
             b"\x10\x0d\x00\x04MQTX\x04\x02\x00\x3c\x00\x01x",
@@ -194,6 +194,11 @@ fn connects_that_are_wrong_are_refused_or_closed() {
             "256 MB announced",
             b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x04",
             &[b""],
+        ),
+        (
+            "256 MB announced by MQTT 5",
+            b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x05",
+            &[b"\x20\x03\x00\x95\x00"],
         ),
     ];
     for (what, bytes, answers) in cases {

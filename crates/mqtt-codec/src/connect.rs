@@ -2,7 +2,7 @@
 
 use crate::property::{self, DecodeLimits, Properties, UserProperties, Value, id};
 use crate::read::Reader;
-use crate::{DecodeError, QoS, Version, topic, write};
+use crate::{DecodeError, QoS, Version, frame, topic, write};
 
 /// A client opens a connection.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,6 +117,13 @@ const WILL_PROPERTIES: &[u8] = &[
     id::USER_PROPERTY,
 ];
 
+/// The most bytes that [`Connect::version`] needs: the fixed header, the longer protocol name with its length, and the level.
+pub const VERSION_BYTES_MAX: usize = 1 + frame::LENGTH_BYTES_MAX + NAMES[1].len() + 1;
+/// The protocol names with their lengths, of MQTT 3.1.1 and 5 and of MQTT 3.1.
+const NAMES: [&[u8]; 2] = [b"\0\x04MQTT", b"\0\x06MQIsdp"];
+/// Set in each byte of a length but the last.
+const CONTINUES: u8 = 0x80;
+
 const USERNAME: u8 = 0x80;
 const PASSWORD: u8 = 0x40;
 const WILL_RETAIN: u8 = 0x20;
@@ -137,6 +144,22 @@ impl<'a> Connect<'a> {
             password: None,
             properties: ConnectProperties::default(),
         }
+    }
+
+    /// The version that the beginning of a CONNECT names, for one whose rest is not wanted. `None` when more of it is needed,
+    /// which is never the case with [`VERSION_BYTES_MAX`] bytes.
+    pub fn version(bytes: &[u8]) -> Result<Option<Version>, DecodeError> {
+        let remaining_length = bytes.iter().skip(1).take(frame::LENGTH_BYTES_MAX - 1);
+        let header = 2 + remaining_length
+            .take_while(|byte| **byte & CONTINUES != 0)
+            .count();
+        let Some(body) = bytes.get(header..) else {
+            return Ok(None);
+        };
+        if NAMES.iter().any(|name| name.starts_with(body)) {
+            return Ok(None);
+        }
+        read_version(&mut Reader::new(body)).map(Some)
     }
 
     pub(crate) fn read(mut reader: Reader<'a>, limits: &DecodeLimits) -> Result<Self, DecodeError> {
@@ -391,6 +414,51 @@ impl<'a> ConnectProperties<'a> {
         }
         if let Some(data) = self.authentication_data {
             property::write_bytes(out, id::AUTHENTICATION_DATA, data);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_known_with_the_level_and_not_before() {
+        for version in [Version::V31, Version::V311, Version::V5] {
+            let lengths: [&[u8]; 2] = [&[0x0C], &[0xFF, 0xFF, 0xFF, 0x7F]];
+            for length in lengths {
+                let mut bytes = [&[0x10], length].concat();
+                write::binary(&mut bytes, version.protocol_name().as_bytes());
+                for end in 0..=bytes.len() {
+                    assert_eq!(Connect::version(&bytes[..end]), Ok(None), "{end}");
+                }
+                assert!(bytes.len() < VERSION_BYTES_MAX);
+                for rest in [&[][..], &[0; 20]] {
+                    let whole = [&bytes[..], &[version.level()], rest].concat();
+                    assert_eq!(Connect::version(&whole), Ok(Some(version)));
+                }
+                bytes.push(9);
+                let unknown = Err(DecodeError::UnsupportedVersion { level: 9 });
+                assert_eq!(Connect::version(&bytes), unknown);
+            }
+        }
+        let longest = b"\x10\xFF\xFF\xFF\x7F\0\x06MQIsdp\x03";
+        assert_eq!(longest.len(), VERSION_BYTES_MAX);
+        // Also where the length is none.
+        let endless = [b"\x10\xFF\xFF\xFF\xFF\0\x06MQIsdp".as_slice(), &[0]].concat();
+        assert_eq!(endless.len(), VERSION_BYTES_MAX);
+        assert!(Connect::version(&endless).is_err());
+    }
+
+    #[test]
+    fn another_protocol_is_known_by_its_first_wrong_byte() {
+        for bytes in [
+            &b"\x10\x0C\x01"[..],
+            b"\x10\x0C\0\x05",
+            b"\x10\x0C\0\x04MQI",
+        ] {
+            assert!(Connect::version(bytes).is_err(), "{bytes:02x?}");
+            assert_eq!(Connect::version(&bytes[..bytes.len() - 1]), Ok(None));
         }
     }
 }

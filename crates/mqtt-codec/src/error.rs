@@ -43,6 +43,20 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Whether the packet may be sound and is only more than is taken here.
+    pub const fn is_limit(&self) -> bool {
+        match self {
+            Self::TooLarge { .. } | Self::TooManyProperties(_) => true,
+            Self::Malformed(_)
+            | Self::Protocol(_)
+            | Self::UnknownProtocol
+            | Self::UnsupportedVersion { .. }
+            | Self::InvalidTopicName
+            | Self::InvalidTopicFilter
+            | Self::InvalidTopicAlias => false,
+        }
+    }
+
     /// The reason code of the DISCONNECT. [5 MQTT-4.13.1-1]
     pub const fn reason_code(&self) -> ReasonCode {
         match self {

@@ -3,7 +3,7 @@
 use crate::{DecodeError, Version};
 
 /// Bytes of the longest remaining length.
-const LENGTH_BYTES_MAX: usize = 4;
+pub(crate) const LENGTH_BYTES_MAX: usize = 4;
 
 /// Extent of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

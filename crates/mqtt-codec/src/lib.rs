@@ -24,7 +24,7 @@ mod write;
 pub use ack::Ack;
 pub use auth::Auth;
 pub use connack::Connack;
-pub use connect::{Connect, ConnectProperties, Will, WillProperties};
+pub use connect::{Connect, ConnectProperties, VERSION_BYTES_MAX, Will, WillProperties};
 pub use disconnect::{Disconnect, DisconnectProperties};
 pub use error::DecodeError;
 pub use packet::{Packet, decode};

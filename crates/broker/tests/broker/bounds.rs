@@ -264,20 +264,6 @@ fn a_session_that_comes_and_goes_often_is_looked_at_once() {
 }
 
 #[test]
-fn a_connect_larger_than_allowed_closes_before_its_body_comes() {
-    let mut world = World::limited(|limits| limits.connect_bytes_max = 1024);
-    let large = world.open(V5);
-    world.send(large, &[0x10, 0x80, 0x08]);
-    assert!(world.is_closed(large));
-    assert_eq!(world.shards[0].counters().packets_too_large, 1);
-    // Behind a CONNECT that is accepted, packets are as large as packets may be.
-    let client = world.guest(V5, "c");
-    world.subscribe(client, "t", 0);
-    world.publish(client, "t", &"x".repeat(5000), 0);
-    assert_eq!(world.messages(client)[0].payload.len(), 5000);
-}
-
-#[test]
 fn topics_are_bounded_in_length_and_depth() {
     for version in [V311, V5] {
         let mut world = World::limited(|limits| {

@@ -271,6 +271,7 @@ fn an_exchange_is_bounded_in_steps_bytes_and_time() {
     let client = world.connect(&hello_as("c", "alice"));
     world.take(client);
     world.send(client, &auth(CONTINUE, METHOD, &"x".repeat(200)));
+    assert_eq!(world.take(client), [refused(0x95)]);
     assert!(world.is_closed(client));
     assert_eq!(world.shards[0].counters().packets_too_large, 1);
 }

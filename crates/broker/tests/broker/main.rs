@@ -17,6 +17,7 @@ mod claims;
 mod closing;
 mod connack;
 mod connect;
+mod connect_limits;
 mod damaged_rows;
 mod exchange;
 mod fanout;

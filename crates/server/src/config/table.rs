@@ -105,7 +105,7 @@ static MQTT: &[Key<Config>] = &[
     live(
         "connect_bytes_max",
         number32(|c| &mut c.mqtt.connect_bytes_max, 1024, 1_048_576, "bytes"),
-        "Largest CONNECT: what may be sent before the client is known. A larger one closes the connection.",
+        "Largest CONNECT: what may be sent before the client is known. A larger one is refused (0x95; 3.1.1: closed).",
     ),
     live(
         "connect_timeout_secs",
