@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Connect, ReasonCode, Version, connack};
-use records::{Millis, SessionNumber, Write};
+use records::{Millis, SessionNumber, Write, key};
 
 use crate::access::{Client, Identity};
 use crate::connection::{Chosen, Stage};
@@ -18,8 +18,6 @@ use crate::session::{NEVER, Session};
 use crate::shard::Shard;
 use crate::will::Will;
 
-/// Longest client id in bytes.
-const CLIENT_ID_BYTES_MAX: usize = 256;
 /// How long a connection that is to be refused may take to send its CONNECT.
 const REFUSAL_TIMEOUT_MS: u64 = 2000;
 /// What a will may name in the messenger's tree: a message to a conversation.
@@ -149,8 +147,12 @@ impl Shard {
     /// [3.1.1 MQTT-3.1.3-6] [3.1.1 MQTT-3.1.3-8] [5 MQTT-3.1.3-6]
     fn client_id(&mut self, packet: &Connect<'_>, now: Millis) -> Option<(Arc<str>, bool)> {
         if !packet.client_id.is_empty() {
-            let fits = packet.client_id.len() <= CLIENT_ID_BYTES_MAX;
-            return fits.then(|| (packet.client_id.into(), false));
+            let maximum = self.settings.limits.client_id_bytes_max;
+            if packet.client_id.len() > maximum.min(key::TEXT_BYTES_MAX) {
+                self.counters.client_ids_too_long += 1;
+                return None;
+            }
+            return Some((packet.client_id.into(), false));
         }
         let allowed = match packet.version {
             Version::V31 => false,

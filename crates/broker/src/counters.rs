@@ -37,6 +37,8 @@ counters! {
     connects_accepted,
     /// CONNECTs refused.
     connects_refused,
+    /// CONNECTs refused because their client id is too long.
+    client_ids_too_long,
     /// Connections sent to another server.
     redirected,
     /// Clients that have authenticated anew.

@@ -15,6 +15,8 @@ pub struct Limits {
     pub connect_timeout_secs: u16,
     /// Bytes a connection may send before it is authenticated.
     pub connect_bytes_max: u32,
+    /// Bytes of a client id; a longer one is refused (0x85).
+    pub client_id_bytes_max: usize,
     /// Steps of a client in one exchange of enhanced authentication; one more is refused (0x97).
     pub exchange_steps_max: u16,
     /// Bytes of authentication data in one step; more is refused (0x97).
@@ -78,6 +80,7 @@ impl Default for Limits {
         Self {
             connect_timeout_secs: 10,
             connect_bytes_max: 64 * 1024,
+            client_id_bytes_max: 256,
             exchange_steps_max: 8,
             exchange_bytes_max: 4096,
             packet_bytes_max: 1024 * 1024,

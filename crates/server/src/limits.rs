@@ -19,6 +19,7 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
         limits: Limits {
             connect_timeout_secs: secs16(mqtt.connect_timeout),
             connect_bytes_max: mqtt.connect_bytes_max,
+            client_id_bytes_max: mqtt.client_id_bytes_max,
             exchange_steps_max: config.auth.exchange_steps_max,
             exchange_bytes_max: config.auth.exchange_bytes_max,
             packet_bytes_max: mqtt.max_packet_size,

@@ -1,12 +1,13 @@
 //! What a CONNECT may be at most, and what is said to who sends more.
 
+use broker::Limits;
 use mqtt_codec::Version::{V5, V31, V311};
 use mqtt_codec::{VERSION_BYTES_MAX, Version};
 
 use crate::connect::{accepted, refused};
 use crate::got::Got;
 use crate::packets::{hello, properties, raw, string, text, user};
-use crate::world::{ALL, World};
+use crate::world::{ALL, World, resident};
 
 /// The beginning of a CONNECT of 1,027 bytes, as far as its level.
 fn beginning(name: &str, level: u8) -> Vec<u8> {
@@ -143,4 +144,60 @@ fn a_will_whose_topic_is_too_long_or_too_deep_is_answered() {
             assert_eq!(world.is_closed(client), is_refused);
         }
     }
+}
+
+#[test]
+fn a_client_id_longer_than_allowed_is_refused_and_counted() {
+    for (version, code) in [(V31, 2), (V311, 2), (V5, 0x85)] {
+        let mut world = World::new();
+        let default = Limits::default().client_id_bytes_max;
+        assert_eq!(default, 256);
+        let client = world.connect(&hello(version, &"x".repeat(default)));
+        assert_eq!(world.take(client), [accepted(false)]);
+        let mut world = World::limited(|limits| limits.client_id_bytes_max = 23);
+        let client = world.connect(&hello(version, &"x".repeat(23)));
+        assert_eq!(world.take(client), [accepted(false)]);
+        let client = world.connect(&hello(version, &"x".repeat(24)));
+        assert_eq!(world.take(client), [refused(code)]);
+        assert!(world.is_closed(client));
+        // One that has none where it needs one is another matter.
+        let client = world.connect(&hello(V311, "").clean(false));
+        assert_eq!(world.take(client), [refused(2)]);
+        let counters = world.shards[0].counters();
+        assert_eq!(
+            (counters.client_ids_too_long, counters.connects_refused),
+            (1, 2)
+        );
+        assert_eq!(world.shards[0].population().sessions, 1);
+    }
+}
+
+/// The operator may allow what a key can hold.
+#[test]
+fn a_client_id_as_long_as_a_key_holds_survives_a_restart() {
+    const LONGEST: usize = 65_500;
+    let mut world = World::limited(|limits| {
+        limits.client_id_bytes_max = usize::MAX;
+        limits.connect_bytes_max = 1024 * 1024;
+    });
+    let long = "x".repeat(LONGEST);
+    let client = world.join(&resident(V5, &long).will("t", "gone", 1, false));
+    world.subscribe(client, "t", 1);
+    world.restart();
+    let watcher = world.guest(V5, "watcher");
+    world.subscribe(watcher, "t", 0);
+    let client = world.connect(&resident(V5, &long));
+    assert!(matches!(
+        world.take(client)[..],
+        [
+            Got::Connack {
+                present: true,
+                code: 0,
+                ..
+            },
+            ..
+        ]
+    ));
+    let client = world.connect(&hello(V5, &"x".repeat(LONGEST + 1)));
+    assert_eq!(world.take(client), [refused(0x85)]);
 }

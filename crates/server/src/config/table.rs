@@ -108,6 +108,11 @@ static MQTT: &[Key<Config>] = &[
         "Largest CONNECT: what may be sent before the client is known. A larger one is refused (0x95; 3.1.1: closed).",
     ),
     live(
+        "client_id_bytes_max",
+        size(|c| &mut c.mqtt.client_id_bytes_max, 23, 65_500, "bytes"),
+        "Longest client id. A longer one is refused (0x85; 3.1.1: 2).",
+    ),
+    live(
         "connect_timeout_secs",
         seconds(|c| &mut c.mqtt.connect_timeout, 1, 600),
         "How long a connection may take to send its CONNECT before it is closed.",

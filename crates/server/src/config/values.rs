@@ -65,6 +65,8 @@ pub struct MqttConfig {
     pub max_packet_size: u32,
     /// Largest CONNECT in bytes.
     pub connect_bytes_max: u32,
+    /// Bytes of a client id.
+    pub client_id_bytes_max: usize,
     /// How long a connection may take to send its CONNECT.
     pub connect_timeout: Duration,
     /// Longest keep-alive in seconds; 0 leaves it to the client.
@@ -301,6 +303,7 @@ impl Default for MqttConfig {
             allow_anonymous: false,
             max_packet_size: 1024 * 1024,
             connect_bytes_max: 64 * 1024,
+            client_id_bytes_max: 256,
             connect_timeout: Duration::from_secs(10),
             keepalive_max_secs: 0,
             session_expiry_max_secs: 30 * 24 * 3600,
