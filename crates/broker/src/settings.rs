@@ -75,11 +75,15 @@ pub struct Limits {
     pub appends_max: usize,
 }
 
+/// What a CONNECT has by the specification and the other limits: a will of 65,535 bytes, its topic of 4 KiB and a client id of
+/// 256 bytes; and 12,033 bytes more for lengths, a name, a password or token, and properties.
+const CONNECT_BYTES_MAX: u32 = 80 * 1024;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connect_timeout_secs: 10,
-            connect_bytes_max: 64 * 1024,
+            connect_bytes_max: CONNECT_BYTES_MAX,
             client_id_bytes_max: 256,
             exchange_steps_max: 8,
             exchange_bytes_max: 4096,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use net::{Failure, Gate, Layers, Stage};
+use net::{Failure, Gate, Layers, MessageLimits, Stage};
 
 use crate::allocations::most_held;
 use crate::feed::Feed;
@@ -11,7 +11,7 @@ use crate::wire::{self, Heard};
 
 const REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
-/// Longest message of a stranger, as `net` has it, and of a known peer.
+/// Longest message of a stranger, and of a known peer.
 const STRANGER_BYTES_MAX: u64 = 64 * 1024;
 const KNOWN_BYTES_MAX: u64 = 100_000;
 const FRAMES_MAX: usize = 64;
@@ -41,7 +41,10 @@ pub(crate) fn run(bytes: &[u8]) {
         websocket: Some(Arc::new(Gate {
             path: "/mqtt".to_owned(),
             origins: Vec::new(),
-            message_bytes_max: KNOWN_BYTES_MAX as usize,
+            limits: MessageLimits {
+                unauthenticated_bytes_max: STRANGER_BYTES_MAX as usize,
+                bytes_max: KNOWN_BYTES_MAX as usize,
+            },
         })),
         ..Layers::default()
     };

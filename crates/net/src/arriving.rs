@@ -179,8 +179,7 @@ impl Arriving {
             }
             Ok(Some(None)) => Progress::Arrived((turns.bare)(stream)),
             Ok(Some(Some(agreed))) => {
-                let websocket =
-                    WebSocketStream::new(stream, agreed.leftover, agreed.message_bytes_max);
+                let websocket = WebSocketStream::new(stream, agreed.leftover, agreed.limits);
                 Progress::Arrived((turns.framed)(Box::new(websocket)))
             }
             Err(failure) => self.fail(stream.into_wire(), failure),

@@ -29,5 +29,5 @@ pub use received::{Drained, Received, Stage};
 pub use tls::TlsStream;
 pub use transport::Transport;
 pub use upgrade::Gate;
-pub use websocket::WebSocketStream;
+pub use websocket::{MessageLimits, WebSocketStream};
 pub use wire::Wire;

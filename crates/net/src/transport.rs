@@ -9,7 +9,7 @@ use crate::arriving::{Arrived, Arriving, Layers, Progress};
 use crate::pipe::{PipeEnd, Watcher};
 use crate::received::Received;
 use crate::tls::TlsStream;
-use crate::websocket::WebSocketStream;
+use crate::websocket::{MessageLimits, WebSocketStream};
 use crate::wire::Wire;
 
 /// A byte stream in both directions, non-blocking, edge-triggered. All but a plain socket is boxed: most connections are
@@ -54,26 +54,21 @@ impl Transport {
         }
     }
 
-    /// A connection whose WebSocket handshake has been answered; `leftover` came behind it, and messages are at most
-    /// `message_bytes_max` long.
+    /// A connection whose WebSocket handshake has been answered; `leftover` came behind it.
     pub fn websocket(
         stream: std::net::TcpStream,
         leftover: Vec<u8>,
-        message_bytes_max: usize,
+        limits: MessageLimits,
     ) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let wire = Wire::tcp(mio::net::TcpStream::from_std(stream));
-        let websocket = WebSocketStream::new(wire, leftover, message_bytes_max);
+        let websocket = WebSocketStream::new(wire, leftover, limits);
         Ok(Self::WebSocket(Box::new(websocket)))
     }
 
     /// The same on TLS, whose handshake is over as well.
-    pub fn secure_websocket(
-        stream: TlsStream,
-        leftover: Vec<u8>,
-        message_bytes_max: usize,
-    ) -> Self {
-        let websocket = WebSocketStream::new(stream, leftover, message_bytes_max);
+    pub fn secure_websocket(stream: TlsStream, leftover: Vec<u8>, limits: MessageLimits) -> Self {
+        let websocket = WebSocketStream::new(stream, leftover, limits);
         Self::SecureWebSocket(Box::new(websocket))
     }
 

@@ -9,6 +9,7 @@ use tungstenite::handshake::server::{Request, create_response, write_response};
 use tungstenite::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::failure::Failure;
+use crate::websocket::MessageLimits;
 
 /// The longest request: what browsers send with cookies fits.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
@@ -25,8 +26,8 @@ pub struct Gate {
     pub path: String,
     /// Origins whose pages may connect, `*` for all of them; without any, those of the same host.
     pub origins: Vec<String>,
-    /// Longest message of a peer that has proved who it is.
-    pub message_bytes_max: usize,
+    /// How long messages may be.
+    pub limits: MessageLimits,
 }
 
 /// A handshake under way.
@@ -44,7 +45,7 @@ pub(crate) struct Upgrade {
 pub(crate) struct Agreed {
     /// What came behind the request.
     pub(crate) leftover: Vec<u8>,
-    pub(crate) message_bytes_max: usize,
+    pub(crate) limits: MessageLimits,
 }
 
 impl Upgrade {
@@ -83,7 +84,7 @@ impl Upgrade {
         match self.verdict {
             Some(Ok(length)) => Ok(Some(Some(Agreed {
                 leftover: self.request.split_off(length),
-                message_bytes_max: gate.message_bytes_max,
+                limits: gate.limits,
             }))),
             Some(Err(failure)) => Err(failure),
             None => Ok(None),

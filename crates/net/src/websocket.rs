@@ -15,14 +15,21 @@ use crate::wire::Wire;
 
 /// Bytes read at once, and kept by an idle connection. Tungstenite's own default is 128 KiB.
 const READ_BUFFER_BYTES: usize = 512;
-/// Longest message before the peer has proved who it is; a CONNECT fits.
-const STRANGER_BYTES_MAX: usize = 64 * 1024;
 /// Bytes put into one message: a slow peer has at most so much copied.
 const MESSAGE_BYTES: usize = 64 * 1024;
 /// Messages without a byte of MQTT that are passed over at once: a ping costs a pong, and its sender none of its share.
 const EMPTY_AT_ONCE: usize = 16;
 /// Bytes that one read may take at least, however small the share of the connection.
 const SHARE_BYTES_MIN: usize = 4 * 1024;
+
+/// How long the messages of a peer may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// Before it has proved who it is: mostly its CONNECT, which comes in one.
+    pub unauthenticated_bytes_max: usize,
+    /// From then on; never fewer.
+    pub bytes_max: usize,
+}
 
 /// What WebSocket frames go over: a bare socket or TLS.
 pub(crate) trait Carrier: Read + Write + Sized {
@@ -56,8 +63,7 @@ impl Carrier for TlsStream {
 #[derive(Debug)]
 pub struct WebSocketStream<S> {
     socket: WebSocket<Metered<S>>,
-    /// Longest message of a peer that has proved who it is.
-    message_bytes_max: usize,
+    limits: MessageLimits,
     trusted: bool,
     /// A message is not wholly in the socket yet.
     unflushed: bool,
@@ -79,13 +85,14 @@ struct Metered<S> {
 
 #[expect(private_bounds, reason = "which streams there are is decided here")]
 impl<S: Carrier> WebSocketStream<S> {
-    pub(crate) fn new(stream: S, leftover: Vec<u8>, message_bytes_max: usize) -> Self {
+    pub(crate) fn new(stream: S, leftover: Vec<u8>, limits: MessageLimits) -> Self {
+        let longest = Some(limits.unauthenticated_bytes_max);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
             .max_write_buffer_size(2 * MESSAGE_BYTES)
-            .max_message_size(Some(STRANGER_BYTES_MAX))
-            .max_frame_size(Some(STRANGER_BYTES_MAX));
+            .max_message_size(longest)
+            .max_frame_size(longest);
         let metered = Metered {
             stream,
             left: 0,
@@ -94,7 +101,7 @@ impl<S: Carrier> WebSocketStream<S> {
         };
         Self {
             socket: WebSocket::from_partially_read(metered, leftover, Role::Server, Some(config)),
-            message_bytes_max,
+            limits,
             trusted: false,
             unflushed: false,
             long: None,
@@ -104,7 +111,8 @@ impl<S: Carrier> WebSocketStream<S> {
     /// The peer has proved who it is: its messages may be as long as its packets.
     pub(crate) fn trust(&mut self) {
         if !std::mem::replace(&mut self.trusted, true) {
-            let longest = Some(self.message_bytes_max.max(STRANGER_BYTES_MAX));
+            let limits = self.limits;
+            let longest = Some(limits.bytes_max.max(limits.unauthenticated_bytes_max));
             self.socket.set_config(|config| {
                 config.max_message_size = longest;
                 config.max_frame_size = longest;
@@ -279,7 +287,10 @@ mod tests {
 
     use super::*;
 
-    const LONGEST: usize = 1024 * 1024;
+    const LIMITS: MessageLimits = MessageLimits {
+        unauthenticated_bytes_max: 64 * 1024,
+        bytes_max: 1024 * 1024,
+    };
     const SHARE: usize = 4 * 1024;
 
     /// What a client has said, and what it has taken of the answers.
@@ -335,7 +346,7 @@ mod tests {
             heard: Vec::new(),
             hears,
         };
-        WebSocketStream::new(script, Vec::new(), LONGEST)
+        WebSocketStream::new(script, Vec::new(), LIMITS)
     }
 
     /// A frame under the mask 0: its first byte, and what is in it.

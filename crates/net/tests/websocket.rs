@@ -5,13 +5,16 @@
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use net::{Received, Transport};
+use net::{MessageLimits, Received, Transport};
 use tungstenite::protocol::{Role, WebSocket};
 use tungstenite::{Bytes, Message};
 
 /// No byte on loopback takes this long.
 const PATIENCE: Duration = Duration::from_secs(20);
-const LONGEST: usize = 1024 * 1024;
+const LIMITS: MessageLimits = MessageLimits {
+    unauthenticated_bytes_max: 70_000,
+    bytes_max: 1024 * 1024,
+};
 
 /// A client and the server's end of its connection, the handshake done.
 fn pair() -> (WebSocket<TcpStream>, Transport) {
@@ -22,7 +25,7 @@ fn pair() -> (WebSocket<TcpStream>, Transport) {
     let client = WebSocket::from_raw_socket(client, Role::Client, None);
     (
         client,
-        Transport::websocket(server, Vec::new(), LONGEST).unwrap(),
+        Transport::websocket(server, Vec::new(), LIMITS).unwrap(),
     )
 }
 
@@ -106,18 +109,22 @@ fn a_text_message_closes_the_connection() {
 
 #[test]
 fn a_stranger_may_send_less_at_once_than_a_known_peer() {
-    let large = vec![7; 100_000];
-    let (mut client, mut server) = pair();
-    server.trust();
-    let sent = large.clone();
-    let sender = std::thread::spawn(move || client.send(binary(&sent)).map(|()| client));
-    assert_eq!(read(&mut server), Some(large.clone()));
-    drop(sender.join().unwrap());
+    for (trusted, bytes) in [(true, 1024 * 1024), (false, 70_000)] {
+        let large = vec![7; bytes];
+        let (mut client, mut server) = pair();
+        if trusted {
+            server.trust();
+        }
+        let sent = large.clone();
+        let sender = std::thread::spawn(move || client.send(binary(&sent)).map(|()| client));
+        assert_eq!(read(&mut server), Some(large));
+        drop(sender.join().unwrap());
+    }
 
     let (mut client, mut server) = pair();
     let sender = std::thread::spawn(move || {
         // The server may close before it has everything.
-        drop(client.send(binary(&large)));
+        drop(client.send(binary(&[7; 70_001])));
         client
     });
     assert_eq!(read(&mut server), None);
@@ -132,7 +139,7 @@ fn what_came_behind_the_handshake_comes_first() {
     let (server, _) = listener.accept().unwrap();
     // A masked binary frame of one byte: 9 under the mask 0.
     let leftover = vec![0x82, 0x81, 0, 0, 0, 0, 9];
-    let mut server = Transport::websocket(server, leftover, LONGEST).unwrap();
+    let mut server = Transport::websocket(server, leftover, LIMITS).unwrap();
     assert_eq!(read(&mut server), Some(vec![9]));
     drop(client);
     assert_eq!(read(&mut server), None);

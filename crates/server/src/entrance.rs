@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use net::{CredentialFiles, Credentials, CredentialsError, Failure, Gate, Layers, NameFrom};
+use net::{
+    CredentialFiles, Credentials, CredentialsError, Failure, Gate, Layers, MessageLimits, NameFrom,
+};
 
 use crate::config::{
     AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, MqttConfig,
@@ -102,7 +104,10 @@ impl Entrance {
                 Arc::new(Gate {
                     path: websocket.path.clone(),
                     origins: websocket.origins.clone(),
-                    message_bytes_max: packet.unwrap_or(mqtt.max_packet_size) as usize,
+                    limits: MessageLimits {
+                        unauthenticated_bytes_max: mqtt.connect_bytes_max as usize,
+                        bytes_max: packet.unwrap_or(mqtt.max_packet_size) as usize,
+                    },
                 })
             }),
         };

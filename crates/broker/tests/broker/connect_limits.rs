@@ -9,6 +9,8 @@ use crate::got::Got;
 use crate::packets::{hello, properties, raw, string, text, user};
 use crate::world::{ALL, World, resident};
 
+const WILL_PAYLOAD_BYTES_MAX: usize = 65_535;
+
 /// The beginning of a CONNECT of 1,027 bytes, as far as its level.
 fn beginning(name: &str, level: u8) -> Vec<u8> {
     [&[0x10, 0x80, 0x08][..], &text(name), &[level]].concat()
@@ -200,4 +202,37 @@ fn a_client_id_as_long_as_a_key_holds_survives_a_restart() {
     ));
     let client = world.connect(&hello(V5, &"x".repeat(LONGEST + 1)));
     assert_eq!(world.take(client), [refused(0x85)]);
+}
+
+/// The specification allows a will of 65,535 bytes: the default takes it beside everything else that a CONNECT has, and it
+/// is published whole.
+#[test]
+fn the_largest_will_comes_in_by_default() {
+    let limits = Limits::default();
+    let topic = "t".repeat(limits.topic_bytes_max);
+    let client_id = "c".repeat(limits.client_id_bytes_max);
+    let payload = "x".repeat(WILL_PAYLOAD_BYTES_MAX);
+    for version in ALL {
+        let mut world = World::new();
+        let watcher = world.guest(version, "watcher");
+        world.subscribe(watcher, "#", 1);
+        let mut hello = resident(version, &client_id)
+            .will(&topic, &payload, 1, true)
+            .login("alice");
+        if version == V5 {
+            let ours = user("a name of sixteen", &"v".repeat(1000)).repeat(4);
+            hello = hello.property(&ours).will_property(&ours);
+        }
+        assert!(hello.bytes().len() > 69_887);
+        let client = world.connect(&hello);
+        assert!(matches!(
+            world.take(client)[..],
+            [Got::Connack { code: 0, .. }]
+        ));
+        world.cut(client);
+        let published = world.messages(watcher);
+        assert_eq!(published.len(), 1, "{version:?}");
+        assert_eq!(published[0].payload, payload);
+        assert_eq!(published[0].topic, topic);
+    }
 }

@@ -3,6 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
+use harness::QoS;
+
 use crate::{Scene, await_metric, dial, talk};
 
 const FRAMED: &str = r#"
@@ -84,6 +86,21 @@ fn pages_of_other_sites_stay_outside() {
         &["\"path\""],
         1.0,
     );
+}
+
+/// Clients send their CONNECT in one message, whatever is in it.
+#[test]
+fn the_largest_will_comes_in_one_message() {
+    let scene = Scene::new();
+    let server = scene.start(FRAMED);
+    let mut watcher = dial(&server, "watcher").connect().unwrap();
+    watcher.subscribe(&[("gone", QoS::AtLeastOnce)]).unwrap();
+    let will = "x".repeat(65_535);
+    let page = dial(&server, "page").at(server.listener("ws://", 0));
+    let page = page.will("gone", &will, QoS::AtLeastOnce);
+    let mut page = page.websocket("/mqtt", None).connect().unwrap();
+    page.drop_connection();
+    assert_eq!(watcher.receive().unwrap().payload, will.as_bytes());
 }
 
 #[test]

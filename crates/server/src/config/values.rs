@@ -302,7 +302,7 @@ impl Default for MqttConfig {
             listeners: vec![ListenerConfig::default()],
             allow_anonymous: false,
             max_packet_size: 1024 * 1024,
-            connect_bytes_max: 64 * 1024,
+            connect_bytes_max: 80 * 1024,
             client_id_bytes_max: 256,
             connect_timeout: Duration::from_secs(10),
             keepalive_max_secs: 0,

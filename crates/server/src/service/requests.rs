@@ -5,7 +5,7 @@ use std::time::Instant;
 use chat::{
     AccountAnswer, AccountCommand, AccountError, HashedPassword, Input, ListedAccount, RequestId,
 };
-use net::Transport;
+use net::{MessageLimits, Transport};
 use records::{AccountId, Role, ScramVerifier};
 
 use super::ServiceThread;
@@ -345,16 +345,13 @@ impl ServiceThread {
                 sentence: "too many connections".to_owned(),
             });
         }
-        let message_bytes_max = self.config.mqtt.max_packet_size as usize;
+        let limits = MessageLimits {
+            unauthenticated_bytes_max: self.config.mqtt.connect_bytes_max as usize,
+            bytes_max: self.config.mqtt.max_packet_size as usize,
+        };
         let transport = match stream {
-            UpgradedStream::Plain(socket) => {
-                Transport::websocket(socket, leftover, message_bytes_max)
-            }
-            UpgradedStream::Secure(tls) => Ok(Transport::secure_websocket(
-                *tls,
-                leftover,
-                message_bytes_max,
-            )),
+            UpgradedStream::Plain(socket) => Transport::websocket(socket, leftover, limits),
+            UpgradedStream::Secure(tls) => Ok(Transport::secure_websocket(*tls, leftover, limits)),
         };
         let transport = transport.map_err(|error| {
             self.admission.release(origin);
