@@ -248,6 +248,8 @@ impl Service {
             .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_headers(HEADER_LINES_MAX)
+            .max_header_size(header_bytes_max)
+            // This one bounds memory, but only to within one read.
             .max_buf_size(header_bytes_max)
             .keep_alive(keeps_alive)
             .serve_connection(

@@ -60,6 +60,65 @@ async fn a_header_too_large_is_refused() {
     assert_eq!(metric(&mut observer, series).await, 2);
 }
 
+/// A request whose header is exactly so many bytes long.
+fn header_of(bytes: usize) -> String {
+    let around = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: \r\n\r\n".len();
+    let long = "x".repeat(bytes - around);
+    format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_header_is_refused_from_the_first_byte_beyond_the_limit() {
+    const MAXIMUM: usize = 32_768;
+    let world = world().await;
+    assert_eq!(HttpConfig::default().header_bytes_max, MAXIMUM);
+    let series = "magpie_http_refused_total{code=\"header_too_large\"}";
+    let mut observer = world.connect().await;
+    // Also behind another request, and behind one with a body.
+    for before in [
+        "",
+        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    ] {
+        for (bytes, status) in [
+            (MAXIMUM, 200),
+            (MAXIMUM + 1, 431),
+            (MAXIMUM + 2, 431),
+            (40_000, 431),
+        ] {
+            let refused = metric(&mut observer, series).await;
+            let mut stream = world.connect().await;
+            let request = before.to_owned() + &header_of(bytes);
+            // The server may close before it has read all of it.
+            let _ = stream.write_all(request.as_bytes()).await;
+            if !before.is_empty() {
+                answer(&mut stream).await;
+            }
+            let told = answer(&mut stream).await.status;
+            assert_eq!(told, status, "{bytes} behind {before:?}");
+            let counted = metric(&mut observer, series).await - refused;
+            assert_eq!(counted, u64::from(status == 431), "{bytes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_reaches_the_limit_without_an_end_is_refused_at_once() {
+    let world = world().await;
+    let mut stream = world.connect().await;
+    let request = header_of(32_768);
+    stream
+        .write_all(&request.as_bytes()[..32_766])
+        .await
+        .unwrap();
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_millis(200), stream.read(&mut byte)).await;
+    assert!(early.is_err(), "answered though the header may still end");
+    // Two more that do not end it.
+    stream.write_all(b"xx").await.unwrap();
+    assert_eq!(answer(&mut stream).await.status, 431);
+}
+
 #[tokio::test]
 async fn a_header_may_be_as_large_as_the_operator_says() {
     let world = world_with(HttpConfig {

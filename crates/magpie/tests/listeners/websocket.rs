@@ -104,6 +104,33 @@ fn the_largest_will_comes_in_one_message() {
 }
 
 #[test]
+fn a_request_is_refused_from_the_first_byte_beyond_the_limit() {
+    const MAXIMUM: usize = 8 * 1024;
+    let scene = Scene::new();
+    let server = scene.start(FRAMED);
+    let address = server.listener("ws://", 0);
+    let offered = "Sec-WebSocket-Protocol: mqtt\r\nCookie: ";
+    let around = handshake("/mqtt", &format!("{offered}\r\n")).len();
+    for (bytes, status) in [
+        (MAXIMUM - 1, "101"),
+        (MAXIMUM, "101"),
+        (MAXIMUM + 1, "431"),
+        (MAXIMUM + 2, "431"),
+    ] {
+        let cookie = "x".repeat(bytes - around);
+        let mut request = handshake("/mqtt", &format!("{offered}{cookie}\r\n"));
+        assert_eq!(request.len(), bytes);
+        // Behind a handshake that is answered, a goodbye.
+        request.extend_from_slice(b"\x88\x80\0\0\0\0");
+        let answer = ask(address, &request);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{bytes}: {answer}"
+        );
+    }
+}
+
+#[test]
 fn what_is_no_handshake_is_told_so() {
     let scene = Scene::new();
     let server = scene.start(FRAMED);
