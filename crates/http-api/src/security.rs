@@ -1,24 +1,20 @@
-//! What goes around every answer: paths that climb are turned away, and browsers are told to be strict.
+//! What goes around every answer: paths that climb and requests that do not say to which host are turned away, and browsers
+//! are told to be strict.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::answer::Refusal;
 
-/// Turns away a climbing path before any route sees it, and adds the headers.
+/// Turns away what no route shall see, and adds the headers.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     let policy = content_policy(request.headers());
-    let mut response = if climbs(request.uri().path()) {
-        Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "bad_path",
-            "a path may not contain `..`, `//`, `\\` or NUL",
-        )
-        .into_response()
-    } else {
-        next.run(request).await
+    let mut response = match check(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -42,6 +38,38 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
         HeaderValue::from_static("geolocation=(), payment=(), usb=()"),
     );
     response
+}
+
+fn check(request: &Request) -> Result<(), Refusal> {
+    let bad = |code, detail: &str| Err(Refusal::new(StatusCode::BAD_REQUEST, code, detail));
+    if !names_one_host(request.version(), request.headers()) {
+        return bad(
+            "bad_host",
+            "a request has one Host header with a name and, if need be, a port",
+        );
+    }
+    if climbs(request.uri().path()) {
+        return bad("bad_path", "a path may not contain `..`, `//`, `\\` or NUL");
+    }
+    Ok(())
+}
+
+/// Whether there is exactly one Host header, and it can be one (RFC 9112, 3.2). Before HTTP/1.1 there need not be any. Where
+/// there are two, a proxy in front of this server and the server itself may each believe another.
+fn names_one_host(version: Version, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).into_iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => version < Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// A name and perhaps a port; empty where the address that is asked for has no name.
+fn is_host(value: &HeaderValue) -> bool {
+    value.is_empty()
+        || Authority::try_from(value.as_bytes())
+            .is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// Nothing here is looked up in a file system; a path that climbs is refused all the same, and counted.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tungstenite::handshake::machine::TryParse as _;
 use tungstenite::handshake::server::{Request, create_response, write_response};
+use tungstenite::http::uri::Authority;
 use tungstenite::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::failure::Failure;
@@ -129,6 +130,9 @@ impl Upgrade {
         if length > REQUEST_BYTES_MAX {
             return self.refuse("431 Request Header Fields Too Large", Failure::BadRequest);
         }
+        if !only(request.headers(), &header::HOST).is_some_and(is_host) {
+            return self.refuse(BAD, Failure::BadRequest);
+        }
         if request.uri().path() != gate.path {
             return self.refuse("404 Not Found", Failure::Path);
         }
@@ -220,6 +224,11 @@ fn lists(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|member| member.trim().eq_ignore_ascii_case(word))
+}
+
+/// Whether a Host header is a name and perhaps a port; empty where the address that is asked for has no name. (RFC 9112, 3.2)
+fn is_host(host: &str) -> bool {
+    host.is_empty() || (host.parse::<Authority>().is_ok() && !host.contains('@'))
 }
 
 /// The value of a header that stands there exactly once.

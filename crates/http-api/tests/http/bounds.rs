@@ -120,6 +120,44 @@ async fn a_header_that_reaches_the_limit_without_an_end_is_refused_at_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_does_not_name_one_host_is_refused() {
+    let world = world().await;
+    let series = "magpie_http_refused_total{code=\"bad_host\"}";
+    let mut observer = world.connect().await;
+    let mut expected = 0;
+    for path in [
+        "/",
+        "/healthz",
+        "/metrics",
+        "/mqtt",
+        "/api/v1/server",
+        "/no/such",
+    ] {
+        for hosts in [
+            "",
+            "Host: x\r\nHost: x\r\n",
+            "Host: x\r\nHost: y\r\n",
+            "Host: a b\r\n",
+            "Host: root@x\r\n",
+            "Host: x/y\r\n",
+        ] {
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}\r\n");
+            world.raw(request).await.check_refusal(400, "bad_host");
+            expected += 1;
+        }
+    }
+    assert_eq!(metric(&mut observer, series).await, expected);
+    let old = "GET /healthz HTTP/1.0\r\n\r\n";
+    assert_eq!(world.raw(old).await.status, 200);
+    let old = "GET /healthz HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n";
+    world.raw(old).await.check_refusal(400, "bad_host");
+    for host in ["", "x", "chat.example:8080", "[::1]:80", "127.0.0.1"] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(world.raw(request).await.status, 200, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn a_header_may_be_as_large_as_the_operator_says() {
     let world = world_with(HttpConfig {
         header_bytes_max: 128 * 1024,

@@ -143,6 +143,16 @@ async fn a_handshake_with_something_wrong_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
+async fn a_handshake_names_one_host() {
+    let world = world().await;
+    let right = handshake("magpie.test", ("", ""));
+    for hosts in ["", "Host: magpie.test\r\nHost: magpie.test\r\n"] {
+        let request = right.replacen("Host: magpie.test\r\n", hosts, 1);
+        world.raw(request).await.check_refusal(400, "bad_host");
+    }
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_may_not_connect() {
     let mut world = world().await;
     for origin in [

@@ -170,6 +170,21 @@ fn what_is_no_handshake_is_told_so() {
         "431",
     );
     check(&[b'x'; 20_000], "431");
+    // One Host header, and it can be one.
+    let right = String::from_utf8(handshake("/mqtt", mqtt)).unwrap();
+    for hosts in [
+        "",
+        "Host: localhost:3000\r\nHost: localhost:3000\r\n",
+        "Host: a b\r\n",
+        "Host: root@localhost\r\n",
+    ] {
+        check(
+            right
+                .replacen("Host: localhost:3000\r\n", hosts, 1)
+                .as_bytes(),
+            "400",
+        );
+    }
     // And what is one, with the first frames right behind it: CONNECT, masked with zeros, and the end.
     let mut request = handshake("/mqtt", mqtt);
     request.extend_from_slice(b"\x82\x8e\0\0\0\0\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0");
