@@ -95,7 +95,7 @@ static MQTT: &[Key<Config>] = &[
     live(
         "allow_anonymous",
         Slot::Flag(|c| &mut c.mqtt.allow_anonymous),
-        "Clients without a user name may connect, and ordinary topics are open to all.",
+        "Clients without a user name, or with an empty one, may connect, and ordinary topics are open to all.",
     ),
     live(
         "max_packet_size",
