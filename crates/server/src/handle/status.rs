@@ -78,6 +78,7 @@ impl StatusAccess {
             Health::Starting => ("starting", None),
             Health::Ready => ("ready", None),
             Health::Stalled(what) => ("stalled", Some(what)),
+            Health::DiskFull(what) => ("disk_full", Some(what)),
             Health::Draining => ("draining", None),
             Health::Failed(reason) => ("failed", Some(reason)),
         };

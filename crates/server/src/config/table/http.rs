@@ -1,0 +1,58 @@
+//! `[http]`: The HTTP server.
+
+use super::MEGABYTE;
+use crate::config::slot::{Key, Slot, fixed, seconds, size};
+use crate::config::values::Config;
+
+pub(super) static KEYS: &[Key<Config>] = &[
+    fixed(
+        "address",
+        Slot::Address(|c| &mut c.http.address),
+        "Where HTTP is served.",
+    ),
+    fixed(
+        "certificate",
+        Slot::OptionalPath(|c| &mut c.http.certificate),
+        "With a certificate and its key, HTTPS is served instead, and MQTT over secure WebSocket at `/mqtt`. PEM; read again when it changes and on SIGHUP.",
+    ),
+    fixed(
+        "key",
+        Slot::OptionalPath(|c| &mut c.http.key),
+        "The certificate's private key, PEM, not encrypted. Read again like the certificate.",
+    ),
+    fixed(
+        "connections_max",
+        size(|c| &mut c.http.connections_max, 1, 1_000_000, "connections"),
+        "Connections at once, not counting WebSockets; one more is answered 503. At most half of what the process has file descriptors for.",
+    ),
+    fixed(
+        "connections_per_address_max",
+        size(
+            |c| &mut c.http.connections_per_address_max,
+            0,
+            1_000_000,
+            "connections",
+        ),
+        "Of them, from one address (IPv6: /64). 0 is half of what there may be.",
+    ),
+    fixed(
+        "write_timeout_secs",
+        seconds(|c| &mut c.http.write_timeout, 1, 600),
+        "How long a client may read nothing of an answer before its connection is closed.",
+    ),
+    fixed(
+        "header_timeout_secs",
+        seconds(|c| &mut c.http.header_timeout, 1, 600),
+        "How long a request's header may take to arrive.",
+    ),
+    fixed(
+        "header_bytes_max",
+        size(|c| &mut c.http.header_bytes_max, 8192, MEGABYTE, "bytes"),
+        "Bytes of a request's first line and header; a larger one is answered 431.",
+    ),
+    fixed(
+        "body_bytes_max",
+        size(|c| &mut c.http.body_bytes_max, 1024, 16 * MEGABYTE, "bytes"),
+        "Bytes of a request's body; a larger one is answered 413.",
+    ),
+];
