@@ -96,6 +96,7 @@ impl World {
             shard: 0,
             shards: 1,
             seeds: SEEDS,
+            usage: std::sync::Arc::default(),
         };
         let mut settings = Settings {
             allow_anonymous: true,

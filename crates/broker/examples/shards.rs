@@ -190,6 +190,7 @@ impl Thread {
             shard: number,
             shards,
             seeds: SEEDS,
+            usage: Arc::default(),
         };
         let settings = Settings {
             allow_anonymous: true,

@@ -29,9 +29,13 @@ impl Away {
         self.len
     }
 
-    /// The session that has been away longest.
-    pub(crate) fn longest(&self) -> Option<u32> {
-        (self.longest != NO_SESSION).then_some(self.longest)
+    /// Those that are away, the longest first.
+    pub(crate) fn iter<'s>(&self, sessions: &'s Slab<Session>) -> impl Iterator<Item = u32> + 's {
+        let after = |slot: &u32| Some(sessions[*slot as usize].away.after);
+        let is_session = |slot: u32| (slot != NO_SESSION).then_some(slot);
+        std::iter::successors(is_session(self.longest), move |slot| {
+            after(slot).and_then(is_session)
+        })
     }
 
     /// A session has gone.

@@ -276,9 +276,7 @@ impl Shard {
             self.end_session(slot, now);
             existing = None;
         }
-        let full = self.sessions.len() >= self.settings.limits.sessions_max
-            || (self.disk_full && pending.expiry_secs > 0);
-        if existing.is_none() && full {
+        if !self.has_room_for(existing, &pending, &identity, now) {
             self.counters.sessions_refused += 1;
             self.refuse_connect(id, ReasonCode::QUOTA_EXCEEDED, now);
             return;
@@ -286,9 +284,34 @@ impl Shard {
         let present = existing.is_some();
         let slot = existing.unwrap_or_else(|| self.create_session(&pending, &identity));
         let had_will = self.sessions[slot as usize].will.is_some();
-        self.attach(id, slot, pending, identity);
+        self.attach(id, slot, pending, identity, now);
         let will = self.will_write(slot, had_will);
         self.store_or_connack(id, slot, present, will, now);
+    }
+
+    /// Whether there is room for the session of a CONNECT, of which `existing` is there already.
+    fn has_room_for(
+        &mut self,
+        existing: Option<u32>,
+        pending: &PendingConnect,
+        identity: &Identity,
+        now: Millis,
+    ) -> bool {
+        let limits = &self.settings.limits;
+        if existing.is_none() && self.sessions.len() >= limits.sessions_max {
+            return false;
+        }
+        let is_stored = existing.is_some_and(|slot| self.sessions[slot as usize].is_stored());
+        let lasts = pending.expiry_secs.min(limits.session_expiry_max_secs) > 0;
+        if is_stored || !lasts {
+            return true;
+        }
+        if self.disk_full || self.is_full_of_absent() {
+            return false;
+        }
+        identity
+            .account
+            .is_none_or(|account| self.make_room_for_session(account, now))
     }
 
     /// Whether the client may come in, with the will it leaves: that is a publish like any other.
@@ -331,7 +354,14 @@ impl Shard {
         self.insert_session(session)
     }
 
-    fn attach(&mut self, id: ConnectionId, slot: u32, pending: PendingConnect, identity: Identity) {
+    fn attach(
+        &mut self,
+        id: ConnectionId,
+        slot: u32,
+        pending: PendingConnect,
+        identity: Identity,
+        now: Millis,
+    ) {
         let limits = &self.settings.limits;
         let expiry_secs = pending.expiry_secs.min(limits.session_expiry_max_secs);
         let aliases_max = limits.topic_aliases_sent_max;
@@ -367,6 +397,7 @@ impl Shard {
             session: slot,
             chosen,
         };
+        self.count_unauthenticated(id, 0, now);
     }
 
     /// A session that outlives its connection is on disk before CONNACK says that it exists, and so is a will.
@@ -398,6 +429,7 @@ impl Shard {
         if !self.sessions[slot as usize].is_stored() {
             let number = SessionNumber::new(self.stamp(now).value());
             self.sessions[slot as usize].number = number;
+            self.count_lasting_session(slot);
         }
         writes.push(self.session_write(slot));
         self.pause(id);

@@ -83,6 +83,8 @@ pub(crate) struct Connection {
     pub(crate) heard_secs: u32,
     /// Second of the shard's clock at which it is looked at.
     pub(crate) look_secs: u32,
+    /// What it is counted for among the bytes of clients that have not been let in.
+    pub(crate) unauthenticated_bytes: u32,
     /// Bytes of `outgoing` that are written.
     pub(crate) written: u32,
     pub(crate) outgoing: Vec<u8>,
@@ -119,6 +121,7 @@ impl Connection {
             packet_bytes_max: u32::MAX,
             heard_secs,
             look_secs: 0,
+            unauthenticated_bytes: 0,
             written: 0,
             outgoing: Vec::new(),
             partial: None,

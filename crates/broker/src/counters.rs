@@ -47,6 +47,8 @@ counters! {
     reauthentications_refused,
     /// Exchanges of enhanced authentication refused because of too many steps, or too much data in one.
     exchanges_too_long,
+    /// Connections refused because clients that have not been let in held too many bytes.
+    unauthenticated_refused,
     /// Connections closed because no CONNECT came in time.
     connect_timeouts,
     /// Connections closed because the client fell silent.
@@ -105,6 +107,8 @@ counters! {
     sessions_expired,
     /// Sessions refused by a limit.
     sessions_refused,
+    /// Lasting sessions ended because their own account wanted another one.
+    sessions_displaced,
     /// Sessions ended because too many were without a connection; each had been away longest.
     sessions_dropped,
     /// Wills published.

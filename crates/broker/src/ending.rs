@@ -52,6 +52,7 @@ impl Shard {
         connection.publishing = None;
         connection.aliases = None;
         connection.exchange = None;
+        self.count_unauthenticated(id, 0, now);
         self.output(Output::Close(id));
         let grace = self.connect_timeout_ms(id);
         self.watch(id, now.saturating_add(grace), now);
@@ -264,7 +265,7 @@ impl Shard {
         self.end_longest_away(now);
     }
 
-    /// Ends the session that has been away longest while there are too many of them: two at most, so that after the
+    /// Ends the session that has been away longest and holds no message while there are too many of them: two at most, so that after the
     /// limit was lowered each that goes makes room for itself and one more.
     fn end_longest_away(&mut self, now: Millis) {
         const ENDS_MAX: usize = 2;
@@ -273,7 +274,8 @@ impl Shard {
             if self.away.len() <= limit || self.is_shutting_down {
                 return;
             }
-            let Some(longest) = self.away.longest() else {
+            // A session with messages ends by its own account's excess or when its time is over.
+            let Some(longest) = self.longest_away_without_messages() else {
                 return;
             };
             self.counters.sessions_dropped += 1;

@@ -134,6 +134,9 @@ impl Shard {
                             continue;
                         }
                     };
+                    if !existed {
+                        self.count_filter(slot, &filter);
+                    }
                     filters.codes.push(ReasonCode::granted(options.qos));
                     if self.sessions[slot as usize].is_stored() {
                         let record =
@@ -162,6 +165,7 @@ impl Shard {
                         filters.codes.push(ReasonCode::NO_SUBSCRIPTION_EXISTED);
                         continue;
                     }
+                    self.uncount_filter(slot, &filter);
                     filters.codes.push(ReasonCode::SUCCESS);
                     if stored {
                         writes.push(self.given_up_write(slot, number, &filter));

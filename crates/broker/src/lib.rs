@@ -27,6 +27,7 @@ mod packets;
 mod pending;
 mod publish;
 mod rates;
+mod reading;
 mod recovery;
 mod remains;
 mod restart;
@@ -42,10 +43,12 @@ mod stored;
 mod subscribe;
 mod system;
 mod turn;
+mod unauthenticated;
 mod waiting;
 mod wills;
 
 mod access;
+mod account_usage;
 mod allowances;
 mod counters;
 mod lookup;
@@ -55,6 +58,7 @@ mod watch;
 mod will;
 
 pub use access::{AccessList, Action, Client, Identity, Rule, Verdict, Who};
+pub use account_usage::AccountUsage;
 pub use allowances::Allowances;
 pub use counters::{Counters, Population};
 pub use deliver::FETCH_MAX;

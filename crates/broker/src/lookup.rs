@@ -48,6 +48,7 @@ impl Shard {
         self.deadlines
             .give_up(session.look_at, slot, session.serial);
         self.session_table.remove(hash as u32, slot);
+        self.uncount_session(slot);
         self.away.came(&mut self.sessions, slot);
     }
 

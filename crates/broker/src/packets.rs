@@ -198,6 +198,6 @@ impl Shard {
 }
 
 /// Whether a packet says of itself that it is a CONNECT.
-fn is_connect(bytes: &[u8]) -> bool {
+pub(crate) fn is_connect(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 4 == 1)
 }

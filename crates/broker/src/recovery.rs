@@ -148,9 +148,11 @@ impl Shard {
             ..Session::new(serial, &recovered.identity, recovered.client_id)
         };
         let slot = self.insert_session(session);
+        self.count_lasting_session(slot);
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_terms(slot, filter, subscription);
             if subscription.until.is_empty() {
+                self.count_filter(slot, filter);
                 self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
             } else {
                 recovery.give_up(slot, filter, subscription);

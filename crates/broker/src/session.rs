@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) dirty: bool,
     /// It is listed for what could not be sent in an earlier turn.
     pub(crate) put_off: bool,
+    /// Of its filters, with what each takes beside.
+    pub(crate) filter_bytes: u32,
     pub(crate) expiry_secs: u32,
     pub(crate) name: Arc<str>,
     pub(crate) client_id: Arc<str>,
@@ -161,6 +163,7 @@ impl Session {
             protocol_level: 0,
             dirty: false,
             put_off: false,
+            filter_bytes: 0,
             expiry_secs: 0,
             name: identity.name.clone(),
             client_id,

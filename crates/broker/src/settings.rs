@@ -15,6 +15,12 @@ pub struct Limits {
     pub connect_timeout_secs: u16,
     /// Bytes a connection may send before it is authenticated.
     pub connect_bytes_max: u32,
+    /// Lasting sessions of one account on all shards; for one more the account loses one that is away, or it is refused (0x97).
+    pub sessions_per_account_max: usize,
+    /// Bytes of filters of one account on all shards, each with 64 more, beyond 4 KiB of each session (0x97).
+    pub filter_bytes_per_account_max: usize,
+    /// Bytes of all connections of the shard that have not been let in; one that goes beyond them is refused (0x97).
+    pub unauthenticated_bytes_max: usize,
     /// Bytes of a client id; a longer one is refused (0x85).
     pub client_id_bytes_max: usize,
     /// Steps of a client in one exchange of enhanced authentication; one more is refused (0x97).
@@ -84,6 +90,9 @@ impl Default for Limits {
         Self {
             connect_timeout_secs: 10,
             connect_bytes_max: CONNECT_BYTES_MAX,
+            sessions_per_account_max: 100,
+            filter_bytes_per_account_max: 4 * 1024 * 1024,
+            unauthenticated_bytes_max: 32 * 1024 * 1024,
             client_id_bytes_max: 256,
             exchange_steps_max: 8,
             exchange_bytes_max: 4096,

@@ -12,6 +12,7 @@ use routing::{IdTable, Match, RemoteIndex, RetainedIndex, SharedIndex, Subscript
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::account_usage::AccountUsage;
 use crate::audience::OwedDeliveries;
 use crate::away::Away;
 use crate::connection::{Connection, Connections, Stage};
@@ -35,19 +36,10 @@ use crate::wills::ToldWill;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
-/// Bytes waiting in all output buffers after which the turn is cut short to write them.
-const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// A client that lets this many times the outgoing limit wait in answers to itself is not read until it has
-/// taken some of them.
-const CHOKE_FACTOR: usize = 4;
 /// Connections looked at in one call.
 const LOOKS_PER_CALL: usize = 1024;
 /// Sessions that end, or wills that are published, in one call.
 const ENDS_PER_CALL: usize = 128;
-/// Bytes in and out, as `turn` counts them, after which what a client has sent waits for the next turn.
-const READ_WORK_MAX: usize = 8 * 1024 * 1024;
-
 /// What a shard is, among how many.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -57,6 +49,8 @@ pub struct Place {
     pub shards: u16,
     /// Keys of the hash tables: random, but the same for every shard.
     pub seeds: [u64; 4],
+    /// What accounts take, the same for every shard.
+    pub usage: Arc<AccountUsage>,
 }
 
 /// One shard of the broker.
@@ -64,6 +58,7 @@ pub struct Shard {
     pub(crate) shard: u16,
     pub(crate) shards: u16,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) usage: Arc<AccountUsage>,
     pub(crate) hasher: RandomState,
     pub(crate) connections: Connections,
     pub(crate) sessions: Slab<Session>,
@@ -121,6 +116,7 @@ pub struct Shard {
     /// Too much is stored: nothing more is taken that would have to be.
     pub(crate) storage_full: bool,
     pub(crate) disk_full: bool,
+    pub(crate) unauthenticated_bytes: usize,
     /// Older stored messages have been dropped and are needed no longer.
     pub(crate) floor: Stamp,
     /// The newest position the messenger delivered.
@@ -144,6 +140,7 @@ impl Shard {
             shard: place.shard,
             shards: place.shards,
             settings,
+            usage: place.usage.clone(),
             connections: Connections::default(),
             sessions: Slab::new(),
             session_table: IdTable::default(),
@@ -186,6 +183,7 @@ impl Shard {
             next_serial: 0,
             storage_full: false,
             disk_full: false,
+            unauthenticated_bytes: 0,
             floor: Stamp::ZERO,
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],
@@ -222,25 +220,6 @@ impl Shard {
         if let Some(connection) = self.connection_mut(id) {
             connection.vouched = true;
         }
-    }
-
-    /// Bytes came. Afterwards [`Shard::wants_bytes`] tells whether to read on.
-    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) {
-        let heard = self.seconds(now);
-        self.counters.bytes_received += bytes.len() as u64;
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        connection.heard_secs = heard;
-        let Some(mut whole) = connection.partial.take() else {
-            let used = self.process(id, bytes, now);
-            self.keep_partial(id, &bytes[used..]);
-            self.hand_over();
-            return;
-        };
-        whole.extend_from_slice(bytes);
-        self.process_partial(id, whole, now);
-        self.hand_over();
     }
 
     /// Whether the connection is to be read; false while something has to happen first.
@@ -452,6 +431,7 @@ impl Shard {
         self.connection(id)?;
         let connection = self.connections.remove(id.slot);
         self.turn_bytes = self.turn_bytes.saturating_sub(connection.backlog());
+        self.uncount_unauthenticated(&connection);
         Some(connection)
     }
 
@@ -495,104 +475,5 @@ impl Shard {
         self.next_ticket += 1;
         self.appends.push_back(PendingAppend { ticket, then });
         self.outputs.push_back(Output::Append { ticket, writes });
-    }
-
-    // Reading.
-
-    /// Processes whole packets and returns how many bytes they took.
-    fn process(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) -> usize {
-        let mut used = 0;
-        while used < bytes.len() {
-            let Some(connection) = self.connection(id) else {
-                return bytes.len();
-            };
-            if connection.paused {
-                break;
-            }
-            if matches!(connection.stage, Stage::Closing) {
-                return bytes.len();
-            }
-            if connection.backlog() > self.settings.limits.outgoing_bytes_max * CHOKE_FACTOR {
-                self.choke(id);
-                break;
-            }
-            if self.turn_bytes > TURN_BYTES_MAX || self.work > READ_WORK_MAX {
-                self.pause(id);
-                self.deferred.push_back(id);
-                break;
-            }
-            match self.process_packet(id, &bytes[used..], now) {
-                Some(length) => {
-                    used += length;
-                    self.spend(length);
-                }
-                None => {
-                    // Of a connection that is over nothing is kept.
-                    let over = self
-                        .connection(id)
-                        .is_none_or(|connection| matches!(connection.stage, Stage::Closing));
-                    return if over { bytes.len() } else { used };
-                }
-            }
-        }
-        used
-    }
-
-    #[expect(clippy::box_collection, reason = "it goes back to where it was")]
-    fn process_partial(&mut self, id: ConnectionId, mut whole: Box<Vec<u8>>, now: Millis) {
-        let used = self.process(id, &whole, now);
-        if used == whole.len() {
-            whole.clear();
-            return;
-        }
-        whole.drain(..used);
-        if let Some(connection) = self.connection_mut(id) {
-            connection.partial = Some(whole);
-        }
-    }
-
-    fn keep_partial(&mut self, id: ConnectionId, rest: &[u8]) {
-        if rest.is_empty() {
-            return;
-        }
-        if let Some(connection) = self.connection_mut(id) {
-            connection
-                .partial
-                .get_or_insert_default()
-                .extend_from_slice(rest);
-        }
-    }
-
-    /// Stops reading from a client that takes none of the answers it causes.
-    fn choke(&mut self, id: ConnectionId) {
-        self.pause(id);
-        self.counters.choked += 1;
-        if let Some(connection) = self.connection_mut(id) {
-            connection.choked = true;
-        }
-    }
-
-    /// Stops reading from a connection until [`Shard::resume`].
-    pub(crate) fn pause(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection_mut(id) {
-            connection.paused = true;
-        }
-    }
-
-    /// Goes on with a paused connection: first with what has come already, then with the socket.
-    pub(crate) fn resume(&mut self, id: ConnectionId, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
-            return;
-        };
-        if !connection.paused {
-            return;
-        }
-        connection.paused = false;
-        if let Some(whole) = connection.partial.take() {
-            self.process_partial(id, whole, now);
-        }
-        if self.wants_bytes(id) {
-            self.output(Output::Resume(id));
-        }
     }
 }

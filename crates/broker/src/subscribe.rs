@@ -199,7 +199,9 @@ impl Shard {
         let session = &self.sessions[slot as usize];
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
         let held = session.subscriptions.len() + session.shares.len() + chats;
-        let full = held >= limits.subscriptions_max || (self.disk_full && session.is_stored());
+        let full = held >= limits.subscriptions_max
+            || (self.disk_full && session.is_stored())
+            || !self.has_room_for_filter(slot, filter);
         if full && !self.holds(slot, filter) {
             return Err(ReasonCode::QUOTA_EXCEEDED.into());
         }

@@ -191,6 +191,16 @@ impl Arriving {
         Progress::Stage(Stage::Failed(failure))
     }
 
+    /// Bytes of the peer that are kept until more have come. A PROXY header is short.
+    pub(crate) fn held_bytes(&self) -> usize {
+        match &self.at {
+            At::Tls(stream) => stream.held_bytes(),
+            At::Plain(_, upgrade) => upgrade.held_bytes(),
+            At::Secure(stream, upgrade) => stream.held_bytes() + upgrade.held_bytes(),
+            At::Proxy(..) | At::Failed(_) | At::Between => 0,
+        }
+    }
+
     /// Whether it can still arrive.
     pub(crate) fn is_under_way(&self) -> bool {
         !matches!(self.at, At::Failed(_) | At::Between)

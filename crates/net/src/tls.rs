@@ -84,6 +84,11 @@ impl TlsStream {
         chain.first().map(|certificate| &**certificate)
     }
 
+    /// Bytes of the peer that are kept until more have come.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.incoming.len()
+    }
+
     /// The socket below, TLS given up.
     pub(crate) fn into_wire(self) -> Wire {
         self.wire

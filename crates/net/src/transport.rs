@@ -116,6 +116,17 @@ impl Transport {
         }
     }
 
+    /// Bytes of the peer that are kept below MQTT until more have come.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) | Self::Pipe(_) => 0,
+            Self::Tls(stream) => stream.held_bytes(),
+            Self::WebSocket(stream) => stream.held_bytes(),
+            Self::SecureWebSocket(stream) => stream.held_bytes() + stream.get_ref().held_bytes(),
+            Self::Arriving(arriving) => arriving.held_bytes(),
+        }
+    }
+
     /// Whether MQTT has not begun.
     pub fn is_arriving(&self) -> bool {
         matches!(self, Self::Arriving(arriving) if arriving.is_under_way())

@@ -68,6 +68,11 @@ impl Upgrade {
         }
     }
 
+    /// Bytes of the peer that are kept until more have come.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.request.len()
+    }
+
     /// Goes on as far as the stream lets it: `None` is not yet, `Some(None)` that there is nothing to be agreed on.
     pub(crate) fn advance(
         &mut self,

@@ -77,6 +77,8 @@ struct Metered<S> {
     stream: S,
     /// Bytes that may still be read.
     left: usize,
+    /// Bytes that were read since the last whole message.
+    gathered: usize,
     /// More might have been read.
     is_spent: bool,
     /// What was written last has not all been taken.
@@ -96,6 +98,7 @@ impl<S: Carrier> WebSocketStream<S> {
         let metered = Metered {
             stream,
             left: 0,
+            gathered: 0,
             is_spent: false,
             is_blocked: false,
         };
@@ -130,6 +133,11 @@ impl<S: Carrier> WebSocketStream<S> {
         &mut self.socket.get_mut().stream
     }
 
+    /// Bytes of the peer that are kept until a message is whole. Pings between its fragments count too, though they are not kept.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.socket.get_ref().gathered
+    }
+
     /// Whether a message is not wholly in the socket.
     pub(crate) fn holds_back(&self) -> bool {
         self.unflushed
@@ -146,6 +154,7 @@ impl<S: Carrier> WebSocketStream<S> {
             match outcome {
                 Ok(Message::Binary(bytes)) if bytes.is_empty() => {}
                 Ok(Message::Binary(bytes)) => {
+                    self.socket.get_mut().gathered = 0;
                     self.long = (bytes.len() > READ_BUFFER_BYTES).then(|| bytes.clone());
                     return Received::Message(bytes);
                 }
@@ -245,6 +254,7 @@ impl<S: Read> Read for Metered<S> {
         }
         let count = self.stream.read(&mut buffer[..room])?;
         self.left -= count;
+        self.gathered += count;
         Ok(count)
     }
 }
@@ -427,6 +437,17 @@ mod tests {
         };
         assert_eq!(&bytes[..], b"abcdef");
         assert_eq!(stream.get_ref().heard, [0x8A, 1, b'p']);
+    }
+
+    #[test]
+    fn fragments_are_held_until_their_message_is_whole() {
+        let mut stream = client(frame(0x02, &[7; 1000]), usize::MAX);
+        assert!(matches!(stream.read(SHARE), Received::Blocked));
+        assert_eq!(stream.held_bytes(), 1000 + 8);
+        let end = frame(0x80, b"end");
+        stream.get_mut().says.extend_from_slice(&end);
+        assert!(matches!(stream.read(SHARE), Received::Message(_)));
+        assert_eq!(stream.held_bytes(), 0);
     }
 
     /// A pong that the socket does not take goes out as soon as it does, without another word of the client.

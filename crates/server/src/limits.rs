@@ -19,6 +19,9 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
         limits: Limits {
             connect_timeout_secs: secs16(mqtt.connect_timeout),
             connect_bytes_max: mqtt.connect_bytes_max,
+            sessions_per_account_max: mqtt.sessions_per_account_max,
+            filter_bytes_per_account_max: mqtt.filter_bytes_per_account_max,
+            unauthenticated_bytes_max: share(mqtt.unauthenticated_bytes_max),
             client_id_bytes_max: mqtt.client_id_bytes_max,
             exchange_steps_max: config.auth.exchange_steps_max,
             exchange_bytes_max: config.auth.exchange_bytes_max,

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use broker::{Output, Place, SHARDS_MAX, Shard};
+use broker::{AccountUsage, Output, Place, SHARDS_MAX, Shard};
 use chat::Chat;
 use mio::{Poll, Waker};
 use records::Millis;
@@ -211,7 +211,9 @@ impl State {
         let mut chat = Chat::new(limits::chat(config), seeds);
         recovery::chat(store, &mut chat, &directory, now)?;
         let settings = Arc::new(limits::broker(config, shards));
+        let usage = Arc::new(AccountUsage::default());
         let place = |number| Place {
+            usage: usage.clone(),
             shard: number as u16,
             shards: shards as u16,
             seeds,

@@ -77,12 +77,14 @@ impl House {
     }
 
     fn build(&mut self, shards: u16) {
+        let usage = Arc::new(broker::AccountUsage::default());
         self.shards = (0..shards)
             .map(|shard| {
                 let seat = Seat {
                     shard,
                     shards,
                     seeds: self.seeds,
+                    usage: usage.clone(),
                 };
                 Shard::new(&seat, self.settings.clone(), self.now)
             })

@@ -23,6 +23,7 @@ fn starts(key: Vec<u8>, value: Vec<u8>) -> bool {
         shard: 0,
         shards: 1,
         seeds: [1, 2, 3, 4],
+        usage: std::sync::Arc::default(),
     };
     let mut shards = [Shard::new(&place, Arc::new(Settings::default()), NOW)];
     let rows = BTreeMap::from([(key, value)]);

@@ -8,6 +8,7 @@ mod packets;
 mod recover;
 mod world;
 
+mod account_usage;
 mod acknowledge;
 mod aliases;
 mod append_bounds;
@@ -44,5 +45,6 @@ mod storage;
 mod store_first;
 mod subscribe;
 mod system;
+mod unauthenticated;
 mod walk;
 mod wills;

@@ -142,12 +142,14 @@ impl World {
     }
 
     pub(crate) fn build_shards(&mut self, shards: u16) {
+        let usage = std::sync::Arc::new(broker::AccountUsage::default());
         self.shards = (0..shards)
             .map(|shard| {
                 let place = Place {
                     shard,
                     shards,
                     seeds: SEEDS,
+                    usage: usage.clone(),
                 };
                 Shard::new(&place, self.settings.clone(), self.now)
             })

@@ -65,6 +65,8 @@ pub struct MqttConfig {
     pub max_packet_size: u32,
     /// Largest CONNECT in bytes.
     pub connect_bytes_max: u32,
+    /// Bytes of all connections that have not been let in.
+    pub unauthenticated_bytes_max: usize,
     /// Bytes of a client id.
     pub client_id_bytes_max: usize,
     /// How long a connection may take to send its CONNECT.
@@ -113,6 +115,10 @@ pub struct MqttConfig {
     pub quic_handshakes_max: usize,
     /// QUIC handshakes under way on one address, above which a peer has to prove its own first.
     pub quic_handshakes_unproven_max: usize,
+    /// Lasting sessions of one account.
+    pub sessions_per_account_max: usize,
+    /// Bytes of filters of one account.
+    pub filter_bytes_per_account_max: usize,
     /// Sessions of the whole server, connected or not.
     pub sessions_max: usize,
     /// Sessions of the whole server without a connection.
@@ -303,6 +309,7 @@ impl Default for MqttConfig {
             allow_anonymous: false,
             max_packet_size: 1024 * 1024,
             connect_bytes_max: 80 * 1024,
+            unauthenticated_bytes_max: 32 * MIB,
             client_id_bytes_max: 256,
             connect_timeout: Duration::from_secs(10),
             keepalive_max_secs: 0,
@@ -327,6 +334,8 @@ impl Default for MqttConfig {
             connections_per_second_per_address: 10_000,
             quic_handshakes_max: 1024,
             quic_handshakes_unproven_max: 128,
+            sessions_per_account_max: 100,
+            filter_bytes_per_account_max: 4 * MIB,
             sessions_max: 2_000_000,
             offline_sessions_max: 1_000_000,
             retained_messages_max: 1_000_000,

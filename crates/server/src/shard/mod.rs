@@ -407,7 +407,10 @@ impl ShardThread {
                         return;
                     }
                 }
-                Received::Blocked => return,
+                Received::Blocked => {
+                    self.note_held(id);
+                    return;
+                }
                 Received::Closed => {
                     socket.ended = true;
                     let now = self.clock.now();
@@ -431,6 +434,18 @@ impl ShardThread {
         self.core.receive(id, bytes, now);
         // A CONNECT has its place though nothing is written for it yet.
         self.told.tell(self.core.clock());
+    }
+
+    /// What waits in the transport of a client that has not been let in counts among the bytes of such clients.
+    fn note_held(&mut self, id: ConnectionId) {
+        let held = self
+            .sockets
+            .get_mut(id)
+            .map_or(0, |socket| socket.transport.held_bytes());
+        if held > 0 && !self.core.is_open(id) {
+            let now = self.clock.now();
+            self.core.hold_outside(id, held, now);
+        }
     }
 
     /// Puts a connection on the list of those that have to be read.

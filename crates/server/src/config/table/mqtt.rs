@@ -24,6 +24,16 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Largest CONNECT: what may be sent before the client is known. A larger one is refused (0x95; 3.1.1: closed).",
     ),
     live(
+        "unauthenticated_bytes_max",
+        size(
+            |c| &mut c.mqtt.unauthenticated_bytes_max,
+            MEGABYTE,
+            BYTES_MAX,
+            "bytes",
+        ),
+        "Bytes of all connections that have not been let in: beginnings of CONNECTs, TLS and WebSocket handshakes, and CONNECTs whose credentials are checked. 512 of each are not counted. A connection that goes beyond them is refused.",
+    ),
+    live(
         "client_id_bytes_max",
         size(|c| &mut c.mqtt.client_id_bytes_max, 23, 65_500, "bytes"),
         "Longest client id. A longer one is refused (0x85; 3.1.1: 2).",
@@ -192,6 +202,26 @@ pub(super) static KEYS: &[Key<Config>] = &[
             "handshakes",
         ),
         "Handshakes under way on one QUIC address above which a peer has to show that it receives at the address it sends from (Retry, one more round trip). 0 asks everybody.",
+    ),
+    live(
+        "sessions_per_account_max",
+        size(
+            |c| &mut c.mqtt.sessions_per_account_max,
+            1,
+            COUNT_MAX,
+            "sessions",
+        ),
+        "Sessions of one account that outlive their connection. For one more the account loses one of its own that is away: one that holds no message, or the one away longest; if none is away, the new one is refused (0x97).",
+    ),
+    live(
+        "filter_bytes_per_account_max",
+        size(
+            |c| &mut c.mqtt.filter_bytes_per_account_max,
+            1024,
+            BYTES_MAX,
+            "bytes",
+        ),
+        "Bytes of the filters of all sessions of an account, 64 more for each, beyond the first 4 KiB of each session.",
     ),
     live(
         "sessions_max",
