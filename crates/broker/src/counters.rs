@@ -73,6 +73,12 @@ counters! {
     publishes_sent,
     /// Publishes refused by the access list or the contract.
     publishes_refused,
+    /// Subscriptions that the access list no longer allows and that were ended.
+    subscriptions_revoked,
+    /// Wills that it no longer allows and that were withdrawn.
+    wills_revoked,
+    /// Sessions of clients without an account that were ended because such clients are no longer let in.
+    sessions_revoked,
     /// Subscriptions refused.
     subscriptions_refused,
     /// Packets that were malformed or broke the protocol; each closed its connection.

@@ -1,6 +1,7 @@
 //! Delivery: from a message and its recipients to bytes in output buffers, or to a place in a session's
 //! bounded queue. One frame per layout is encoded, whatever the number of recipients.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, Version};
@@ -547,10 +548,18 @@ impl Shard {
         let Some(front) = waiting.stored().front() else {
             return;
         };
-        waiting.fetched = messages
+        let mut fetched: VecDeque<_> = messages
             .into_iter()
             .skip_while(|(stamp, _)| *stamp != front)
             .collect();
+        let session = &self.sessions[slot as usize];
+        if session.withdraws {
+            // What it may not have any more is as good as gone.
+            for (_, message) in &mut fetched {
+                message.take_if(|message| !self.may_receive(session, &message.topic));
+            }
+        }
+        self.sessions[slot as usize].waiting().fetched = fetched;
         self.pump(slot, now);
     }
 

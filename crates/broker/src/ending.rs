@@ -146,8 +146,14 @@ impl Shard {
 
     /// Another configuration. If it sends clients elsewhere, those who are here already go too.
     pub(crate) fn reconfigure(&mut self, settings: Arc<Settings>) {
-        self.settings = settings;
+        let before = std::mem::replace(&mut self.settings, settings);
         self.rates.forget();
+        let now = &self.settings;
+        if (&before.access, before.allow_anonymous, &before.entrances)
+            != (&now.access, now.allow_anonymous, &now.entrances)
+        {
+            self.check_access_again();
+        }
         if self.settings.redirect.reason().is_some() {
             self.jobs.push_back(Job::SendAway { next: 0 });
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use mqtt_codec::{ReasonCode, Subscribe, Unsubscribe, Version, suback};
 use records::{Millis, Subscription, Write, key};
 
+use crate::access_change::UNASKED;
 use crate::door::ConnectionId;
 use crate::durable::{Granted, PendingSuback};
 use crate::jobs::{FilterWork, Filters, Job};
@@ -216,7 +217,9 @@ impl Shard {
             FilterWork::Unsubscribe {
                 revoked, writes, ..
             } => {
-                if let Some(version) = version {
+                if let Some(version) = version
+                    && packet_id != UNASKED
+                {
                     suback::encode_unsuback(version, packet_id, codes, answer);
                 }
                 pending.revoked = revoked;

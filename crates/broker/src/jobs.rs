@@ -47,6 +47,11 @@ pub(crate) enum Job {
         /// The slot looked at next.
         next: u32,
     },
+    /// The rest of the sessions whose subscriptions and wills are held against a changed access list.
+    Access {
+        /// The slot looked at next.
+        next: usize,
+    },
     /// The rest of the sessions whose oldest stored messages are dropped.
     Shed(Shedding),
     /// The rest of the sessions whose waiting messages are counted.

@@ -48,6 +48,7 @@ mod waiting;
 mod wills;
 
 mod access;
+mod access_change;
 mod account_usage;
 mod allowances;
 mod counters;

@@ -145,6 +145,8 @@ impl Shard {
             expiry_secs: record.expiry_secs,
             number: record.number,
             disconnected_at: Some(since),
+            // The access list may be another one.
+            withdraws: true,
             ..Session::new(serial, &recovered.identity, recovered.client_id)
         };
         let slot = self.insert_session(session);

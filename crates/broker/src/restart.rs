@@ -118,6 +118,10 @@ pub fn recover<R: Rows>(
     for (later, more) in later.iter_mut().zip(exchange_announcements(shards, now)) {
         later.extend(more);
     }
+    // Accounts and the access list may be others than when this was stored.
+    for shard in shards {
+        shard.check_access_again();
+    }
     Ok(later)
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) put_off: bool,
     /// Of its filters, with what each takes beside.
     pub(crate) filter_bytes: u32,
+    /// Of what waits for it on disk, each message is held against the access list.
+    pub(crate) withdraws: bool,
     pub(crate) expiry_secs: u32,
     pub(crate) name: Arc<str>,
     pub(crate) client_id: Arc<str>,
@@ -164,6 +166,7 @@ impl Session {
             dirty: false,
             put_off: false,
             filter_bytes: 0,
+            withdraws: false,
             expiry_secs: 0,
             name: identity.name.clone(),
             client_id,

@@ -7,7 +7,7 @@ use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions, topic};
 use records::{AccountId, Millis, Subscription, Write};
 use routing::{FilterId, GroupInterest, Interest, Subscriber};
 
-use crate::access::{self, Client};
+use crate::access;
 use crate::door::{Announcement, Output, Service};
 use crate::durable::{Granted, PendingSuback, Then};
 use crate::messenger::is_chat;
@@ -210,17 +210,7 @@ impl Shard {
             // Every shard tells its own sessions: there are no turns to take.
             return Err(ReasonCode::TOPIC_FILTER_INVALID.into());
         }
-        // Who may know how the server is doing is decided even where ordinary topics are open to all.
-        let open = self.settings.allow_anonymous && !system;
-        if is_chat(plain) || session.admin || open {
-            return Ok(());
-        }
-        let client = Client {
-            account: session.account.map(|_| &*session.name),
-            client_id: &session.client_id,
-        };
-        let allowed = self.settings.access.may_subscribe(client, plain);
-        if allowed {
+        if self.may_receive(session, plain) {
             Ok(())
         } else {
             Err(ReasonCode::NOT_AUTHORIZED.into())

@@ -96,6 +96,7 @@ impl Shard {
             Job::Filters(filters) => self.go_on_with_filters(*filters, now),
             Job::Close(closing) => self.close_some(closing, now),
             Job::SendAway { next } => self.send_some_away(next, now),
+            Job::Access { next } => self.check_some_access(next, now),
             Job::Shed(shedding) => self.shed_some(shedding, now),
             Job::Census(census) => self.count_some(*census),
         }

@@ -272,6 +272,23 @@ impl Waiting {
         dropped.len()
     }
 
+    /// Drops what is only in memory and whose topic is not wanted; how many there were.
+    pub(crate) fn retain_held(&mut self, wants: impl Fn(&str) -> bool) -> usize {
+        let before = self.held();
+        let mut bytes = 0;
+        for queue in [&mut self.flows, &mut self.live] {
+            queue.retain(|(_, held)| {
+                let stays = !matches!(held.origin, Origin::Memory) || wants(&held.message.topic);
+                if !stays {
+                    bytes += held.message.weight();
+                }
+                stays
+            });
+        }
+        self.held_bytes -= bytes;
+        before - self.held()
+    }
+
     fn drop_live(&mut self) -> Option<Held> {
         let (_, held) = self.live.pop_front()?;
         self.held_bytes -= held.message.weight();

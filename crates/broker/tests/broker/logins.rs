@@ -24,6 +24,16 @@ pub(crate) fn account(name: &str) -> Option<AccountId> {
     }
 }
 
+/// What an account of this world is called.
+pub(crate) fn name(account: AccountId) -> String {
+    match account.value() {
+        1 => "alice".to_owned(),
+        2 => "bob".to_owned(),
+        3 => "root".to_owned(),
+        number => format!("m{}", number.saturating_sub(100)),
+    }
+}
+
 fn identity(name: &str, word: Option<&[u8]>) -> Result<Identity, ReasonCode> {
     match account(name) {
         Some(account) if word == Some(b"secret") => Ok(Identity {

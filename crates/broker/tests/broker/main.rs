@@ -8,6 +8,7 @@ mod packets;
 mod recover;
 mod world;
 
+mod access_change;
 mod account_usage;
 mod acknowledge;
 mod aliases;

@@ -1,7 +1,7 @@
 //! A process that dies and starts again: new shards from what is in the world's store.
 
 use broker::{Identity, recover};
-use records::{Pos, key};
+use records::{AccountId, Pos, key};
 
 use crate::world::World;
 
@@ -25,13 +25,16 @@ impl World {
             peer.closed = true;
         }
         self.build_shards(count);
-        let nobody = |account| Identity {
-            account,
-            name: "".into(),
-            admin: false,
+        let identity = |account: Option<AccountId>| {
+            let name = account.map_or(String::new(), crate::logins::name);
+            Identity {
+                account,
+                admin: name == "root",
+                name: name.into(),
+            }
         };
         let shards = &mut self.shards;
-        let first = recover(&self.store, shards, nobody, latest, self.now).expect("sound rows");
+        let first = recover(&self.store, shards, identity, latest, self.now).expect("sound rows");
         for (shard, outputs) in first.into_iter().enumerate() {
             for output in outputs {
                 self.carry_out(shard, output);

@@ -90,7 +90,7 @@ pub(crate) struct World {
     pub(crate) needed: Option<Stamp>,
     /// What a shard has answered last.
     pub(crate) low_water: Option<Stamp>,
-    settings: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
 }

@@ -50,6 +50,11 @@ const RULES: &str = "The access list of ordinary topics, everything outside `im/
 matches decides; what no rule names is denied. It is not asked about administrators, nor with
 `allow_anonymous`, which opens ordinary topics to all.
 
+What a changed list no longer allows ends at once, after a reload and after a restart: subscriptions with the messages that wait for
+them, wills, and without `allow_anonymous` the sessions of clients without an account. MQTT has no word for a subscription that has ended, so its client
+is not told; the log and `magpie_subscriptions_revoked_total`, `magpie_wills_revoked_total` and `magpie_sessions_revoked_total` are. What was
+sent before and is not acknowledged is sent again.
+
     [[acl]]                      # everybody reads the news,
     allow = \"subscribe\"
     filter = \"news/#\"

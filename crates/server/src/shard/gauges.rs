@@ -24,6 +24,8 @@ pub(super) struct Gauges {
     mailbox: Gauge,
     number: u16,
     tallies: Tallies,
+    /// What the access list has ended, as far as the log has told it.
+    revoked: [u64; 3],
 }
 
 impl Gauges {
@@ -56,7 +58,29 @@ impl Gauges {
             mailbox: gauge("magpie_shard_mailbox", "Letters that wait for the shard."),
             number,
             tallies,
+            revoked: [0; 3],
         }
+    }
+
+    /// Whom an access list that allows less than before concerns is not told by MQTT: the log does.
+    fn tell_revoked(&mut self, counters: &Counters) {
+        let revoked = [
+            counters.subscriptions_revoked,
+            counters.wills_revoked,
+            counters.sessions_revoked,
+        ];
+        if revoked == self.revoked {
+            return;
+        }
+        let [subscriptions, wills, sessions] = [0, 1, 2].map(|of| revoked[of] - self.revoked[of]);
+        tracing::warn!(
+            shard = self.number,
+            subscriptions,
+            wills,
+            anonymous_sessions = sessions,
+            "ended what the access list no longer allows"
+        );
+        self.revoked = revoked;
     }
 
     pub(super) fn tell(&mut self, core: &Shard, letters: usize) {
@@ -73,6 +97,7 @@ impl Gauges {
                 population,
             },
         );
+        self.tell_revoked(&counters);
         for (counter, value) in self.counters.iter().zip(counters.values()) {
             counter.absolute(value);
         }
