@@ -49,6 +49,7 @@ mod wills;
 
 mod access;
 mod access_change;
+mod account_share;
 mod account_usage;
 mod allowances;
 mod counters;

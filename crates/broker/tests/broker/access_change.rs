@@ -9,6 +9,9 @@ use crate::got::Got;
 use crate::packets::{Hello, hello};
 use crate::world::{Client, World, open_settings, resident};
 
+/// How the list changes.
+type Change = fn(&mut World, Settings);
+
 fn rule(verdict: Verdict, filter: &str) -> Rule {
     Rule {
         verdict,
@@ -62,7 +65,7 @@ fn sum(world: &World, count: impl Fn(&broker::Counters) -> u64) -> u64 {
 }
 
 /// What a lasting session receives of two messages that waited for it, and of two that come later, when the list has become narrow.
-fn check(change: fn(&mut World, Settings), away: bool) {
+fn check(change: Change, away: bool) {
     let mut world = World::with(2, wide());
     let client = world.join(&alice());
     for filter in ["secret/#", "open/#", "$share/g/secret/a"] {
@@ -137,8 +140,7 @@ fn a_will_that_is_no_longer_allowed_is_withdrawn() {
 
 #[test]
 fn clients_without_an_account_go_when_they_are_no_longer_let_in() {
-    let changes: [(fn(&mut World, Settings), &[Got]); 2] =
-        [(reload, &[Got::Disconnect(0x87)]), (restart, &[])];
+    let changes: [(Change, &[Got]); 2] = [(reload, &[Got::Disconnect(0x87)]), (restart, &[])];
     for (change, expected) in changes {
         let mut world = World::with(2, open_settings());
         let connected: Vec<Client> = (0..4)
