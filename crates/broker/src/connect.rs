@@ -34,6 +34,15 @@ impl Shard {
         }
     }
 
+    /// There is room for the connection after all, and as much time as for any.
+    pub fn withdraw_refusal(&mut self, id: ConnectionId, now: Millis) {
+        let time = self.connect_timeout_ms(id);
+        if let Some(connection) = self.connection_mut(id) {
+            connection.refusal = None;
+            self.watch(id, now.saturating_add(time), now);
+        }
+    }
+
     /// The first packet of a connection. [3.1.1 MQTT-3.1.0-1] [5 MQTT-3.1.0-1]
     pub(crate) fn on_connect(
         &mut self,

@@ -104,11 +104,14 @@ pub enum DataDirError {
 }
 
 /// What can be done about it.
-fn advice(source: &io::Error) -> &'static str {
+pub(crate) fn advice(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotADirectory => "; choose a directory with --data",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; the user that runs this has to be able to write there: give it the directory, or choose another one with --data"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some room on that disk and start again: nothing that was acknowledged is lost"
         }
         _ => "",
     }

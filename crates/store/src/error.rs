@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use records::FORMAT_VERSION;
 use thiserror::Error;
 
+use crate::data_dir::advice;
+
 /// Why the store of a data directory was not opened. Nothing that can be read was removed from it.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A file or directory cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), advice(source))]
     Io {
         /// Which.
         path: PathBuf,

@@ -564,15 +564,6 @@ fn run_in_pieces(version: Version, bytes: &[u8], piece: usize) -> Vec<Got> {
 }
 
 #[test]
-fn a_connection_the_server_has_no_room_for_is_told_so() {
-    let mut world = World::limited(|limits| limits.connections_max = 1);
-    world.guest(V5, "a");
-    let second = world.connect(&hello(V5, "b"));
-    assert_eq!(world.take(second), [refused(0x89)]);
-    assert!(world.is_closed(second));
-}
-
-#[test]
 fn shutdown_tells_every_client_and_ends_every_connection() {
     let mut world = World::new();
     let new = world.guest(V5, "a");

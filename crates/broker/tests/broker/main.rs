@@ -30,6 +30,7 @@ mod inbox_walk;
 mod lost_and_kept;
 mod malformed;
 mod messenger;
+mod no_room;
 mod patience;
 mod properties;
 mod publish;

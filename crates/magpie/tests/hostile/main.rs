@@ -1,9 +1,10 @@
-//! Attacks on the real server: each is bounded, measures a pair that talks beside it, and leaves a server that serves. How many
-//! times as long as in CI they go on, `MAGPIE_HOSTILE_FACTOR` says; `cargo xtask hostile` sets it.
+//! Attacks on the real server: each is bounded, measures a pair that talks beside it where anybody may talk, and leaves a server that
+//! serves.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod crowd;
 mod descriptors;
+mod full_disk;
 mod http_places;
 mod pair;

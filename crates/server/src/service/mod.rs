@@ -170,8 +170,11 @@ impl ServiceThread {
                 scram,
             } => self.keep_verifier(account, argon2, scram),
             ServiceEvent::Failed(reason) => {
-                tracing::error!(reason, "the server cannot go on");
-                self.requests.health.send_replace(Health::Failed(reason));
+                let known = matches!(*self.requests.health.borrow(), Health::Failed(_));
+                if !known {
+                    let explained = self.explain(&reason);
+                    self.requests.health.send_replace(Health::Failed(explained));
+                }
             }
             ServiceEvent::DiskFull(full) => {
                 self.queue.set_disk_full(full);
@@ -262,6 +265,20 @@ impl ServiceThread {
     }
 
     // Stored messages that nobody needs any more.
+
+    /// Why the server ends, with what can be done about it.
+    fn explain(&self, reason: &str) -> String {
+        const FULL_BELOW_BYTES: u64 = 16 * 1024 * 1024;
+        let data = &self.config.server.data;
+        let free = rustix::fs::statvfs(data)
+            .map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let advice = if free < FULL_BELOW_BYTES {
+            ", whose disk is full: free some room there and start again; nothing that was acknowledged is lost"
+        } else {
+            ""
+        };
+        format!("{reason}; the data are in {}{advice}", data.display())
+    }
 
     fn watch_queue(&mut self) {
         let now = self.clock.now();

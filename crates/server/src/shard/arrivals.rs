@@ -62,8 +62,15 @@ impl ShardThread {
 
     /// From here on the connection counts as its client's. One too many is told so, or closed.
     fn readdress(&mut self, id: ConnectionId, origin: Origin) -> bool {
+        let was_refused = self
+            .sockets
+            .origin(id)
+            .is_some_and(|before| before.refused.is_some());
         let admitted = self.sockets.readdress(id, origin);
         if let Some(Origin { refused: None, .. }) = admitted {
+            if was_refused {
+                self.core.withdraw_refusal(id, self.clock.now());
+            }
             return true;
         }
         if let Some(entrance) = self.entrances.get(origin.entrance) {
