@@ -11,6 +11,7 @@ mod body;
 mod counters;
 mod doors;
 mod health;
+mod hosts;
 mod metrics;
 mod peer;
 mod recorder;

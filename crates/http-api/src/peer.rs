@@ -1,15 +1,20 @@
 //! Who is at the other end of a connection. It must not believe what a request says of itself.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use crate::answer::Refusal;
 
-/// The address at the other end; put into every request by `serve`.
+/// The two ends of a connection; put into every request by `serve`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer {
+    /// The other end.
+    pub(crate) address: SocketAddr,
+    /// The address of this server that it came to.
+    pub(crate) local: IpAddr,
+}
 
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Refusal;
@@ -27,7 +32,7 @@ impl Peer {
     /// Whether the request was made on this machine, and not only forwarded by a proxy on it.
     pub(crate) fn is_local(self, parts: &Parts) -> bool {
         let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-        self.0.ip().to_canonical().is_loopback()
+        self.address.ip().to_canonical().is_loopback()
             && !forwarded
                 .iter()
                 .any(|name| parts.headers.contains_key(*name))

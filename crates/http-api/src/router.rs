@@ -27,7 +27,10 @@ pub(crate) fn router(doors: Doors) -> Router {
         .route("/metrics", get(metrics::show))
         .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
-        .layer(middleware::from_fn(security::guard))
+        .layer(middleware::from_fn_with_state(
+            doors.clone(),
+            security::guard,
+        ))
         .with_state(doors)
 }
 
@@ -37,7 +40,10 @@ pub(crate) fn surplus(doors: Doors) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(metrics::show))
         .fallback(|| async { Refusal::too_many_connections() })
-        .layer(middleware::from_fn(security::guard))
+        .layer(middleware::from_fn_with_state(
+            doors.clone(),
+            security::guard,
+        ))
         .with_state(doors)
 }
 

@@ -1,18 +1,21 @@
-//! What goes around every answer: paths that climb and requests that do not say to which host are turned away, and browsers
-//! are told to be strict.
+//! What goes around every answer: paths that climb and requests that do not name this server as their host are turned away,
+//! and browsers are told to be strict.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::answer::Refusal;
+use crate::doors::Doors;
+use crate::hosts::Hosts;
+use crate::peer::Peer;
 
 /// Turns away what no route shall see, and adds the headers.
-pub(crate) async fn guard(request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(doors): State<Doors>, request: Request, next: Next) -> Response {
     let policy = content_policy(request.headers());
-    let mut response = match check(&request) {
+    let mut response = match check(&request, &doors.hosts) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -40,13 +43,20 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
     response
 }
 
-fn check(request: &Request) -> Result<(), Refusal> {
+fn check(request: &Request, hosts: &Hosts) -> Result<(), Refusal> {
     let bad = |code, detail: &str| Err(Refusal::new(StatusCode::BAD_REQUEST, code, detail));
     if !names_one_host(request.version(), request.headers()) {
         return bad(
             "bad_host",
             "a request has one Host header with a name and, if need be, a port",
         );
+    }
+    if !names_this_server(request, hosts) {
+        return Err(Refusal::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            "this server does not have the host name that was asked for; http.hosts in its configuration lists its names",
+        ));
     }
     if climbs(request.uri().path()) {
         return bad("bad_path", "a path may not contain `..`, `//`, `\\` or NUL");
@@ -63,6 +73,20 @@ fn names_one_host(version: Version, headers: &HeaderMap) -> bool {
         (Some(host), None) => is_host(host),
         (Some(_), Some(_)) => false,
     }
+}
+
+/// Whether the host is one of this server's, in the header and, where the target is a whole URL, there too (RFC 9112, 3.2.2).
+/// A request that names none, which no browser sends, is as good as one that names the address it came to.
+fn names_this_server(request: &Request, hosts: &Hosts) -> bool {
+    let Some(peer) = request.extensions().get::<Peer>() else {
+        return false;
+    };
+    let header = request.headers().get(header::HOST);
+    let header = header.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    [header.as_ref(), request.uri().authority()]
+        .into_iter()
+        .flatten()
+        .all(|authority| hosts.contains(authority, peer.local))
 }
 
 /// A name and perhaps a port; empty where the address that is asked for has no name.

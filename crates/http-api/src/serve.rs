@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use crate::admission::{Admission, Place};
 use crate::counters::{Counters, Late};
 use crate::doors::Doors;
+use crate::hosts::Hosts;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
 use crate::router;
@@ -63,6 +64,7 @@ pub async fn serve(
     let doors = Doors {
         handle,
         metrics: metrics.clone(),
+        hosts: Arc::new(Hosts::new(&config.hosts)),
         body_bytes_max: config.body_bytes_max,
     };
     let mut connections = Connections {
@@ -84,7 +86,7 @@ pub async fn serve(
         tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => connections.begin(&mut tasks, stream, peer),
+                Ok((stream, address)) => connections.begin(&mut tasks, stream, address),
                 Err(error) => {
                     tracing::warn!(%error, "HTTP: accept failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -121,8 +123,16 @@ struct Connections {
 }
 
 impl Connections {
-    fn begin(&mut self, tasks: &mut JoinSet<()>, stream: TcpStream, peer: SocketAddr) {
-        match self.admission.enter(peer.ip()) {
+    fn begin(&mut self, tasks: &mut JoinSet<()>, stream: TcpStream, address: SocketAddr) {
+        let Ok(local) = stream.local_addr() else {
+            // It has ended already.
+            return;
+        };
+        let peer = Peer {
+            address,
+            local: local.ip(),
+        };
+        match self.admission.enter(address.ip()) {
             Ok(place) => {
                 let service = self.service(peer, self.router.clone(), Some(place.clone()));
                 let credentials = self.credentials.clone();
@@ -149,7 +159,7 @@ impl Connections {
         }
     }
 
-    fn service(&self, peer: SocketAddr, router: Router, place: Option<Arc<Place>>) -> Service {
+    fn service(&self, peer: Peer, router: Router, place: Option<Arc<Place>>) -> Service {
         Service {
             router,
             peer,
@@ -166,7 +176,7 @@ impl Connections {
 /// What one connection is served with.
 struct Service {
     router: Router,
-    peer: SocketAddr,
+    peer: Peer,
     /// Nothing for one beyond a limit, which is answered once and ends.
     place: Option<Arc<Place>>,
     header_bytes_max: usize,
@@ -238,7 +248,7 @@ impl Service {
         let seen = requests.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             seen.fetch_add(1, Ordering::Relaxed);
-            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(peer);
             if let Some(place) = &place {
                 request.extensions_mut().insert(place.clone());
             }

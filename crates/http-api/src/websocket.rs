@@ -76,7 +76,7 @@ async fn pass_on(
     // From here on it is a connection of MQTT.
     place.leave();
     if let Err(error) = handle
-        .adopt_websocket(stream, leftover, peer.0, subprotocol)
+        .adopt_websocket(stream, leftover, peer.address, subprotocol)
         .await
     {
         // The socket went with the request and is closed.

@@ -9,14 +9,23 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use harness::{HttpAnswer, PATIENCE, Program, Server, http_get, own_address, repository};
+use harness::{HttpAnswer, Launch, PATIENCE, Program, http_get, own_address, repository};
+
+/// The name by which the page's server is asked for.
+const NAME: &str = "chat.example.org";
+
+/// What the page says of nginx, in a block of this language.
+fn block(language: &str) -> String {
+    let page = std::fs::read_to_string(repository().join("docs/listeners.md")).unwrap();
+    let (_, page) = page.split_once("### nginx in front of HTTP").unwrap();
+    let block = page.split(&format!("```{language}\n")).nth(1).unwrap();
+    block.split("```").next().unwrap().to_owned()
+}
 
 /// The block of the page that is a whole server, for the addresses and files of this test. Without TLS: what is between
 /// the browser and nginx is nginx's.
 fn configuration(proxy: SocketAddr, server: SocketAddr) -> String {
-    let page = std::fs::read_to_string(repository().join("docs/listeners.md")).unwrap();
-    let block = page.split("```nginx\n").nth(1).unwrap();
-    let block = block.split("```").next().unwrap();
+    let block = block("nginx");
     let kept = block
         .lines()
         .filter(|line| !line.trim().starts_with("ssl_"));
@@ -43,12 +52,12 @@ fn start_nginx(folder: &Path, site: &str) -> Program {
     Program::start("nginx", &mut command)
 }
 
-/// The status of a WebSocket handshake at `/mqtt` whose page comes from `origin`.
-fn handshake(proxy: SocketAddr, origin: &str) -> u16 {
+/// The status of a WebSocket handshake at `/mqtt` of this host whose page comes from `origin`.
+fn handshake(proxy: SocketAddr, host: &str, origin: &str) -> u16 {
     let mut stream = TcpStream::connect(proxy).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!(
-        "GET /mqtt HTTP/1.1\r\nHost: {proxy}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET /mqtt HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
@@ -75,7 +84,7 @@ fn behind_nginx_everything_passes_but_the_metrics() {
     if !Path::new("/usr/sbin/nginx").is_file() {
         return harness::skip(test, "there is no nginx", "apt-get install nginx-light");
     }
-    let server = Server::start();
+    let server = Launch::new().config(&block("toml")).start();
     let folder = tempfile::tempdir().unwrap();
     let proxy = own_address();
     let _nginx = start_nginx(folder.path(), &configuration(proxy, server.http()));
@@ -90,6 +99,11 @@ fn behind_nginx_everything_passes_but_the_metrics() {
     }
     assert_eq!(http_get(server.http(), "/metrics").unwrap().status, 200);
 
-    assert_eq!(handshake(proxy, &format!("http://{proxy}")), 101);
-    assert_eq!(handshake(proxy, "http://elsewhere.example"), 403);
+    for host in [NAME, &proxy.to_string()] {
+        assert_eq!(handshake(proxy, host, &format!("http://{host}")), 101);
+        assert_eq!(handshake(proxy, host, "http://elsewhere.example"), 403);
+    }
+    // A page whose name has been made to lead here.
+    let rebound = "elsewhere.example";
+    assert_eq!(handshake(proxy, rebound, &format!("http://{rebound}")), 421);
 }

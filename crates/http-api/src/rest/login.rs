@@ -44,7 +44,7 @@ pub(crate) async fn login(
     } = credentials;
     let login = doors
         .handle
-        .login(name, password, device, peer.0.ip())
+        .login(name, password, device, peer.address.ip())
         .await?;
     let answer = Json(LoggedIn {
         token: login.token.expose(),

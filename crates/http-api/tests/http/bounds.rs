@@ -40,7 +40,7 @@ async fn a_body_too_large_is_refused_announced_or_not() {
 async fn a_header_too_large_is_refused() {
     let world = world().await;
     let long = format!(
-        "GET / HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}\r\n\r\n",
         "x".repeat(64 * 1024)
     );
     let mut stream = world.connect().await;
@@ -50,7 +50,7 @@ async fn a_header_too_large_is_refused() {
     let many: String = (0..1000).map(|index| format!("X-{index}: 1\r\n")).collect();
     assert_eq!(
         world
-            .raw(format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"))
+            .raw(format!("GET / HTTP/1.1\r\nHost: localhost\r\n{many}\r\n"))
             .await
             .status,
         431
@@ -62,9 +62,9 @@ async fn a_header_too_large_is_refused() {
 
 /// A request whose header is exactly so many bytes long.
 fn header_of(bytes: usize) -> String {
-    let around = "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: \r\n\r\n".len();
+    let around = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: \r\n\r\n".len();
     let long = "x".repeat(bytes - around);
-    format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n")
+    format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n")
 }
 
 #[tokio::test]
@@ -77,8 +77,8 @@ async fn a_header_is_refused_from_the_first_byte_beyond_the_limit() {
     // Also behind another request, and behind one with a body.
     for before in [
         "",
-        "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-        "POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc",
     ] {
         for (bytes, status) in [
             (MAXIMUM, 200),
@@ -135,8 +135,8 @@ async fn a_request_that_does_not_name_one_host_is_refused() {
     ] {
         for hosts in [
             "",
-            "Host: x\r\nHost: x\r\n",
-            "Host: x\r\nHost: y\r\n",
+            "Host: localhost\r\nHost: localhost\r\n",
+            "Host: localhost\r\nHost: y\r\n",
             "Host: a b\r\n",
             "Host: root@x\r\n",
             "Host: x/y\r\n",
@@ -149,9 +149,9 @@ async fn a_request_that_does_not_name_one_host_is_refused() {
     assert_eq!(metric(&mut observer, series).await, expected);
     let old = "GET /healthz HTTP/1.0\r\n\r\n";
     assert_eq!(world.raw(old).await.status, 200);
-    let old = "GET /healthz HTTP/1.0\r\nHost: x\r\nHost: x\r\n\r\n";
+    let old = "GET /healthz HTTP/1.0\r\nHost: localhost\r\nHost: localhost\r\n\r\n";
     world.raw(old).await.check_refusal(400, "bad_host");
-    for host in ["", "x", "chat.example:8080", "[::1]:80", "127.0.0.1"] {
+    for host in ["", "localhost", "magpie.test:8080", "[::1]:80", "127.0.0.1"] {
         let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
         assert_eq!(world.raw(request).await.status, 200, "{host}");
     }
@@ -175,7 +175,7 @@ async fn a_header_that_does_not_end_ends_the_connection() {
         ..HttpConfig::default()
     })
     .await;
-    for begun in ["", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "] {
+    for begun in ["", "GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: "] {
         let started = Instant::now();
         let mut stream = world.connect().await;
         stream.write_all(begun.as_bytes()).await.unwrap();
@@ -190,7 +190,7 @@ async fn a_header_that_does_not_end_ends_the_connection() {
     // Between two requests of one connection the same holds.
     let mut stream = world.connect().await;
     stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
     assert_eq!(answer(&mut stream).await.status, 200);
@@ -214,7 +214,7 @@ async fn connections_beyond_the_limit_are_told_so_and_the_health_check_is_answer
         ..HttpConfig::default()
     })
     .await;
-    let health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let (mut first, second) = (world.connect().await, world.connect().await);
     first.write_all(health).await.unwrap();
     assert_eq!(answer(&mut first).await.status, 200);
@@ -265,7 +265,7 @@ async fn who_asks_and_does_not_read_loses_its_connection() {
     .await;
     let mut deaf = world.connect().await;
     // What does not fit any more is not asked.
-    let questions = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(20_000);
+    let questions = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(20_000);
     let asked = tokio::spawn(async move {
         let _ = deaf.write_all(questions.as_bytes()).await;
         deaf
@@ -323,7 +323,7 @@ async fn random_bytes_get_a_refusal_and_disturb_nobody() {
 async fn a_stop_ends_idle_connections_and_takes_no_new_ones() {
     let world = world().await;
     let mut idle = world.connect().await;
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
     assert_eq!(answer(&mut idle).await.status, 200);

@@ -127,7 +127,7 @@ async fn a_handshake_with_something_wrong_is_refused_with_a_sentence() {
         check_refused(&world, change, 426, "websocket_only").await;
     }
     let other = world
-        .raw(handshake("x", ("Sec-WebSocket-Version", "8")))
+        .raw(handshake("localhost", ("Sec-WebSocket-Version", "8")))
         .await;
     assert_eq!(
         other.header("sec-websocket-version"),
@@ -138,7 +138,7 @@ async fn a_handshake_with_something_wrong_is_refused_with_a_sentence() {
         .get("/mqtt", "Accept: text/html\r\n")
         .await
         .check_refusal(426, "websocket_only");
-    let posted = handshake("x", ("", "")).replacen("GET", "POST", 1);
+    let posted = handshake("localhost", ("", "")).replacen("GET", "POST", 1);
     world.raw(posted).await.check_refusal(400, "bad_handshake");
 }
 

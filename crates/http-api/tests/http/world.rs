@@ -27,7 +27,11 @@ pub(crate) struct World {
 }
 
 pub(crate) async fn world() -> World {
-    world_with(HttpConfig::default()).await
+    world_with(HttpConfig {
+        hosts: vec!["magpie.test".to_owned()],
+        ..HttpConfig::default()
+    })
+    .await
 }
 
 pub(crate) async fn world_with(config: HttpConfig) -> World {
@@ -217,7 +221,7 @@ impl World {
 
 /// The value of a series on `/metrics`, asked for on a connection that is kept; 0 while it is not there.
 pub(crate) async fn metric(stream: &mut TcpStream, series: &str) -> u64 {
-    let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let told = answer(stream).await;
     let line = told

@@ -139,6 +139,26 @@ pub(super) fn origin(text: &str) -> Result<(), String> {
     Err(format!("`{text}` is not an origin"))
 }
 
+/// A name or an address by which a server is asked for, without a port; `*` is any.
+pub(super) fn host(text: &str) -> Result<(), String> {
+    const BYTES_MAX: usize = 253;
+    let bracketed = text.starts_with('[') && text.ends_with(']');
+    let address = text.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    let named = !text.is_empty()
+        && text.len() <= BYTES_MAX
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    let right = match address {
+        Ok(address) => address.is_ipv6() || !bracketed,
+        Err(_) => named,
+    };
+    if text == "*" || right {
+        return Ok(());
+    }
+    Err(format!("`{text}` is not a host name"))
+}
+
 /// Permissions in octal digits.
 pub(super) fn file_mode(text: &str) -> Result<(), String> {
     let digits =

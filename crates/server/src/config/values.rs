@@ -153,6 +153,8 @@ pub enum RedirectMode {
 pub struct HttpConfig {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The server's names beside loopback and the address that a connection came to; `*` is any.
+    pub hosts: Vec<String>,
     /// The certificate in PEM form; with it comes `key`, and HTTPS in place of HTTP.
     pub certificate: Option<PathBuf>,
     /// The certificate's private key in PEM form.
@@ -352,6 +354,7 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            hosts: Vec::new(),
             certificate: None,
             key: None,
             connections_max: 4096,

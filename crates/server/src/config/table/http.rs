@@ -1,14 +1,28 @@
 //! `[http]`: The HTTP server.
 
 use super::MEGABYTE;
+use crate::config::check;
 use crate::config::slot::{Key, Slot, fixed, seconds, size};
 use crate::config::values::Config;
+
+/// Names of one server; each request's is compared with all.
+const HOSTS_MAX: usize = 100;
 
 pub(super) static KEYS: &[Key<Config>] = &[
     fixed(
         "address",
         Slot::Address(|c| &mut c.http.address),
         "Where HTTP is served.",
+    ),
+    fixed(
+        "hosts",
+        Slot::Texts {
+            at: |c| &mut c.http.hosts,
+            max: HOSTS_MAX,
+            check: check::host,
+            expected: "a host name such as \"chat.example.org\", without a port",
+        },
+        "What this server is called, as clients and proxies say it in `Host`, with any port. `localhost`, loopback addresses and the address that a connection came to are always taken; a request for another host is answered 421, because a page of another site can have its own name lead here (DNS rebinding). `*` takes every name: unsafe unless a proxy in front checks them.",
     ),
     fixed(
         "certificate",
