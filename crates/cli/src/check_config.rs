@@ -45,6 +45,8 @@ fn text(source: Option<&Source>, config: &Config) -> String {
         ""
     };
     lines.push(format!("  http{s}://{}", config.http.address));
+    let metrics = config.http.metrics_address;
+    lines.extend(metrics.map(|address| format!("  http://{address}/metrics")));
     lines.push(format!("  data in {}", config.server.data.display()));
     lines.join("\n") + "\n"
 }

@@ -22,8 +22,8 @@ use server::handle::control::ControlSocket;
 use server::{ListenError, Running, StartOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::arguments::ServeArguments;
 use crate::logging::{self, Log};
@@ -84,6 +84,11 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         .iter()
         .map(ToString::to_string)
         .chain([format!("{}://{}", doors.scheme(), doors.http)])
+        .chain(
+            doors
+                .metrics
+                .map(|metrics| format!("http://{metrics}/metrics")),
+        )
         .collect();
     running.announce(&addresses);
     if arguments.demo && running.demo_logins.is_empty() {
@@ -111,17 +116,19 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     shut
 }
 
-/// The doors beside MQTT: HTTP and the control socket.
+/// The doors beside MQTT: HTTP, the metrics where they have an address of their own, and the control socket.
 struct Doors {
     http: SocketAddr,
     /// Whether it is HTTPS.
     secure: bool,
-    serving: JoinHandle<()>,
-    stop: oneshot::Sender<()>,
+    metrics: Option<SocketAddr>,
+    serving: JoinSet<()>,
+    stop: watch::Sender<bool>,
     control: JoinHandle<()>,
 }
 
 impl Doors {
+    /// Binds all of them before any is served.
     fn open(
         runtime: &Runtime,
         handle: &Handle,
@@ -132,37 +139,55 @@ impl Doors {
         data: &std::path::Path,
     ) -> anyhow::Result<Self> {
         let _inside = runtime.enter();
-        let listener = runtime
-            .block_on(TcpListener::bind(config.address))
-            .map_err(|source| ListenError {
-                address: config.address.to_string(),
-                source,
-            })
-            .map_err(|error| {
-                anyhow!("HTTP: {error}; the address is set by http.address in the configuration, or --http")
-            })?;
+        let listener = bind(
+            runtime,
+            config.address,
+            "http.address in the configuration, or --http",
+        )?;
         let http = listener.local_addr()?;
+        let bind_metrics = |address| {
+            bind(
+                runtime,
+                address,
+                "http.metrics_address in the configuration",
+            )
+        };
+        let metrics_listener = config.metrics_address.map(bind_metrics).transpose()?;
         let socket = ControlSocket::bind(data)
             .with_context(|| format!("cannot listen on control.sock in {}", data.display()))?;
         let secure = credentials.is_some();
-        let (stop, stopped) = oneshot::channel();
-        let serving = runtime.spawn(http_api::serve(
+        let stop = watch::channel(false).0;
+        let mut serving = JoinSet::new();
+        let mut metrics_address = None;
+        if let Some(listener) = metrics_listener {
+            metrics_address = Some(listener.local_addr()?);
+            let stopped = stopped(&stop);
+            let (handle, metrics) = (handle.clone(), metrics.clone());
+            let (config, descriptors) = (config.clone(), descriptors.clone());
+            serving.spawn(http_api::serve_metrics(
+                listener,
+                handle,
+                metrics,
+                config,
+                descriptors,
+                stopped,
+            ));
+        }
+        serving.spawn(http_api::serve(
             listener,
             handle.clone(),
             metrics,
             config.clone(),
             credentials,
             descriptors.clone(),
-            async {
-                // A dropped sender ends it as well.
-                let _ = stopped.await;
-            },
+            stopped(&stop),
         ));
         let asked = handle.clone();
         let control = runtime.spawn(async move { socket.serve(asked).await });
         Ok(Self {
             http,
             secure,
+            metrics: metrics_address,
             serving,
             stop,
             control,
@@ -175,17 +200,43 @@ impl Doors {
 
     /// Takes no new requests and lets those under way finish, for a while.
     fn close(self, runtime: &Runtime) {
-        let _ = self.stop.send(());
-        self.control.abort();
+        let Self {
+            mut serving,
+            stop,
+            control,
+            ..
+        } = self;
+        stop.send_replace(true);
+        control.abort();
         runtime.block_on(async {
-            let _ = self.control.await;
-            if tokio::time::timeout(HTTP_DRAIN_TIMEOUT, self.serving)
+            let _ = control.await;
+            let ended = async { while serving.join_next().await.is_some() {} };
+            if tokio::time::timeout(HTTP_DRAIN_TIMEOUT, ended)
                 .await
                 .is_err()
             {
                 tracing::debug!("HTTP: requests cut off");
             }
         });
+    }
+}
+
+/// Listens for HTTP; `keys` are what sets the address.
+fn bind(runtime: &Runtime, address: SocketAddr, keys: &str) -> anyhow::Result<TcpListener> {
+    runtime
+        .block_on(TcpListener::bind(address))
+        .map_err(|source| ListenError {
+            address: address.to_string(),
+            source,
+        })
+        .map_err(|error| anyhow!("HTTP: {error}; the address is set by {keys}"))
+}
+
+/// Waits until it is time to stop; a sender that is gone says so as well.
+fn stopped(stop: &watch::Sender<bool>) -> impl Future<Output = ()> + use<> {
+    let mut stop = stop.subscribe();
+    async move {
+        let _ = stop.wait_for(|stopping| *stopping).await;
     }
 }
 
@@ -227,6 +278,7 @@ fn tell(
         mqtt: &running.mqtt,
         http: doors.http,
         secure: doors.secure,
+        metrics: doors.metrics,
         server,
         connections_max,
         setup,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use server::handle::Handle;
+use server::handle::{Handle, Secret};
 
 use crate::hosts::Hosts;
 use crate::recorder::Metrics;
@@ -12,8 +12,21 @@ use crate::recorder::Metrics;
 pub(crate) struct Doors {
     pub(crate) handle: Handle,
     pub(crate) metrics: Metrics,
+    /// Who may read them here.
+    pub(crate) metrics_readers: MetricsReaders,
     /// What this server is called.
     pub(crate) hosts: Arc<Hosts>,
     /// Bytes of a request's body.
     pub(crate) body_bytes_max: usize,
+}
+
+/// Who may read the metrics at one address of this server. Administrators may everywhere, with a token of their account.
+#[derive(Debug, Clone)]
+pub(crate) enum MetricsReaders {
+    /// Nobody else.
+    Administrators,
+    /// Whoever asks on this machine, and others with this token if there is one.
+    ThisMachine { token: Option<Secret> },
+    /// Whoever can reach the address.
+    Anybody,
 }

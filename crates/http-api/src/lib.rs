@@ -23,4 +23,4 @@ mod websocket;
 
 pub use net::Credentials;
 pub use recorder::Metrics;
-pub use serve::serve;
+pub use serve::{serve, serve_metrics};

@@ -1,28 +1,23 @@
-//! `/metrics` in Prometheus' text format. What is counted is decided where it happens.
+//! `/metrics` in Prometheus' text format: who may read it, because counts say who is talking when. What is counted is decided
+//! where it happens.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts as _, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use server::handle::AccountRole;
 
 use crate::answer::Refusal;
-use crate::doors::Doors;
+use crate::doors::{Doors, MetricsReaders};
 use crate::peer::Peer;
-use crate::rest::token;
+use crate::rest::{Administrator, token};
 
-/// For anybody on this machine; from elsewhere for administrators, because counts say who is talking when.
 pub(crate) async fn show(
     State(doors): State<Doors>,
     peer: Peer,
-    parts: Parts,
+    mut parts: Parts,
 ) -> Result<Response, Refusal> {
-    if !peer.is_local(&parts) {
-        let account = doors.handle.authenticate_token(token(&parts)?).await?;
-        match account.role {
-            AccountRole::Admin => {}
-            AccountRole::Member => return Err(server::handle::RequestError::NotAllowed.into()),
-        }
+    if !is_reader(&doors.metrics_readers, peer, &parts) {
+        Administrator::from_request_parts(&mut parts, &doors).await?;
     }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok((
@@ -33,4 +28,20 @@ pub(crate) async fn show(
         doors.metrics.render(),
     )
         .into_response())
+}
+
+/// Whether no account is needed.
+fn is_reader(readers: &MetricsReaders, peer: Peer, parts: &Parts) -> bool {
+    match readers {
+        MetricsReaders::Administrators => false,
+        MetricsReaders::ThisMachine { token: known } => {
+            let given = token(parts).ok();
+            let is_known = match (known, &given) {
+                (Some(known), Some(given)) => known.is_same_as(given),
+                (Some(_), None) | (None, _) => false,
+            };
+            is_known || peer.is_local(parts)
+        }
+        MetricsReaders::Anybody => true,
+    }
 }

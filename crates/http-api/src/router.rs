@@ -34,6 +34,20 @@ pub(crate) fn router(doors: Doors) -> Router {
         .with_state(doors)
 }
 
+/// What an address that is only for monitoring answers.
+pub(crate) fn monitoring(doors: Doors) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/metrics", get(metrics::show))
+        .fallback(|| async { Refusal::not_found() })
+        .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(
+            doors.clone(),
+            security::guard,
+        ))
+        .with_state(doors)
+}
+
 /// What connections beyond a limit are answered: monitoring goes on.
 pub(crate) fn surplus(doors: Doors) -> Router {
     Router::new()

@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 
 use crate::admission::{Admission, Place};
 use crate::counters::{Counters, Late};
-use crate::doors::Doors;
+use crate::doors::{Doors, MetricsReaders};
 use crate::hosts::Hosts;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
@@ -48,6 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const SURPLUS_MAX: usize = 16;
 /// How long such a one may take, from its first byte to its last.
 const SURPLUS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Connections at once of the address that is only for monitoring.
+const METRICS_CONNECTIONS_MAX: usize = 64;
 /// How often the metrics' histograms are folded together.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -61,49 +63,63 @@ pub async fn serve(
     descriptors: Arc<Descriptors>,
     stop: impl Future<Output = ()>,
 ) {
-    let doors = Doors {
+    let readers = match config.metrics_address {
+        Some(_) => MetricsReaders::Administrators,
+        None => MetricsReaders::ThisMachine {
+            token: config.metrics_token.clone(),
+        },
+    };
+    let doors = doors(handle, metrics.clone(), &config, readers);
+    let routers = (router::router(doors.clone()), router::surplus(doors));
+    let connections = Connections::new(&config, routers, credentials, descriptors);
+    tokio::select! {
+        () = connections.accept(listener, stop) => {}
+        () = fold(&metrics) => {}
+    }
+}
+
+/// Serves what monitoring asks for, and nothing else, on the `listener` of `http.metrics_address`; otherwise like [`serve`].
+pub async fn serve_metrics(
+    listener: TcpListener,
+    handle: Handle,
+    metrics: Metrics,
+    config: HttpConfig,
+    descriptors: Arc<Descriptors>,
+    stop: impl Future<Output = ()>,
+) {
+    let readers = match config.metrics_token.clone() {
+        Some(token) => MetricsReaders::ThisMachine { token: Some(token) },
+        None => MetricsReaders::Anybody,
+    };
+    let router = router::monitoring(doors(handle, metrics, &config, readers));
+    let config = HttpConfig {
+        connections_max: METRICS_CONNECTIONS_MAX,
+        connections_per_address_max: 0,
+        ..config
+    };
+    // Beyond the limit the same is answered, once.
+    let routers = (router.clone(), router);
+    Connections::new(&config, routers, None, descriptors)
+        .accept(listener, stop)
+        .await;
+}
+
+fn doors(handle: Handle, metrics: Metrics, config: &HttpConfig, readers: MetricsReaders) -> Doors {
+    Doors {
         handle,
-        metrics: metrics.clone(),
+        metrics,
+        metrics_readers: readers,
         hosts: Arc::new(Hosts::new(&config.hosts)),
         body_bytes_max: config.body_bytes_max,
-    };
-    let mut connections = Connections {
-        surplus_router: router::surplus(doors.clone()),
-        router: router::router(doors),
-        admission: Admission::new(&config, descriptors),
-        surplus: VecDeque::new(),
-        header_bytes_max: config.header_bytes_max,
-        header_timeout: config.header_timeout,
-        write_timeout: config.write_timeout,
-        credentials,
-        counters: Counters::new(),
-        stopping: watch::channel(false).0,
-    };
-    let mut tasks = JoinSet::new();
-    let mut stop = pin!(stop);
+    }
+}
+
+/// Folds the metrics' histograms together from time to time; never ends.
+async fn fold(metrics: &Metrics) {
     let mut upkeep = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
-        tokio::select! {
-            () = &mut stop => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => connections.begin(&mut tasks, stream, address),
-                Err(error) => {
-                    tracing::warn!(%error, "HTTP: accept failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            Some(_) = tasks.join_next() => {}
-            _ = upkeep.tick() => metrics.upkeep(),
-        }
-    }
-    drop(listener);
-    connections.stopping.send_replace(true);
-    let finished = tokio::time::timeout(DRAIN_TIMEOUT, async {
-        while tasks.join_next().await.is_some() {}
-    })
-    .await;
-    if finished.is_err() {
-        tracing::debug!(connections = tasks.len(), "HTTP: cut off while draining");
+        upkeep.tick().await;
+        metrics.upkeep();
     }
 }
 
@@ -123,6 +139,55 @@ struct Connections {
 }
 
 impl Connections {
+    /// `routers` are that of every connection, and that of those beyond a limit.
+    fn new(
+        config: &HttpConfig,
+        (router, surplus_router): (Router, Router),
+        credentials: Option<Arc<Credentials>>,
+        descriptors: Arc<Descriptors>,
+    ) -> Self {
+        Self {
+            router,
+            surplus_router,
+            admission: Admission::new(config, descriptors),
+            surplus: VecDeque::new(),
+            header_bytes_max: config.header_bytes_max,
+            header_timeout: config.header_timeout,
+            write_timeout: config.write_timeout,
+            credentials,
+            counters: Counters::new(),
+            stopping: watch::channel(false).0,
+        }
+    }
+
+    /// Takes connections until `stop` is ready, then lets requests under way finish.
+    async fn accept(mut self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        let mut tasks = JoinSet::new();
+        let mut stop = pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, address)) => self.begin(&mut tasks, stream, address),
+                    Err(error) => {
+                        tracing::warn!(%error, "HTTP: accept failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = tasks.join_next() => {}
+            }
+        }
+        drop(listener);
+        self.stopping.send_replace(true);
+        let finished = tokio::time::timeout(DRAIN_TIMEOUT, async {
+            while tasks.join_next().await.is_some() {}
+        })
+        .await;
+        if finished.is_err() {
+            tracing::debug!(connections = tasks.len(), "HTTP: cut off while draining");
+        }
+    }
+
     fn begin(&mut self, tasks: &mut JoinSet<()>, stream: TcpStream, address: SocketAddr) {
         let Ok(local) = stream.local_addr() else {
             // It has ended already.

@@ -5,7 +5,6 @@ mod account;
 pub mod control;
 mod error;
 mod request;
-mod secret;
 mod status;
 mod storage;
 #[cfg(test)]
@@ -23,11 +22,11 @@ pub use error::RequestError;
 pub use request::{
     AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol, UpgradedStream,
 };
-pub use secret::Secret;
 pub(crate) use status::Figures;
 pub use status::ServerStatus;
 
 use crate::config::{Changes, Config};
+pub use crate::secret::Secret;
 use status::StatusAccess;
 use storage::StorageAccess;
 

@@ -9,6 +9,8 @@ mod start;
 pub mod storage;
 mod tally;
 
+mod secret;
+
 mod entrance;
 mod listeners;
 mod origin;

@@ -14,6 +14,8 @@ pub(super) struct Banner<'a> {
     pub(super) http: SocketAddr,
     /// Whether it is HTTPS.
     pub(super) secure: bool,
+    /// Where the metrics are, if they have an address of their own.
+    pub(super) metrics: Option<SocketAddr>,
     pub(super) server: &'a ServerConfig,
     /// Connections that there may be at once.
     pub(super) connections_max: usize,
@@ -84,6 +86,10 @@ impl Banner<'_> {
             &format!("ws{s}://{http}/mqtt"),
             "MQTT over WebSocket",
         )?;
+        if let Some(metrics) = self.metrics {
+            let metrics = format!("http://{metrics}/metrics");
+            row(out, &paint, &metrics, "metrics and health")?;
+        }
         let data = self.server.data.display();
         writeln!(out, "\n  data in {strong}{data}{off}")?;
         writeln!(
@@ -210,6 +216,7 @@ mod tests {
             }),
             http: http.parse().unwrap(),
             secure: false,
+            metrics: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 9100))),
             server: &server,
             connections_max: 19_808,
             setup,
@@ -240,7 +247,8 @@ mod tests {
                 "mqtt://[::1]:1883",
                 "quic://[::]:8883",
                 "http://127.0.0.1:8080",
-                "ws://127.0.0.1:8080/mqtt"
+                "ws://127.0.0.1:8080/mqtt",
+                "http://127.0.0.1:9100/metrics"
             ]
         );
         assert!(banner.contains("data in ./magpie-data"), "{banner}");

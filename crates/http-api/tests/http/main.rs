@@ -5,6 +5,7 @@
 
 mod bounds;
 mod hosts;
+mod monitoring;
 mod rest;
 mod site;
 mod websocket;

@@ -1,7 +1,6 @@
-//! `/api/v1`, `/healthz` and `/metrics`: statuses, bodies, and the one form of refusal.
+//! `/api/v1`: statuses, bodies, and the one form of refusal.
 
 use serde_json::json;
-use server::handle::Health;
 
 use crate::world::world;
 
@@ -213,53 +212,4 @@ async fn a_wrong_password_is_not_repeated_in_the_answer() {
         .await;
     answer.check_refusal(400, "bad_body");
     assert!(!answer.text().contains("hunter2"), "{answer:?}");
-}
-
-#[tokio::test]
-async fn health_follows_the_server() {
-    let world = world().await;
-    for (health, status, word) in [
-        (Health::Starting, 503, "starting"),
-        (Health::Ready, 200, "ready"),
-        (Health::Draining, 503, "draining"),
-        (Health::Failed("disk".to_owned()), 503, "failed"),
-    ] {
-        world.health.send_replace(health);
-        let answer = world.get("/healthz", "").await;
-        assert_eq!(
-            (answer.status, answer.json()),
-            (status, json!({ "status": word }))
-        );
-    }
-    world
-        .get("/api/v1/server", "")
-        .await
-        .check_refusal(503, "draining");
-}
-
-#[tokio::test]
-async fn metrics_are_for_this_machine_and_for_administrators() {
-    let world = world().await;
-    let local = world.get("/metrics", "").await;
-    assert_eq!(local.status, 200);
-    assert_eq!(
-        local.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
-    );
-    let forwarded = "X-Forwarded-For: 192.0.2.1\r\n";
-    world
-        .get("/metrics", forwarded)
-        .await
-        .check_refusal(401, "bad_token");
-    world
-        .get("/metrics", &format!("{forwarded}{MEMBER}"))
-        .await
-        .check_refusal(403, "not_allowed");
-    assert_eq!(
-        world
-            .get("/metrics", &format!("{forwarded}{ADMIN}"))
-            .await
-            .status,
-        200
-    );
 }

@@ -35,6 +35,20 @@ pub(crate) async fn world() -> World {
 }
 
 pub(crate) async fn world_with(config: HttpConfig) -> World {
+    start(config, Served::Everything).await
+}
+
+/// One with nothing but what `http.metrics_address` serves.
+pub(crate) async fn monitoring_world_with(config: HttpConfig) -> World {
+    start(config, Served::Monitoring).await
+}
+
+enum Served {
+    Everything,
+    Monitoring,
+}
+
+async fn start(config: HttpConfig, served: Served) -> World {
     let (handle, Requests { queue, health }) = Handle::new(|| {});
     health.send_replace(Health::Ready);
     let (adopt, adopted) = mpsc::channel(16);
@@ -44,20 +58,32 @@ pub(crate) async fn world_with(config: HttpConfig) -> World {
     let (stop, stopped) = oneshot::channel();
     let (metrics, recorder) = Metrics::beside().unwrap();
     let counting = metrics::set_default_local_recorder(Box::leak(Box::new(recorder)));
-    let ended = tokio::spawn(http_api::serve(
-        listener,
-        handle,
-        metrics,
-        config,
-        None,
-        server::admission::Descriptors::unbounded(),
-        async move {
-            // A test that forgets the sender lets the server go on.
-            if stopped.await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        },
-    ));
+    let stopped = async move {
+        // A test that forgets the sender lets the server go on.
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let descriptors = server::admission::Descriptors::unbounded();
+    let ended = match served {
+        Served::Everything => tokio::spawn(http_api::serve(
+            listener,
+            handle,
+            metrics,
+            config,
+            None,
+            descriptors,
+            stopped,
+        )),
+        Served::Monitoring => tokio::spawn(http_api::serve_metrics(
+            listener,
+            handle,
+            metrics,
+            config,
+            descriptors,
+            stopped,
+        )),
+    };
     World {
         address,
         adopted,

@@ -159,6 +159,15 @@ pub(super) fn host(text: &str) -> Result<(), String> {
     Err(format!("`{text}` is not a host name"))
 }
 
+/// A token that cannot be guessed and fits into a header. What it is, is not repeated.
+pub(super) fn metrics_token(text: &str) -> Result<(), String> {
+    let long_enough = (16..=512).contains(&text.len());
+    if long_enough && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err("this is not a token".to_owned())
+}
+
 /// Permissions in octal digits.
 pub(super) fn file_mode(text: &str) -> Result<(), String> {
     let digits =

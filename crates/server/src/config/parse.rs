@@ -18,6 +18,7 @@ use super::table::SECTIONS;
 use super::values::{
     AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerConfig, RedirectMode,
 };
+use crate::secret::Secret;
 
 /// Listeners in one configuration.
 const LISTENERS_MAX: usize = 64;
@@ -360,6 +361,12 @@ fn fill<T>(slot: &Slot<T>, value: &Value<'_>, into: &mut T) -> Result<(), String
         Slot::Address(at) => {
             *at(into) = address(text(value, "an address such as \"127.0.0.1:1883\"")?)?
         }
+        Slot::OptionalAddress(at) => {
+            *at(into) = Some(address(text(
+                value,
+                "an address such as \"127.0.0.1:9100\"",
+            )?)?);
+        }
         Slot::Path(at) => {
             *at(into) = path(value, "a directory such as \"./magpie-data\"")?;
         }
@@ -375,6 +382,11 @@ fn fill<T>(slot: &Slot<T>, value: &Value<'_>, into: &mut T) -> Result<(), String
             check,
             expected,
         } => *at(into) = checked(value, *check, expected)?.to_owned(),
+        Slot::OptionalSecret {
+            at,
+            check,
+            expected,
+        } => *at(into) = Some(Secret::new(checked(value, *check, expected)?)),
         Slot::Choice { words, choose, .. } => choose(into, choice(value, words)?),
     }
     Ok(())

@@ -147,10 +147,12 @@ fn allowed<T>(slot: &Slot<T>) -> String {
             unit: TimeUnit::Milliseconds,
             ..
         } => format!("{min} to {max} milliseconds"),
-        Slot::Address(_) => "IP address and port".to_owned(),
+        Slot::Address(_) | Slot::OptionalAddress(_) => "IP address and port".to_owned(),
         Slot::Path(_) | Slot::OptionalPath(_) => "a path".to_owned(),
         Slot::Texts { expected, .. } => format!("a list, each {expected}"),
-        Slot::Text { expected, .. } => (*expected).to_owned(),
+        Slot::Text { expected, .. } | Slot::OptionalSecret { expected, .. } => {
+            (*expected).to_owned()
+        }
         Slot::Choice { words, .. } => words
             .iter()
             .map(|word| format!("`\"{word}\"`"))

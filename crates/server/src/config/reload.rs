@@ -59,6 +59,9 @@ impl<T> Slot<T> {
                 ..
             } => at(of).as_millis().to_string(),
             Self::Address(at) => format!("\"{}\"", at(of)),
+            Self::OptionalAddress(at) => {
+                at(of).map_or_else(|| "\"\"".to_owned(), |address| format!("\"{address}\""))
+            }
             Self::Path(at) => format!("\"{}\"", at(of).display()),
             Self::OptionalPath(at) => at(of).as_ref().map_or_else(
                 || "\"\"".to_owned(),
@@ -66,6 +69,11 @@ impl<T> Slot<T> {
             ),
             Self::Texts { at, .. } => format!("{:?}", at(of)),
             Self::Text { at, .. } => format!("\"{}\"", at(of)),
+            // Its digest: a change is seen, the secret is not.
+            Self::OptionalSecret { at, .. } => at(of).as_ref().map_or_else(
+                || "\"\"".to_owned(),
+                |secret| format!("{:02x?}", secret.digest()),
+            ),
             Self::Choice { words, index, .. } => {
                 format!("\"{}\"", words.get(index(of)).unwrap_or(&""))
             }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::secret::Secret;
+
 /// One key; `T` is what it is a part of.
 pub(super) struct Key<T: 'static> {
     pub(super) name: &'static str,
@@ -45,12 +47,20 @@ pub(super) enum Slot<T: 'static> {
         unit: TimeUnit,
     },
     Address(fn(&mut T) -> &mut SocketAddr),
+    /// An address, or nothing where none is written.
+    OptionalAddress(fn(&mut T) -> &mut Option<SocketAddr>),
     Path(fn(&mut T) -> &mut PathBuf),
     /// A path, or nothing where none is written.
     OptionalPath(fn(&mut T) -> &mut Option<PathBuf>),
     /// A text for which `check` says what is wrong with it.
     Text {
         at: fn(&mut T) -> &mut String,
+        check: fn(&str) -> Result<(), String>,
+        expected: &'static str,
+    },
+    /// A text that nobody may see, or nothing where none is written. `check` must not repeat it.
+    OptionalSecret {
+        at: fn(&mut T) -> &mut Option<Secret>,
         check: fn(&str) -> Result<(), String>,
         expected: &'static str,
     },

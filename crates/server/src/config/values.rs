@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::secret::Secret;
+
 pub use super::listen_values::{
     AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, ListenerLimits,
     TlsConfig, TlsMin, WebSocketConfig,
@@ -155,6 +157,10 @@ pub struct HttpConfig {
     pub address: SocketAddr,
     /// The server's names beside loopback and the address that a connection came to; `*` is any.
     pub hosts: Vec<String>,
+    /// Where metrics and health are served apart from everything else.
+    pub metrics_address: Option<SocketAddr>,
+    /// The token with which the metrics may be read from other machines.
+    pub metrics_token: Option<Secret>,
     /// The certificate in PEM form; with it comes `key`, and HTTPS in place of HTTP.
     pub certificate: Option<PathBuf>,
     /// The certificate's private key in PEM form.
@@ -355,6 +361,8 @@ impl Default for HttpConfig {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             hosts: Vec::new(),
+            metrics_address: None,
+            metrics_token: None,
             certificate: None,
             key: None,
             connections_max: 4096,

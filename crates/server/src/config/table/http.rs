@@ -25,6 +25,20 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "What this server is called, as clients and proxies say it in `Host`, with any port. `localhost`, loopback addresses and the address that a connection came to are always taken; a request for another host is answered 421, because a page of another site can have its own name lead here (DNS rebinding). `*` takes every name: unsafe unless a proxy in front checks them.",
     ),
     fixed(
+        "metrics_address",
+        Slot::OptionalAddress(|c| &mut c.http.metrics_address),
+        "A second address that serves only `/metrics`, `/healthz` and `/readyz`, over plain HTTP, for monitoring in a network of its own. Where it is set, `address` serves `/metrics` to administrators only.",
+    ),
+    fixed(
+        "metrics_token",
+        Slot::OptionalSecret {
+            at: |c| &mut c.http.metrics_token,
+            check: check::metrics_token,
+            expected: "a text of 16 to 512 visible ASCII characters such as \"${MAGPIE_METRICS_TOKEN}\"",
+        },
+        "A token with which `/metrics` may be read from other machines: `Authorization: Bearer …`. Without it, only administrators can do that with a token of their account, and everybody who reaches `metrics_address`. Scrapers on this machine need none.",
+    ),
+    fixed(
         "certificate",
         Slot::OptionalPath(|c| &mut c.http.certificate),
         "With a certificate and its key, HTTPS is served instead, and MQTT over secure WebSocket at `/mqtt`. PEM; read again when it changes and on SIGHUP.",

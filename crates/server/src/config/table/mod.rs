@@ -35,7 +35,7 @@ pub(super) static SECTIONS: &[Section] = &[
     },
     Section {
         name: "http",
-        about: "The web client, REST, MQTT over WebSocket at `/mqtt`, `/metrics` and `/healthz`.",
+        about: "The web client, REST, MQTT over WebSocket at `/mqtt`, `/metrics`, `/healthz` and `/readyz`.",
         keys: http::KEYS,
     },
     Section {

@@ -22,3 +22,25 @@ fn names_of_the_server_are_hosts_without_a_port() {
         );
     }
 }
+
+#[test]
+fn a_token_for_the_metrics_is_long_and_never_repeated() {
+    let token = "metrics_token = \"0123456789abcdef\"";
+    let old = check(&format!(
+        "[http]\n{token}\nmetrics_address = \"[::1]:9100\""
+    ));
+    assert_eq!(
+        old.http.metrics_address,
+        Some("[::1]:9100".parse().unwrap())
+    );
+    let new =
+        check("[http]\nmetrics_token = \"0123456789abcdeF\"\nmetrics_address = \"[::1]:9100\"");
+    let changes = old.reloadable_diff(&new);
+    assert_eq!(changes.need_restart, ["http.metrics_token"]);
+    for wrong in ["0123456789abcde", "0123456789 abcdef", ""] {
+        let told = mistakes(&format!("[http]\nmetrics_token = \"{wrong}\""));
+        assert!(told.contains("this is not a token; expected"), "{told}");
+        assert!(wrong.is_empty() || !told.contains(wrong), "{told}");
+    }
+    assert!(!format!("{old:?}").contains("0123456789"), "{old:?}");
+}
