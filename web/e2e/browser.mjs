@@ -76,7 +76,7 @@ class World {
 
 async function fromFolder(route) {
   const { pathname } = new URL(route.request().url());
-  if (/^\/(api|mqtt|healthz|metrics)/.test(pathname)) return route.continue();
+  if (/^\/(api|mqtt|healthz|readyz|metrics)/.test(pathname)) return route.continue();
   const file = path.join(DIST, pathname);
   const body = existsSync(file) && pathname !== "/" ? file : path.join(DIST, "index.html");
   const type = { ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" }[path.extname(body)] ?? "text/html; charset=utf-8";

@@ -1,4 +1,4 @@
-//! The HTTP door: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz` and `/metrics`.
+//! The HTTP door: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz`, `/readyz` and `/metrics`.
 //! It asks the server through its `Handle`; it must not touch the store or know a rule of the messenger.
 
 mod admission;

@@ -24,6 +24,7 @@ pub(crate) fn router(doors: Doors) -> Router {
         .nest("/api/v1", api)
         .route("/mqtt", any(websocket::hand_over))
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::show))
         .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
@@ -38,6 +39,7 @@ pub(crate) fn router(doors: Doors) -> Router {
 pub(crate) fn monitoring(doors: Doors) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::show))
         .fallback(|| async { Refusal::not_found() })
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
@@ -52,6 +54,7 @@ pub(crate) fn monitoring(doors: Doors) -> Router {
 pub(crate) fn surplus(doors: Doors) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::show))
         .fallback(|| async { Refusal::too_many_connections() })
         .layer(middleware::from_fn_with_state(

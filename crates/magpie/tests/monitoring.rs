@@ -15,7 +15,9 @@ fn the_metrics_have_an_address_of_their_own_where_the_operator_wants_one() {
     let told = http_get(metrics, "/metrics").unwrap();
     assert_eq!(told.status, 200);
     assert!(told.body.contains("magpie_build_info"), "{}", told.body);
-    assert_eq!(http_get(metrics, "/healthz").unwrap().status, 200);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(http_get(metrics, path).unwrap().status, 200, "{path}");
+    }
     assert_eq!(http_get(metrics, "/").unwrap().status, 404);
     assert_eq!(http_get(server.http(), "/metrics").unwrap().status, 401);
     assert_eq!(http_get(server.http(), "/healthz").unwrap().status, 200);

@@ -39,6 +39,9 @@ fn the_banner_tells_addresses_directory_and_the_link_for_the_first_account() {
     let mut server = Launch::new().keeps_addresses().start();
     let token = setup_token(&server);
     let banner = server.program().output();
+    server
+        .program()
+        .error_line(0, |line| line.contains("ready took="));
     assert!(
         banner.contains(&format!("data in {}", server.data().display())),
         "{banner}"
@@ -256,6 +259,7 @@ fn a_taken_address_is_named_with_the_option_that_changes_it() {
         assert!(told.contains(&taken.1) && told.contains(option), "{told}");
         assert!(told.contains("another program listens there"), "{told}");
         assert_eq!(told.matches("os error").count(), 1, "{told}");
+        assert!(!told.contains("ready took="), "{told}");
     }
 }
 

@@ -93,6 +93,7 @@ pub struct Running {
     committer: Committer,
     _certificates: certificates::Watch,
     watchdog: Watchdog,
+    began: Instant,
 }
 
 impl std::fmt::Debug for Running {
@@ -104,12 +105,14 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// Says which addresses this server listens on, for whoever asks how it is or finds the data directory taken.
+    /// Says which addresses this server listens on, for whoever asks how it is or finds the data directory taken, and in the log
+    /// that it is ready: to be called once all of them are listened on.
     pub fn announce(&mut self, addresses: &[String]) {
         self.handle.announce(addresses);
         if let Err(error) = self.data_dir.announce(addresses.to_vec()) {
             tracing::warn!(%error, "the lock file cannot be written");
         }
+        tracing::info!(took = ?self.began.elapsed(), shards = self.shards.len(), "ready");
     }
 
     /// Disconnects everybody, commits what has arrived, and ends. Says `Draining` first.
@@ -182,9 +185,16 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     let descriptors = descriptors.unwrap_or_else(Descriptors::unbounded);
     let admission = Arc::new(Admission::new(&config.mqtt, descriptors));
     let entries = (bound, http_credentials, admission);
-    let running = assemble(config, demo_logins, data_dir, &embedded, state, entries)?;
+    let running = assemble(
+        began,
+        config,
+        demo_logins,
+        data_dir,
+        &embedded,
+        state,
+        entries,
+    )?;
     running.handle.attach_store(Arc::downgrade(&embedded));
-    tracing::info!(took = ?began.elapsed(), shards, "ready");
     Ok(running)
 }
 
@@ -251,6 +261,7 @@ type Entries = (Bound, Option<Arc<net::Credentials>>, Arc<Admission>);
 
 /// Makes the threads and lets them run.
 fn assemble(
+    began: Instant,
     config: Config,
     demo_logins: Vec<DemoLogin>,
     data_dir: DataDir,
@@ -344,6 +355,7 @@ fn assemble(
         service,
         readers: reader_threads,
         committer,
+        began,
     })
 }
 

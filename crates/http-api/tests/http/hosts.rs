@@ -5,9 +5,10 @@ use server::config::HttpConfig;
 use crate::world::{World, answer, metric, world, world_with};
 use tokio::io::AsyncWriteExt;
 
-const ROUTES: [&str; 7] = [
+const ROUTES: [&str; 8] = [
     "/",
     "/healthz",
+    "/readyz",
     "/metrics",
     "/mqtt",
     "/api/v1/server",

@@ -1,4 +1,4 @@
-//! `/healthz` and `/metrics`: what they say, and to whom.
+//! `/healthz`, `/readyz` and `/metrics`: what they say, and to whom.
 
 use serde_json::json;
 use server::config::HttpConfig;
@@ -26,20 +26,43 @@ async fn metrics_status(world: &World, headers: &[&str]) -> u16 {
 }
 
 #[tokio::test]
-async fn health_follows_the_server() {
+async fn health_and_readiness_follow_the_server() {
     let world = world().await;
-    for (health, status, word) in [
-        (Health::Starting, 503, "starting"),
-        (Health::Ready, 200, "ready"),
-        (Health::Draining, 503, "draining"),
-        (Health::Failed("disk".to_owned()), 503, "failed"),
+    let full = "1 MB are free".to_owned();
+    let stalled = "a commit has not returned for 10 s".to_owned();
+    for (health, healthz, readyz, told) in [
+        (Health::Starting, 200, 503, json!({ "status": "starting" })),
+        (Health::Ready, 200, 200, json!({ "status": "ready" })),
+        (
+            Health::DiskFull(full.clone()),
+            200,
+            503,
+            json!({ "status": "disk_full", "detail": full }),
+        ),
+        (
+            Health::Stalled(stalled.clone()),
+            503,
+            503,
+            json!({ "status": "stalled", "detail": stalled }),
+        ),
+        (Health::Draining, 200, 503, json!({ "status": "draining" })),
+        (
+            Health::Failed("disk".to_owned()),
+            503,
+            503,
+            json!({ "status": "failed" }),
+        ),
     ] {
         world.health.send_replace(health);
-        let answer = world.get("/healthz", "").await;
-        assert_eq!(
-            (answer.status, answer.json()),
-            (status, json!({ "status": word }))
-        );
+        for (path, status) in [("/healthz", healthz), ("/readyz", readyz)] {
+            let answer = world.get(path, "").await;
+            assert_eq!(
+                (answer.status, answer.json()),
+                (status, told.clone()),
+                "{path}"
+            );
+            assert_eq!(answer.header("cache-control"), Some("no-store"));
+        }
     }
     world
         .get("/api/v1/server", "")
@@ -114,6 +137,9 @@ async fn a_connection_beyond_the_limit_needs_the_token_for_the_metrics_too() {
         .unwrap();
     assert_eq!(answer(&mut first).await.status, 200);
     assert_eq!(world.get("/api/v1/server", "").await.status, 503);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(world.get(path, "").await.status, 200, "{path}");
+    }
     assert_eq!(metrics_status(&world, &[FORWARDED]).await, 401);
     assert_eq!(metrics_status(&world, &[FORWARDED, STATIC]).await, 200);
     assert_eq!(metrics_status(&world, &[]).await, 200);
@@ -140,7 +166,9 @@ async fn the_address_of_the_metrics_serves_nothing_else() {
     for headers in [&[][..], &[FORWARDED]] {
         assert_eq!(metrics_status(&world, headers).await, 200, "{headers:?}");
     }
-    assert_eq!(world.get("/healthz", "").await.status, 200);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(world.get(path, "").await.status, 200, "{path}");
+    }
     for path in ["/", "/api/v1/server", "/mqtt", "/setup"] {
         world
             .get(path, "Accept: text/html\r\n")
