@@ -1,17 +1,21 @@
-//! Who is at the other end of a connection. It must not believe what a request says of itself.
+//! Who is at the other end of a connection. It must not believe what a request says of itself, unless a named proxy says it.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use crate::answer::Refusal;
+use crate::forwarded::Proxies;
 
-/// The two ends of a connection; put into every request by `serve`.
+/// Whose request it is and how it came; put into every request by `serve`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
-    /// The other end.
+    /// Whose it is: the other end of the connection, or whom a named proxy there says.
     pub(crate) address: SocketAddr,
+    /// The other end of the connection.
+    connection: SocketAddr,
     /// The address of this server that it came to.
     pub(crate) local: IpAddr,
 }
@@ -29,10 +33,27 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 }
 
 impl Peer {
+    /// The ends of a connection.
+    pub(crate) fn new(connection: SocketAddr, local: IpAddr) -> Self {
+        Self {
+            address: connection,
+            connection,
+            local,
+        }
+    }
+
+    /// Of a request on it, with these headers.
+    pub(crate) fn of_request(self, headers: &HeaderMap, proxies: &Proxies) -> Self {
+        Self {
+            address: proxies.client(self.connection, headers),
+            ..self
+        }
+    }
+
     /// Whether the request was made on this machine, and not only forwarded by a proxy on it.
     pub(crate) fn is_local(self, parts: &Parts) -> bool {
         let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-        self.address.ip().to_canonical().is_loopback()
+        self.connection.ip().to_canonical().is_loopback()
             && !forwarded
                 .iter()
                 .any(|name| parts.headers.contains_key(*name))

@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use crate::admission::{Admission, Place};
 use crate::counters::{Counters, Late};
 use crate::doors::{Doors, MetricsReaders};
+use crate::forwarded::Proxies;
 use crate::hosts::Hosts;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
@@ -128,6 +129,7 @@ struct Connections {
     /// For connections beyond a limit: monitoring is answered, everybody else hears that the server is full.
     surplus_router: Router,
     admission: Arc<Admission>,
+    proxies: Arc<Proxies>,
     /// Connections beyond a limit, the oldest first.
     surplus: VecDeque<AbortHandle>,
     header_bytes_max: usize,
@@ -150,6 +152,7 @@ impl Connections {
             router,
             surplus_router,
             admission: Admission::new(config, descriptors),
+            proxies: Arc::new(Proxies::new(config.proxy_from.clone())),
             surplus: VecDeque::new(),
             header_bytes_max: config.header_bytes_max,
             header_timeout: config.header_timeout,
@@ -193,11 +196,9 @@ impl Connections {
             // It has ended already.
             return;
         };
-        let peer = Peer {
-            address,
-            local: local.ip(),
-        };
-        match self.admission.enter(address.ip()) {
+        let peer = Peer::new(address, local.ip());
+        let counted = self.proxies.counted(address.ip());
+        match self.admission.enter(counted) {
             Ok(place) => {
                 let service = self.service(peer, self.router.clone(), Some(place.clone()));
                 let credentials = self.credentials.clone();
@@ -228,6 +229,7 @@ impl Connections {
         Service {
             router,
             peer,
+            proxies: self.proxies.clone(),
             place,
             header_bytes_max: self.header_bytes_max,
             header_timeout: self.header_timeout,
@@ -242,6 +244,7 @@ impl Connections {
 struct Service {
     router: Router,
     peer: Peer,
+    proxies: Arc<Proxies>,
     /// Nothing for one beyond a limit, which is answered once and ends.
     place: Option<Arc<Place>>,
     header_bytes_max: usize,
@@ -301,6 +304,7 @@ impl Service {
         let Self {
             router,
             peer,
+            proxies,
             place,
             header_bytes_max,
             header_timeout,
@@ -313,6 +317,7 @@ impl Service {
         let seen = requests.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             seen.fetch_add(1, Ordering::Relaxed);
+            let peer = peer.of_request(request.headers(), &proxies);
             request.extensions_mut().insert(peer);
             if let Some(place) = &place {
                 request.extensions_mut().insert(place.clone());

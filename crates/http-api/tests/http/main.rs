@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod bounds;
+mod forwarded;
 mod hosts;
 mod monitoring;
 mod rest;

@@ -1,6 +1,6 @@
 //! A server on a free port with a fake service behind it, and the barest of HTTP clients.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http_api::Metrics;
@@ -19,6 +19,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
     pub(crate) adopted: mpsc::Receiver<AdoptedWebSocket>,
+    /// From where logins came.
+    pub(crate) logins: mpsc::Receiver<IpAddr>,
     pub(crate) health: watch::Sender<Health>,
     pub(crate) stop: oneshot::Sender<()>,
     pub(crate) ended: tokio::task::JoinHandle<()>,
@@ -52,7 +54,8 @@ async fn start(config: HttpConfig, served: Served) -> World {
     let (handle, Requests { queue, health }) = Handle::new(|| {});
     health.send_replace(Health::Ready);
     let (adopt, adopted) = mpsc::channel(16);
-    tokio::spawn(service(queue, adopt));
+    let (log_in, logins) = mpsc::channel(64);
+    tokio::spawn(service(queue, adopt, log_in));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -87,6 +90,7 @@ async fn start(config: HttpConfig, served: Served) -> World {
     World {
         address,
         adopted,
+        logins,
         health,
         stop,
         ended,
@@ -103,7 +107,11 @@ pub(crate) fn account(name: &str, role: AccountRole) -> AccountInfo {
     }
 }
 
-async fn service(mut queue: mpsc::Receiver<Request>, adopt: mpsc::Sender<AdoptedWebSocket>) {
+async fn service(
+    mut queue: mpsc::Receiver<Request>,
+    adopt: mpsc::Sender<AdoptedWebSocket>,
+    log_in: mpsc::Sender<IpAddr>,
+) {
     while let Some(request) = queue.recv().await {
         match request {
             Request::ServerInfo { reply } => {
@@ -127,18 +135,22 @@ async fn service(mut queue: mpsc::Receiver<Request>, adopt: mpsc::Sender<Adopted
             Request::Login {
                 name,
                 password,
+                peer,
                 reply,
                 ..
-            } => drop(reply.send(match password.expose() {
-                "right" => Ok(Login {
-                    token: Secret::new("mpt_x"),
-                    account: account(&name, AccountRole::Member),
-                }),
-                "again" => Err(RequestError::RateLimited {
-                    retry_after: Duration::from_millis(2500),
-                }),
-                _ => Err(RequestError::BadCredentials),
-            })),
+            } => {
+                log_in.try_send(peer).unwrap();
+                drop(reply.send(match password.expose() {
+                    "right" => Ok(Login {
+                        token: Secret::new("mpt_x"),
+                        account: account(&name, AccountRole::Member),
+                    }),
+                    "again" => Err(RequestError::RateLimited {
+                        retry_after: Duration::from_millis(2500),
+                    }),
+                    _ => Err(RequestError::BadCredentials),
+                }));
+            }
             Request::Logout { token, reply } => drop(reply.send(known(&token).map(|_| ()))),
             Request::AuthenticateToken { token, reply } => drop(reply.send(known(&token))),
             Request::Accounts { reply } => {

@@ -1,5 +1,6 @@
 //! A network of addresses, as `proxy_from` names them: `10.0.0.0/8`, `2001:db8::/32`, or one address. Pure.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -51,6 +52,12 @@ impl FromStr for Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.address, self.prefix)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -79,6 +86,14 @@ mod tests {
         check("2001:db8::/32", "2001:db9::1", false);
         check("::1", "::1", true);
         check("127.0.0.0/8", "::ffff:127.0.0.1", true);
+    }
+
+    #[test]
+    fn a_network_is_written_as_it_is_read() {
+        for text in ["10.0.0.0/8", "10.0.0.7/32", "2001:db8::/32"] {
+            let network: Network = text.parse().unwrap();
+            assert_eq!(network.to_string(), text);
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::environment::{Variable, expand};
 use super::listener::{LISTENER, ListenerDraft};
 use super::mistake::{Mistake, Mistakes, nearest};
+use super::network::Network;
 use super::rule::{ACTIONS, RULE, RuleDraft};
 use super::slot::{Key, Slot, TimeUnit};
 use super::table::SECTIONS;
@@ -26,6 +27,9 @@ const LISTENERS_MAX: usize = 64;
 const RULES_MAX: usize = 10_000;
 /// More keys than these are not listed in a message.
 const LISTED_MAX: usize = 10;
+
+/// What is expected of one in a list.
+pub(super) const NETWORK: &str = "an address or a network such as \"10.0.0.0/8\"";
 
 type Table<'t> = DeTable<'t>;
 type Name<'t> = Spanned<DeString<'t>>;
@@ -387,6 +391,14 @@ fn fill<T>(slot: &Slot<T>, value: &Value<'_>, into: &mut T) -> Result<(), String
             check,
             expected,
         } => *at(into) = Some(Secret::new(checked(value, *check, expected)?)),
+        Slot::Networks { at, max } => {
+            let parses = |text: &str| text.parse::<Network>().map(drop);
+            let texts = texts(value, *max, parses, NETWORK)?;
+            *at(into) = texts
+                .iter()
+                .flat_map(|text| text.parse::<Network>())
+                .collect();
+        }
         Slot::Choice { words, choose, .. } => choose(into, choice(value, words)?),
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::listener::{INHERITED, LISTENER, ListenerDraft};
+use super::parse::NETWORK;
 use super::rule::{RULE, RuleDraft};
 use super::slot::{Applies, Key, Slot, TimeUnit};
 use super::table::SECTIONS;
@@ -149,6 +150,7 @@ fn allowed<T>(slot: &Slot<T>) -> String {
         } => format!("{min} to {max} milliseconds"),
         Slot::Address(_) | Slot::OptionalAddress(_) => "IP address and port".to_owned(),
         Slot::Path(_) | Slot::OptionalPath(_) => "a path".to_owned(),
+        Slot::Networks { .. } => format!("a list, each {NETWORK}"),
         Slot::Texts { expected, .. } => format!("a list, each {expected}"),
         Slot::Text { expected, .. } | Slot::OptionalSecret { expected, .. } => {
             (*expected).to_owned()

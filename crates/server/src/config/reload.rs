@@ -69,6 +69,10 @@ impl<T> Slot<T> {
             ),
             Self::Texts { at, .. } => format!("{:?}", at(of)),
             Self::Text { at, .. } => format!("\"{}\"", at(of)),
+            Self::Networks { at, .. } => {
+                let networks: Vec<_> = at(of).iter().map(ToString::to_string).collect();
+                format!("{networks:?}")
+            }
             // Its digest: a change is seen, the secret is not.
             Self::OptionalSecret { at, .. } => at(of).as_ref().map_or_else(
                 || "\"\"".to_owned(),

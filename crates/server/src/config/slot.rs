@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::network::Network;
 use crate::secret::Secret;
 
 /// One key; `T` is what it is a part of.
@@ -70,6 +71,11 @@ pub(super) enum Slot<T: 'static> {
         max: usize,
         check: fn(&str) -> Result<(), String>,
         expected: &'static str,
+    },
+    /// A list of networks.
+    Networks {
+        at: fn(&mut T) -> &mut Vec<Network>,
+        max: usize,
     },
     /// One of `words`, addressed by its index; an index beyond them is none.
     Choice {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::network::Network;
 use crate::secret::Secret;
 
 pub use super::listen_values::{
@@ -157,6 +158,8 @@ pub struct HttpConfig {
     pub address: SocketAddr,
     /// The server's names beside loopback and the address that a connection came to; `*` is any.
     pub hosts: Vec<String>,
+    /// Proxies that are believed about their clients' addresses.
+    pub proxy_from: Vec<Network>,
     /// Where metrics and health are served apart from everything else.
     pub metrics_address: Option<SocketAddr>,
     /// The token with which the metrics may be read from other machines.
@@ -361,6 +364,7 @@ impl Default for HttpConfig {
         Self {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             hosts: Vec::new(),
+            proxy_from: Vec::new(),
             metrics_address: None,
             metrics_token: None,
             certificate: None,

@@ -8,6 +8,9 @@ use crate::config::values::Config;
 /// Names of one server; each request's is compared with all.
 const HOSTS_MAX: usize = 100;
 
+/// Networks of proxies.
+const PROXIES_MAX: usize = 100;
+
 pub(super) static KEYS: &[Key<Config>] = &[
     fixed(
         "address",
@@ -23,6 +26,14 @@ pub(super) static KEYS: &[Key<Config>] = &[
             expected: "a host name such as \"chat.example.org\", without a port",
         },
         "What this server is called, as clients and proxies say it in `Host`, with any port. `localhost`, loopback addresses and the address that a connection came to are always taken; a request for another host is answered 421, because a page of another site can have its own name lead here (DNS rebinding). `*` takes every name: unsafe unless a proxy in front checks them.",
+    ),
+    fixed(
+        "proxy_from",
+        Slot::Networks {
+            at: |c| &mut c.http.proxy_from,
+            max: PROXIES_MAX,
+        },
+        "Proxies in front of HTTP that are believed about a client's address in `Forwarded` or `X-Forwarded-For`: the right-most that is not a proxy's. Logins and WebSockets count for that address; `connections_per_address_max` does not hold for the proxies themselves. Nobody else's headers are believed.",
     ),
     fixed(
         "metrics_address",

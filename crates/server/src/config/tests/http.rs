@@ -44,3 +44,18 @@ fn a_token_for_the_metrics_is_long_and_never_repeated() {
     }
     assert!(!format!("{old:?}").contains("0123456789"), "{old:?}");
 }
+
+#[test]
+fn proxies_of_http_are_networks() {
+    let config = check("[http]\nproxy_from = [\"127.0.0.1\", \"2001:db8::/32\"]");
+    let networks: Vec<_> = config
+        .http
+        .proxy_from
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(networks, ["127.0.0.1/32", "2001:db8::/32"]);
+    let told = mistakes("[http]\nproxy_from = [\"nginx\"]");
+    let expected = "`nginx` is not an address or a network; expected an address or a network such as \"10.0.0.0/8\"";
+    assert!(told.contains(expected), "{told}");
+}
