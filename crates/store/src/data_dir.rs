@@ -10,6 +10,8 @@ use std::sync::Arc;
 use records::Millis;
 use thiserror::Error;
 
+use crate::private::{Exposed, close_to_others};
+
 const LOCK_FILE: &str = "lock";
 
 /// More than this in the lock file is not ours and is not read.
@@ -93,6 +95,22 @@ pub enum DataDirError {
         /// Who; `None` if it has not yet said so.
         holder: Option<Holder>,
     },
+    /// Others get into it, and it is another user's.
+    #[error(
+        "{} can be read by other users (mode {mode:04o}) and belongs to user {owner}, while this runs as user {user}: have its owner run \
+         `chmod 700` on it or give it to user {user}, or choose another directory, which may be a new one inside it, with --data",
+        path.display()
+    )]
+    Exposed {
+        /// The directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// The user it belongs to.
+        owner: u32,
+        /// The user that this process runs as.
+        user: u32,
+    },
     /// It cannot be made, read or written.
     #[error("{}: {source}{}", path.display(), advice(source))]
     Io {
@@ -126,13 +144,20 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Makes the directory if it is not there (for its owner only) and takes it.
+    /// Makes the directory if it is not there, takes it, and takes it from everybody but its owner.
     pub fn open(path: &Path, holder: Holder) -> Result<Self, DataDirError> {
         let io_error = |path: &Path, source| DataDirError::Io {
             path: path.to_owned(),
             source,
         };
         make_private(path).map_err(|source| io_error(path, source))?;
+        let closed = close_to_others(path).map_err(|source| io_error(path, source))?;
+        closed.map_err(|Exposed { mode, owner, user }| DataDirError::Exposed {
+            path: path.to_owned(),
+            mode,
+            owner,
+            user,
+        })?;
         let lock_path = path.join(LOCK_FILE);
         let lock = OpenOptions::new()
             .read(true)

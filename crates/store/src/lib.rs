@@ -10,6 +10,7 @@ mod embedded;
 mod data_dir;
 pub mod disk;
 mod error;
+mod private;
 
 mod committer;
 
