@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use server::config::Config;
 use server::handle::control::{self, Answer, Command};
-use server::handle::{AccountInfo, AccountRole};
+use server::handle::{AccountInfo, AccountRole, Actor};
 use server::storage::{self, StorageError};
 use server::{StartError, StartOptions};
 
@@ -113,7 +113,11 @@ fn ask(config: &Config, command: &Command) -> anyhow::Result<Answer> {
                     .enable_time()
                     .build()
                     .context("a thread cannot be started")?
-                    .block_on(control::execute(&running.handle, command.clone()));
+                    .block_on(control::execute(
+                        &running.handle,
+                        command.clone(),
+                        Actor::CommandLine,
+                    ));
                 // What was changed counts only once this has returned.
                 running.shutdown(SHUTDOWN_TIMEOUT)?;
                 return Ok(answer);

@@ -2,6 +2,7 @@
 //! thread and awaits answers. It holds no rule and no state but the queue; the rules are on the receiving side.
 
 mod account;
+mod actor;
 pub mod control;
 mod error;
 mod request;
@@ -18,6 +19,7 @@ use store::EmbeddedStore;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use account::{AccountInfo, AccountRole, Login, NewAccount, ServerInfo};
+pub use actor::Actor;
 pub use error::RequestError;
 pub use request::{
     AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol, UpgradedStream,
@@ -112,10 +114,12 @@ impl Handle {
         &self,
         token: Secret,
         account: NewAccount,
+        peer: IpAddr,
     ) -> Result<AccountInfo, RequestError> {
         self.ask(|reply| Request::CreateFirstAccount {
             token,
             account,
+            peer,
             reply,
         })
         .await
@@ -140,8 +144,9 @@ impl Handle {
     }
 
     /// Revokes a token.
-    pub async fn logout(&self, token: Secret) -> Result<(), RequestError> {
-        self.ask(|reply| Request::Logout { token, reply }).await
+    pub async fn logout(&self, token: Secret, peer: IpAddr) -> Result<(), RequestError> {
+        self.ask(|reply| Request::Logout { token, peer, reply })
+            .await
     }
 
     /// Whose token this is.
@@ -161,44 +166,56 @@ impl Handle {
     }
 
     /// Makes an account.
-    pub async fn add_account(&self, account: NewAccount) -> Result<AccountInfo, RequestError> {
-        self.ask(|reply| Request::AddAccount { account, reply })
+    pub async fn add_account(
+        &self,
+        account: NewAccount,
+        by: Actor,
+    ) -> Result<AccountInfo, RequestError> {
+        self.ask(|reply| Request::AddAccount { account, by, reply })
             .await
     }
 
     /// Gives an account another password; its tokens are revoked and its connections closed.
-    pub async fn set_password(&self, name: String, password: Secret) -> Result<(), RequestError> {
+    pub async fn set_password(
+        &self,
+        name: String,
+        password: Secret,
+        by: Actor,
+    ) -> Result<(), RequestError> {
         self.ask(|reply| Request::SetPassword {
             name,
             password,
+            by,
             reply,
         })
         .await
     }
 
     /// Closes an account to logins; what it wrote stays.
-    pub async fn disable_account(&self, name: String) -> Result<(), RequestError> {
+    pub async fn disable_account(&self, name: String, by: Actor) -> Result<(), RequestError> {
         self.ask(|reply| Request::SetDisabled {
             name,
             disabled: true,
+            by,
             reply,
         })
         .await
     }
 
     /// Opens a disabled account again.
-    pub async fn enable_account(&self, name: String) -> Result<(), RequestError> {
+    pub async fn enable_account(&self, name: String, by: Actor) -> Result<(), RequestError> {
         self.ask(|reply| Request::SetDisabled {
             name,
             disabled: false,
+            by,
             reply,
         })
         .await
     }
 
     /// Removes an account; what it wrote stays, under its name.
-    pub async fn remove_account(&self, name: String) -> Result<(), RequestError> {
-        self.ask(|reply| Request::RemoveAccount { name, reply })
+    pub async fn remove_account(&self, name: String, by: Actor) -> Result<(), RequestError> {
+        self.ask(|reply| Request::RemoveAccount { name, by, reply })
             .await
     }
 

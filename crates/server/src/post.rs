@@ -1,5 +1,6 @@
 //! Who can be written to, and what: the letters between shards, the service, readers and authenticators.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use chat::HashedPassword;
 use net::{Readiness, Transport};
 use records::{AccountId, Role, ScramVerifier};
 
-use crate::handle::{AccountInfo, Login, Reply, RequestError};
+use crate::handle::{AccountInfo, Actor, Login, Reply, RequestError};
 use crate::logins::Known;
 use crate::mailbox::Mailbox;
 use crate::origin::Origin;
@@ -53,6 +54,7 @@ pub(crate) enum ServiceEvent {
     Checked {
         outcome: Result<Known, RequestError>,
         device: String,
+        peer: IpAddr,
         reply: Reply<Login>,
     },
     /// A password has been hashed, for this.
@@ -82,10 +84,15 @@ pub(crate) enum Purpose {
         display: String,
         role: Role,
         first: bool,
+        by: Actor,
         reply: Reply<AccountInfo>,
     },
     /// Another password.
-    SetPassword { name: String, reply: Reply<()> },
+    SetPassword {
+        name: String,
+        by: Actor,
+        reply: Reply<()>,
+    },
 }
 
 /// Everybody's mailboxes.

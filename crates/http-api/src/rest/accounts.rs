@@ -12,6 +12,7 @@ use super::{Administrator, Caller, OneAccount};
 use crate::answer::Refusal;
 use crate::body::JsonBody;
 use crate::doors::Doors;
+use crate::peer::Peer;
 
 #[derive(Serialize)]
 struct Listed {
@@ -49,7 +50,8 @@ fn member() -> AccountRole {
 
 pub(crate) async fn add(
     State(doors): State<Doors>,
-    _: Administrator,
+    administrator: Administrator,
+    peer: Peer,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<impl IntoResponse, Refusal> {
     let Wanted {
@@ -58,15 +60,14 @@ pub(crate) async fn add(
         display,
         role,
     } = wanted;
-    let account = doors
-        .handle
-        .add_account(NewAccount {
-            name,
-            display,
-            password,
-            role,
-        })
-        .await?;
+    let account = NewAccount {
+        name,
+        display,
+        password,
+        role,
+    };
+    let by = administrator.actor(peer);
+    let account = doors.handle.add_account(account, by).await?;
     Ok((
         StatusCode::CREATED,
         [(header::CACHE_CONTROL, "no-store")],
@@ -76,10 +77,12 @@ pub(crate) async fn add(
 
 pub(crate) async fn remove(
     State(doors): State<Doors>,
-    _: Administrator,
+    administrator: Administrator,
+    peer: Peer,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Path(name) = name.map_err(|_| Refusal::not_found())?;
-    doors.handle.remove_account(name).await?;
+    let by = administrator.actor(peer);
+    doors.handle.remove_account(name, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -56,8 +56,10 @@ pub(crate) async fn login(
 
 pub(crate) async fn logout(
     State(doors): State<Doors>,
+    peer: Peer,
     parts: Parts,
 ) -> Result<StatusCode, Refusal> {
-    doors.handle.logout(token(&parts)?).await?;
+    let address = peer.address.ip();
+    doors.handle.logout(token(&parts)?, address).await?;
     Ok(StatusCode::NO_CONTENT)
 }

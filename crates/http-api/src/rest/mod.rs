@@ -8,10 +8,11 @@ use axum::extract::FromRequestParts;
 use axum::http::header;
 use axum::http::request::Parts;
 use serde::Serialize;
-use server::handle::{AccountInfo, AccountRole, RequestError, Secret};
+use server::handle::{AccountInfo, AccountRole, Actor, RequestError, Secret};
 
 use crate::answer::Refusal;
 use crate::doors::Doors;
+use crate::peer::Peer;
 
 /// Bytes of a token; ours are shorter.
 const TOKEN_BYTES_MAX: usize = 512;
@@ -26,7 +27,7 @@ struct OneAccount {
 pub(crate) struct Caller(AccountInfo);
 
 /// The same, an administrator's.
-pub(crate) struct Administrator;
+pub(crate) struct Administrator(AccountInfo);
 
 impl FromRequestParts<Doors> for Caller {
     type Rejection = Refusal;
@@ -42,8 +43,18 @@ impl FromRequestParts<Doors> for Administrator {
     async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Refusal> {
         let Caller(account) = Caller::from_request_parts(parts, doors).await?;
         match account.role {
-            AccountRole::Admin => Ok(Self),
+            AccountRole::Admin => Ok(Self(account)),
             AccountRole::Member => Err(RequestError::NotAllowed.into()),
+        }
+    }
+}
+
+impl Administrator {
+    /// Who makes a change.
+    fn actor(self, peer: Peer) -> Actor {
+        Actor::Account {
+            name: self.0.name,
+            address: peer.address.ip(),
         }
     }
 }

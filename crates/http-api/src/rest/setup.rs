@@ -11,6 +11,7 @@ use super::OneAccount;
 use crate::answer::Refusal;
 use crate::body::JsonBody;
 use crate::doors::Doors;
+use crate::peer::Peer;
 
 pub(crate) async fn server(State(doors): State<Doors>) -> Result<impl IntoResponse, Refusal> {
     let info = doors.handle.server_info().await?;
@@ -28,6 +29,7 @@ pub(crate) struct FirstAccount {
 
 pub(crate) async fn setup(
     State(doors): State<Doors>,
+    peer: Peer,
     JsonBody(first): JsonBody<FirstAccount>,
 ) -> Result<impl IntoResponse, Refusal> {
     let FirstAccount {
@@ -42,7 +44,10 @@ pub(crate) async fn setup(
         password,
         role: AccountRole::Admin,
     };
-    let account = doors.handle.create_first_account(token, account).await?;
+    let account = doors
+        .handle
+        .create_first_account(token, account, peer.address.ip())
+        .await?;
     Ok((
         StatusCode::CREATED,
         [(header::CACHE_CONTROL, "no-store")],

@@ -126,6 +126,7 @@ async fn service(
                 token,
                 account: new,
                 reply,
+                ..
             } => drop(reply.send(match token.expose() {
                 "once" if new.role == AccountRole::Admin => {
                     Ok(account(&new.name, AccountRole::Admin))
@@ -151,7 +152,7 @@ async fn service(
                     _ => Err(RequestError::BadCredentials),
                 }));
             }
-            Request::Logout { token, reply } => drop(reply.send(known(&token).map(|_| ()))),
+            Request::Logout { token, reply, .. } => drop(reply.send(known(&token).map(|_| ()))),
             Request::AuthenticateToken { token, reply } => drop(reply.send(known(&token))),
             Request::Accounts { reply } => {
                 let all = ["alice", "bob", "carol"].map(|name| account(name, AccountRole::Member));
@@ -160,11 +161,12 @@ async fn service(
             Request::AddAccount {
                 account: new,
                 reply,
+                ..
             } => drop(reply.send(match new.name.as_str() {
                 "alice" => Err(RequestError::AccountExists { name: new.name }),
                 name => Ok(account(name, new.role)),
             })),
-            Request::RemoveAccount { name, reply } => drop(reply.send(match name.as_str() {
+            Request::RemoveAccount { name, reply, .. } => drop(reply.send(match name.as_str() {
                 "bob" => Ok(()),
                 _ => Err(RequestError::NoSuchAccount { name }),
             })),

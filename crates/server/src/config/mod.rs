@@ -29,7 +29,7 @@ pub use network::Network;
 pub use overrides::Overrides;
 pub use parse::{parse, parse_in};
 pub use reference::reference;
-pub use reload::Changes;
+pub use reload::{Changes, ValueChange};
 pub use source::{CertificatePlace, Source};
 pub use values::{
     AccessActions, AccessRule, AccessVerdict, AccessWho, AccountFrom, AuthConfig, ChatConfig,

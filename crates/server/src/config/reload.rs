@@ -11,6 +11,19 @@ pub struct Changes {
     pub applied: Vec<String>,
     /// Keep their old value until the server is started again.
     pub need_restart: Vec<String>,
+    /// The values of those that take effect.
+    pub values: Vec<ValueChange>,
+}
+
+/// A key's value, before and after, as it is written in the file; a secret's is a digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueChange {
+    /// As `section.key`.
+    pub key: String,
+    /// What it was.
+    pub before: String,
+    /// What it is.
+    pub after: String,
 }
 
 impl Config {
@@ -20,12 +33,20 @@ impl Config {
         let (mut old, mut changed) = (self.clone(), new.clone());
         for section in SECTIONS {
             for key in section.keys {
-                if key.slot.show(&mut old) == key.slot.show(&mut changed) {
+                let (before, after) = (key.slot.show(&mut old), key.slot.show(&mut changed));
+                if before == after {
                     continue;
                 }
                 let name = format!("{}.{}", section.name, key.name);
                 match key.applies {
-                    Applies::OnReload => changes.applied.push(name),
+                    Applies::OnReload => {
+                        changes.applied.push(name.clone());
+                        changes.values.push(ValueChange {
+                            key: name,
+                            before,
+                            after,
+                        });
+                    }
                     Applies::OnRestart => changes.need_restart.push(name),
                 }
             }
@@ -35,6 +56,12 @@ impl Config {
         }
         if self.acl != new.acl {
             changes.applied.push("acl".to_owned());
+            let rules = |config: &Self| format!("{} rules", config.acl.len());
+            changes.values.push(ValueChange {
+                key: "acl".to_owned(),
+                before: rules(self),
+                after: rules(new),
+            });
         }
         changes
     }

@@ -437,6 +437,18 @@ fn a_reload_says_what_waits_for_a_restart() {
     let changes = old.reloadable_diff(&new);
     assert_eq!(changes.applied, ["mqtt.max_packet_size", "acl"]);
     assert_eq!(changes.need_restart, ["mqtt.shards", "mqtt.listener"]);
+    let values: Vec<_> = changes
+        .values
+        .iter()
+        .map(|change| (&change.key[..], &change.before[..], &change.after[..]))
+        .collect();
+    assert_eq!(
+        values,
+        [
+            ("mqtt.max_packet_size", "1048576", "4096"),
+            ("acl", "0 rules", "1 rules")
+        ]
+    );
     assert_eq!(old.reloadable_diff(&old), Changes::default());
 }
 

@@ -16,7 +16,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::{AccountInfo, AccountRole, Handle, NewAccount, RequestError, Secret, ServerStatus};
+use super::{
+    AccountInfo, AccountRole, Actor, Handle, NewAccount, RequestError, Secret, ServerStatus,
+};
 pub(crate) use remote::{back_up, report, verify};
 use serving::StorageCommand;
 pub use serving::{FamilyReport, StoreReport};
@@ -116,8 +118,8 @@ fn reveal<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok,
     serializer.serialize_str(secret.expose())
 }
 
-/// Does what `command` says.
-pub async fn execute(handle: &Handle, command: Command) -> Answer {
+/// Does what `command` says, for whom it comes from.
+pub async fn execute(handle: &Handle, command: Command, by: Actor) -> Answer {
     let done = match command {
         Command::Status => Ok(Answer::Status {
             status: Box::new(handle.status()),
@@ -131,23 +133,29 @@ pub async fn execute(handle: &Handle, command: Command) -> Answer {
             display,
             role,
             password,
-        } => handle
-            .add_account(NewAccount {
+        } => {
+            let account = NewAccount {
                 name,
                 display,
                 password,
                 role,
-            })
-            .await
-            .map(|account| Answer::Added { account }),
+            };
+            let added = handle.add_account(account, by).await;
+            added.map(|account| Answer::Added { account })
+        }
         Command::Passwd { name, password } => {
-            change(handle, name, |name| handle.set_password(name, password)).await
+            let change_password = |name| handle.set_password(name, password, by);
+            change(handle, name, change_password).await
         }
         Command::Disable { name } => {
-            change(handle, name, |name| handle.disable_account(name)).await
+            change(handle, name, |name| handle.disable_account(name, by)).await
         }
-        Command::Enable { name } => change(handle, name, |name| handle.enable_account(name)).await,
-        Command::Remove { name } => change(handle, name, |name| handle.remove_account(name)).await,
+        Command::Enable { name } => {
+            change(handle, name, |name| handle.enable_account(name, by)).await
+        }
+        Command::Remove { name } => {
+            change(handle, name, |name| handle.remove_account(name, by)).await
+        }
     };
     done.unwrap_or_else(|error| refused(&error))
 }
@@ -212,16 +220,16 @@ impl ControlSocket {
                 }
             };
             // Between bind and chmod the file's mode was the umask's; who connected then is turned away here.
-            if !stream
-                .peer_cred()
-                .is_ok_and(|peer| peer.uid() == self.owner || peer.uid() == 0)
-            {
+            let user = stream.peer_cred().map(|peer| peer.uid());
+            let user = user.ok().filter(|user| *user == self.owner || *user == 0);
+            let Some(user) = user else {
                 tracing::warn!("control socket: another user's connection refused");
                 continue;
-            }
+            };
             let handle = handle.clone();
             tokio::spawn(async move {
-                match tokio::time::timeout(EXCHANGE_TIMEOUT, exchange(stream, &handle)).await {
+                match tokio::time::timeout(EXCHANGE_TIMEOUT, exchange(stream, user, &handle)).await
+                {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::debug!(%error, "control socket: exchange broken off")
@@ -241,7 +249,8 @@ impl Drop for ControlSocket {
     }
 }
 
-async fn exchange(mut stream: UnixStream, handle: &Handle) -> io::Result<()> {
+/// Answers one command of a process that runs as `user`.
+async fn exchange(mut stream: UnixStream, user: u32, handle: &Handle) -> io::Result<()> {
     let mut line = Vec::new();
     // Nobody sends more before there is an answer.
     tokio::io::BufReader::new((&mut stream).take(LINE_BYTES_MAX))
@@ -251,7 +260,7 @@ async fn exchange(mut stream: UnixStream, handle: &Handle) -> io::Result<()> {
         return serving::begin(command, stream.into_std()?, &handle.storage);
     }
     let answer = match serde_json::from_slice::<Command>(&line) {
-        Ok(command) => execute(handle, command).await,
+        Ok(command) => execute(handle, command, Actor::ControlSocket { user }).await,
         Err(error) => refused(&RequestError::Invalid {
             sentence: format!("not a command of this version: {error}"),
         }),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{AccountInfo, Login, NewAccount, RequestError, Secret, ServerInfo};
+use super::{AccountInfo, Actor, Login, NewAccount, RequestError, Secret, ServerInfo};
 use crate::config::{Changes, Config};
 
 /// Where the answer to a request goes.
@@ -24,6 +24,8 @@ pub enum Request {
         token: Secret,
         /// The account.
         account: NewAccount,
+        /// From where.
+        peer: IpAddr,
         /// The answer.
         reply: Reply<AccountInfo>,
     },
@@ -44,6 +46,8 @@ pub enum Request {
     Logout {
         /// The token.
         token: Secret,
+        /// From where.
+        peer: IpAddr,
         /// The answer.
         reply: Reply<()>,
     },
@@ -70,6 +74,8 @@ pub enum Request {
     AddAccount {
         /// The account.
         account: NewAccount,
+        /// Who asks.
+        by: Actor,
         /// The answer.
         reply: Reply<AccountInfo>,
     },
@@ -79,6 +85,8 @@ pub enum Request {
         name: String,
         /// The new password.
         password: Secret,
+        /// Who asks.
+        by: Actor,
         /// The answer.
         reply: Reply<()>,
     },
@@ -88,6 +96,8 @@ pub enum Request {
         name: String,
         /// Whether it shall be closed.
         disabled: bool,
+        /// Who asks.
+        by: Actor,
         /// The answer.
         reply: Reply<()>,
     },
@@ -95,6 +105,8 @@ pub enum Request {
     RemoveAccount {
         /// Account name.
         name: String,
+        /// Who asks.
+        by: Actor,
         /// The answer.
         reply: Reply<()>,
     },

@@ -30,6 +30,7 @@ async fn service(mut requests: Requests) {
             Request::AddAccount {
                 account: new,
                 reply,
+                ..
             } => {
                 let answer = match new.name.as_str() {
                     "taken" => Err(RequestError::AccountExists { name: new.name }),
@@ -40,7 +41,7 @@ async fn service(mut requests: Requests) {
                 };
                 drop(reply.send(answer));
             }
-            Request::RemoveAccount { name, reply } => {
+            Request::RemoveAccount { name, reply, .. } => {
                 drop(reply.send(Err(RequestError::NoSuchAccount { name })))
             }
             Request::SetDisabled { reply, .. } => drop(reply.send(Ok(()))),

@@ -1,6 +1,7 @@
 //! The service thread: owns the messenger, carries out what it asks for, and answers the outer doors. The rules are the
 //! messenger's.
 
+mod audit;
 mod gauges;
 mod queue;
 mod requests;
@@ -161,8 +162,9 @@ impl ServiceThread {
             ServiceEvent::Checked {
                 outcome,
                 device,
+                peer,
                 reply,
-            } => self.checked(outcome, device, reply),
+            } => self.checked(outcome, device, peer, reply),
             ServiceEvent::Hashed { hash, purpose } => self.hashed(hash, purpose),
             ServiceEvent::KeepVerifier {
                 account,

@@ -1,5 +1,6 @@
 //! What the outer doors ask of the service: accounts, logins, WebSocket connections, another configuration.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use chat::{
@@ -9,10 +10,11 @@ use net::{MessageLimits, Transport};
 use records::{AccountId, Role, ScramVerifier};
 
 use super::ServiceThread;
+use super::audit::{self, Change, What};
 use crate::config::{Changes, Config};
 use crate::handle::{
-    AccountInfo, AccountRole, AdoptedWebSocket, Login, NewAccount, Reply, Request, RequestError,
-    Secret, ServerInfo, UpgradedStream,
+    AccountInfo, AccountRole, Actor, AdoptedWebSocket, Login, NewAccount, Reply, Request,
+    RequestError, Secret, ServerInfo, UpgradedStream,
 };
 use crate::logins::{self, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
 use crate::origin::{EntranceNumber, Origin};
@@ -25,8 +27,13 @@ const LABEL_BYTES_MAX: usize = 128;
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 24;
 
-/// What is told to whom once the messenger has answered.
-pub(super) enum Waiting {
+/// What is told to whom, and in the log, once the messenger has answered.
+pub(super) struct Waiting {
+    change: Option<Change>,
+    reply: Replies,
+}
+
+enum Replies {
     Added(Reply<AccountInfo>),
     Done(Reply<()>),
     LoggedIn { login: Login, reply: Reply<Login> },
@@ -47,10 +54,9 @@ impl ServiceThread {
             Request::CreateFirstAccount {
                 token,
                 account,
+                peer,
                 reply,
-            } => {
-                self.create_first_account(&token, account, reply);
-            }
+            } => self.create_first_account(&token, account, peer, reply),
             Request::Login {
                 name,
                 password,
@@ -63,14 +69,12 @@ impl ServiceThread {
                     service.send(ServiceEvent::Checked {
                         outcome,
                         device,
+                        peer,
                         reply,
                     });
                 });
             }
-            Request::Logout { token, reply } => {
-                let sha256 = logins::sha256(token.expose().as_bytes());
-                self.command(AccountCommand::RevokeToken { sha256 }, Waiting::Done(reply));
-            }
+            Request::Logout { token, peer, reply } => self.logout(&token, peer, reply),
             Request::AuthenticateToken { token, reply } => {
                 let now = self.clock.now();
                 let known = self.logins.token(&token, now).ok_or(RequestError::BadToken);
@@ -86,24 +90,28 @@ impl ServiceThread {
                 let info = known.and_then(|known| self.info(&known));
                 send(reply, info.ok_or(RequestError::NoSuchAccount { name }));
             }
-            Request::AddAccount { account, reply } => self.add_account(account, false, reply),
+            Request::AddAccount { account, by, reply } => {
+                self.add_account(account, false, by, reply);
+            }
             Request::SetPassword {
                 name,
                 password,
+                by,
                 reply,
-            } => self.set_password(name, password, reply),
+            } => self.set_password(name, password, by, reply),
             Request::SetDisabled {
                 name,
                 disabled,
+                by,
                 reply,
             } => {
-                self.command(
-                    AccountCommand::SetDisabled { name, disabled },
-                    Waiting::Done(reply),
-                );
+                let what = What::of_disabled(disabled);
+                let waiting = Waiting::done(by, what, &name, reply);
+                self.command(AccountCommand::SetDisabled { name, disabled }, waiting);
             }
-            Request::RemoveAccount { name, reply } => {
-                self.command(AccountCommand::Remove { name }, Waiting::Done(reply));
+            Request::RemoveAccount { name, by, reply } => {
+                let waiting = Waiting::done(by, What::Removed, &name, reply);
+                self.command(AccountCommand::Remove { name }, waiting);
             }
             Request::AdoptWebSocket { adopted, reply } => send(reply, self.adopt(adopted)),
             Request::Reload { config, reply } => send(reply, Ok(self.reload(*config))),
@@ -124,6 +132,7 @@ impl ServiceThread {
         &mut self,
         token: &Secret,
         account: NewAccount,
+        address: IpAddr,
         reply: Reply<AccountInfo>,
     ) {
         if !self.chat.is_empty() {
@@ -138,10 +147,16 @@ impl ServiceThread {
             role: AccountRole::Admin,
             ..account
         };
-        self.add_account(account, true, reply);
+        self.add_account(account, true, Actor::SetupLink { address }, reply);
     }
 
-    fn add_account(&mut self, account: NewAccount, first: bool, reply: Reply<AccountInfo>) {
+    fn add_account(
+        &mut self,
+        account: NewAccount,
+        first: bool,
+        by: Actor,
+        reply: Reply<AccountInfo>,
+    ) {
         if let Err(error) = check_password(&account.password) {
             return send(reply, Err(error));
         }
@@ -162,16 +177,17 @@ impl ServiceThread {
                 display,
                 role,
                 first,
+                by,
                 reply,
             },
         );
     }
 
-    fn set_password(&mut self, name: String, password: Secret, reply: Reply<()>) {
+    fn set_password(&mut self, name: String, password: Secret, by: Actor, reply: Reply<()>) {
         if let Err(error) = check_password(&password) {
             return send(reply, Err(error));
         }
-        self.hash(password, Purpose::SetPassword { name, reply });
+        self.hash(password, Purpose::SetPassword { name, by, reply });
     }
 
     /// Hashes a password; [`ServiceThread::hashed`] goes on.
@@ -192,9 +208,15 @@ impl ServiceThread {
                     display,
                     role,
                     first,
+                    by,
                     reply,
                 },
             ) => {
+                let change = Change {
+                    by,
+                    what: What::Added(self::role(role)),
+                    account: name.clone(),
+                };
                 let password = Some(hash);
                 let command = AccountCommand::Add {
                     name,
@@ -203,13 +225,15 @@ impl ServiceThread {
                     password,
                     first,
                 };
-                self.command(command, Waiting::Added(reply));
+                let waiting = Waiting {
+                    change: Some(change),
+                    reply: Replies::Added(reply),
+                };
+                self.command(command, waiting);
             }
-            (Ok(password), Purpose::SetPassword { name, reply }) => {
-                self.command(
-                    AccountCommand::SetPassword { name, password },
-                    Waiting::Done(reply),
-                );
+            (Ok(password), Purpose::SetPassword { name, by, reply }) => {
+                let waiting = Waiting::done(by, What::Password, &name, reply);
+                self.command(AccountCommand::SetPassword { name, password }, waiting);
             }
             (Err(error), Purpose::Add { reply, .. }) => send(reply, Err(error)),
             (Err(error), Purpose::SetPassword { reply, .. }) => send(reply, Err(error)),
@@ -259,8 +283,12 @@ impl ServiceThread {
             return;
         };
         let outcome = outcome.map_err(request_error);
-        match waiting {
-            Waiting::Added(reply) => {
+        let Waiting { change, reply } = waiting;
+        if let (Ok(_), Some(change)) = (&outcome, change) {
+            change.tell();
+        }
+        match reply {
+            Replies::Added(reply) => {
                 let added = outcome.and_then(|answer| match answer {
                     AccountAnswer::Added { account, .. } => Ok(AccountInfo {
                         name: account.name.to_string(),
@@ -276,8 +304,8 @@ impl ServiceThread {
                 }
                 send(reply, added);
             }
-            Waiting::Done(reply) => send(reply, outcome.map(|_| ())),
-            Waiting::LoggedIn { login, reply } => send(reply, outcome.map(|_| login)),
+            Replies::Done(reply) => send(reply, outcome.map(|_| ())),
+            Replies::LoggedIn { login, reply } => send(reply, outcome.map(|_| login)),
         }
     }
 
@@ -288,6 +316,7 @@ impl ServiceThread {
         &mut self,
         outcome: Result<Known, RequestError>,
         device: String,
+        address: IpAddr,
         reply: Reply<Login>,
     ) {
         let known = match outcome {
@@ -307,19 +336,45 @@ impl ServiceThread {
         let sha256 = logins::sha256(token.expose().as_bytes());
         let mut label = device;
         label.truncate(label.floor_char_boundary(LABEL_BYTES_MAX));
+        let change = Change {
+            by: Actor::Account {
+                name: account.name.clone(),
+                address,
+            },
+            what: What::TokenMade(label.clone()),
+            account: account.name.clone(),
+        };
         let command = AccountCommand::AddToken {
             account: known.id(),
             sha256,
             label,
             expires: None,
         };
-        self.command(
-            command,
-            Waiting::LoggedIn {
-                login: Login { token, account },
-                reply,
+        let login = Login { token, account };
+        let waiting = Waiting {
+            change: Some(change),
+            reply: Replies::LoggedIn { login, reply },
+        };
+        self.command(command, waiting);
+    }
+
+    fn logout(&mut self, token: &Secret, address: IpAddr, reply: Reply<()>) {
+        let known = self.logins.token(token, self.clock.now());
+        // One that opens nothing ends without a word.
+        let change = known.map(|known| Change {
+            by: Actor::Account {
+                name: known.name().to_owned(),
+                address,
             },
-        );
+            what: What::TokenRevoked,
+            account: known.name().to_owned(),
+        });
+        let sha256 = logins::sha256(token.expose().as_bytes());
+        let waiting = Waiting {
+            change,
+            reply: Replies::Done(reply),
+        };
+        self.command(AccountCommand::RevokeToken { sha256 }, waiting);
     }
 
     fn info(&self, known: &Known) -> Option<AccountInfo> {
@@ -371,6 +426,7 @@ impl ServiceThread {
 
     fn reload(&mut self, mut config: Config) -> Changes {
         let changes = self.config.reloadable_diff(&config);
+        audit::tell_reload(&changes);
         // Those that are listened on; others wait for a restart.
         config
             .mqtt
@@ -379,6 +435,20 @@ impl ServiceThread {
         self.certificates.reload();
         self.reconfigure(config);
         changes
+    }
+}
+
+impl Waiting {
+    /// For a change of `account` that has no more of an answer than that it is done.
+    fn done(by: Actor, what: What, account: &str, reply: Reply<()>) -> Self {
+        Self {
+            change: Some(Change {
+                by,
+                what,
+                account: account.to_owned(),
+            }),
+            reply: Replies::Done(reply),
+        }
     }
 }
 
