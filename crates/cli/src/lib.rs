@@ -94,12 +94,12 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_once_whether_its_error_names_it_or_not() {
-        let refused = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let refused = || io::Error::from_raw_os_error(libc::EIO);
         let named = DataDirError::Io {
             path: "data".into(),
             source: refused(),
         };
-        let expected = "data: No space left on device (os error 28)";
+        let expected = "data: Input/output error (os error 5)";
         assert_eq!(sentence(&named.into()), expected);
         assert_eq!(
             sentence(&anyhow::Error::from(refused()).context("data")),
