@@ -134,8 +134,8 @@ impl Logins {
             .and_then(|bytes| String::from_utf8(bytes.into()).ok())
             .map(Secret::new);
         let Some(password) = password else {
-            self.failed(name, address);
-            return answer(Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
+            let error = self.wrong(name, address);
+            return answer(Err(reason(&error)));
         };
         self.check(name, password, address, move |outcome| {
             answer(
@@ -171,39 +171,35 @@ impl Logins {
         address: IpAddr,
         answer: impl FnOnce(Result<Known, RequestError>) + Send + 'static,
     ) {
-        let known = match self.quick(name, &password) {
+        // For every name, so that it takes the same time.
+        let digest = self.remembered.digest(&password);
+        let known = match self.quick(name, &password, &digest) {
             Quick::Right(known) => return answer(Ok(known)),
-            Quick::Wrong | Quick::Ask(_)
-                if let Some(wait) = self.failures.wait(name, address, Instant::now()) =>
-            {
-                self.refused_for_failures.increment(1);
-                return answer(Err(RequestError::RateLimited { retry_after: wait }));
-            }
-            Quick::Wrong => {
-                self.failed(name, address);
-                return answer(Err(RequestError::BadCredentials));
-            }
+            Quick::Wrong => return answer(Err(self.wrong(name, address))),
             Quick::Ask(known) => known,
         };
+        // It is counted when it is checked; whoever has to wait anyway need not wait for that.
+        if let Some(wait) = self.failures.wait(name, address, Instant::now()) {
+            return answer(Err(self.throttled(wait)));
+        }
         if !self.checks.admit(address, Instant::now()) {
             self.refused_for_rate.increment(1);
             let retry_after = Duration::from_secs(1);
             return answer(Err(RequestError::RateLimited { retry_after }));
         }
-        let digest = self.remembered.digest(&password);
-        let key = (known.id(), digest);
-        if !self.pending.join(key, address, Box::new(answer)) {
+        // A longer one is nobody's, and thousands may wait.
+        let name = name.get(..NAME_BYTES_MAX).map_or(name, |_| "");
+        let key = pending::Key::new(name, digest, address);
+        if !self.pending.join(key.clone(), Box::new(answer)) {
             // Another connection waits for the same check: a phone and a laptop after a restart, or a fleet of devices.
             return;
         }
-        // A longer one is nobody's, and thousands may wait.
-        let name = name.get(..NAME_BYTES_MAX).map_or(name, |_| "").to_owned();
-        let logins = self.clone();
+        let (logins, refused) = (self.clone(), key.clone());
         let queued = self
             .pool
-            .run(move || logins.check_slowly(key, &name, &known, &password));
+            .run(move || logins.check_slowly(&key, &known, &password));
         if !queued {
-            for (_, answer) in self.pending.take(&key) {
+            for answer in self.pending.take(&refused) {
                 self.refused_for_waiting.increment(1);
                 answer(Err(RequestError::Busy));
             }
@@ -211,11 +207,11 @@ impl Logins {
     }
 
     /// On a thread of the pool.
-    fn check_slowly(&self, key: pending::Key, name: &str, known: &Known, password: &Secret) {
-        let outcome = self.verify(key.1, name, known, password);
-        for (address, answer) in self.pending.take(&key) {
+    fn check_slowly(&self, key: &pending::Key, known: &Known, password: &Secret) {
+        let outcome = self.verify(key, known, password);
+        for answer in self.pending.take(key) {
             if let Err(RequestError::BadCredentials) = outcome {
-                self.failed(name, address);
+                self.failed_logins.increment(1);
             }
             answer(outcome.clone());
         }
@@ -226,27 +222,29 @@ impl Logins {
 
     fn verify(
         &self,
-        digest: [u8; 32],
-        name: &str,
+        key: &pending::Key,
         known: &Known,
         password: &Secret,
     ) -> Result<Known, RequestError> {
-        // Guesses that came all at once wait here behind each other: the first wrong ones stop the rest.
-        if let Some(retry_after) = self.failures.wait_of_account(name, Instant::now()) {
-            self.refused_for_failures.increment(1);
-            return Err(RequestError::RateLimited { retry_after });
+        // Somebody else of the same account may have had it checked meanwhile.
+        if known.may_log_in() && self.remembered.knows(known, &key.digest) {
+            return Ok(known.clone());
         }
+        // Guesses that came all at once have waited behind each other: what was wrong before this one counts.
+        let reserved = self.failures.reserve(&key.name, key.network, Instant::now());
+        let reserved = reserved.map_err(|wait| self.throttled(wait))?;
         self.password_checks.increment(1);
         if !pool::verify(known.password(), password.expose()) {
             return Err(RequestError::BadCredentials);
         }
         // The account may have been closed, or given another password, while this took its time.
-        let current = self.directory.by_name(name);
+        let current = self.directory.by_name(&key.name);
         let current = current.filter(|current| current.password() == known.password());
         let right = current
             .filter(Known::may_log_in)
             .ok_or(RequestError::BadCredentials)?;
-        self.remembered.remember(&right, digest);
+        self.failures.give_back(&reserved);
+        self.remembered.remember(&right, key.digest);
         Ok(right)
     }
 
@@ -280,7 +278,7 @@ impl Logins {
         }
     }
 
-    fn quick(&self, name: &str, password: &Secret) -> Quick {
+    fn quick(&self, name: &str, password: &Secret, digest: &[u8; 32]) -> Quick {
         let secret = password.expose();
         if secret.len() > PASSWORD_BYTES_MAX {
             return Quick::Wrong;
@@ -291,19 +289,30 @@ impl Logins {
                 .filter(|known| known.name() == name)
                 .map_or(Quick::Wrong, Quick::Right);
         }
-        // An unknown name takes as long as a wrong password.
+        // An unknown name waits and takes as long as a wrong password.
         let Some(known) = self.directory.by_name(name) else {
             return Quick::Ask(Known::nobody());
         };
-        if known.may_log_in() && self.remembered.knows(&known, password) {
+        if known.may_log_in() && self.remembered.knows(&known, digest) {
             return Quick::Right(known);
         }
         Quick::Ask(known)
     }
 
-    fn failed(&self, name: &str, address: IpAddr) {
-        self.failed_logins.increment(1);
-        self.failures.note(name, address, Instant::now());
+    /// What is wrong without a check counts all the same; what it is answered with.
+    fn wrong(&self, name: &str, address: IpAddr) -> RequestError {
+        match self.failures.reserve(name, address, Instant::now()) {
+            Ok(_) => {
+                self.failed_logins.increment(1);
+                RequestError::BadCredentials
+            }
+            Err(wait) => self.throttled(wait),
+        }
+    }
+
+    fn throttled(&self, retry_after: Duration) -> RequestError {
+        self.refused_for_failures.increment(1);
+        RequestError::RateLimited { retry_after }
     }
 }
 

@@ -10,7 +10,7 @@ use mqtt_codec::ReasonCode;
 use records::{AccountId, ScramVerifier};
 use scram::{First, Proof};
 
-use super::{Known, Logins};
+use super::{Known, Logins, reason};
 use crate::config::AuthConfig;
 use crate::handle::Secret;
 
@@ -109,7 +109,7 @@ impl Logins {
     ) -> Result<Exchanged, ReasonCode> {
         let unreadable = || {
             // Whoever sends nonsense is slowed down as one who guesses.
-            self.failed("", address);
+            self.wrong("", address);
             ReasonCode::NOT_AUTHORIZED
         };
         let (Ok(state), Ok(data)) = (std::str::from_utf8(state), std::str::from_utf8(data)) else {
@@ -130,19 +130,19 @@ impl Logins {
             });
         }
         let proof = Proof::read(state, data).map_err(|_| unreadable())?;
-        // Guesses that came all at once wait here for the first wrong ones.
-        self.admit_proof(&proof.name, address)?;
+        // It counts as wrong until it has proved right: guesses may come all at once, and on several threads.
+        let reserved = self
+            .failures
+            .reserve(&proof.name, address, Instant::now())
+            .map_err(|wait| reason(&self.throttled(wait)))?;
         let known = self.provable(&proof.name);
         let pretended = scram::pretended(&self.proofs.secret, &proof.name, iterations);
         let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
-        let (right, Some(known)) = (proof.verify(verifier), known) else {
-            self.failed(&proof.name, address);
+        let (Some(message), Some(known)) = (proof.verify(verifier), known) else {
+            self.failed_logins.increment(1);
             return Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         };
-        let Some(message) = right else {
-            self.failed(&proof.name, address);
-            return Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
-        };
+        self.failures.give_back(&reserved);
         self.proofs.proved.increment(1);
         Ok(Exchanged::Proved {
             identity: known.identity(),
@@ -157,10 +157,9 @@ impl Logins {
     }
 
     fn admit_proof(&self, name: &str, address: IpAddr) -> Result<(), ReasonCode> {
-        if self.failures.wait(name, address, Instant::now()).is_none() {
-            return Ok(());
+        match self.failures.wait(name, address, Instant::now()) {
+            Some(wait) => Err(reason(&self.throttled(wait))),
+            None => Ok(()),
         }
-        self.refused_for_failures.increment(1);
-        Err(ReasonCode::CONNECTION_RATE_EXCEEDED)
     }
 }

@@ -51,13 +51,12 @@ impl Remembered {
         state.order.clear();
     }
 
-    /// Whether this password was right a moment ago.
-    pub(super) fn knows(&self, known: &Known, password: &Secret) -> bool {
-        let digest = self.digest(password);
+    /// Whether the password with this digest was right a moment ago.
+    pub(super) fn knows(&self, known: &Known, digest: &[u8; 32]) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.entries.get(&known.id()).is_some_and(|entry| {
             // A digest under a secret key tells nothing by how long its comparison takes.
-            entry.digest == digest
+            entry.digest == *digest
                 && known.password() == Some(&entry.password)
                 && entry.until > Instant::now()
         })
