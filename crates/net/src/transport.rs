@@ -168,6 +168,18 @@ impl Transport {
         }
     }
 
+    /// Whether bytes may wait to be read. It is known of plain TCP only; the others may hold some themselves.
+    pub fn may_hold_more(&self) -> bool {
+        match self {
+            Self::Plain(wire) => wire.may_hold_more(),
+            Self::Tls(_)
+            | Self::WebSocket(_)
+            | Self::SecureWebSocket(_)
+            | Self::Arriving(_)
+            | Self::Pipe(_) => true,
+        }
+    }
+
     /// Throws away what has come, whatever it means.
     pub fn discard(&mut self, scratch: &mut [u8]) -> Received {
         match self {

@@ -40,6 +40,14 @@ impl Wire {
         }
     }
 
+    /// Whether bytes may wait to be read; a Unix socket cannot be asked.
+    pub(crate) fn may_hold_more(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.peek(&mut [0]).is_ok_and(|count| count > 0),
+            Self::Unix(_) => true,
+        }
+    }
+
     /// Writes once; nothing to write is nothing done.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {

@@ -205,6 +205,8 @@ pub struct AuthConfig {
     pub exchange_bytes_max: usize,
     /// Logins that may wait for a password check; more are told that the server is busy.
     pub waiting_max: usize,
+    /// Of them, from one address.
+    pub waiting_per_address_max: usize,
 }
 
 /// `[[acl]]`: one rule of the access list for ordinary topics.
@@ -392,6 +394,7 @@ impl Default for AuthConfig {
             exchange_steps_max: 8,
             exchange_bytes_max: 4096,
             waiting_max: 10_000,
+            waiting_per_address_max: 1000,
         }
     }
 }

@@ -4,10 +4,10 @@
 mod checks;
 mod directory;
 mod failures;
-mod pending;
 mod pool;
 mod proofs;
 mod remembered;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,19 +18,21 @@ use chat::HashedPassword;
 use mqtt_codec::ReasonCode;
 use records::{AccountId, Millis, NAME_BYTES_MAX};
 
+use crate::admission::network;
 use crate::clock::Clock;
 use crate::config::AuthConfig;
 use crate::handle::{RequestError, Secret};
 use checks::Checks;
 pub(crate) use directory::{Directory, Known};
 use failures::Failures;
-use pending::Pending;
 use pool::Pool;
 pub(crate) use pool::{hash_password, verify};
 pub(crate) use proofs::KeepVerifier;
 use proofs::Proofs;
 pub(crate) use proofs::derive as derive_verifier;
 use remembered::Remembered;
+pub(crate) use waiting::Caller;
+use waiting::{Check, Pushed, TooMany, WaitingLimits};
 
 /// What every token begins with; no password that does is looked up as one.
 pub(crate) const TOKEN_PREFIX: &str = "mpt_";
@@ -41,7 +43,6 @@ pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 pub(crate) struct Logins {
     directory: Arc<Directory>,
     remembered: Remembered,
-    pending: Pending,
     failures: Failures,
     checks: Checks,
     proofs: Proofs,
@@ -51,6 +52,7 @@ pub(crate) struct Logins {
     refused_for_failures: metrics::Counter,
     refused_for_rate: metrics::Counter,
     refused_for_waiting: metrics::Counter,
+    refused_for_waiting_of_address: metrics::Counter,
 }
 
 /// Secrets that logins work with.
@@ -87,23 +89,25 @@ impl Logins {
             "magpie_logins_refused_total",
             "Logins refused unchecked: too many failures before them, too many in a second, or too many waiting."
         );
-        Ok(Arc::new(Self {
+        let logins = Arc::new(Self {
             directory,
             remembered: Remembered::new(config.cache, config.cache_entries_max, keys.process),
-            pending: Pending::default(),
             failures: Failures::new(
                 config.failures_per_minute_per_address,
                 config.failures_per_minute_per_account,
             ),
             checks: Checks::new(config.checks_per_second_per_address),
             proofs: Proofs::new(config, keys.server, keep),
-            pool: Pool::start(config.waiting_max)?,
+            pool: Pool::new(waiting_limits(config)),
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
             refused_for_failures: metrics::counter!("magpie_logins_refused_total", "limit" => "failures"),
             refused_for_rate: metrics::counter!("magpie_logins_refused_total", "limit" => "rate"),
             refused_for_waiting: metrics::counter!("magpie_logins_refused_total", "limit" => "waiting"),
-        }))
+            refused_for_waiting_of_address: metrics::counter!("magpie_logins_refused_total", "limit" => "waiting_of_address"),
+        });
+        logins.pool.start(&Arc::downgrade(&logins))?;
+        Ok(logins)
     }
 
     /// Other limits.
@@ -115,6 +119,7 @@ impl Logins {
             config.failures_per_minute_per_account,
         );
         self.checks.limit(config.checks_per_second_per_address);
+        self.pool.limit(waiting_limits(config));
         self.proofs.reconfigure(config);
     }
 
@@ -122,28 +127,19 @@ impl Logins {
         &self.directory
     }
 
-    /// Decides about a CONNECT, at once or later on another thread.
+    /// Decides about the credentials of a CONNECT, at once or later on another thread.
     pub(crate) fn connect(
-        self: &Arc<Self>,
+        &self,
         name: &str,
         password: Option<Box<[u8]>>,
         address: IpAddr,
-        answer: impl FnOnce(Result<Identity, ReasonCode>) + Send + 'static,
+        caller: Box<dyn Caller>,
     ) {
-        let password = password
-            .and_then(|bytes| String::from_utf8(bytes.into()).ok())
-            .map(Secret::new);
-        let Some(password) = password else {
-            let error = self.wrong(name, address);
-            return answer(Err(reason(&error)));
-        };
-        self.check(name, password, address, move |outcome| {
-            answer(
-                outcome
-                    .map(|known| known.identity())
-                    .map_err(|error| reason(&error)),
-            );
-        });
+        let password = password.and_then(|bytes| String::from_utf8(bytes.into()).ok());
+        match password.map(Secret::new) {
+            Some(password) => self.check(name, password, address, caller),
+            None => caller.answer(Err(self.wrong(name, address))),
+        }
     }
 
     /// Decides about a CONNECT behind a verified certificate that names an account; a user name must be the same one.
@@ -165,86 +161,88 @@ impl Logins {
 
     /// Decides about a name and a password or token, at once or later on another thread.
     pub(crate) fn check(
-        self: &Arc<Self>,
+        &self,
         name: &str,
         password: Secret,
         address: IpAddr,
-        answer: impl FnOnce(Result<Known, RequestError>) + Send + 'static,
+        caller: Box<dyn Caller>,
     ) {
         // For every name, so that it takes the same time.
         let digest = self.remembered.digest(&password);
         let known = match self.quick(name, &password, &digest) {
-            Quick::Right(known) => return answer(Ok(known)),
-            Quick::Wrong => return answer(Err(self.wrong(name, address))),
+            Quick::Right(known) => return caller.answer(Ok(known)),
+            Quick::Wrong => return caller.answer(Err(self.wrong(name, address))),
             Quick::Ask(known) => known,
         };
         // It is counted when it is checked; whoever has to wait anyway need not wait for that.
         if let Some(wait) = self.failures.wait(name, address, Instant::now()) {
-            return answer(Err(self.throttled(wait)));
+            return caller.answer(Err(self.throttled(wait)));
         }
         if !self.checks.admit(address, Instant::now()) {
             self.refused_for_rate.increment(1);
-            let retry_after = Duration::from_secs(1);
-            return answer(Err(RequestError::RateLimited { retry_after }));
+            return caller.answer(Err(soon()));
         }
-        // A longer one is nobody's, and thousands may wait.
-        let name = name.get(..NAME_BYTES_MAX).map_or(name, |_| "");
-        let key = pending::Key::new(name, digest, address);
-        if !self.pending.join(key.clone(), Box::new(answer)) {
-            // Another connection waits for the same check: a phone and a laptop after a restart, or a fleet of devices.
-            return;
-        }
-        let (logins, refused) = (self.clone(), key.clone());
-        let queued = self
-            .pool
-            .run(move || logins.check_slowly(&key, &known, &password));
-        if !queued {
-            for answer in self.pending.take(&refused) {
+        let pushed = self.pool.check(Check {
+            // A longer one is nobody's, and thousands may wait.
+            name: name.get(..NAME_BYTES_MAX).map_or(name, |_| "").into(),
+            network: network(address),
+            known,
+            password,
+            digest,
+            callers: vec![caller],
+        });
+        match pushed {
+            Pushed::Waits => {}
+            Pushed::Refused(caller, TooMany::OfAddress) => {
+                self.refused_for_waiting_of_address.increment(1);
+                caller.answer(Err(soon()));
+            }
+            Pushed::Refused(caller, TooMany::OfServer) | Pushed::InPlaceOf(caller) => {
                 self.refused_for_waiting.increment(1);
-                answer(Err(RequestError::Busy));
+                caller.answer(Err(RequestError::Busy));
             }
         }
     }
 
     /// On a thread of the pool.
-    fn check_slowly(&self, key: &pending::Key, known: &Known, password: &Secret) {
-        let outcome = self.verify(key, known, password);
-        for answer in self.pending.take(key) {
+    fn carry_out(&self, check: Check) {
+        let outcome = self.verify(&check);
+        for caller in check.callers {
             if let Err(RequestError::BadCredentials) = outcome {
                 self.failed_logins.increment(1);
             }
-            answer(outcome.clone());
+            if !caller.is_gone() {
+                caller.answer(outcome.clone());
+            }
         }
         if let Ok(right) = outcome {
-            self.proofs.keep(&right, password);
+            self.proofs.keep(&right, &check.password);
         }
     }
 
-    fn verify(
-        &self,
-        key: &pending::Key,
-        known: &Known,
-        password: &Secret,
-    ) -> Result<Known, RequestError> {
+    fn verify(&self, check: &Check) -> Result<Known, RequestError> {
+        let known = &check.known;
         // Somebody else of the same account may have had it checked meanwhile.
-        if known.may_log_in() && self.remembered.knows(known, &key.digest) {
+        if known.may_log_in() && self.remembered.knows(known, &check.digest) {
             return Ok(known.clone());
         }
         // Guesses that came all at once have waited behind each other: what was wrong before this one counts.
-        let reserved = self.failures.reserve(&key.name, key.network, Instant::now());
+        let reserved = self
+            .failures
+            .reserve(&check.name, check.network, Instant::now());
         let reserved = reserved.map_err(|wait| self.throttled(wait))?;
         self.password_checks.increment(1);
-        if !pool::verify(known.password(), password.expose()) {
+        if !pool::verify(known.password(), check.password.expose()) {
             return Err(RequestError::BadCredentials);
         }
         // The account may have been closed, or given another password, while this took its time.
-        let current = self.directory.by_name(&key.name);
+        let current = self.directory.by_name(&check.name);
         let current = current.filter(|current| current.password() == known.password());
         let right = current
             .filter(Known::may_log_in)
             .ok_or(RequestError::BadCredentials)?;
         self.failures.give_back(&reserved);
-        self.remembered.remember(&right, key.digest);
+        self.remembered.remember(&right, check.digest);
         Ok(right)
     }
 
@@ -264,7 +262,7 @@ impl Logins {
         let logins = self.clone();
         let answer = Arc::new(std::sync::Mutex::new(Some(answer)));
         let later = answer.clone();
-        let queued = self.pool.run(move || {
+        let queued = self.pool.hash(move || {
             if let Some(answer) = take(&later) {
                 let hashed = hash_password(&password).map(|argon2| HashedPassword {
                     argon2,
@@ -322,8 +320,22 @@ fn take<T>(slot: &std::sync::Mutex<Option<T>>) -> Option<T> {
         .take()
 }
 
+fn waiting_limits(config: &AuthConfig) -> WaitingLimits {
+    WaitingLimits {
+        all: config.waiting_max,
+        per_address: config.waiting_per_address_max,
+    }
+}
+
+/// For whoever has come too often, or too many at once, in a second.
+fn soon() -> RequestError {
+    RequestError::RateLimited {
+        retry_after: Duration::from_secs(1),
+    }
+}
+
 /// What a CONNECT is told.
-fn reason(error: &RequestError) -> ReasonCode {
+pub(crate) fn reason(error: &RequestError) -> ReasonCode {
     match error {
         RequestError::RateLimited { .. } => ReasonCode::CONNECTION_RATE_EXCEEDED,
         RequestError::Busy => ReasonCode::SERVER_BUSY,

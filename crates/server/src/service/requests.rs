@@ -16,7 +16,8 @@ use crate::handle::{
     AccountInfo, AccountRole, Actor, AdoptedWebSocket, Login, NewAccount, Reply, Request,
     RequestError, Secret, ServerInfo, UpgradedStream,
 };
-use crate::logins::{self, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
+use crate::logins::{self, Caller, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
+use crate::mailbox::Mailbox;
 use crate::origin::{EntranceNumber, Origin};
 use crate::post::{Purpose, ServiceEvent, ShardEvent};
 
@@ -37,6 +38,35 @@ enum Replies {
     Added(Reply<AccountInfo>),
     Done(Reply<()>),
     LoggedIn { login: Login, reply: Reply<Login> },
+}
+
+/// Who waits for a token.
+struct LoginCaller {
+    service: Mailbox<ServiceEvent>,
+    device: String,
+    peer: IpAddr,
+    reply: Reply<Login>,
+}
+
+impl Caller for LoginCaller {
+    fn is_gone(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Known, RequestError>) {
+        let Self {
+            service,
+            device,
+            peer,
+            reply,
+        } = *self;
+        service.send(ServiceEvent::Checked {
+            outcome,
+            device,
+            peer,
+            reply,
+        });
+    }
 }
 
 impl ServiceThread {
@@ -64,15 +94,13 @@ impl ServiceThread {
                 peer,
                 reply,
             } => {
-                let service = self.mailbox.clone();
-                self.logins.check(&name, password, peer, move |outcome| {
-                    service.send(ServiceEvent::Checked {
-                        outcome,
-                        device,
-                        peer,
-                        reply,
-                    });
-                });
+                let caller = LoginCaller {
+                    service: self.mailbox.clone(),
+                    device,
+                    peer,
+                    reply,
+                };
+                self.logins.check(&name, password, peer, Box::new(caller));
             }
             Request::Logout { token, peer, reply } => self.logout(&token, peer, reply),
             Request::AuthenticateToken { token, reply } => {
@@ -320,6 +348,8 @@ impl ServiceThread {
         reply: Reply<Login>,
     ) {
         let known = match outcome {
+            // Nobody would ever have the token.
+            Ok(_) if reply.is_closed() => return,
             Ok(known) => known,
             Err(error) => return send(reply, Err(error)),
         };

@@ -391,6 +391,15 @@ impl ShardThread {
             if !self.core.wants_bytes(id) {
                 // The core will say when to go on.
                 socket.unread = true;
+                // Whoever sends a CONNECT and what is to be published behind it may end its side at once, and is served.
+                let left = socket.half_closed
+                    && self.core.awaits_verdict(id)
+                    && !socket.transport.may_hold_more();
+                if left {
+                    socket.ended = true;
+                    let now = self.clock.now();
+                    self.core.closed(id, now);
+                }
                 return;
             }
             let half_closed = socket.half_closed;

@@ -1,12 +1,17 @@
 //! Carries out what a shard's core asks for.
 
 use std::io;
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
-use broker::{AuthenticationRequest, ConnectionId, ExchangeRequest, Output, Service};
+use broker::{AuthenticationRequest, ConnectionId, ExchangeRequest, Identity, Output, Service};
+use mqtt_codec::ReasonCode;
 use store::{Append, SubmitError, Ticket};
 
 use super::ShardThread;
+use crate::handle::RequestError;
+use crate::logins::{self, Caller, Known};
+use crate::mailbox::Mailbox;
 use crate::post::{ServiceEvent, ShardEvent};
 use crate::translate;
 
@@ -105,19 +110,22 @@ impl ShardThread {
         let Some(origin) = self.sockets.origin(connection) else {
             return;
         };
-        let mailbox = self.mailbox.clone();
-        let answer = move |verdict| {
-            let input = broker::Input::Authenticated {
-                connection,
-                verdict,
-            };
-            mailbox.send(ShardEvent::Input(input));
+        let certified = self.certified(connection);
+        let Some(socket) = self.sockets.get_mut(connection) else {
+            return;
         };
-        match self.certified(connection) {
-            Some(name) => answer(self.logins.certified(&name, &username, origin.address)),
+        let client = ConnectingClient {
+            connection,
+            mailbox: self.mailbox.clone(),
+            socket: socket.await_login(),
+        };
+        match certified {
+            Some(name) => {
+                client.tell(self.logins.certified(&name, &username, origin.address));
+            }
             None => self
                 .logins
-                .connect(&username, password, origin.address, answer),
+                .connect(&username, password, origin.address, Box::new(client)),
         }
     }
 
@@ -174,6 +182,7 @@ impl ShardThread {
                     // Before CONNACK a client of enhanced authentication is written to as well, and is still a stranger.
                     if self.core.is_open(id) {
                         socket.transport.trust();
+                        socket.end_login();
                     }
                     let now = self.clock.now();
                     self.core.wrote(id, count, now);
@@ -223,5 +232,34 @@ impl ShardThread {
     pub(super) fn drop_socket(&mut self, id: ConnectionId) {
         self.sockets.remove(id, self.poll.registry());
         self.core.forget(id);
+    }
+}
+
+/// A client that has sent CONNECT and waits for its CONNACK.
+struct ConnectingClient {
+    connection: ConnectionId,
+    mailbox: Mailbox<ShardEvent>,
+    /// Ends with the socket.
+    socket: Weak<()>,
+}
+
+impl ConnectingClient {
+    fn tell(&self, verdict: Result<Identity, ReasonCode>) {
+        let input = broker::Input::Authenticated {
+            connection: self.connection,
+            verdict,
+        };
+        self.mailbox.send(ShardEvent::Input(input));
+    }
+}
+
+impl Caller for ConnectingClient {
+    fn is_gone(&self) -> bool {
+        self.socket.strong_count() == 0
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Known, RequestError>) {
+        let verdict = outcome.map(|known| known.identity());
+        self.tell(verdict.map_err(|error| logins::reason(&error)));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use broker::{ConnectionId, Shard};
@@ -32,6 +32,8 @@ pub(super) struct Socket {
     pub(super) half_closed: bool,
     /// The peer has ended it: there is nobody to linger for.
     pub(super) ended: bool,
+    /// While a login of its client is being decided.
+    login: Option<Arc<()>>,
     origin: Origin,
     pub(super) transport: Transport,
 }
@@ -52,6 +54,15 @@ impl Socket {
 
     pub(super) fn is_lingering(&self) -> bool {
         self.stage == Stage::Lingering
+    }
+
+    /// A login of its client is being decided; whoever decides sees by this whether the socket is still there.
+    pub(super) fn await_login(&mut self) -> Weak<()> {
+        Arc::downgrade(self.login.get_or_insert_default())
+    }
+
+    pub(super) fn end_login(&mut self) {
+        self.login = None;
     }
 
     /// Says that no more will come; what the peer still sends is thrown away.
@@ -121,6 +132,7 @@ impl Sockets {
             queued: false,
             half_closed: false,
             ended: false,
+            login: None,
             origin,
             transport,
         };

@@ -1,6 +1,6 @@
 //! `[auth]`: How passwords are checked.
 
-use crate::config::slot::{COUNT_MAX, Key, Slot, fixed, live, number16, number32, seconds, size};
+use crate::config::slot::{COUNT_MAX, Key, Slot, live, number16, number32, seconds, size};
 use crate::config::values::Config;
 
 pub(super) static KEYS: &[Key<Config>] = &[
@@ -69,9 +69,19 @@ pub(super) static KEYS: &[Key<Config>] = &[
         size(|c| &mut c.auth.exchange_bytes_max, 256, 65_535, "bytes"),
         "Bytes of authentication data in one of them; more is refused (0x97).",
     ),
-    fixed(
+    live(
         "waiting_max",
         size(|c| &mut c.auth.waiting_max, 1, 1_000_000, "logins"),
-        "Logins that may wait for their password check; more are told that the server is busy.",
+        "Logins that may wait for their password check. One more takes the place of one of the address that has most of them, which is told that the server is busy (0x89).",
+    ),
+    live(
+        "waiting_per_address_max",
+        size(
+            |c| &mut c.auth.waiting_per_address_max,
+            1,
+            1_000_000,
+            "logins",
+        ),
+        "Of them, from one address (IPv6: /64); more are refused (0x9F).",
     ),
 ];
