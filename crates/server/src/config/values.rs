@@ -189,6 +189,10 @@ pub struct AuthConfig {
     pub failures_per_minute_per_address: u32,
     /// Wrong passwords one account may be tried with in a minute.
     pub failures_per_minute_per_account: u32,
+    /// Wrong passwords one address may send for one account in a minute.
+    pub failures_per_minute_per_address_and_account: u32,
+    /// How long an address counts as known to an account after a login; zero is never.
+    pub known_address: Duration,
     /// How long a verified password is remembered, so that a reconnect costs no argon2.
     pub cache: Duration,
     /// Verified passwords remembered at once.
@@ -385,7 +389,9 @@ impl Default for AuthConfig {
     fn default() -> Self {
         Self {
             failures_per_minute_per_address: 60,
-            failures_per_minute_per_account: 10,
+            failures_per_minute_per_account: 50,
+            failures_per_minute_per_address_and_account: 5,
+            known_address: Duration::from_secs(30 * 24 * 3600),
             cache: Duration::from_secs(300),
             cache_entries_max: 100_000,
             checks_per_second_per_address: 100,

@@ -4,6 +4,7 @@
 mod checks;
 mod directory;
 mod failures;
+mod known_addresses;
 mod pool;
 mod proofs;
 mod remembered;
@@ -24,7 +25,8 @@ use crate::config::AuthConfig;
 use crate::handle::{RequestError, Secret};
 use checks::Checks;
 pub(crate) use directory::{Directory, Known};
-use failures::Failures;
+use failures::{Address, FailureLimits, Failures};
+use known_addresses::KnownAddresses;
 use pool::Pool;
 pub(crate) use pool::{hash_password, verify};
 pub(crate) use proofs::KeepVerifier;
@@ -44,6 +46,7 @@ pub(crate) struct Logins {
     directory: Arc<Directory>,
     remembered: Remembered,
     failures: Failures,
+    known_addresses: KnownAddresses,
     checks: Checks,
     proofs: Proofs,
     pool: Pool,
@@ -92,10 +95,8 @@ impl Logins {
         let logins = Arc::new(Self {
             directory,
             remembered: Remembered::new(config.cache, config.cache_entries_max, keys.process),
-            failures: Failures::new(
-                config.failures_per_minute_per_address,
-                config.failures_per_minute_per_account,
-            ),
+            failures: Failures::new(failure_limits(config)),
+            known_addresses: KnownAddresses::new(config.known_address),
             checks: Checks::new(config.checks_per_second_per_address),
             proofs: Proofs::new(config, keys.server, keep),
             pool: Pool::new(waiting_limits(config)),
@@ -114,10 +115,8 @@ impl Logins {
     pub(crate) fn reconfigure(&self, config: &AuthConfig) {
         self.remembered
             .limit(config.cache, config.cache_entries_max);
-        self.failures.limit(
-            config.failures_per_minute_per_address,
-            config.failures_per_minute_per_account,
-        );
+        self.failures.limit(failure_limits(config));
+        self.known_addresses.limit(config.known_address);
         self.checks.limit(config.checks_per_second_per_address);
         self.pool.limit(waiting_limits(config));
         self.proofs.reconfigure(config);
@@ -170,15 +169,21 @@ impl Logins {
         // For every name, so that it takes the same time.
         let digest = self.remembered.digest(&password);
         let known = match self.quick(name, &password, &digest) {
-            Quick::Right(known) => return caller.answer(Ok(known)),
+            Quick::Right(known) => {
+                self.known_addresses
+                    .note(address, known.id(), Instant::now());
+                return caller.answer(Ok(known));
+            }
             Quick::Wrong => return caller.answer(Err(self.wrong(name, address))),
             Quick::Ask(known) => known,
         };
+        let now = Instant::now();
+        let of = self.acquaintance(address, &known, now);
         // It is counted when it is checked; whoever has to wait anyway need not wait for that.
-        if let Some(wait) = self.failures.wait(name, address, Instant::now()) {
+        if let Some(wait) = self.failures.wait(name, address, of, now) {
             return caller.answer(Err(self.throttled(wait)));
         }
-        if !self.checks.admit(address, Instant::now()) {
+        if !self.checks.admit(address, now) {
             self.refused_for_rate.increment(1);
             return caller.answer(Err(soon()));
         }
@@ -227,21 +232,28 @@ impl Logins {
             return Ok(known.clone());
         }
         // Guesses that came all at once have waited behind each other: what was wrong before this one counts.
-        let reserved = self
-            .failures
-            .reserve(&check.name, check.network, Instant::now());
+        let (name, network, now) = (&*check.name, check.network, Instant::now());
+        let of = self.acquaintance(network, known, now);
+        // That an address is known shall be told to nobody who does not know the password.
+        let others_wait = self.failures.wait(name, network, Address::Unknown, now);
+        let wrong = || match others_wait {
+            Some(wait) => self.throttled(wait),
+            None => RequestError::BadCredentials,
+        };
+        let reserved = self.failures.reserve(name, network, of, now);
         let reserved = reserved.map_err(|wait| self.throttled(wait))?;
         self.password_checks.increment(1);
         if !pool::verify(known.password(), check.password.expose()) {
-            return Err(RequestError::BadCredentials);
+            return Err(wrong());
         }
         // The account may have been closed, or given another password, while this took its time.
-        let current = self.directory.by_name(&check.name);
+        let current = self.directory.by_name(name);
         let current = current.filter(|current| current.password() == known.password());
         let right = current
             .filter(Known::may_log_in)
-            .ok_or(RequestError::BadCredentials)?;
+            .ok_or_else(wrong)?;
         self.failures.give_back(&reserved);
+        self.known_addresses.note(network, right.id(), now);
         self.remembered.remember(&right, check.digest);
         Ok(right)
     }
@@ -297,9 +309,20 @@ impl Logins {
         Quick::Ask(known)
     }
 
+    fn acquaintance(&self, address: IpAddr, known: &Known, now: Instant) -> Address {
+        if self.known_addresses.knows(address, known.id(), now) {
+            Address::Known
+        } else {
+            Address::Unknown
+        }
+    }
+
     /// What is wrong without a check counts all the same; what it is answered with.
     fn wrong(&self, name: &str, address: IpAddr) -> RequestError {
-        match self.failures.reserve(name, address, Instant::now()) {
+        match self
+            .failures
+            .reserve(name, address, Address::Unknown, Instant::now())
+        {
             Ok(_) => {
                 self.failed_logins.increment(1);
                 RequestError::BadCredentials
@@ -318,6 +341,14 @@ fn take<T>(slot: &std::sync::Mutex<Option<T>>) -> Option<T> {
     slot.lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .take()
+}
+
+fn failure_limits(config: &AuthConfig) -> FailureLimits {
+    FailureLimits {
+        per_address: config.failures_per_minute_per_address,
+        per_account: config.failures_per_minute_per_account,
+        per_pair: config.failures_per_minute_per_address_and_account,
+    }
 }
 
 fn waiting_limits(config: &AuthConfig) -> WaitingLimits {

@@ -10,6 +10,7 @@ use mqtt_codec::ReasonCode;
 use records::{AccountId, ScramVerifier};
 use scram::{First, Proof};
 
+use super::failures::Address;
 use super::{Known, Logins, reason};
 use crate::config::AuthConfig;
 use crate::handle::Secret;
@@ -117,8 +118,14 @@ impl Logins {
         };
         if state.is_empty() {
             let first = First::read(data).map_err(|_| unreadable())?;
-            self.admit_proof(&first.name, address)?;
             let known = self.provable(&first.name);
+            let of = self.prover(address, known.as_ref());
+            let wait = self
+                .failures
+                .wait(&first.name, address, of, Instant::now());
+            if let Some(wait) = wait {
+                return Err(reason(&self.throttled(wait)));
+            }
             let pretended = scram::pretended(&self.proofs.secret, &first.name, iterations);
             let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
             let mut nonce = [0; scram::NONCE_BYTES];
@@ -131,18 +138,21 @@ impl Logins {
         }
         let proof = Proof::read(state, data).map_err(|_| unreadable())?;
         // It counts as wrong until it has proved right: guesses may come all at once, and on several threads.
-        let reserved = self
-            .failures
-            .reserve(&proof.name, address, Instant::now())
-            .map_err(|wait| reason(&self.throttled(wait)))?;
         let known = self.provable(&proof.name);
+        let (of, now) = (self.prover(address, known.as_ref()), Instant::now());
+        let others_wait = self.failures.wait(&proof.name, address, Address::Unknown, now);
+        let reserved = self.failures.reserve(&proof.name, address, of, now);
+        let reserved = reserved.map_err(|wait| reason(&self.throttled(wait)))?;
         let pretended = scram::pretended(&self.proofs.secret, &proof.name, iterations);
         let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
         let (Some(message), Some(known)) = (proof.verify(verifier), known) else {
             self.failed_logins.increment(1);
-            return Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+            // That an address is known shall be told to nobody who does not know the password.
+            let wait = others_wait.map(|wait| reason(&self.throttled(wait)));
+            return Err(wait.unwrap_or(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
         };
         self.failures.give_back(&reserved);
+        self.known_addresses.note(address, known.id(), now);
         self.proofs.proved.increment(1);
         Ok(Exchanged::Proved {
             identity: known.identity(),
@@ -156,10 +166,9 @@ impl Logins {
         (known.may_log_in() && known.scram().is_some()).then_some(known)
     }
 
-    fn admit_proof(&self, name: &str, address: IpAddr) -> Result<(), ReasonCode> {
-        match self.failures.wait(name, address, Instant::now()) {
-            Some(wait) => Err(reason(&self.throttled(wait))),
-            None => Ok(()),
-        }
+    fn prover(&self, address: IpAddr, known: Option<&Known>) -> Address {
+        known.map_or(Address::Unknown, |known| {
+            self.acquaintance(address, known, Instant::now())
+        })
     }
 }

@@ -12,7 +12,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
             1_000_000,
             "failures",
         ),
-        "Wrong passwords one address may send in a minute before it has to wait.",
+        "Wrong passwords one address may send in a minute before it has to wait, except with accounts to which it has logged in before.",
     ),
     live(
         "failures_per_minute_per_account",
@@ -22,7 +22,22 @@ pub(super) static KEYS: &[Key<Config>] = &[
             1_000_000,
             "failures",
         ),
-        "Wrong passwords one account may be tried with in a minute before it has to wait.",
+        "Wrong passwords one account may be tried with in a minute before it has to wait, from addresses that have not logged in to it before.",
+    ),
+    live(
+        "failures_per_minute_per_address_and_account",
+        number32(
+            |c| &mut c.auth.failures_per_minute_per_address_and_account,
+            1,
+            1_000_000,
+            "failures",
+        ),
+        "Wrong passwords one address may send for one account in a minute before it has to wait with that account.",
+    ),
+    live(
+        "known_address_secs",
+        seconds(|c| &mut c.auth.known_address, 0, 31_536_000),
+        "How long an address counts as known to an account after a login; what others do wrong does not keep it out. 0 is never.",
     ),
     live(
         "cache_secs",
