@@ -60,6 +60,8 @@ pub struct Identity {
     pub name: Arc<str>,
     /// Whether it may use every ordinary topic.
     pub admin: bool,
+    /// The SHA-256 of the token that proved it, if one did: its connection ends with the token.
+    pub token: Option<Arc<[u8; 32]>>,
 }
 
 /// The client that asks.

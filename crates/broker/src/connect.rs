@@ -112,6 +112,7 @@ impl Shard {
                     account: None,
                     name: Arc::from(""),
                     admin: false,
+                    token: None,
                 };
                 self.identified(id, pending, identity, now);
             }
@@ -328,7 +329,7 @@ impl Shard {
         if let Some(reason) = self.settings.redirect.reason() {
             return Err(reason);
         }
-        if self.is_closed_since(identity.account, pending.asked_at) {
+        if self.is_closed_since(identity, pending.asked_at) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let Some(will) = &pending.will else {
@@ -383,6 +384,7 @@ impl Shard {
         session.connection = id.slot;
         session.expiry_secs = expiry_secs;
         session.admin = identity.admin;
+        session.token = identity.token;
         session.name = identity.name;
         session.will = pending.will;
         session.asked = pending.asked;

@@ -88,6 +88,15 @@ pub enum Input {
         /// Why.
         reason: ReasonCode,
     },
+    /// The token was revoked: the connections that it opened are closed.
+    CloseToken {
+        /// Its account.
+        account: AccountId,
+        /// [`Identity::token`].
+        token: Arc<[u8; 32]>,
+        /// Why.
+        reason: ReasonCode,
+    },
     /// Figures of the server for `$SYS/`, QoS 0 and retained; an empty one is gone.
     System(Arc<[Arc<Message>]>),
     /// How much waits on disk in the whole server.

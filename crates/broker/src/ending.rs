@@ -4,21 +4,22 @@
 use std::sync::Arc;
 
 use mqtt_codec::{ReasonCode, Version, disconnect};
-use records::{AccountId, Millis};
+use records::Millis;
 
+use crate::access::Identity;
 use crate::connection::Stage;
 use crate::door::{ConnectionId, Output, Service};
 use crate::durable::Then;
-use crate::jobs::{Closing, Job};
+use crate::jobs::{Closed, Closing, Job};
 use crate::publish::Fault;
 use crate::session::NO_CONNECTION;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::turn::SESSIONS_PER_PIECE;
 
-/// How long a closed account is remembered: longer than a CONNECT takes to be checked and handed over.
+/// How long a closed account or token is remembered: longer than a CONNECT takes to be checked and handed over.
 const CLOSED_KEPT_MS: u64 = 600_000;
-/// Closed accounts remembered; the oldest is forgotten.
+/// Closed accounts and tokens remembered; the oldest is forgotten.
 const CLOSED_MAX: usize = 10_000;
 /// Connections that are sent to another server in one piece.
 const CONNECTIONS_PER_PIECE: u32 = 256;
@@ -85,25 +86,29 @@ impl Shard {
         self.remove_connection(id);
     }
 
-    pub(crate) fn close_account(&mut self, account: AccountId, reason: ReasonCode, now: Millis) {
-        let closed = &mut self.closed_accounts;
-        closed.retain(|(known, at)| *known != account && now.since(*at) < CLOSED_KEPT_MS);
-        if closed.len() >= CLOSED_MAX {
-            closed.remove(0);
+    /// Closes the connections of an account, or those that one of its tokens has opened.
+    pub(crate) fn close_clients(&mut self, closed: Closed, reason: ReasonCode, now: Millis) {
+        let all = &mut self.closed_clients;
+        all.retain(|(known, at)| *known != closed && now.since(*at) < CLOSED_KEPT_MS);
+        if all.len() >= CLOSED_MAX {
+            all.remove(0);
         }
-        closed.push((account, now));
+        all.push((closed.clone(), now));
         self.jobs
-            .push_back(Job::Close(Closing::new(account, reason)));
+            .push_back(Job::Close(Closing::new(closed, reason)));
     }
 
-    /// Closes those of an account's connections that are found in one piece of the sessions.
+    /// Closes those of the connections that are found in one piece of the sessions.
     pub(crate) fn close_some(&mut self, mut closing: Closing, now: Millis) {
         let end = self.sessions.capacity();
         let last = end.min(closing.next + SESSIONS_PER_PIECE);
         for place in closing.next..last {
             let session = self.sessions.get(place);
             let concerned = session.filter(|session| {
-                session.account == Some(closing.account) && session.connection != NO_CONNECTION
+                session.connection != NO_CONNECTION
+                    && closing
+                        .closed
+                        .concerns(session.account, session.token.as_ref())
             });
             if let Some(session) = concerned {
                 self.disconnect(self.connection_id(session.connection), closing.reason, now);
@@ -115,12 +120,12 @@ impl Shard {
         }
     }
 
-    /// Whether an account was closed after a client of it had asked to come in: what its credentials were
+    /// Whether its account or token was closed after a client had asked to come in: what its credentials were
     /// checked against is no longer true.
-    pub(crate) fn is_closed_since(&self, account: Option<AccountId>, asked_at: Millis) -> bool {
-        account.is_some_and(|account| {
-            let mut closed = self.closed_accounts.iter();
-            closed.any(|(known, at)| *known == account && *at >= asked_at)
+    pub(crate) fn is_closed_since(&self, identity: &Identity, asked_at: Millis) -> bool {
+        let mut closed = self.closed_clients.iter();
+        closed.any(|(closed, at)| {
+            *at >= asked_at && closed.concerns(identity.account, identity.token.as_ref())
         })
     }
 

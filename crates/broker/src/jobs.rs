@@ -1,6 +1,7 @@
 //! What can be put off to a later turn, as far as it has come. Data only: what a piece does is in the rooms that begin it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
@@ -122,19 +123,52 @@ impl Filters {
     }
 }
 
-/// An account whose connections are closed, piece by piece.
+/// Whose connections are closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closed {
+    account: AccountId,
+    /// Only those that it opened.
+    token: Option<Arc<[u8; 32]>>,
+}
+
+impl Closed {
+    pub(crate) fn account(account: AccountId) -> Self {
+        Self {
+            account,
+            token: None,
+        }
+    }
+
+    pub(crate) fn token(account: AccountId, token: Arc<[u8; 32]>) -> Self {
+        Self {
+            account,
+            token: Some(token),
+        }
+    }
+
+    /// Whether a client of this account, which came in by this token, is among them.
+    pub(crate) fn concerns(
+        &self,
+        account: Option<AccountId>,
+        token: Option<&Arc<[u8; 32]>>,
+    ) -> bool {
+        account == Some(self.account) && (self.token.is_none() || self.token.as_ref() == token)
+    }
+}
+
+/// Clients whose connections are closed, piece by piece.
 #[derive(Debug)]
 pub(crate) struct Closing {
-    pub(crate) account: AccountId,
+    pub(crate) closed: Closed,
     pub(crate) reason: ReasonCode,
     /// The slot looked at next.
     pub(crate) next: usize,
 }
 
 impl Closing {
-    pub(crate) fn new(account: AccountId, reason: ReasonCode) -> Self {
+    pub(crate) fn new(closed: Closed, reason: ReasonCode) -> Self {
         Self {
-            account,
+            closed,
             reason,
             next: 0,
         }

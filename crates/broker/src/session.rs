@@ -32,6 +32,8 @@ pub(crate) struct Session {
     pub(crate) connection: u32,
     pub(crate) account: Option<AccountId>,
     pub(crate) admin: bool,
+    /// The token that its last connection came in by.
+    pub(crate) token: Option<Arc<[u8; 32]>>,
     /// 3, 4 or 5.
     pub(crate) protocol_level: u8,
     /// A write of its cursors is due.
@@ -162,6 +164,7 @@ impl Session {
             connection: NO_CONNECTION,
             account: identity.account,
             admin: identity.admin,
+            token: identity.token.clone(),
             protocol_level: 0,
             dirty: false,
             put_off: false,

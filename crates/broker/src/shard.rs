@@ -22,7 +22,7 @@ use crate::durable::{PendingAppend, Then};
 use crate::earlier::Cursors;
 use crate::fanout::Fanout;
 use crate::frames::FrameCache;
-use crate::jobs::{Job, Waits};
+use crate::jobs::{Closed, Job, Waits};
 use crate::message::Message;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
@@ -109,7 +109,7 @@ pub struct Shard {
     /// The append that completes the newest end of a stored session.
     pub(crate) last_end: Option<Ticket>,
     /// Accounts that were closed of late, and when.
-    pub(crate) closed_accounts: Vec<(AccountId, Millis)>,
+    pub(crate) closed_clients: Vec<(Closed, Millis)>,
     pub(crate) cursors: Cursors,
     clock: u64,
     next_serial: u32,
@@ -177,7 +177,7 @@ impl Shard {
             deadlines: Deadlines::default(),
             leaving: Vec::new(),
             last_end: None,
-            closed_accounts: Vec::new(),
+            closed_clients: Vec::new(),
             cursors: Cursors::default(),
             clock: 0,
             next_serial: 0,
@@ -318,7 +318,14 @@ impl Shard {
                 ack,
                 outcome,
             } => self.chat_acknowledged(session, ack, outcome, now),
-            Input::CloseAccount { account, reason } => self.close_account(account, reason, now),
+            Input::CloseAccount { account, reason } => {
+                self.close_clients(Closed::account(account), reason, now);
+            }
+            Input::CloseToken {
+                account,
+                token,
+                reason,
+            } => self.close_clients(Closed::token(account, token), reason, now),
             Input::System(figures) => self.system_told(&figures, now),
             Input::Storage(pressure) => self.pressed(pressure),
             Input::Reconfigure(settings) => self.reconfigure(settings),

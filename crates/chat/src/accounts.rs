@@ -8,6 +8,7 @@ use crate::door::{
     RequestId,
 };
 use crate::log::Batch;
+use crate::source::Source;
 use crate::text;
 
 /// Bytes of a token's label; a longer one is cut.
@@ -19,6 +20,7 @@ impl Chat {
         &mut self,
         request: RequestId,
         command: AccountCommand,
+        source: &dyn Source,
         now: Millis,
     ) {
         let mut batch = Batch::default();
@@ -53,6 +55,10 @@ impl Chat {
             } => self.add_token(account, sha256, &label, expires, &mut batch, now),
             AccountCommand::RevokeToken { sha256 } => {
                 self.revoke_token(&sha256, &mut batch);
+                Ok(AccountAnswer::Done)
+            }
+            AccountCommand::RenewToken { sha256, expires } => {
+                self.renew_token(sha256, expires, source, &mut batch);
                 Ok(AccountAnswer::Done)
             }
         };
@@ -164,6 +170,8 @@ impl Chat {
         }
         self.put_account(id, batch);
         if disabled {
+            // Whoever is let in again shows the password again.
+            self.revoke_tokens(id, batch);
             batch.tell(Output::CloseAccount { account: id });
         }
         Ok(AccountAnswer::Done)
@@ -226,12 +234,44 @@ impl Chat {
         Ok(AccountAnswer::Done)
     }
 
+    fn renew_token(
+        &mut self,
+        sha256: [u8; 32],
+        expires: Millis,
+        source: &dyn Source,
+        batch: &mut Batch,
+    ) {
+        if !self.directory.has_token(&sha256) {
+            return;
+        }
+        let key = key::token(&sha256);
+        // What cannot be read stays as it is, and is told at the next start.
+        let Ok(Some(row)) = source.value(&key) else {
+            return;
+        };
+        let Ok(token) = Token::decode(&row) else {
+            return;
+        };
+        let expires = Some(expires);
+        batch.put(key, Token { expires, ..token }.encode());
+        batch.tell(Output::Credentials(CredentialsChange::Token {
+            sha256,
+            account: token.account,
+            expires,
+        }));
+    }
+
     fn revoke_token(&mut self, sha256: &[u8; 32], batch: &mut Batch) {
-        if self.directory.remove_token(sha256) {
+        if let Some(account) = self.directory.remove_token(sha256) {
             forget_token(*sha256, batch);
+            batch.tell(Output::CloseToken {
+                account,
+                sha256: *sha256,
+            });
         }
     }
 
+    /// All of an account, whose connections are closed as well.
     fn revoke_tokens(&mut self, account: AccountId, batch: &mut Batch) {
         for sha256 in self.directory.remove_tokens(account) {
             forget_token(sha256, batch);

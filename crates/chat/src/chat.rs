@@ -114,7 +114,7 @@ impl Chat {
                 }
             }
             Input::Account { request, command } => {
-                self.account_command(request, command, now);
+                self.account_command(request, command, source, now);
             }
             Input::Reconfigure(settings) => self.settings = settings,
             Input::DiskFull(full) => self.disk_full = full,

@@ -159,15 +159,18 @@ impl Directory {
         true
     }
 
-    /// Ends a token; false if there was none.
-    pub(crate) fn remove_token(&mut self, sha256: &[u8; 32]) -> bool {
-        let Some(owner) = self.tokens.remove(sha256) else {
-            return false;
-        };
+    /// Whether there is this token.
+    pub(crate) fn has_token(&self, sha256: &[u8; 32]) -> bool {
+        self.tokens.get(sha256).is_some()
+    }
+
+    /// Ends a token and says whose it was.
+    pub(crate) fn remove_token(&mut self, sha256: &[u8; 32]) -> Option<AccountId> {
+        let owner = self.tokens.remove(sha256)?;
         if let Some(account) = self.by_id.get_mut(&owner) {
             account.tokens.retain(|(_, known)| known != sha256);
         }
-        true
+        Some(owner)
     }
 
     /// Ends all tokens of an account and says which they were, oldest first.

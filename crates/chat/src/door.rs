@@ -189,10 +189,17 @@ pub enum AccountCommand {
         /// From when on it opens nothing.
         expires: Option<Millis>,
     },
-    /// Ends a token; no error if there is none.
+    /// Ends a token, and the connections that it opened; no error if there is none.
     RevokeToken {
         /// SHA-256 of the token.
         sha256: [u8; 32],
+    },
+    /// A token was used and lasts longer; nothing happens if there is none.
+    RenewToken {
+        /// SHA-256 of the token.
+        sha256: [u8; 32],
+        /// From when on it opens nothing.
+        expires: Millis,
     },
 }
 
@@ -271,6 +278,13 @@ pub enum Output {
     CloseAccount {
         /// The account.
         account: AccountId,
+    },
+    /// Close every connection that this token has opened.
+    CloseToken {
+        /// Its account.
+        account: AccountId,
+        /// SHA-256 of the token.
+        sha256: [u8; 32],
     },
     /// What became of an account command.
     Answered {

@@ -339,6 +339,7 @@ impl Stage<'_> {
                 Output::Deliver(_)
                 | Output::Read(_)
                 | Output::CloseAccount { .. }
+                | Output::CloseToken { .. }
                 | Output::Trim(_) => {}
             }
         }

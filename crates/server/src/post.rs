@@ -7,7 +7,7 @@ use std::time::Instant;
 use broker::{ChatDelivery, ConnectionId, PendingConnect};
 use chat::HashedPassword;
 use net::{Readiness, Transport};
-use records::{AccountId, Role, ScramVerifier};
+use records::{AccountId, Millis, Role, ScramVerifier};
 
 use crate::handle::{AccountInfo, Actor, Login, Reply, RequestError};
 use crate::logins::Known;
@@ -68,6 +68,8 @@ pub(crate) enum ServiceEvent {
         argon2: String,
         scram: ScramVerifier,
     },
+    /// A token was used and lasts longer.
+    RenewToken { sha256: [u8; 32], expires: Millis },
     /// The disk has little room left, or has room again.
     DiskFull(bool),
     /// Commits cannot be made any more, or a thread has died.

@@ -108,6 +108,7 @@ pub(crate) fn shards(
             account,
             name: known.as_ref().map(Known::shared_name).unwrap_or_default(),
             admin: known.is_some_and(|known| known.is_admin()),
+            token: None,
         }
     };
     let stored = Stored {

@@ -387,7 +387,11 @@ fn start_logins(
             scram,
         });
     });
-    Ok(Logins::start(directory, &config.auth, &keys, keep)?)
+    let service = post.service.clone();
+    let renew = Box::new(move |sha256, expires| {
+        service.send(ServiceEvent::RenewToken { sha256, expires });
+    });
+    Ok(Logins::start(directory, &config.auth, &keys, keep, renew)?)
 }
 
 /// A mailbox for each shard, rung by its poll, and one for the service, rung by `bell`.

@@ -247,6 +247,7 @@ impl House {
             account: Some(AccountId::new(1)),
             name: (&*request.username).into(),
             admin: false,
+            token: None,
         };
         let input = Input::Authenticated {
             connection: request.connection,
@@ -320,6 +321,7 @@ impl House {
             account,
             name: account.map_or("", |_| crate::client::USER).into(),
             admin: false,
+            token: None,
         };
         let (rows, shards) = (&self.disk.rows, &mut self.shards);
         let first = broker::recover(rows, shards, identity, Pos::ZERO, self.now);

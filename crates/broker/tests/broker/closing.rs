@@ -1,5 +1,7 @@
-//! An account that is closed while one of its clients is on its way in: checked already or not, on its own shard or
+//! An account or a token that is closed while one of its clients is on its way in: checked already or not, on its own shard or
 //! on the way to another.
+
+use std::sync::Arc;
 
 use broker::Input;
 use mqtt_codec::ReasonCode;
@@ -7,6 +9,7 @@ use mqtt_codec::Version::{V5, V311};
 
 use crate::chat::device;
 use crate::got::Got;
+use crate::logins::token_of;
 use crate::world::{World, account, open_settings};
 
 fn close(world: &mut World, name: &str) {
@@ -67,4 +70,43 @@ fn a_client_whose_session_is_being_stored_is_closed_too() {
     assert!(world.is_closed(client));
     world.commit();
     assert_eq!(world.take(client), []);
+}
+
+/// Of the clients of this world `bob` comes by a token.
+#[test]
+fn a_token_that_is_revoked_closes_what_it_has_opened_and_nothing_else() {
+    let mut world = World::with(2, open_settings());
+    let revoke = |world: &mut World, token: Arc<[u8; 32]>| {
+        for shard in 0..world.shards.len() {
+            let input = Input::CloseToken {
+                account: account("bob").expect("an account"),
+                token: token.clone(),
+                reason: ReasonCode::ADMINISTRATIVE_ACTION,
+            };
+            world.input(shard, input);
+        }
+    };
+    let alice = world.join(&device(V5, "phone", "alice"));
+    let bob: Vec<_> = (0..4)
+        .map(|number| world.join(&device(V5, &number.to_string(), "bob")))
+        .collect();
+    revoke(&mut world, Arc::new([8; 32]));
+    assert!(!bob.iter().any(|client| world.is_closed(*client)));
+    let token = token_of("bob").expect("a token");
+    revoke(&mut world, token.clone());
+    for client in bob {
+        assert!(world.is_closed(client));
+    }
+    assert!(!world.is_closed(alice));
+
+    // On the way in.
+    world.advance(1);
+    world.slow_logins = true;
+    let late = world.connect(&device(V5, "late", "bob"));
+    revoke(&mut world, token);
+    world.check_logins();
+    assert!(matches!(
+        world.take(late)[..],
+        [Got::Connack { code: 0x87, .. }]
+    ));
 }

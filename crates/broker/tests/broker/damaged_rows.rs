@@ -31,6 +31,7 @@ fn starts(key: Vec<u8>, value: Vec<u8>) -> bool {
         account,
         name: "".into(),
         admin: false,
+        token: None,
     };
     recover(&rows, &mut shards, identity, Pos::ZERO, NOW).is_ok()
 }

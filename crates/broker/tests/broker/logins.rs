@@ -1,6 +1,8 @@
 //! Who is who in the world of these tests: the accounts `alice`, `bob` and the administrator `root`, and `m0`, `m1` …, with the
 //! password `secret`, and one method of enhanced authentication.
 
+use std::sync::Arc;
+
 use broker::{AuthenticationRequest, ExchangeRequest, Exchanged, Identity};
 use mqtt_codec::ReasonCode;
 use records::AccountId;
@@ -34,12 +36,18 @@ pub(crate) fn name(account: AccountId) -> String {
     }
 }
 
+/// Whoever is called `bob` has come by a token.
+pub(crate) fn token_of(name: &str) -> Option<Arc<[u8; 32]>> {
+    (name == "bob").then(|| Arc::new([7; 32]))
+}
+
 fn identity(name: &str, word: Option<&[u8]>) -> Result<Identity, ReasonCode> {
     match account(name) {
         Some(account) if word == Some(b"secret") => Ok(Identity {
             account: Some(account),
             name: name.into(),
             admin: name == "root",
+            token: token_of(name),
         }),
         _ => Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
     }

@@ -31,6 +31,7 @@ impl World {
                 account,
                 admin: name == "root",
                 name: name.into(),
+                token: None,
             }
         };
         let shards = &mut self.shards;

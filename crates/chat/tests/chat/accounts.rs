@@ -195,6 +195,57 @@ fn a_disabled_account_is_closed_and_can_be_opened_again() {
 }
 
 #[test]
+fn a_disabled_account_has_no_tokens_when_it_is_opened_again() {
+    let mut world = World::of(&["alice", "bob"]);
+    for (name, first) in [("bob", 1), ("alice", 2), ("bob", 3)] {
+        let command = token(&world, name, first);
+        world.command(command).unwrap();
+    }
+    changes(&mut world);
+    for disabled in [true, false] {
+        let name = "bob".to_owned();
+        let command = AccountCommand::SetDisabled { name, disabled };
+        assert_eq!(world.command(command), Ok(AccountAnswer::Done));
+    }
+    let changes = changes(&mut world);
+    assert_eq!(changes[1..3], ["revoked 1", "revoked 3"]);
+    assert_eq!(changes.len(), 4, "{changes:?}");
+    let left: Vec<_> = world.disk.in_range(records::Table::Token.range()).collect();
+    assert_eq!(left.len(), 1);
+    // All of its connections are closed, so none by its token.
+    assert!(world.closed_tokens.is_empty());
+}
+
+#[test]
+fn a_token_that_ends_ends_its_connections_and_one_that_is_used_lasts_longer() {
+    let mut world = World::of(&["alice"]);
+    for first in [1, 2] {
+        let command = token(&world, "alice", first);
+        world.command(command).unwrap();
+    }
+    changes(&mut world);
+    let renew = |first| AccountCommand::RenewToken {
+        sha256: [first; 32],
+        expires: Millis::new(77),
+    };
+    assert_eq!(world.command(renew(2)), Ok(AccountAnswer::Done));
+    let revoke = AccountCommand::RevokeToken { sha256: [1; 32] };
+    assert_eq!(world.command(revoke), Ok(AccountAnswer::Done));
+    assert_eq!(world.closed_tokens, [[1; 32]]);
+    // What has ended is not brought back by a use that is told late.
+    assert_eq!(world.command(renew(1)), Ok(AccountAnswer::Done));
+    assert_eq!(changes(&mut world), ["token 2", "revoked 1"]);
+    let (key, value) = world
+        .disk
+        .in_range(records::Table::Token.range())
+        .next()
+        .unwrap();
+    let kept = records::Token::decode(&value).unwrap();
+    assert_eq!(records::key::parse_token(key), Ok([2; 32]));
+    assert_eq!((kept.expires, &*kept.label), (Some(Millis::new(77)), "web"));
+}
+
+#[test]
 fn a_removed_account_leaves_its_groups_and_its_name_is_never_given_again() {
     let mut world = World::of(&["alice", "bob", "carol"]);
     world.ask(

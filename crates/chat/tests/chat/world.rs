@@ -57,6 +57,7 @@ pub(crate) struct World {
     pub(crate) answered: BTreeMap<u64, Result<AccountAnswer, AccountError>>,
     pub(crate) credentials: Vec<CredentialsChange>,
     pub(crate) closed: Vec<AccountId>,
+    pub(crate) closed_tokens: Vec<[u8; 32]>,
     pub(crate) trims: Vec<KeyRange>,
     pub(crate) caught_up: Vec<CaughtUp>,
     pub(crate) appends: usize,
@@ -87,6 +88,7 @@ impl World {
             answered: BTreeMap::new(),
             credentials: Vec::new(),
             closed: Vec::new(),
+            closed_tokens: Vec::new(),
             trims: Vec::new(),
             caught_up: Vec::new(),
             appends: 0,
@@ -188,6 +190,7 @@ impl World {
                 Output::Read(query) => self.read(query),
                 Output::Credentials(change) => self.credentials.push(change),
                 Output::CloseAccount { account } => self.closed.push(account),
+                Output::CloseToken { sha256, .. } => self.closed_tokens.push(sha256),
                 Output::Answered { request, outcome } => {
                     self.answered.insert(request.0, outcome);
                 }

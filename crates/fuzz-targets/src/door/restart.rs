@@ -24,6 +24,7 @@ impl World {
             account,
             name: "".into(),
             admin: account == Some(AccountId::new(3)),
+            token: None,
         };
         let shards = &mut self.shards;
         let first = recover(&self.store, shards, identity, latest, self.now)?;

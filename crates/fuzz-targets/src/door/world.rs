@@ -277,6 +277,7 @@ impl World {
                     account: Some(AccountId::new(1 + u64::from(said / 2 % 3))),
                     name: "proved".into(),
                     admin: false,
+                    token: None,
                 },
                 data: b"welcome".as_slice().into(),
             },
@@ -302,6 +303,7 @@ impl World {
                 account: Some(AccountId::new(account)),
                 name: (&*request.username).into(),
                 admin: account == 3,
+                token: None,
             }),
             _ => Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD),
         };

@@ -191,6 +191,8 @@ pub struct AuthConfig {
     pub failures_per_minute_per_account: u32,
     /// Wrong passwords one address may send for one account in a minute.
     pub failures_per_minute_per_address_and_account: u32,
+    /// How long a token lasts behind its last use; zero is for ever.
+    pub token_expiry: Duration,
     /// How long an address counts as known to an account after a login; zero is never.
     pub known_address: Duration,
     /// How long a verified password is remembered, so that a reconnect costs no argon2.
@@ -391,6 +393,7 @@ impl Default for AuthConfig {
             failures_per_minute_per_address: 60,
             failures_per_minute_per_account: 50,
             failures_per_minute_per_address_and_account: 5,
+            token_expiry: Duration::from_secs(90 * 24 * 3600),
             known_address: Duration::from_secs(30 * 24 * 3600),
             cache: Duration::from_secs(300),
             cache_entries_max: 100_000,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use chat::CredentialsChange;
 use records::{Account, AccountId, Millis, Role, ScramVerifier};
@@ -16,6 +17,8 @@ pub(crate) struct Known {
     open: bool,
     removed: bool,
     admin: bool,
+    /// The SHA-256 of the token by which it was found.
+    token: Option<Arc<[u8; 32]>>,
 }
 
 impl Known {
@@ -28,6 +31,7 @@ impl Known {
             open: !account.disabled && !account.removed,
             removed: account.removed,
             admin: account.role == Role::Admin,
+            token: None,
         }
     }
 
@@ -55,6 +59,11 @@ impl Known {
 
     pub(crate) fn may_log_in(&self) -> bool {
         self.open
+    }
+
+    /// The SHA-256 of the token by which it was found, if it was.
+    pub(crate) fn token(&self) -> Option<&Arc<[u8; 32]>> {
+        self.token.as_ref()
     }
 
     pub(crate) fn is_admin(&self) -> bool {
@@ -130,6 +139,62 @@ impl Directory {
         if opens.expires.is_some_and(|expires| expires <= now) {
             return None;
         }
-        tables.accounts.get(&opens.account).cloned()
+        let known = tables.accounts.get(&opens.account)?;
+        Some(Known {
+            token: Some(Arc::new(*sha256)),
+            ..known.clone()
+        })
+    }
+
+    /// A token was used: whether its end is to be put off to `end`, because it has none or would be put off by as much as `step`.
+    /// For whoever asks next it is.
+    pub(crate) fn renew(&self, sha256: &[u8; 32], end: Millis, step: Duration) -> bool {
+        let is_due = |opens: &Opens| {
+            opens
+                .expires
+                .is_none_or(|expires| u128::from(end.since(expires)) >= step.as_millis())
+        };
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        if !tables.tokens.get(sha256).is_some_and(is_due) {
+            return false;
+        }
+        drop(tables);
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        match tables.tokens.get_mut(sha256) {
+            Some(opens) if is_due(opens) => opens.expires = Some(end),
+            Some(_) | None => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_is_used_lasts_longer_and_is_written_at_most_once_a_day() {
+        const DAY: u64 = 24 * 3600 * 1000;
+        let directory = Directory::default();
+        let account = AccountId::new(1);
+        let nobody = crate::logins::pool::nobody();
+        directory.change(CredentialsChange::Account {
+            id: account,
+            account: nobody,
+        });
+        let token = [1; 32];
+        directory.change(CredentialsChange::Token {
+            sha256: token,
+            account,
+            expires: None,
+        });
+        let step = Duration::from_millis(DAY);
+        let use_at = |at: u64| directory.renew(&token, Millis::new(at + 90 * DAY), step);
+        assert!(use_at(0), "one that has no end gets it");
+        assert!(!use_at(1) && !use_at(DAY - 1));
+        assert!(use_at(DAY) && !use_at(DAY));
+        assert!(!directory.renew(&[2; 32], Millis::MAX, step));
+        let opens = |at| directory.by_token(&token, Millis::new(at)).is_some();
+        assert!(opens(91 * DAY - 1) && !opens(91 * DAY));
     }
 }

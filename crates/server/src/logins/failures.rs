@@ -226,7 +226,11 @@ mod tests {
         let (here, there) = addresses();
         let begin = Instant::now();
         for _ in 0..3 {
-            assert!(failures.reserve("bob", here, Address::Unknown, begin).is_ok());
+            assert!(
+                failures
+                    .reserve("bob", here, Address::Unknown, begin)
+                    .is_ok()
+            );
         }
         let later = begin + Duration::from_secs(20);
         assert_eq!(
@@ -235,14 +239,25 @@ mod tests {
             "the account is closed"
         );
         assert_eq!(failures.wait("eve", here, Address::Unknown, later), None);
-        assert!(failures.reserve("eve", here, Address::Unknown, later).is_ok());
-        assert!(failures.reserve("eve", here, Address::Unknown, later).is_ok());
+        assert!(
+            failures
+                .reserve("eve", here, Address::Unknown, later)
+                .is_ok()
+        );
+        assert!(
+            failures
+                .reserve("eve", here, Address::Unknown, later)
+                .is_ok()
+        );
         assert_eq!(
             failures.reserve("mia", here, Address::Unknown, later).err(),
             Some(Duration::from_secs(40)),
             "the address is closed"
         );
-        assert_eq!(failures.wait("bob", here, Address::Unknown, begin + WINDOW), None);
+        assert_eq!(
+            failures.wait("bob", here, Address::Unknown, begin + WINDOW),
+            None
+        );
     }
 
     #[test]
@@ -261,14 +276,26 @@ mod tests {
         let begun: Vec<Reserved> = begun.collect();
         assert_eq!(begun.len(), 60, "checks that are under way count");
         failures.give_back(&begun[0]);
-        let again = (0..10).filter(|_| failures.reserve("eve", here, Address::Unknown, begin).is_ok());
+        let again = (0..10).filter(|_| {
+            failures
+                .reserve("eve", here, Address::Unknown, begin)
+                .is_ok()
+        });
         assert_eq!(again.count(), 1);
         // What is given back in a later minute is not that minute's.
         let later = begin + WINDOW;
-        let counted = (0..100).filter(|_| failures.reserve("eve", here, Address::Unknown, later).is_ok());
+        let counted = (0..100).filter(|_| {
+            failures
+                .reserve("eve", here, Address::Unknown, later)
+                .is_ok()
+        });
         assert_eq!(counted.count(), 60);
         failures.give_back(&begun[1]);
-        assert!(failures.reserve("eve", here, Address::Unknown, later).is_err());
+        assert!(
+            failures
+                .reserve("eve", here, Address::Unknown, later)
+                .is_err()
+        );
     }
 
     #[test]
@@ -276,15 +303,27 @@ mod tests {
         let failures = failures(1000, 10, 3);
         let (here, there) = addresses();
         let now = Instant::now();
-        let guess = |from| failures.reserve("alice", from, Address::Unknown, now).is_ok();
+        let guess = |from| {
+            failures
+                .reserve("alice", from, Address::Unknown, now)
+                .is_ok()
+        };
         let begun = (0..100).filter(|_| guess(here)).count();
         assert_eq!(begun, 3);
         assert!(failures.wait("bob", here, Address::Unknown, now).is_none());
-        assert!(failures.wait("alice", there, Address::Unknown, now).is_none());
+        assert!(
+            failures
+                .wait("alice", there, Address::Unknown, now)
+                .is_none()
+        );
         // Many addresses together close it to strangers.
         let others = (3..100).map(|number| IpAddr::from([127, 0, 0, number]));
         assert_eq!(others.filter(|from| guess(*from)).count(), 7);
-        assert!(failures.wait("alice", there, Address::Unknown, now).is_some());
+        assert!(
+            failures
+                .wait("alice", there, Address::Unknown, now)
+                .is_some()
+        );
         let known = failures.reserve("alice", there, Address::Known, now);
         failures.give_back(&known.expect("it has not failed itself"));
         // A known address may guess as often as another one.

@@ -119,6 +119,9 @@ mod tests {
         assert!(!known.knows(here, AccountId::new(0), begin));
         assert!(known.knows(here, AccountId::new(PAIRS_MAX as u64), begin));
         let state = known.lock();
-        assert_eq!((state.logins.len(), state.order.len()), (PAIRS_MAX, PAIRS_MAX));
+        assert_eq!(
+            (state.logins.len(), state.order.len()),
+            (PAIRS_MAX, PAIRS_MAX)
+        );
     }
 }

@@ -12,6 +12,7 @@ mod waiting;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::Identity;
@@ -41,6 +42,12 @@ pub(crate) const TOKEN_PREFIX: &str = "mpt_";
 /// Bytes of a password that are looked at; longer ones are wrong.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
+/// An end is put off only by so much at least, and by half of a token's life if that is less: it is a write.
+const RENEWED_AGAIN: Duration = Duration::from_secs(24 * 3600);
+
+/// Has a token's new end written.
+pub(crate) type RenewToken = Box<dyn Fn([u8; 32], Millis) + Send + Sync>;
+
 /// Everything needed to decide about a login.
 pub(crate) struct Logins {
     directory: Arc<Directory>,
@@ -50,6 +57,9 @@ pub(crate) struct Logins {
     checks: Checks,
     proofs: Proofs,
     pool: Pool,
+    /// How long a token lasts behind its last use; 0 is for ever.
+    token_life_secs: AtomicU64,
+    renew: RenewToken,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
     refused_for_failures: metrics::Counter,
@@ -79,6 +89,7 @@ impl Logins {
         config: &AuthConfig,
         keys: &Keys,
         keep: KeepVerifier,
+        renew: RenewToken,
     ) -> std::io::Result<Arc<Self>> {
         metrics::describe_counter!(
             "magpie_password_checks_total",
@@ -100,6 +111,8 @@ impl Logins {
             checks: Checks::new(config.checks_per_second_per_address),
             proofs: Proofs::new(config, keys.server, keep),
             pool: Pool::new(waiting_limits(config)),
+            token_life_secs: AtomicU64::new(config.token_expiry.as_secs()),
+            renew,
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
             refused_for_failures: metrics::counter!("magpie_logins_refused_total", "limit" => "failures"),
@@ -120,6 +133,8 @@ impl Logins {
         self.checks.limit(config.checks_per_second_per_address);
         self.pool.limit(waiting_limits(config));
         self.proofs.reconfigure(config);
+        self.token_life_secs
+            .store(config.token_expiry.as_secs(), Ordering::Relaxed);
     }
 
     pub(crate) fn directory(&self) -> &Directory {
@@ -249,20 +264,35 @@ impl Logins {
         // The account may have been closed, or given another password, while this took its time.
         let current = self.directory.by_name(name);
         let current = current.filter(|current| current.password() == known.password());
-        let right = current
-            .filter(Known::may_log_in)
-            .ok_or_else(wrong)?;
+        let right = current.filter(Known::may_log_in).ok_or_else(wrong)?;
         self.failures.give_back(&reserved);
         self.known_addresses.note(network, right.id(), now);
         self.remembered.remember(&right, check.digest);
         Ok(right)
     }
 
-    /// Whose token this is.
+    /// Whose token this is. It lasts longer from its use on.
     pub(crate) fn token(&self, token: &Secret, now: Millis) -> Option<Known> {
-        self.directory
-            .by_token(&sha256(token.expose().as_bytes()), now)
-            .filter(Known::may_log_in)
+        let sha256 = sha256(token.expose().as_bytes());
+        let known = self.directory.by_token(&sha256, now);
+        let known = known.filter(Known::may_log_in)?;
+        if let Some(end) = self.token_end(now) {
+            let step = RENEWED_AGAIN.min(self.token_life() / 2);
+            if self.directory.renew(&sha256, end, step) {
+                (self.renew)(sha256, end);
+            }
+        }
+        Some(known)
+    }
+
+    /// When a token ends that is made or used at this time, if it does.
+    pub(crate) fn token_end(&self, now: Millis) -> Option<Millis> {
+        let life = u64::try_from(self.token_life().as_millis()).unwrap_or(u64::MAX);
+        (life > 0).then(|| now.saturating_add(life))
+    }
+
+    fn token_life(&self) -> Duration {
+        Duration::from_secs(self.token_life_secs.load(Ordering::Relaxed))
     }
 
     /// Hashes a password on a thread of its own.
@@ -319,10 +349,8 @@ impl Logins {
 
     /// What is wrong without a check counts all the same; what it is answered with.
     fn wrong(&self, name: &str, address: IpAddr) -> RequestError {
-        match self
-            .failures
-            .reserve(name, address, Address::Unknown, Instant::now())
-        {
+        let now = Instant::now();
+        match self.failures.reserve(name, address, Address::Unknown, now) {
             Ok(_) => {
                 self.failed_logins.increment(1);
                 RequestError::BadCredentials
@@ -391,6 +419,7 @@ impl Known {
             account: Some(self.id()),
             name: self.shared_name(),
             admin: self.is_admin(),
+            token: self.token().cloned(),
         }
     }
 

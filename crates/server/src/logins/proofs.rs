@@ -120,9 +120,7 @@ impl Logins {
             let first = First::read(data).map_err(|_| unreadable())?;
             let known = self.provable(&first.name);
             let of = self.prover(address, known.as_ref());
-            let wait = self
-                .failures
-                .wait(&first.name, address, of, Instant::now());
+            let wait = self.failures.wait(&first.name, address, of, Instant::now());
             if let Some(wait) = wait {
                 return Err(reason(&self.throttled(wait)));
             }
@@ -140,16 +138,21 @@ impl Logins {
         // It counts as wrong until it has proved right: guesses may come all at once, and on several threads.
         let known = self.provable(&proof.name);
         let (of, now) = (self.prover(address, known.as_ref()), Instant::now());
-        let others_wait = self.failures.wait(&proof.name, address, Address::Unknown, now);
+        let others_wait = self
+            .failures
+            .wait(&proof.name, address, Address::Unknown, now);
         let reserved = self.failures.reserve(&proof.name, address, of, now);
-        let reserved = reserved.map_err(|wait| reason(&self.throttled(wait)))?;
+        let throttled = |wait| reason(&self.throttled(wait));
+        let reserved = reserved.map_err(throttled)?;
         let pretended = scram::pretended(&self.proofs.secret, &proof.name, iterations);
         let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
         let (Some(message), Some(known)) = (proof.verify(verifier), known) else {
             self.failed_logins.increment(1);
             // That an address is known shall be told to nobody who does not know the password.
-            let wait = others_wait.map(|wait| reason(&self.throttled(wait)));
-            return Err(wait.unwrap_or(ReasonCode::BAD_USER_NAME_OR_PASSWORD));
+            if let Some(wait) = others_wait {
+                return Err(throttled(wait));
+            }
+            return Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         };
         self.failures.give_back(&reserved);
         self.known_addresses.note(address, known.id(), now);

@@ -86,10 +86,6 @@ impl WaitingChecks {
         self.limits = limits;
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.callers
-    }
-
     /// Callers that were gone before their check began, since this was last asked.
     pub(super) fn take_abandoned(&mut self) -> u64 {
         std::mem::take(&mut self.abandoned)
@@ -306,11 +302,15 @@ mod tests {
         }
         let checks: Vec<Check> = std::iter::from_fn(|| waiting.pop()).collect();
         let callers: Vec<usize> = checks.iter().map(|check| check.callers.len()).collect();
-        assert_eq!(callers, [2, 1, 1, 1], "another password, name or address is another check");
+        assert_eq!(
+            callers,
+            [2, 1, 1, 1],
+            "another password, name or address is another check"
+        );
         for caller in checks.into_iter().flat_map(|check| check.callers) {
             caller.answer(Err(RequestError::BadCredentials));
         }
-        assert_eq!((answers.load(Ordering::Relaxed), waiting.len()), (5, 0));
+        assert_eq!((answers.load(Ordering::Relaxed), waiting.callers), (5, 0));
     }
 
     #[test]
@@ -347,7 +347,7 @@ mod tests {
                     assert_eq!((from, too_many), (11, TooMany::OfServer));
                 }
             }
-            assert!(waiting.len() <= 10);
+            assert!(waiting.callers <= 10);
         }
         assert_eq!(displaced, 7);
         assert_eq!(std::iter::from_fn(|| waiting.pop()).count(), 10);
@@ -368,6 +368,6 @@ mod tests {
         let checks: Vec<Check> = std::iter::from_fn(|| waiting.pop()).collect();
         let names: Vec<&str> = checks.iter().map(|check| &*check.name).collect();
         assert_eq!(names, ["bob", "alice"]);
-        assert_eq!((waiting.take_abandoned(), waiting.len()), (9, 0));
+        assert_eq!((waiting.take_abandoned(), waiting.callers), (9, 0));
     }
 }

@@ -171,6 +171,7 @@ impl ServiceThread {
                 argon2,
                 scram,
             } => self.keep_verifier(account, argon2, scram),
+            ServiceEvent::RenewToken { sha256, expires } => self.renew_token(sha256, expires),
             ServiceEvent::Failed(reason) => {
                 let known = matches!(*self.requests.health.borrow(), Health::Failed(_));
                 if !known {
@@ -225,6 +226,16 @@ impl ServiceThread {
                 let reason = ReasonCode::ADMINISTRATIVE_ACTION;
                 ShardEvent::Input(ShardInput::CloseAccount { account, reason })
             }),
+            Output::CloseToken { account, sha256 } => {
+                let token = Arc::new(sha256);
+                self.post.tell_shards(|| {
+                    ShardEvent::Input(ShardInput::CloseToken {
+                        account,
+                        token: token.clone(),
+                        reason: ReasonCode::ADMINISTRATIVE_ACTION,
+                    })
+                });
+            }
             Output::Answered { request, outcome } => self.answered(request, outcome),
             Output::Trim(range) => {
                 // Refused only while many are under way; the next start, or the next week's trim, covers it.

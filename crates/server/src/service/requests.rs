@@ -7,7 +7,7 @@ use chat::{
     AccountAnswer, AccountCommand, AccountError, HashedPassword, Input, ListedAccount, RequestId,
 };
 use net::{MessageLimits, Transport};
-use records::{AccountId, Role, ScramVerifier};
+use records::{AccountId, Millis, Role, ScramVerifier};
 
 use super::ServiceThread;
 use super::audit::{self, Change, What};
@@ -283,6 +283,11 @@ impl ServiceThread {
         self.send_command(command, None);
     }
 
+    /// Nobody waits for that either.
+    pub(super) fn renew_token(&mut self, sha256: [u8; 32], expires: Millis) {
+        self.send_command(AccountCommand::RenewToken { sha256, expires }, None);
+    }
+
     fn command(&mut self, command: AccountCommand, waiting: Waiting) {
         self.send_command(command, Some(waiting));
     }
@@ -378,7 +383,7 @@ impl ServiceThread {
             account: known.id(),
             sha256,
             label,
-            expires: None,
+            expires: self.logins.token_end(self.clock.now()),
         };
         let login = Login { token, account };
         let waiting = Waiting {

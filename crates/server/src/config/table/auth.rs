@@ -35,6 +35,11 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Wrong passwords one address may send for one account in a minute before it has to wait with that account.",
     ),
     live(
+        "token_expiry_secs",
+        seconds(|c| &mut c.auth.token_expiry, 0, 315_360_000),
+        "How long a token is good behind its last use. What it opens meanwhile stays open. 0 is for ever.",
+    ),
+    live(
         "known_address_secs",
         seconds(|c| &mut c.auth.known_address, 0, 31_536_000),
         "How long an address counts as known to an account after a login; what others do wrong does not keep it out. 0 is never.",
