@@ -149,7 +149,7 @@ fn ticks(server: &Server, name: &str) -> u64 {
 #[test]
 fn passwords_are_checked_on_no_shard() {
     let server = Launch::new()
-        .config("[auth]\nfailures_per_minute_per_address = 10000\nfailures_per_minute_per_account = 10000\n")
+        .config("[auth]\nfailures_per_minute_per_address = 10000\nfailures_per_minute_per_account = 10000\nfailures_per_minute_per_address_and_account = 10000\n")
         .start();
     server.add_account("alice");
     let before = (ticks(&server, "authenticator"), ticks(&server, "shard"));

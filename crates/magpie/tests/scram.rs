@@ -77,7 +77,7 @@ fn an_account_without_a_verifier_gets_it_with_its_next_password() {
     assert_eq!(printed, ["refused 8c"], "the method is off");
 
     let mark = server.program().error_mark();
-    let config = "[auth]\nscram_iterations = 5000\nfailures_per_minute_per_account = 1000\nfailures_per_minute_per_address = 1000\n";
+    let config = "[auth]\nscram_iterations = 5000\nfailures_per_minute_per_account = 1000\nfailures_per_minute_per_address = 1000\nfailures_per_minute_per_address_and_account = 1000\n";
     std::fs::write(server.folder().join("magpie.toml"), config).unwrap();
     server.program().signal(Signal::HangUp);
     server

@@ -7,6 +7,7 @@ mod failures;
 mod known_addresses;
 mod pool;
 mod proofs;
+mod refusals;
 mod remembered;
 mod waiting;
 
@@ -33,6 +34,7 @@ pub(crate) use pool::{hash_password, verify};
 pub(crate) use proofs::KeepVerifier;
 use proofs::Proofs;
 pub(crate) use proofs::derive as derive_verifier;
+use refusals::{Refusals, Why};
 use remembered::Remembered;
 pub(crate) use waiting::Caller;
 use waiting::{Check, Pushed, TooMany, WaitingLimits};
@@ -60,6 +62,7 @@ pub(crate) struct Logins {
     /// How long a token lasts behind its last use; 0 is for ever.
     token_life_secs: AtomicU64,
     renew: RenewToken,
+    refusals: Refusals,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
     refused_for_failures: metrics::Counter,
@@ -113,6 +116,7 @@ impl Logins {
             pool: Pool::new(waiting_limits(config)),
             token_life_secs: AtomicU64::new(config.token_expiry.as_secs()),
             renew,
+            refusals: Refusals::new(Instant::now()),
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
             refused_for_failures: metrics::counter!("magpie_logins_refused_total", "limit" => "failures"),
@@ -196,10 +200,11 @@ impl Logins {
         let of = self.acquaintance(address, &known, now);
         // It is counted when it is checked; whoever has to wait anyway need not wait for that.
         if let Some(wait) = self.failures.wait(name, address, of, now) {
-            return caller.answer(Err(self.throttled(wait)));
+            return caller.answer(Err(self.throttled(name, address, wait)));
         }
         if !self.checks.admit(address, now) {
             self.refused_for_rate.increment(1);
+            self.refusals.note(name, address, Why::Rate, now);
             return caller.answer(Err(soon()));
         }
         let pushed = self.pool.check(Check {
@@ -215,6 +220,7 @@ impl Logins {
             Pushed::Waits => {}
             Pushed::Refused(caller, TooMany::OfAddress) => {
                 self.refused_for_waiting_of_address.increment(1);
+                self.refusals.note(name, address, Why::Waiting, now);
                 caller.answer(Err(soon()));
             }
             Pushed::Refused(caller, TooMany::OfServer) | Pushed::InPlaceOf(caller) => {
@@ -227,6 +233,10 @@ impl Logins {
     /// On a thread of the pool.
     fn carry_out(&self, check: Check) {
         let outcome = self.verify(&check);
+        if let Err(RequestError::BadCredentials) = outcome {
+            self.refusals
+                .note(&check.name, check.network, Why::Wrong, Instant::now());
+        }
         for caller in check.callers {
             if let Err(RequestError::BadCredentials) = outcome {
                 self.failed_logins.increment(1);
@@ -252,11 +262,11 @@ impl Logins {
         // That an address is known shall be told to nobody who does not know the password.
         let others_wait = self.failures.wait(name, network, Address::Unknown, now);
         let wrong = || match others_wait {
-            Some(wait) => self.throttled(wait),
+            Some(wait) => self.throttled(name, network, wait),
             None => RequestError::BadCredentials,
         };
         let reserved = self.failures.reserve(name, network, of, now);
-        let reserved = reserved.map_err(|wait| self.throttled(wait))?;
+        let reserved = reserved.map_err(|wait| self.throttled(name, network, wait))?;
         self.password_checks.increment(1);
         if !pool::verify(known.password(), check.password.expose()) {
             return Err(wrong());
@@ -269,6 +279,11 @@ impl Logins {
         self.known_addresses.note(network, right.id(), now);
         self.remembered.remember(&right, check.digest);
         Ok(right)
+    }
+
+    /// Tells the log what it was spared of; to be called about once a second.
+    pub(crate) fn look_at_refusals(&self) {
+        self.refusals.look(Instant::now());
     }
 
     /// Whose token this is. It lasts longer from its use on.
@@ -353,14 +368,17 @@ impl Logins {
         match self.failures.reserve(name, address, Address::Unknown, now) {
             Ok(_) => {
                 self.failed_logins.increment(1);
+                self.refusals.note(name, address, Why::Wrong, now);
                 RequestError::BadCredentials
             }
-            Err(wait) => self.throttled(wait),
+            Err(wait) => self.throttled(name, address, wait),
         }
     }
 
-    fn throttled(&self, retry_after: Duration) -> RequestError {
+    fn throttled(&self, name: &str, address: IpAddr, retry_after: Duration) -> RequestError {
         self.refused_for_failures.increment(1);
+        self.refusals
+            .note(name, address, Why::Throttled, Instant::now());
         RequestError::RateLimited { retry_after }
     }
 }

@@ -11,6 +11,7 @@ use records::{AccountId, ScramVerifier};
 use scram::{First, Proof};
 
 use super::failures::Address;
+use super::refusals::Why;
 use super::{Known, Logins, reason};
 use crate::config::AuthConfig;
 use crate::handle::Secret;
@@ -122,7 +123,7 @@ impl Logins {
             let of = self.prover(address, known.as_ref());
             let wait = self.failures.wait(&first.name, address, of, Instant::now());
             if let Some(wait) = wait {
-                return Err(reason(&self.throttled(wait)));
+                return Err(reason(&self.throttled(&first.name, address, wait)));
             }
             let pretended = scram::pretended(&self.proofs.secret, &first.name, iterations);
             let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
@@ -142,7 +143,7 @@ impl Logins {
             .failures
             .wait(&proof.name, address, Address::Unknown, now);
         let reserved = self.failures.reserve(&proof.name, address, of, now);
-        let throttled = |wait| reason(&self.throttled(wait));
+        let throttled = |wait| reason(&self.throttled(&proof.name, address, wait));
         let reserved = reserved.map_err(throttled)?;
         let pretended = scram::pretended(&self.proofs.secret, &proof.name, iterations);
         let verifier = known.as_ref().and_then(Known::scram).unwrap_or(&pretended);
@@ -152,6 +153,7 @@ impl Logins {
             if let Some(wait) = others_wait {
                 return Err(throttled(wait));
             }
+            self.refusals.note(&proof.name, address, Why::Wrong, now);
             return Err(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
         };
         self.failures.give_back(&reserved);

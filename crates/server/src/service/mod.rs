@@ -137,6 +137,7 @@ impl ServiceThread {
                 self.carry_out_all();
             }
             self.watch_queue();
+            self.logins.look_at_refusals();
             self.system
                 .look(self.config.mqtt.sys_interval, &self.post, now);
             self.gauges
