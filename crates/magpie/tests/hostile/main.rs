@@ -7,4 +7,5 @@ mod crowd;
 mod descriptors;
 mod full_disk;
 mod http_places;
+mod logins;
 mod pair;
