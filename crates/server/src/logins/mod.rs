@@ -44,6 +44,8 @@ pub(crate) const TOKEN_PREFIX: &str = "mpt_";
 /// Bytes of a password that are looked at; longer ones are wrong.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
+/// Bytes that are kept of a user name which is none: more than a name may have.
+const LONG_NAME_BYTES: usize = 4 * NAME_BYTES_MAX;
 /// An end is put off only by so much at least, and by half of a token's life if that is less: it is a write.
 const RENEWED_AGAIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -208,8 +210,8 @@ impl Logins {
             return caller.answer(Err(soon()));
         }
         let pushed = self.pool.check(Check {
-            // A longer one is nobody's, and thousands may wait.
-            name: name.get(..NAME_BYTES_MAX).map_or(name, |_| "").into(),
+            // Thousands may wait. What is cut is longer than any name, and so nobody's as well.
+            name: name[..name.floor_char_boundary(LONG_NAME_BYTES)].into(),
             network: network(address),
             known,
             password,
