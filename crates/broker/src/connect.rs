@@ -172,6 +172,21 @@ impl Shard {
         allowed.then(|| (format!("auto-{:x}", self.stamp(now).value()).into(), true))
     }
 
+    /// Whether the client has been let in: CONNACK was given out, and not to refuse it.
+    pub fn is_open(&self, id: ConnectionId) -> bool {
+        self.connection(id)
+            .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }))
+    }
+
+    /// Whether the client waits for the word on its credentials, and has sent nothing behind its CONNECT.
+    pub fn awaits_verdict(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some_and(|connection| {
+            matches!(connection.stage, Stage::Authenticating(_))
+                && !connection.awaits_client()
+                && connection.partial.is_none()
+        })
+    }
+
     /// The credentials have been checked.
     pub(crate) fn authenticated(
         &mut self,

@@ -228,21 +228,6 @@ impl Shard {
             .is_some_and(|connection| !connection.paused)
     }
 
-    /// Whether the client has been let in: CONNACK was given out, and not to refuse it.
-    pub fn is_open(&self, id: ConnectionId) -> bool {
-        self.connection(id)
-            .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }))
-    }
-
-    /// Whether the client waits for the word on its credentials, and has sent nothing behind its CONNECT.
-    pub fn awaits_verdict(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| {
-            matches!(connection.stage, Stage::Authenticating(_))
-                && !connection.awaits_client()
-                && connection.partial.is_none()
-        })
-    }
-
     /// The socket was closed by the peer or failed.
     pub fn closed(&mut self, id: ConnectionId, now: Millis) {
         if self.connection(id).is_some() {
