@@ -109,18 +109,15 @@ impl World {
     }
 
     pub(super) fn build_shards(&mut self, shards: u16) {
-        let usage = std::sync::Arc::new(broker::AccountUsage::default());
-        self.shards = (0..shards)
-            .map(|shard| {
-                let place = Place {
-                    shard,
-                    shards,
-                    seeds: SEEDS,
-                    usage: usage.clone(),
-                };
-                Shard::new(&place, self.settings.clone(), self.now)
-            })
-            .collect();
+        let usage = Arc::new(broker::AccountUsage::default());
+        let place = |shard| Place {
+            shard,
+            shards,
+            seeds: SEEDS,
+            usage: usage.clone(),
+        };
+        let shard = |shard| Shard::new(&place(shard), self.settings.clone(), self.now);
+        self.shards = (0..shards).map(shard).collect();
     }
 
     // Clients.
