@@ -13,10 +13,12 @@ use crate::crowd::turn;
 const NEVER_ENOUGH: &str = "[server]\ndisk_free_min = 1099511627776\n";
 const ENOUGH: &str = "[server]\ndisk_free_min = 0\n";
 
-fn await_health(server: &Server, status: u16, word: &str) {
+/// Whether clients may be sent there; the process works all the while.
+fn await_ready(server: &Server, status: u16, word: &str) {
     let begun = Instant::now();
     loop {
-        let health = http_get(server.http(), "/healthz").unwrap();
+        assert_eq!(http_get(server.http(), "/healthz").unwrap().status, 200);
+        let health = http_get(server.http(), "/readyz").unwrap();
         if health.status == status && health.body.contains(word) {
             return;
         }
@@ -40,7 +42,7 @@ fn an_almost_full_disk_takes_nothing_and_serves_everybody() {
     for name in ["alice", "bob"] {
         server.add_account(name);
     }
-    await_health(&server, 503, "disk_full");
+    await_ready(&server, 503, "disk_full");
     assert_eq!(server.metric("magpie_disk_alarm", ""), 1);
     let mut alice = server.dial(Version::V5, "alice", "a").connect().unwrap();
     let mut bob = server.dial(Version::V5, "bob", "b").connect().unwrap();
@@ -57,7 +59,7 @@ fn an_almost_full_disk_takes_nothing_and_serves_everybody() {
 
     std::fs::write(server.folder().join("magpie.toml"), ENOUGH).unwrap();
     server.program().signal(Signal::HangUp);
-    await_health(&server, 200, "ready");
+    await_ready(&server, 200, "ready");
     assert_eq!(alice.publish("im/to/@bob", "room", QoS::AtLeastOnce), Ok(0));
     assert_eq!(bob.receive().unwrap().json()["text"], "room");
     let log = server.program().errors();
