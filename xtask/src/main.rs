@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | tidy | test | crash | sim | soak | torture | fuzz | bench | spec`.
+//! The project's own chores: `cargo xtask ci | tidy | test | crash | hostile | sim | soak | torture | fuzz | bench | spec`.
 //! Owns the command line only; each chore is a module. Nothing here is part of the product.
 
 mod arguments;
@@ -8,6 +8,7 @@ mod tree;
 mod bench;
 mod ci;
 mod fuzz;
+mod hostile;
 mod release;
 mod sim;
 mod soak;
@@ -29,6 +30,8 @@ usage: cargo xtask <chore>
   test [--strict] [--only rust|web|e2e|clients|crash]... [--rounds N]
                             sets up what the tests need and runs them; --strict makes a skip a failure
   crash [--rounds N]        only the crash tests
+  hostile [--rounds N] [--only NAME]...
+                            attacks on the released server, each beside a pair that talks
   sim [--seeds N] [--seed S] [--steps N]
                             seeded worlds around the broker's core, held to a model of the specification; or one again
   soak [--minutes N] [--seed N]
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         Some("spec") => spec::run(arguments),
         Some("test") => test::run(arguments),
         Some("crash") => test::run_crash(arguments),
+        Some("hostile") => hostile::run(arguments),
         Some("sim") => sim::run(arguments),
         Some("soak") => soak::run(arguments),
         Some("torture") => torture::run(arguments),
