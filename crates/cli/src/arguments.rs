@@ -75,6 +75,8 @@ pub(crate) enum Command {
     CheckConfig(ConfigArguments),
     /// Make, list, close and remove accounts, whether the server runs or not
     Account(AccountArguments),
+    /// Show who changed which account or limit, and when
+    Audit(AuditArguments),
     /// Copy everything to a folder or a stream, while the server runs or not
     Backup(BackupArguments),
     /// Make a data directory out of a backup
@@ -202,6 +204,21 @@ pub(crate) struct StatusArguments {
     /// Say it as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A running server is asked through control.sock in its data directory; otherwise the data directory is\nopened for the moment. The latest change stands last. The log of the server tells the same as it happens."
+)]
+pub(crate) struct AuditArguments {
+    #[command(flatten)]
+    pub(crate) place: PlaceArguments,
+    /// Say it as one line of JSON for each change
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// So many changes at most, the latest
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u32,
 }
 
 #[derive(Debug, Args)]
@@ -428,6 +445,7 @@ mod tests {
             "account",
             "status",
             "check-config",
+            "audit",
             "backup",
             "restore",
             "verify",

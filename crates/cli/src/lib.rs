@@ -9,6 +9,7 @@
 mod arguments;
 
 mod account;
+mod audit;
 mod backup;
 mod check_config;
 mod restore;
@@ -41,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::CheckConfig(check)) => check_config::run(&check),
         Some(Command::Account(account)) => account::run(account),
+        Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Backup(backup)) => backup::run(&backup),
         Some(Command::Restore(restore)) => restore::run(&restore),
         Some(Command::Verify(verify)) => verify::run(&verify),

@@ -5,8 +5,9 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use records::{
-    Account, Claim, Conversation, Dedup, Entry, Incoming, Member, Outgoing, QueuedMessage,
-    QueuedParts, RecordError, Retained, Session, Subscription, Table, Token, Will, key,
+    Account, AuditRow, Claim, Conversation, Dedup, Entry, Incoming, Member, Outgoing,
+    QueuedMessage, QueuedParts, RecordError, Retained, Session, Subscription, Table, Token, Will,
+    key,
 };
 
 use crate::allocations::most_held;
@@ -49,6 +50,7 @@ fn check_value(table: Table, value: &Bytes) {
         // Four bytes, or a secret: whoever asks for them compares lengths.
         Table::Meta => {}
         Table::Account => check(value, |bytes| Account::decode(bytes), Account::encode),
+        Table::Audit => check(value, |bytes| AuditRow::decode(bytes), AuditRow::encode),
         Table::Token => check(value, |bytes| Token::decode(bytes), Token::encode),
         Table::Conversation => check(
             value,
@@ -122,6 +124,7 @@ fn check_key(bytes: &[u8]) {
         Table::Queue => key::parse_queue(bytes).map(key::queue),
         Table::Retained => key::parse_retained(bytes).map(key::retained),
         Table::Claim => key::parse_claim(bytes).map(key::claim),
+        Table::Audit => key::parse_audit(bytes).map(|(at, number)| key::audit(at, number)),
     });
     match rebuilt {
         Ok(rebuilt) => assert_eq!(rebuilt, bytes),

@@ -4,8 +4,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
 
-use harness::{Launch, PATIENCE, Server, Signal, password};
+use harness::{Launch, PATIENCE, Program, Server, Signal, magpie, password};
 use serde_json::{Value, json};
 
 /// Sends a request with this token; its status and body.
@@ -31,6 +32,19 @@ fn check(server: &Server, parts: &[&str]) {
     let is_wanted = |line: &str| parts.iter().all(|part| line.contains(part));
     let (_, line) = server.program().error_line(0, is_wanted);
     assert!(line.contains("INFO") && line.contains("audit"), "{line}");
+}
+
+/// What `magpie audit` says of the server's data directory.
+fn audit(server: &Server, arguments: &[&str]) -> String {
+    let mut command = Command::new(magpie());
+    command
+        .arg("audit")
+        .args(arguments)
+        .arg("--data")
+        .arg(server.data());
+    let (status, output, errors) = Program::run("magpie audit", &mut command, "");
+    assert!(status.success(), "{arguments:?}: {errors}");
+    output
 }
 
 fn account(server: &Server, arguments: &[&str], input: &str) {
@@ -121,7 +135,50 @@ fn every_change_is_told_with_who_made_it_and_no_secret() {
             "after=\"65536\"",
         ],
     );
+    let listed = audit(&server, &["--json"]);
+    let told: Vec<Value> = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let whats: Vec<_> = told
+        .iter()
+        .map(|row| row["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        whats,
+        [
+            "account added",
+            "token made",
+            "account added",
+            "password changed, tokens revoked",
+            "account disabled",
+            "account enabled",
+            "account removed",
+            "token revoked",
+            "configuration changed",
+        ]
+    );
+    let mut removed = told[6].clone();
+    assert!(removed["at"].take().as_u64().unwrap() > 1_600_000_000_000);
+    let expected = json!({"at": null, "by": "alice", "from": "127.0.0.1", "what": "account removed", "about": "bob", "detail": ""});
+    assert_eq!(removed, expected);
+    assert_eq!(told[8]["about"], "mqtt.max_packet_size");
+    assert_eq!(told[8]["detail"], "1048576 -> 65536");
+    let last = audit(&server, &["--limit", "2"]);
+    assert_eq!(last.lines().count(), 2, "{last}");
+    assert!(
+        last.contains("alice (127.0.0.1)  token revoked: alice\n"),
+        "{last}"
+    );
+    for secret in [setup, token, &password("alice"), new.trim()] {
+        assert!(!listed.contains(secret), "{secret:?} is in the audit");
+    }
     server.terminate();
+    assert_eq!(audit(&server, &["--json"]), listed, "without the server");
+    account(&server, &["passwd", "alice", "--password-stdin"], new);
+    let last = audit(&server, &["--limit", "1"]);
+    let expected = "  command line (this machine)  password changed, tokens revoked: alice";
+    assert!(last.trim_end().ends_with(expected), "{last}");
     let log = server.program().errors();
     assert_eq!(log.matches("account removed").count(), 1, "{log}");
     for secret in [

@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use crate::{AccountId, ConversationId, Pos, Seq, SessionNumber, Stamp};
+use crate::{AccountId, ConversationId, Millis, Pos, Seq, SessionNumber, Stamp};
 
 /// The longest text (client id, filter, topic, mid) that a key may end with: the store takes keys up to
 /// 65,535 bytes, and the ids in front of a text take at most 32. Longer ones must be refused at the door.
@@ -55,11 +55,13 @@ pub enum Table {
     Retained = 0x41,
     /// What groups of shared subscriptions have still to get, by claim.
     Claim = 0x42,
+    /// Changes of accounts and limits by time.
+    Audit = 0x50,
 }
 
 impl Table {
     /// Every table, in key order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Meta,
         Self::Account,
         Self::Token,
@@ -76,6 +78,7 @@ impl Table {
         Self::Queue,
         Self::Retained,
         Self::Claim,
+        Self::Audit,
     ];
 
     /// The table that a key belongs to.
@@ -402,6 +405,18 @@ pub fn retained(topic: &str) -> Vec<u8> {
 /// The parts of a `retained` key.
 pub fn parse_retained(key: &[u8]) -> Result<&str, KeyError> {
     Parts::open(Table::Retained, key)?.text()
+}
+
+/// A change that somebody made; `number` tells apart those of one moment.
+pub fn audit(at: Millis, number: u64) -> Vec<u8> {
+    build(Table::Audit, &[&be(at.value()), &be(number)])
+}
+
+/// The parts of an `audit` key.
+pub fn parse_audit(key: &[u8]) -> Result<(Millis, u64), KeyError> {
+    let mut parts = Parts::open(Table::Audit, key)?;
+    let (at, number) = (Millis::new(parts.u64()?), parts.u64()?);
+    parts.end((at, number))
 }
 
 /// The value of the `seq` table: eight bytes, big-endian, like a key's part and without a version.

@@ -14,11 +14,13 @@ mod write;
 mod codec;
 
 mod account;
+mod audit;
 mod conversation;
 mod queue;
 mod session;
 
 pub use account::{Account, Role, ScramVerifier, Token};
+pub use audit::AuditRow;
 pub use clock::Millis;
 pub use codec::{FORMAT_VERSION, RecordError, VALUE_VERSION};
 pub use conversation::{

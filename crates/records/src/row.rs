@@ -38,6 +38,8 @@ pub fn describe(key: &[u8]) -> String {
             key::parse_retained(key).map(|topic| format!("retained message of {topic:?}"))
         }
         Table::Claim => key::parse_claim(key).map(|claim| format!("claim {claim}")),
+        Table::Audit => key::parse_audit(key)
+            .map(|(at, number)| format!("change {number} of the moment {at} in the audit")),
     });
     told.unwrap_or_else(|_| format!("key {}", hex(key)))
 }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use records::key::{self, KeyRange, TEXT_BYTES_MAX};
-use records::{AccountId, ConversationId, KeyError, Pos, Seq, SessionNumber, Stamp, Table};
+use records::{AccountId, ConversationId, KeyError, Millis, Pos, Seq, SessionNumber, Stamp, Table};
 
 fn holds(range: &KeyRange, key: &[u8]) -> bool {
     range.from.as_slice() <= key && key < range.to.as_slice()
@@ -14,7 +14,7 @@ fn holds(range: &KeyRange, key: &[u8]) -> bool {
 #[test]
 fn keys_keep_their_bytes() {
     let two = AccountId::new(2);
-    let cases: [(Vec<u8>, &[u8]); 16] = [
+    let cases: [(Vec<u8>, &[u8]); 17] = [
         (key::meta("format"), b"\x01format"),
         (key::account(two), b"\x10\0\0\0\0\0\0\0\x02"),
         (key::token(&[7; 32]), &[&[0x11][..], &[7; 32]].concat()),
@@ -55,6 +55,10 @@ fn keys_keep_their_bytes() {
         (key::queue(Stamp::new(5)), b"\x40\0\0\0\0\0\0\0\x05"),
         (key::retained("a/b"), b"\x41a/b"),
         (key::claim(Stamp::new(5)), b"\x42\0\0\0\0\0\0\0\x05"),
+        (
+            key::audit(Millis::new(258), 3),
+            b"\x50\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x03",
+        ),
     ];
     for ((key, bytes), table) in cases.into_iter().zip(Table::ALL) {
         assert_eq!(key, bytes);
@@ -206,6 +210,7 @@ proptest! {
                 key::parse_retained(&key).is_ok(),
                 key::parse_will(&key).is_ok(),
                 key::parse_claim(&key).is_ok(),
+                key::parse_audit(&key).is_ok(),
             ];
             prop_assert!(parsed.iter().filter(|ok| **ok).count() <= 1);
         }

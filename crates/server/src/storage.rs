@@ -13,7 +13,7 @@ pub use store::{Description, Finding, Progress, Summary, Verification, VerifyEve
 
 use crate::clock::Clock;
 use crate::handle::control;
-pub use crate::handle::control::{FamilyReport, StoreReport};
+pub use crate::handle::control::{AuditEntry, FamilyReport, StoreReport};
 
 /// How long a server that holds the data directory may take to open its control socket or to leave.
 const HELD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,6 +37,9 @@ pub enum StorageError {
         /// What of.
         data: PathBuf,
     },
+    /// A row cannot be read.
+    #[error("the audit cannot be read: {0}")]
+    Unreadable(String),
     /// The running server does not do it.
     #[error("the server that runs on the data directory refuses: {0}")]
     Refused(String),
@@ -202,6 +205,17 @@ pub fn report(data: &Path) -> Result<StoreReport, StorageError> {
     match access(data, control::report)? {
         Access::Running(report) => Ok(report),
         Access::Stopped(data_dir) => Ok(StoreReport::of(&open(&data_dir)?)),
+    }
+}
+
+/// The latest changes of accounts and limits, the oldest of them first, whether the server runs or not.
+pub fn audit(data: &Path, limit: u32) -> Result<Vec<AuditEntry>, StorageError> {
+    check_there(data)?;
+    match access(data, |data| control::audit(data, limit))? {
+        Access::Running(entries) => Ok(entries),
+        Access::Stopped(data_dir) => {
+            AuditEntry::latest(&open(&data_dir)?, limit).map_err(StorageError::Unreadable)
+        }
     }
 }
 

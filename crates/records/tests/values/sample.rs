@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
-    EXPIRY_NEVER, Entry, EntryKind, GroupSlug, Member, MemberRole, Millis, Outgoing, OutgoingState,
-    Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber,
-    Stamp, Subscription, Terms, Token, Will,
+    Account, AccountId, AccountName, AuditRow, Claim, Conversation, ConversationId,
+    ConversationKind, Dedup, EXPIRY_NEVER, Entry, EntryKind, GroupSlug, Member, MemberRole, Millis,
+    Outgoing, OutgoingState, Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq,
+    Session, SessionNumber, Stamp, Subscription, Terms, Token, Will,
 };
 
 pub(crate) fn account() -> Account {
@@ -31,6 +31,16 @@ pub(crate) fn account_with_verifier() -> Account {
             server_key: [0xA5; 32],
         }),
         ..account()
+    }
+}
+
+pub(crate) fn audit() -> AuditRow {
+    AuditRow {
+        by: "alice".to_owned(),
+        from: "192.0.2.1".to_owned(),
+        what: "account added".to_owned(),
+        about: "bob".to_owned(),
+        detail: "member".to_owned(),
     }
 }
 

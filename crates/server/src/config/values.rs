@@ -44,6 +44,10 @@ pub struct ServerConfig {
     pub durability: Durability,
     /// How often the disk is synchronised with `Durability::Interval`.
     pub durability_interval: Duration,
+    /// How long a change of accounts and limits is kept in the audit.
+    pub audit_age_max: Duration,
+    /// Changes that are kept there.
+    pub audit_rows_max: usize,
     /// Free bytes of the disk below which nothing is taken that would have to be stored; 0 is never.
     pub disk_free_min: usize,
 }
@@ -316,6 +320,8 @@ impl Default for ServerConfig {
             data: PathBuf::from("./magpie-data"),
             durability: Durability::Always,
             durability_interval: Duration::from_millis(100),
+            audit_age_max: Duration::from_secs(90 * 24 * 3600),
+            audit_rows_max: 100_000,
             disk_free_min: 256 * MIB,
         }
     }

@@ -19,9 +19,9 @@ use tokio::sync::Semaphore;
 use super::{
     AccountInfo, AccountRole, Actor, Handle, NewAccount, RequestError, Secret, ServerStatus,
 };
-pub(crate) use remote::{back_up, report, verify};
+pub(crate) use remote::{audit, back_up, report, verify};
 use serving::StorageCommand;
-pub use serving::{FamilyReport, StoreReport};
+pub use serving::{AuditEntry, FamilyReport, StoreReport};
 
 /// The socket's name in the data directory.
 pub const SOCKET_NAME: &str = "control.sock";

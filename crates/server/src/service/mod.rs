@@ -30,6 +30,7 @@ use crate::readers::{Readers, StoreSource};
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::translate;
+use audit::Audit;
 use gauges::Gauges;
 use queue::StoredQueue;
 use requests::Waiting;
@@ -80,6 +81,7 @@ pub(crate) struct ServiceThread {
     config: Config,
     setup_token: Option<Secret>,
     waiting: HashMap<u64, Waiting>,
+    audit: Audit,
     next_request: u64,
     next_shard: usize,
     clock: Clock,
@@ -91,6 +93,7 @@ pub(crate) struct ServiceThread {
 
 impl ServiceThread {
     pub(crate) fn new(parts: Parts) -> Self {
+        let audit = Audit::new(&*parts.source.0, &parts.committer, parts.mailbox.clone());
         Self {
             chat: parts.chat,
             source: parts.source,
@@ -108,6 +111,7 @@ impl ServiceThread {
             config: parts.config,
             setup_token: parts.setup_token,
             waiting: HashMap::new(),
+            audit,
             next_request: 0,
             next_shard: 0,
             clock: Clock::new(),
@@ -138,6 +142,7 @@ impl ServiceThread {
             }
             self.watch_queue();
             self.logins.look_at_refusals();
+            self.audit.look(&self.config.server, now);
             self.system
                 .look(self.config.mqtt.sys_interval, &self.post, now);
             self.gauges

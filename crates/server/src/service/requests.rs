@@ -10,7 +10,7 @@ use net::{MessageLimits, Transport};
 use records::{AccountId, Millis, Role, ScramVerifier};
 
 use super::ServiceThread;
-use super::audit::{self, Change, What};
+use super::audit::{Change, What};
 use crate::config::{Changes, Config};
 use crate::handle::{
     AccountInfo, AccountRole, Actor, AdoptedWebSocket, Login, NewAccount, Reply, Request,
@@ -318,7 +318,8 @@ impl ServiceThread {
         let outcome = outcome.map_err(request_error);
         let Waiting { change, reply } = waiting;
         if let (Ok(_), Some(change)) = (&outcome, change) {
-            change.tell();
+            let now = self.clock.now();
+            self.audit.change(&change, &self.config.server, now);
         }
         match reply {
             Replies::Added(reply) => {
@@ -461,7 +462,6 @@ impl ServiceThread {
 
     fn reload(&mut self, mut config: Config) -> Changes {
         let changes = self.config.reloadable_diff(&config);
-        audit::tell_reload(&changes);
         // Those that are listened on; others wait for a restart.
         config
             .mqtt
@@ -469,6 +469,8 @@ impl ServiceThread {
             .clone_from(&self.config.mqtt.listeners);
         self.certificates.reload();
         self.reconfigure(config);
+        let now = self.clock.now();
+        self.audit.reload(&changes, &self.config.server, now);
         changes
     }
 }

@@ -60,6 +60,7 @@ impl Family {
             Table::Meta
             | Table::Account
             | Table::Token
+            | Table::Audit
             | Table::Conversation
             | Table::Member
             | Table::Session

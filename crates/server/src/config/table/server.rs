@@ -1,7 +1,7 @@
 //! `[server]`: The data directory and what an acknowledgement promises.
 
 use super::BYTES_MAX;
-use crate::config::slot::{Key, Slot, TimeUnit, fixed, live, size};
+use crate::config::slot::{Key, Slot, TimeUnit, fixed, live, seconds, size};
 use crate::config::values::{Config, Durability};
 
 pub(super) static KEYS: &[Key<Config>] = &[
@@ -36,6 +36,16 @@ pub(super) static KEYS: &[Key<Config>] = &[
             unit: TimeUnit::Milliseconds,
         },
         "How often the disk is synchronised when `durability` is `interval`.",
+    ),
+    live(
+        "audit_secs",
+        seconds(|c| &mut c.server.audit_age_max, 3_600, 1_000_000_000),
+        "How long a change of accounts and limits can be read with `magpie audit`.",
+    ),
+    live(
+        "audit_rows_max",
+        size(|c| &mut c.server.audit_rows_max, 1, 1_000_000, "changes"),
+        "How many changes can be; the oldest is forgotten for a new one.",
     ),
     live(
         "disk_free_min",

@@ -10,7 +10,9 @@ use store::{
     Verification, VerifyEvent,
 };
 
-use super::serving::{DONE, StorageAnswer, StorageCommand, StoreReport, Wanted, read_line};
+use super::serving::{
+    AuditEntry, DONE, StorageAnswer, StorageCommand, StoreReport, Wanted, read_line,
+};
 
 /// How long the server may say nothing while it works.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
@@ -59,6 +61,18 @@ pub(crate) fn report(data: &Path) -> Asked<StoreReport> {
     }
 }
 
+/// The latest changes that the server on `data` knows of, the oldest of them first; `None` if none runs.
+pub(crate) fn audit(data: &Path, limit: u32) -> Asked<Vec<AuditEntry>> {
+    let Some(mut exchange) = Exchange::begin(data, StorageCommand::Audit { limit })? else {
+        return Ok(None);
+    };
+    match exchange.answer()? {
+        StorageAnswer::Audit { entries } => Ok(Some(Ok(entries))),
+        StorageAnswer::Refused { detail, .. } => Ok(Some(Err(detail))),
+        _ => unexpected(),
+    }
+}
+
 /// Lets the server on `data` verify its store; `None` if none runs.
 pub(crate) fn verify(data: &Path, told: &mut dyn FnMut(VerifyEvent)) -> Asked<Verification> {
     let Some(mut exchange) = Exchange::begin(data, StorageCommand::Verify)? else {
@@ -72,7 +86,9 @@ pub(crate) fn verify(data: &Path, told: &mut dyn FnMut(VerifyEvent)) -> Asked<Ve
             StorageAnswer::Finding { what } => told(VerifyEvent::Finding(Finding { what })),
             StorageAnswer::Verified { verification } => return Ok(Some(Ok(verification))),
             StorageAnswer::Refused { detail, .. } => return Ok(Some(Err(detail))),
-            StorageAnswer::Image { .. } | StorageAnswer::Report { .. } => return unexpected(),
+            StorageAnswer::Image { .. }
+            | StorageAnswer::Report { .. }
+            | StorageAnswer::Audit { .. } => return unexpected(),
         }
     }
 }

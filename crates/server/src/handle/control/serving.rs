@@ -32,6 +32,11 @@ pub(super) enum StorageCommand {
     Verify,
     /// What lies where.
     Store,
+    /// The latest changes of accounts and limits.
+    Audit {
+        /// So many at most.
+        limit: u32,
+    },
 }
 
 /// An answer, or one of several.
@@ -48,6 +53,8 @@ pub(super) enum StorageAnswer {
     Verified { verification: Verification },
     /// To `Store`.
     Report { report: Box<StoreReport> },
+    /// To `Audit`: the oldest first.
+    Audit { entries: Vec<AuditEntry> },
     /// It was not done.
     Refused { error: String, detail: String },
 }
@@ -188,6 +195,46 @@ fn oldest_queued(store: &EmbeddedStore) -> Option<u64> {
     Some((stamp.value() >> 8) / 1000)
 }
 
+/// A change of an account or a limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Who made it.
+    pub by: String,
+    /// From where.
+    pub from: String,
+    /// What was done.
+    pub what: String,
+    /// To which account, or key of the configuration.
+    pub about: String,
+    /// More about it; possibly empty.
+    pub detail: String,
+}
+
+impl AuditEntry {
+    /// The latest in a store that is open, the oldest of them first.
+    pub(crate) fn latest(store: &EmbeddedStore, limit: u32) -> Result<Vec<Self>, String> {
+        let range = Range::backward(records::Table::Audit.range(), limit as usize);
+        let rows = store.range(&range).map_err(|error| error.to_string())?;
+        let entry = |(key, value): &(_, bytes::Bytes)| Self::of(key, value);
+        rows.iter().rev().map(entry).collect()
+    }
+
+    fn of(key: &bytes::Bytes, value: &[u8]) -> Result<Self, String> {
+        let (at, _) = records::key::parse_audit(key).map_err(|error| error.to_string())?;
+        let row = records::AuditRow::decode(value).map_err(|error| error.to_string())?;
+        Ok(Self {
+            at: at.value(),
+            by: row.by,
+            from: row.from,
+            what: row.what,
+            about: row.about,
+            detail: row.detail,
+        })
+    }
+}
+
 /// Starts a thread that does what was asked for and answers.
 pub(super) fn begin(
     command: StorageCommand,
@@ -212,6 +259,10 @@ pub(super) fn begin(
                 ),
                 None => say(&stream, &ending()),
             },
+            StorageCommand::Audit { limit } => match access.store() {
+                Some(store) => say(&stream, &audit(&store, limit)),
+                None => say(&stream, &ending()),
+            },
         };
         if let Err(error) = served {
             tracing::info!(?command, %error, "control socket: broken off");
@@ -224,6 +275,13 @@ fn say(mut stream: &UnixStream, answer: &StorageAnswer) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     stream.write_all(&line)
+}
+
+fn audit(store: &EmbeddedStore, limit: u32) -> StorageAnswer {
+    match AuditEntry::latest(store, limit) {
+        Ok(entries) => StorageAnswer::Audit { entries },
+        Err(detail) => refused("unreadable", detail),
+    }
 }
 
 fn refused(error: &str, detail: impl Into<String>) -> StorageAnswer {
