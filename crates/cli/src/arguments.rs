@@ -196,7 +196,7 @@ pub(crate) struct ConfigArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The server is asked through control.sock in its data directory. The exit code is 0 if it is healthy (`ready`), 1 if it is not\n(`stalled`, `draining`, `failed`) or cannot be asked, 3 if no server answers there."
+    after_help = "The server is asked through control.sock in its data directory. The exit code is 0 if it is healthy (`ready`), 1 if it is not\n(`stalled`, `disk_full`, `draining`, `failed`) or cannot be asked, 3 if no server answers there."
 )]
 pub(crate) struct StatusArguments {
     #[command(flatten)]
