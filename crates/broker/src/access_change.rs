@@ -3,7 +3,6 @@
 
 use mqtt_codec::{ReasonCode, topic};
 use records::Millis;
-use routing::FilterId;
 
 use crate::access::Client;
 use crate::connection::Stage;
@@ -131,10 +130,9 @@ impl Shard {
         let mut text = String::new();
         let mut looked_at = 0;
         let mut not_allowed: Vec<Box<str>> = Vec::new();
-        let ids: Vec<FilterId> = session.subscriptions.to_vec();
-        for id in ids {
+        for id in &session.subscriptions {
             text.clear();
-            self.index.write_filter(id, &mut text);
+            self.index.write_filter(*id, &mut text);
             looked_at += text.len();
             if !self.may_receive(session, &text) {
                 not_allowed.push(text.as_str().into());

@@ -56,18 +56,7 @@ impl Shard {
             connection.problem_information = packet.properties.request_problem_information;
             connection.packet_bytes_max = packet.properties.maximum_packet_size.unwrap_or(u32::MAX);
         }
-        if self.connections.len() > self.settings.limits.connections_max {
-            self.refuse_connect(id, ReasonCode::SERVER_BUSY, now);
-            return Ok(());
-        }
-        if let Some(reason) = self.settings.redirect.reason() {
-            self.refuse_connect(id, reason, now);
-            return Ok(());
-        }
-        if let Some(reason) = self
-            .connection(id)
-            .and_then(|connection| connection.refusal)
-        {
+        if let Some(reason) = self.refuses_anybody(id) {
             self.refuse_connect(id, reason, now);
             return Ok(());
         }
@@ -119,6 +108,15 @@ impl Shard {
             None => self.refuse_connect(id, ReasonCode::NOT_AUTHORIZED, now),
         }
         Ok(())
+    }
+
+    /// Why a CONNECT on this connection is refused, whoever sends it.
+    fn refuses_anybody(&self, id: ConnectionId) -> Option<ReasonCode> {
+        if self.connections.len() > self.settings.limits.connections_max {
+            return Some(ReasonCode::SERVER_BUSY);
+        }
+        let redirected = self.settings.redirect.reason();
+        redirected.or_else(|| self.connection(id)?.refusal)
     }
 
     /// What a CONNECT asks for, and its place among all.
