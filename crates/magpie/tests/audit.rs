@@ -5,6 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::time::Instant;
 
 use harness::{Launch, PATIENCE, Program, Server, Signal, magpie, password};
 use serde_json::{Value, json};
@@ -135,7 +136,15 @@ fn every_change_is_told_with_who_made_it_and_no_secret() {
             "after=\"65536\"",
         ],
     );
-    let listed = audit(&server, &["--json"]);
+    // A row is committed after its line of the log is written.
+    let begun = Instant::now();
+    let listed = loop {
+        let listed = audit(&server, &["--json"]);
+        if listed.contains("configuration changed") {
+            break listed;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{listed}");
+    };
     let told: Vec<Value> = listed
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
