@@ -26,7 +26,7 @@ impl Shard {
         };
         let retained = stored
             .retained
-            .map(|stamp| RetainedMessage::new(stamp, &stored.message));
+            .map(|stamp| RetainedMessage::new(stamp, stored.account, &stored.message));
         if let Some(retained) = &retained {
             self.retain(&stored.message.topic, retained.clone());
         }

@@ -79,6 +79,8 @@ pub(crate) struct StoredPublish {
     /// The groups that have to get it.
     pub(crate) claims: Claims,
     pub(crate) publisher: SessionRef,
+    /// The publisher's.
+    pub(crate) account: Option<AccountId>,
     pub(crate) ack: Option<(ConnectionId, AckOrdinal)>,
 }
 

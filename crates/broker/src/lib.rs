@@ -33,6 +33,7 @@ mod remains;
 mod restart;
 mod retained;
 mod retained_message;
+mod retained_usage;
 mod returns;
 mod rows;
 mod session;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
 use mqtt_session::{AckKind, AckOrdinal, AliasError};
-use records::{Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
+use records::{AccountId, Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
 
 use crate::access::{self, Client};
 use crate::deliver::Publication;
@@ -259,7 +259,7 @@ impl Shard {
         now: Millis,
     ) -> Result<(), Fault> {
         let view = accepted.view;
-        if view.retain && !view.payload.is_empty() && !self.may_retain(view) {
+        if view.retain && !view.payload.is_empty() && !self.may_retain(accepted.session, view) {
             self.counters.retained_refused += 1;
             let sentence = "too many or too large retained messages";
             return self.refuse(
@@ -328,6 +328,7 @@ impl Shard {
         let message = Arc::new(accepted.view.to_message(now));
         let session = &self.sessions[accepted.session as usize];
         let number = stored_number(session.number);
+        let account = session.account;
         let publisher = session.reference(self.shard, accepted.session);
         let stamp = self.stamp(now);
         let mut writes = Vec::new();
@@ -338,7 +339,7 @@ impl Shard {
             writes.extend(self.claim_writes(&claims, stamp));
         }
         if message.retain {
-            writes.push(retained_write(&message, stamp));
+            writes.push(retained_write(&message, stamp, account));
         }
         if let (true, Some(number), Some((_, packet_id))) = (owned_by_session, number, accepted.ack)
         {
@@ -356,6 +357,7 @@ impl Shard {
             message,
             claims,
             publisher,
+            account,
             ack,
         };
         if accepted.ack.is_none() {
@@ -506,7 +508,7 @@ fn record_bytes_max(view: MessageView<'_>) -> usize {
     2 * view.topic.len() + view.payload.len() + view.properties.len() + REST
 }
 
-pub(crate) fn retained_write(message: &Message, stamp: records::Stamp) -> Write {
+pub(crate) fn retained_write(message: &Message, stamp: Stamp, account: Option<AccountId>) -> Write {
     let key = key::retained(&message.topic);
     if message.payload.is_empty() {
         return Write::Delete { key };
@@ -515,6 +517,7 @@ pub(crate) fn retained_write(message: &Message, stamp: records::Stamp) -> Write 
         key,
         value: Retained {
             stamp,
+            account,
             message: message.to_record(None),
         }
         .encode(),

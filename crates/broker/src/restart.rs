@@ -103,7 +103,7 @@ pub fn recover<R: Rows>(
         rows::check_message("retained message", &retained.message.parts())?;
         let message = Message::from_record(retained.message);
         // One copy for all shards.
-        let packed = RetainedMessage::new(retained.stamp, &message);
+        let packed = RetainedMessage::new(retained.stamp, retained.account, &message);
         for shard in shards.iter_mut() {
             shard.recover_retained(&message.topic, packed.clone());
         }

@@ -21,16 +21,13 @@ const SEARCH_WORK: usize = 256 * 1024;
 const WAITING_MAX: usize = 1024;
 
 impl Shard {
-    /// Whether a retained message fits the limits; the topic's present one counts as gone.
-    pub(crate) fn may_retain(&self, view: MessageView<'_>) -> bool {
-        let limits = &self.settings.limits;
-        let weight = retained_message::weight(view);
-        let (known, known_bytes) = match self.retained.get(view.topic) {
-            Some(retained) => (1, retained.weight(view.topic)),
-            None => (0, 0),
-        };
-        self.retained.len() - known < limits.retained_messages_max
-            && self.retained_bytes - known_bytes + weight <= limits.retained_bytes_max
+    /// Whether a session may have this message retained; the topic's present one counts as gone.
+    pub(crate) fn may_retain(&self, slot: u32, view: MessageView<'_>) -> bool {
+        let new = retained_message::charge(self.sessions[slot as usize].account, view);
+        let known = self.retained.get(view.topic);
+        let previous = known.map(|known| known.charge(view.topic));
+        self.retained_usage
+            .fits(new, previous, &self.settings.limits)
     }
 
     /// Makes the message the topic's retained one unless a later one is known; an empty one clears.
@@ -47,11 +44,11 @@ impl Shard {
         let previous = if message.clears() {
             self.retained.remove(topic)
         } else {
-            self.retained_bytes += message.weight(topic);
+            self.retained_usage.add(message.charge(topic));
             self.retained.insert(topic, message)
         };
         if let Some(previous) = previous {
-            self.retained_bytes -= previous.weight(topic);
+            self.retained_usage.remove(previous.charge(topic));
         }
     }
 
@@ -116,7 +113,7 @@ impl Shard {
         for topic in expired {
             // Its record stays until a later message replaces it or recovery passes it over.
             if let Some(retained) = self.retained.remove(&topic) {
-                self.retained_bytes -= retained.weight(&topic);
+                self.retained_usage.remove(retained.charge(&topic));
             }
         }
         for message in found {

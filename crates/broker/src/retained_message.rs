@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::QoS;
-use records::{Millis, Stamp};
+use records::{AccountId, Millis, Stamp};
 
 use crate::message::{Message, MessageView};
+use crate::retained_usage::Charge;
 
-/// Bytes before the rest: stamp, time, flags. Behind them stand, if the flags say so, the expiry and the length of the
+/// Bytes before the rest: stamp, time, flags. Behind them stand, if the flags say so, the account, the expiry, and the length of the
 /// properties with the properties; the payload is the rest.
 const HEAD: usize = 8 + 8 + 1;
 /// What the tables take for a topic beside its text and its message: allocations, references, a place in the tree.
@@ -16,6 +17,7 @@ const ENTRY_BYTES: usize = 96;
 const QOS: u8 = 0b011;
 const EXPIRES: u8 = 0b100;
 const PROPERTIES: u8 = 0b1000;
+const ACCOUNT: u8 = 0b1_0000;
 
 /// What is retained for a topic, in one allocation that all shards share: there may be a million of them, and most are
 /// never looked at.
@@ -23,15 +25,20 @@ const PROPERTIES: u8 = 0b1000;
 pub struct RetainedMessage(Arc<[u8]>);
 
 impl RetainedMessage {
-    /// Packs a message; `stamp` orders those of one topic.
-    pub fn new(stamp: Stamp, message: &Message) -> Self {
+    /// Packs a message; `stamp` orders those of one topic, and its share of what may be retained is the account's.
+    pub fn new(stamp: Stamp, account: Option<AccountId>, message: &Message) -> Self {
         let mut flags = message.qos as u8;
         let mut bytes = Vec::with_capacity(
-            packed_len(message.expires_at, message.properties.len()) + message.payload.len(),
+            packed_len(account, message.expires_at, message.properties.len())
+                + message.payload.len(),
         );
         bytes.extend_from_slice(&stamp.value().to_le_bytes());
         bytes.extend_from_slice(&message.at.value().to_le_bytes());
         bytes.push(0);
+        if let Some(account) = account {
+            flags |= ACCOUNT;
+            bytes.extend_from_slice(&account.value().to_le_bytes());
+        }
         if let Some(at) = message.expires_at {
             flags |= EXPIRES;
             bytes.extend_from_slice(&at.value().to_le_bytes());
@@ -56,8 +63,18 @@ impl RetainedMessage {
         self.0[HEAD - 1] & flag != 0
     }
 
+    fn account(&self) -> Option<AccountId> {
+        self.has(ACCOUNT).then(|| AccountId::new(self.number(HEAD)))
+    }
+
+    /// Where the expiry stands, if there is one.
+    fn behind_account(&self) -> usize {
+        if self.has(ACCOUNT) { HEAD + 8 } else { HEAD }
+    }
+
     fn expires_at(&self) -> Option<Millis> {
-        self.has(EXPIRES).then(|| Millis::new(self.number(HEAD)))
+        let at = self.behind_account();
+        self.has(EXPIRES).then(|| Millis::new(self.number(at)))
     }
 
     pub(crate) fn expired(&self, now: Millis) -> bool {
@@ -69,7 +86,9 @@ impl RetainedMessage {
     }
 
     fn properties_and_payload(&self) -> (&[u8], &[u8]) {
-        let rest = &self.0[if self.has(EXPIRES) { HEAD + 8 } else { HEAD }..];
+        let behind_account = self.behind_account();
+        let expiry_bytes = if self.has(EXPIRES) { 8 } else { 0 };
+        let rest = &self.0[behind_account + expiry_bytes..];
         match rest.split_first_chunk::<4>() {
             Some((len, rest)) if self.has(PROPERTIES) => {
                 rest.split_at(u32::from_le_bytes(*len) as usize)
@@ -78,9 +97,12 @@ impl RetainedMessage {
         }
     }
 
-    /// Bytes it keeps in memory with its topic, roughly.
-    pub(crate) fn weight(&self, topic: &str) -> usize {
-        ENTRY_BYTES + topic.len() + self.0.len()
+    /// Who is charged for it, and for how many bytes of memory: its own and its topic's, roughly.
+    pub(crate) fn charge(&self, topic: &str) -> Charge {
+        Charge {
+            account: self.account(),
+            bytes: ENTRY_BYTES + topic.len() + self.0.len(),
+        }
     }
 
     /// The message again.
@@ -103,17 +125,21 @@ impl RetainedMessage {
     }
 }
 
-/// What a message would weigh if it were retained.
-pub(crate) fn weight(view: MessageView<'_>) -> usize {
-    let packed = packed_len(view.expires_at, view.properties.len()) + view.payload.len();
-    ENTRY_BYTES + view.topic.len() + packed
+/// What a message would be charged if it were retained.
+pub(crate) fn charge(account: Option<AccountId>, view: MessageView<'_>) -> Charge {
+    let packed = packed_len(account, view.expires_at, view.properties.len()) + view.payload.len();
+    Charge {
+        account,
+        bytes: ENTRY_BYTES + view.topic.len() + packed,
+    }
 }
 
 /// Bytes a message takes without its payload.
-fn packed_len(expires_at: Option<Millis>, properties: usize) -> usize {
+fn packed_len(account: Option<AccountId>, expires_at: Option<Millis>, properties: usize) -> usize {
+    let account = account.map_or(0, |_| 8);
     let expiry = expires_at.map_or(0, |_| 8);
     let properties = if properties == 0 { 0 } else { 4 + properties };
-    HEAD + expiry + properties
+    HEAD + account + expiry + properties
 }
 
 #[cfg(test)]
@@ -122,7 +148,12 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_back() {
-        for expires_at in [None, Some(Millis::new(5))] {
+        let accounts = [None, Some(AccountId::new(3))];
+        let expiries = [None, Some(Millis::new(5))];
+        for (account, expires_at) in accounts
+            .into_iter()
+            .flat_map(|account| expiries.map(|at| (account, at)))
+        {
             for properties in [&b""[..], b"\x03\x00\x01x"] {
                 for payload in [&b""[..], b"p", &[7; 300]] {
                     let message = Message {
@@ -134,15 +165,14 @@ mod tests {
                         expires_at,
                         at: Millis::new(9),
                     };
-                    let packed = RetainedMessage::new(Stamp::new(77), &message);
+                    let packed = RetainedMessage::new(Stamp::new(77), account, &message);
                     assert_eq!(packed.unpack("a/b"), message);
                     assert_eq!(packed.stamp(), Stamp::new(77));
                     assert_eq!(packed.clears(), payload.is_empty());
                     assert_eq!(packed.expired(Millis::new(5)), expires_at.is_some());
-                    assert_eq!(
-                        packed.0.len(),
-                        packed_len(expires_at, properties.len()) + payload.len()
-                    );
+                    assert_eq!(packed.account(), account);
+                    let (told, expected) = (packed.charge("a/b"), charge(account, message.view()));
+                    assert_eq!((told.account, told.bytes), (account, expected.bytes));
                 }
             }
         }

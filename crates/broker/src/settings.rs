@@ -75,6 +75,10 @@ pub struct Limits {
     pub retained_messages_max: usize,
     /// Bytes of retained messages.
     pub retained_bytes_max: usize,
+    /// Retained messages of one account; 0 is as many as are still free.
+    pub retained_messages_per_account_max: usize,
+    /// Their bytes; 0 is as many as are still free.
+    pub retained_bytes_per_account_max: usize,
     /// Recipients of one message that get it at once; to more of them it goes in pieces.
     pub deliveries_at_once_max: usize,
     /// Appends that may wait for the disk before publishers are no longer read.
@@ -120,6 +124,8 @@ impl Default for Limits {
             offline_sessions_max: 1_000_000,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1024 * 1024 * 1024,
+            retained_messages_per_account_max: 0,
+            retained_bytes_per_account_max: 0,
             deliveries_at_once_max: 4096,
             appends_max: 16_384,
         }

@@ -26,6 +26,7 @@ use crate::jobs::{Closed, Job, Waits};
 use crate::message::Message;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
+use crate::retained_usage::RetainedUsage;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::shares::ChatShare;
@@ -71,7 +72,7 @@ pub struct Shard {
     pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
     pub(crate) remote: RemoteIndex,
     pub(crate) retained: RetainedIndex<RetainedMessage>,
-    pub(crate) retained_bytes: usize,
+    pub(crate) retained_usage: RetainedUsage,
     pub(crate) frames: FrameCache,
     pub(crate) matches: Vec<Match>,
     pub(crate) appends: VecDeque<PendingAppend>,
@@ -151,7 +152,7 @@ impl Shard {
             chat_shares: HashMap::with_hasher(hasher.clone()),
             remote: RemoteIndex::new(place.seeds),
             retained: RetainedIndex::new(),
-            retained_bytes: 0,
+            retained_usage: RetainedUsage::default(),
             rates: Rates::new(hasher.clone()),
             system: BTreeMap::new(),
             hasher,
@@ -391,7 +392,7 @@ impl Shard {
             sessions: self.sessions.len(),
             subscriptions: self.index.len() + self.shared.len(),
             retained: self.retained.len(),
-            retained_bytes: self.retained_bytes,
+            retained_bytes: self.retained_usage.total().bytes,
             appends_pending: self.appends.len(),
             away: self.away.len(),
             shared_subscriptions: self.shared.len(),

@@ -87,6 +87,7 @@ impl Shard {
         let session = &self.sessions[slot as usize];
         let publisher = session.reference(self.shard, slot);
         let number = stored_number(session.number);
+        let account = session.account;
         let gone = Write::Delete {
             key: will_key(session.account, &session.client_id),
         };
@@ -106,9 +107,9 @@ impl Shard {
             writes.push(self.queue_write(stamp, &message, number));
             writes.extend(self.claim_writes(&claims, stamp));
         }
-        let retained = message.retain && self.may_retain(message.view());
+        let retained = message.retain && self.may_retain(slot, message.view());
         if retained {
-            writes.push(crate::publish::retained_write(&message, stamp));
+            writes.push(crate::publish::retained_write(&message, stamp, account));
         }
         let stored = StoredPublish {
             retained: retained.then_some(stamp),
@@ -116,6 +117,7 @@ impl Shard {
             message,
             claims,
             publisher,
+            account,
             ack: None,
         };
         if writes.is_empty() {

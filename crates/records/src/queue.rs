@@ -4,9 +4,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Reader, VALUE_VERSION};
-use crate::{Millis, RecordError, SessionNumber, Stamp};
+use crate::{AccountId, Millis, RecordError, SessionNumber, Stamp};
 
 const QUEUED: &str = "queued message";
+const RETAINED: &str = "retained message";
+/// The version of a retained message that names an account.
+const WITH_ACCOUNT: u8 = 2;
 const QOS_BITS: u8 = 0b0000_0011;
 const RETAIN_BIT: u8 = 0b0000_0100;
 const PUBLISHER_BIT: u8 = 0b0000_1000;
@@ -181,11 +184,14 @@ impl QueuedMessage {
 
 /// A topic's retained message; the key is the topic.
 ///
-/// Layout: version, stamp (eight bytes, big-endian), and the message's own layout to the end.
+/// Layout: version (2 if it names an account, else 1), stamp (eight bytes, big-endian), the account (eight bytes) in version 2, and
+/// the message's own layout to the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retained {
     /// Which of two retained messages is the later one.
     pub stamp: Stamp,
+    /// Whose share of the retained messages it counts for; `None` if a client without an account or the server itself published it.
+    pub account: Option<AccountId>,
     /// The message.
     pub message: QueuedMessage,
 }
@@ -194,19 +200,34 @@ impl Retained {
     /// The value as it stands on disk; panics as `QueuedParts::encode` does.
     pub fn encode(&self) -> Vec<u8> {
         let parts = self.message.parts();
-        let mut value = Vec::with_capacity(1 + 8 + parts.encoded_bytes());
-        value.push(VALUE_VERSION);
+        let mut value = Vec::with_capacity(1 + 8 + 8 + parts.encoded_bytes());
+        let version = self.account.map_or(VALUE_VERSION, |_| WITH_ACCOUNT);
+        value.push(version);
         value.extend_from_slice(&self.stamp.value().to_be_bytes());
+        if let Some(account) = self.account {
+            value.extend_from_slice(&account.value().to_be_bytes());
+        }
         parts.encode_into(&mut value);
         value
     }
 
     /// Reads what `encode` wrote; payload and properties share the memory of `bytes`.
     pub fn decode(bytes: &Bytes) -> Result<Self, RecordError> {
-        let mut reader = Reader::open("retained message", bytes)?;
+        let has_account = bytes.first() == Some(&WITH_ACCOUNT);
+        let version = if has_account {
+            WITH_ACCOUNT
+        } else {
+            VALUE_VERSION
+        };
+        let mut reader = Reader::open_as(RETAINED, version, bytes)?;
         let stamp = Stamp::new(reader.u64()?);
+        let account = has_account.then(|| reader.u64()).transpose()?;
         let message = QueuedMessage::decode(&bytes.slice_ref(reader.rest()))?;
-        Ok(Self { stamp, message })
+        Ok(Self {
+            stamp,
+            account: account.map(AccountId::new),
+            message,
+        })
     }
 }
 

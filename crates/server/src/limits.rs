@@ -51,6 +51,8 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             // Every shard keeps every retained message.
             retained_messages_max: mqtt.retained_messages_max,
             retained_bytes_max: mqtt.retained_bytes_max,
+            retained_messages_per_account_max: mqtt.retained_messages_per_account_max,
+            retained_bytes_per_account_max: mqtt.retained_bytes_per_account_max,
             appends_max: mqtt.appends_max,
             deliveries_at_once_max: defaults.deliveries_at_once_max,
         },

@@ -4,7 +4,7 @@ use mqtt_codec::Version::V5;
 
 use crate::connect::refused;
 use crate::got::Got;
-use crate::packets::{Hello, goodbye, hello, options, subscribe};
+use crate::packets::{Hello, goodbye, hello, message, options, subscribe};
 use crate::world::{Client, World, open_settings, resident};
 
 fn of(account: &str, client_id: &str) -> Hello {
@@ -144,4 +144,44 @@ fn a_session_that_holds_messages_is_not_ended_for_others() {
     let back = world.join_and_keep(&resident(V5, "one"));
     assert_eq!(world.texts(back), ["t for all", "t for all again"]);
     world.join(&resident(V5, "four"));
+}
+
+#[test]
+fn an_account_cannot_fill_the_retained_messages() {
+    let mut world = world(2, |limits| limits.retained_messages_max = 8);
+    let alice = world.join(&of("alice", "a"));
+    let bob = world.join(&of("bob", "b"));
+    let retain = |world: &mut World, client, topic: &str, payload: &str| {
+        world.send(client, &message(V5, topic, payload, 1, 9, true));
+        let [Got::Puback(9, reason)] = world.take(client)[..] else {
+            panic!("no PUBACK");
+        };
+        reason
+    };
+    for number in 0..4 {
+        assert_eq!(retain(&mut world, alice, &format!("a/{number}"), "x"), 0x10);
+    }
+    assert_eq!(retain(&mut world, alice, "a/4", "x"), 0x97);
+    assert_eq!(retain(&mut world, alice, "a/3", "another"), 0x10);
+    for number in 0..2 {
+        assert_eq!(retain(&mut world, bob, &format!("b/{number}"), "x"), 0x10);
+    }
+    assert_eq!(retain(&mut world, bob, "b/2", "x"), 0x97);
+    let refused = world
+        .shards
+        .iter()
+        .map(|shard| shard.counters().retained_refused);
+    assert_eq!(refused.sum::<u64>(), 2);
+    // Who wrote what is known after a restart.
+    world.restart();
+    let bob = world.join(&of("bob", "b"));
+    let alice = world.join(&of("alice", "a"));
+    let guest = world.guest(V5, "guest");
+    assert_eq!(retain(&mut world, alice, "a/4", "x"), 0x97);
+    assert_eq!(retain(&mut world, guest, "g", "x"), 0x10);
+    for number in 0..3 {
+        assert_eq!(retain(&mut world, alice, &format!("a/{number}"), ""), 0x10);
+    }
+    assert_eq!(retain(&mut world, alice, "a/4", "x"), 0x10);
+    assert_eq!(retain(&mut world, bob, "b/2", "x"), 0x97);
 }

@@ -53,6 +53,7 @@ fn message() -> QueuedMessage {
 fn starts_with_message(message: &QueuedMessage) -> [bool; 3] {
     let retained = Retained {
         stamp: STAMP,
+        account: None,
         message: message.clone(),
     };
     let will = Will {
@@ -93,6 +94,7 @@ fn a_message_that_no_client_can_get_is_told() {
     }
     let retained = |stamp| Retained {
         stamp,
+        account: None,
         message: message(),
     };
     assert!(starts(key::retained("a/b"), retained(STAMP).encode()));

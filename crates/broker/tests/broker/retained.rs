@@ -223,6 +223,8 @@ fn retained_messages_are_bounded_in_number_and_bytes() {
     let mut world = World::limited(|limits| {
         limits.retained_messages_max = 2;
         limits.retained_bytes_max = 2000;
+        limits.retained_messages_per_account_max = 2;
+        limits.retained_bytes_per_account_max = 2000;
     });
     let publisher = world.guest(V5, "p");
     let listener = world.guest(V5, "listener");

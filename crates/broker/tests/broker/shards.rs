@@ -337,7 +337,7 @@ fn a_retained_message_that_comes_late_from_another_shard_does_not_replace_a_late
         expires_at: None,
         at: world.now,
     };
-    let retained = broker::RetainedMessage::new(records::Stamp::new(256), &earlier);
+    let retained = broker::RetainedMessage::new(records::Stamp::new(256), None, &earlier);
     let forwarded = broker::Forwarded {
         message: earlier.into(),
         stamp: None,

@@ -120,6 +120,7 @@ fn row(feed: &mut Feed<'_>) -> (Vec<u8>, Vec<u8>) {
         7 => {
             let retained = Retained {
                 stamp: stamp(feed),
+                account: feed.flag().then(|| AccountId::new(1)),
                 message: message(feed),
             };
             let key = key::retained(&retained.message.topic);

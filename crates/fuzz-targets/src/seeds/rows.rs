@@ -153,6 +153,7 @@ fn broker_values() -> Vec<(Table, Vec<u8>)> {
     };
     let retained = Retained {
         stamp: STAMP,
+        account: None,
         message: message.clone(),
     };
     let will = Will {

@@ -136,6 +136,7 @@ fn version_1_keeps_its_bytes() {
     check_fixture("queued", &sample::queued());
     check_fixture("queued-bare", &sample::bare_queued());
     check_fixture("retained", &sample::retained());
+    check_fixture_in("v2", "retained", &sample::retained_of_account());
     check_fixture("claim", &sample::claim());
     check_fixture("will", &sample::will());
     check_fixture("will-bare", &sample::bare_will());
@@ -251,7 +252,8 @@ proptest! {
         let stored = queued.encode();
         prop_assert_eq!(QueuedParts::decode(&stored), Ok(queued.parts()));
         comes_back(queued.clone())?;
-        comes_back(Retained { stamp: Stamp::new(a), message: queued.clone() })?;
+        comes_back(Retained { stamp: Stamp::new(a), account: None, message: queued.clone() })?;
+        comes_back(Retained { stamp: Stamp::new(a), account: Some(AccountId::new(b)), message: queued.clone() })?;
         comes_back(Will { delay_secs: packet_id.into(), expiry_secs: identifier, message: queued.clone() })?;
         comes_back(Claim { message: Stamp::new(a), group: queued.topic })?;
     }

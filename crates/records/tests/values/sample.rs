@@ -220,7 +220,15 @@ pub(crate) fn bare_queued() -> QueuedMessage {
 pub(crate) fn retained() -> Retained {
     Retained {
         stamp: Stamp::new(452_096_000_031_488_001),
+        account: None,
         message: queued(),
+    }
+}
+
+pub(crate) fn retained_of_account() -> Retained {
+    Retained {
+        account: Some(AccountId::new(7)),
+        ..retained()
     }
 }
 

@@ -134,6 +134,10 @@ pub struct MqttConfig {
     pub retained_messages_max: usize,
     /// Bytes of retained messages.
     pub retained_bytes_max: usize,
+    /// Retained messages of one account; 0 is as many as are still free.
+    pub retained_messages_per_account_max: usize,
+    /// Their bytes; 0 is as many as are still free.
+    pub retained_bytes_per_account_max: usize,
     /// How often `$SYS` is published; zero is never.
     pub sys_interval: Duration,
     /// Whether clients are sent to another server.
@@ -365,6 +369,8 @@ impl Default for MqttConfig {
             offline_sessions_max: 1_000_000,
             retained_messages_max: 1_000_000,
             retained_bytes_max: 1024 * MIB,
+            retained_messages_per_account_max: 0,
+            retained_bytes_per_account_max: 0,
             sys_interval: Duration::from_secs(10),
             redirect: RedirectMode::Off,
             server_reference: String::new(),

@@ -52,6 +52,7 @@ pub(crate) fn retained(
     };
     let retained = Retained {
         stamp: Stamp::new(stamp),
+        account: None,
         message,
     };
     Write::Put {

@@ -254,6 +254,26 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Bytes of all retained messages.",
     ),
     live(
+        "retained_messages_per_account_max",
+        size(
+            |c| &mut c.mqtt.retained_messages_per_account_max,
+            0,
+            COUNT_MAX,
+            "messages",
+        ),
+        "Retained messages of one account, and of all clients without an account together. 0 is as many as are still free for the others, so one account has at most half.",
+    ),
+    live(
+        "retained_bytes_per_account_max",
+        size(
+            |c| &mut c.mqtt.retained_bytes_per_account_max,
+            0,
+            BYTES_MAX,
+            "bytes",
+        ),
+        "Bytes of them. 0 is as many as are still free for the others.",
+    ),
+    live(
         "sys_interval_secs",
         seconds(|c| &mut c.mqtt.sys_interval, 0, 3600),
         "How often the server's own figures are published under `$SYS/broker/`. 0 is never.",
