@@ -1,6 +1,7 @@
 //! What enters and leaves a shard. Data only: whoever holds the sockets, the store and the clock feeds
 //! inputs and carries out outputs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use crate::message::Message;
 use crate::pending::PendingConnect;
 use crate::retained_message::RetainedMessage;
 use crate::settings::Settings;
+use crate::survey::{Holder, Survey};
 
 /// A network connection of this shard. The serial tells a reused slot from its predecessor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +103,8 @@ pub enum Input {
     System(Arc<[Arc<Message>]>),
     /// How much waits on disk in the whole server.
     Storage(Pressure),
+    /// These accounts hold most of it, and lose some.
+    Shed(Arc<Shed>),
     /// A new configuration.
     Reconfigure(Arc<Settings>),
     /// The server is going down: every client is told and disconnected.
@@ -110,12 +114,24 @@ pub enum Input {
 /// How the stored messages of the whole server stand to their bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pressure {
-    /// What is older waits no longer. Zero drops nothing.
-    pub drop_before: Stamp,
     /// Nothing more is taken that would have to wait on disk.
     pub full: bool,
     /// The disk itself has little room left: nothing at all is taken that would have to be stored.
     pub disk_full: bool,
+}
+
+/// What accounts lose of the messages that wait for them on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shed {
+    /// Of each session, how many in [`Shed::PARTS`], those first that have waited longest.
+    pub parts: BTreeMap<Holder, u32>,
+    /// Nothing from this stamp on is dropped.
+    pub before: Stamp,
+}
+
+impl Shed {
+    /// Parts that make everything that waits for an account.
+    pub const PARTS: u32 = 1 << 16;
 }
 
 /// Something to be done outside.
@@ -167,6 +183,8 @@ pub enum Output {
     Service(Service),
     /// The answer to [`crate::Shard::seek_low_water`]: messages below this stamp wait for nobody here.
     LowWater(Stamp),
+    /// The rest of the answer to [`crate::Shard::survey`].
+    Surveyed(Box<Survey>),
     /// Read these stored messages. Answer with [`Input::Fetched`].
     Fetch {
         /// Who waits for them.

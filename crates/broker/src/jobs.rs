@@ -7,8 +7,9 @@ use std::vec::IntoIter;
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
 use records::{AccountId, SessionNumber, SessionRef, Stamp, Subscription, Write};
 
-use crate::door::ConnectionId;
+use crate::door::{ConnectionId, Shed};
 use crate::durable::Granted;
+use crate::survey::Survey;
 
 /// Something that goes on in a later turn.
 #[derive(Debug)]
@@ -53,18 +54,20 @@ pub(crate) enum Job {
         /// The slot looked at next.
         next: usize,
     },
-    /// The rest of the sessions whose oldest stored messages are dropped.
+    /// The rest of the sessions that may have to lose their oldest stored messages.
     Shed(Shedding),
     /// The rest of the sessions whose waiting messages are counted.
     Census(Box<Census>),
 }
 
-/// The sessions whose oldest messages are dropped, as far as they have been looked through.
-#[derive(Debug, Clone, Copy)]
+/// The sessions that may have to lose their oldest messages, as far as they have been looked through.
+#[derive(Debug)]
 pub(crate) struct Shedding {
-    pub(crate) before: Stamp,
+    pub(crate) order: Arc<Shed>,
     /// The slot looked at next.
     pub(crate) next: usize,
+    /// How many that one has still to lose, if it has lost some.
+    pub(crate) left: Option<usize>,
 }
 
 /// What waits for all sessions, counted in pieces.
@@ -74,6 +77,7 @@ pub(crate) struct Census {
     pub(crate) next: usize,
     pub(crate) lowest: Stamp,
     pub(crate) waiting: Waits,
+    pub(crate) survey: Option<Box<Survey>>,
 }
 
 /// Deliveries that wait or are under way, as they were counted last.

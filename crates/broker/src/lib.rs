@@ -42,6 +42,7 @@ mod shares;
 mod storage;
 mod stored;
 mod subscribe;
+mod survey;
 mod system;
 mod turn;
 mod unauthenticated;
@@ -68,7 +69,7 @@ pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
     ExchangeRequest, Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
-    Pressure, Service, Ticket,
+    Pressure, Service, Shed, Ticket,
 };
 pub use durable::APPEND_BYTES_MAX;
 pub use message::Message;
@@ -77,3 +78,4 @@ pub use restart::{Rows, Unreadable, recover};
 pub use retained_message::RetainedMessage;
 pub use settings::{Entrance, Limits, Redirect, Settings};
 pub use shard::{Place, SHARDS_MAX, Shard};
+pub use survey::{Holder, Survey};

@@ -16,6 +16,7 @@ use crate::message::{Message, MessageView};
 use crate::messenger::is_chat;
 use crate::session::Unsettled;
 use crate::shard::Shard;
+use crate::storage::{QUEUE_MARK_BYTES, QUEUE_MARKS_MAX};
 use crate::waiting::Claims;
 
 /// Why the connection has to close.
@@ -379,7 +380,13 @@ impl Shard {
             key: key::queue(stamp),
             value: message.to_record(publisher).encode(),
         };
+        let before = self.counters.queue_bytes_stored;
         self.counters.queue_bytes_stored += write.bytes() as u64;
+        let crosses =
+            before / QUEUE_MARK_BYTES != self.counters.queue_bytes_stored / QUEUE_MARK_BYTES;
+        if crosses && self.queue_marks.len() < QUEUE_MARKS_MAX {
+            self.queue_marks.push(stamp);
+        }
         write
     }
 

@@ -279,6 +279,9 @@ impl Session {
             } else {
                 self.outbound = None;
             }
+            if let Some(waiting) = self.waiting.as_mut() {
+                waiting.floor = Stamp::ZERO;
+            }
         }
         if self
             .waiting

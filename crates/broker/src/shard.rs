@@ -79,6 +79,7 @@ pub struct Shard {
     next_ticket: u64,
     pub(crate) chat_publishes: usize,
     pub(crate) told_wills: VecDeque<ToldWill>,
+    pub(crate) queue_marks: Vec<Stamp>,
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
     pub(crate) deferred: VecDeque<ConnectionId>,
@@ -118,8 +119,6 @@ pub struct Shard {
     pub(crate) storage_full: bool,
     pub(crate) disk_full: bool,
     pub(crate) unauthenticated_bytes: usize,
-    /// Older stored messages have been dropped and are needed no longer.
-    pub(crate) floor: Stamp,
     /// The newest position the messenger delivered.
     pub(crate) latest_pos: Pos,
     /// Per shard, the newest stamp that was routed here.
@@ -162,6 +161,7 @@ impl Shard {
             next_ticket: 0,
             chat_publishes: 0,
             told_wills: VecDeque::new(),
+            queue_marks: Vec::new(),
             outputs: VecDeque::new(),
             deferred: VecDeque::new(),
             jobs: VecDeque::new(),
@@ -185,7 +185,6 @@ impl Shard {
             storage_full: false,
             disk_full: false,
             unauthenticated_bytes: 0,
-            floor: Stamp::ZERO,
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],
             counters: Counters::default(),
@@ -314,6 +313,7 @@ impl Shard {
             } => self.close_clients(Closed::token(account, token), reason, now),
             Input::System(figures) => self.system_told(&figures, now),
             Input::Storage(pressure) => self.pressed(pressure),
+            Input::Shed(order) => self.begin_shedding(order),
             Input::Reconfigure(settings) => self.reconfigure(settings),
             Input::Shutdown => self.shutdown(now),
         }

@@ -1,54 +1,98 @@
-//! What the shard does when too much waits on disk: what has waited longest is dropped, and what would have to be stored is
+//! What the shard does when too much waits on disk: who holds most loses what has waited longest, and what would have to be stored is
 //! refused as long as that has not helped. How much waits on disk in the whole server is counted outside.
+
+use std::sync::Arc;
 
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
 use records::{Millis, Stamp};
 
-use crate::door::{ConnectionId, Pressure};
+use crate::door::{ConnectionId, Pressure, Shed};
 use crate::jobs::{Job, Shedding};
 use crate::publish::Fault;
+use crate::session::Session;
 use crate::shard::Shard;
 use crate::turn::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
 
+/// So many bytes go into the queue table from one mark to the next.
+pub(crate) const QUEUE_MARK_BYTES: u64 = 1024 * 1024;
+/// Marks that are kept until they are asked for; without the later ones it is only known less well where the bytes are.
+pub(crate) const QUEUE_MARKS_MAX: usize = 4096;
+
+impl Shed {
+    /// How many of so many messages of an account are to be dropped.
+    fn part(&self, holder: crate::survey::Holder, messages: usize) -> usize {
+        let Some(parts) = self.parts.get(&holder) else {
+            return 0;
+        };
+        let most = messages as u64;
+        (most * u64::from(*parts)).div_ceil(u64::from(Self::PARTS)) as usize
+    }
+}
+
+impl Session {
+    /// Stamps of the stored messages that are on their way to the client.
+    fn stored_flights(&self) -> Vec<Stamp> {
+        let floor = self
+            .waiting
+            .as_ref()
+            .map_or(Stamp::ZERO, |waiting| waiting.floor);
+        let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
+        let needed = flights.filter_map(|flight| flight.item.origin.needs());
+        needed.filter(|stamp| *stamp >= floor).collect()
+    }
+}
+
 impl Shard {
+    /// Stamps between which about a MiB went into the queue table each, since this was last asked.
+    pub fn take_queue_marks(&mut self) -> Vec<Stamp> {
+        std::mem::take(&mut self.queue_marks)
+    }
+
     /// The word from outside.
     pub(crate) fn pressed(&mut self, pressure: Pressure) {
         self.storage_full = pressure.full;
         self.disk_full = pressure.disk_full;
-        let before = pressure.drop_before;
-        if before > self.floor {
-            self.jobs.push_back(Job::Shed(Shedding { before, next: 0 }));
-        }
     }
 
-    /// What is older waits for nobody here. What was on its way to a client when it was dropped for the others is still
-    /// in memory, and gets there unless the server ends before.
+    /// Who holds most is to hold less.
+    pub(crate) fn begin_shedding(&mut self, order: Arc<Shed>) {
+        self.jobs.push_back(Job::Shed(Shedding {
+            order,
+            next: 0,
+            left: None,
+        }));
+    }
+
+    /// Drops what has waited longest of each of those accounts. What is on its way to a client stays in memory, and gets there unless
+    /// the server ends before.
     pub(crate) fn shed_some(&mut self, mut shedding: Shedding, now: Millis) {
-        let mut left = WAITING_PER_PIECE;
-        if shedding.next == 0 {
-            self.shed_groups(shedding.before, &mut left, now);
+        if shedding.next == 0 && shedding.left.is_none() {
+            self.shed_groups(&shedding.order, now);
         }
+        let mut left = WAITING_PER_PIECE;
         let end = self.sessions.capacity();
         let last = end.min(shedding.next + SESSIONS_PER_PIECE);
         while shedding.next < last && left > 0 {
-            if self.shed_session(shedding.next, shedding.before, &mut left) {
+            if self.shed_session(&mut shedding, &mut left, now) {
                 shedding.next += 1;
+                shedding.left = None;
             }
         }
         // About what looking costs, in the turn's currency.
         self.work += TURN_WORK_MAX / 2;
         if shedding.next < end {
             self.jobs.push_back(Job::Shed(shedding));
-        } else {
-            self.floor = self.floor.max(shedding.before);
         }
     }
 
-    fn shed_groups(&mut self, before: Stamp, left: &mut usize, now: Millis) {
+    fn shed_groups(&mut self, order: &Shed, now: Millis) {
         let mut over = Vec::new();
+        let mut left = WAITING_PER_PIECE;
         self.groups.backlogs.retain(|_, backlog| {
-            while *left > 0 && backlog.oldest().is_some_and(|stamp| stamp < before) {
-                *left -= 1;
+            let mut part = order.part(None, backlog.len()).min(left);
+            left -= part;
+            while part > 0 && backlog.oldest().is_some_and(|stamp| stamp < order.before) {
+                part -= 1;
                 over.extend(backlog.pop());
             }
             !backlog.is_empty()
@@ -59,26 +103,59 @@ impl Shard {
         }
     }
 
-    /// False when it has more than may be dropped at once.
-    fn shed_session(&mut self, slot: usize, before: Stamp, left: &mut usize) -> bool {
+    /// False when it has more to lose than may be dropped at once.
+    fn shed_session(&mut self, shedding: &mut Shedding, left: &mut usize, now: Millis) -> bool {
+        let slot = shedding.next;
         let Some(session) = self.sessions.get_mut(slot) else {
             return true;
+        };
+        let order = &shedding.order;
+        if !order.parts.contains_key(&session.account) {
+            return true;
+        }
+        let mut to_drop = match shedding.left {
+            Some(to_drop) => to_drop,
+            None => {
+                let mut flights = session.stored_flights();
+                let stored = session
+                    .waiting
+                    .as_ref()
+                    .map_or(0, |waiting| waiting.stored().len());
+                let part = order.part(session.account, flights.len() + stored);
+                flights.sort_unstable();
+                let released = flights
+                    .iter()
+                    .take(part)
+                    .take_while(|stamp| **stamp < order.before);
+                if let Some(newest) = released.last() {
+                    session.waiting().floor = Stamp::new(newest.value() + 1);
+                }
+                part.saturating_sub(flights.len())
+            }
         };
         let Some(waiting) = session.waiting.as_mut() else {
             return true;
         };
         let mut dropped = false;
-        while waiting.stored().front().is_some_and(|stamp| stamp < before) {
+        while to_drop > 0
+            && waiting
+                .stored()
+                .front()
+                .is_some_and(|stamp| stamp < order.before)
+        {
             if *left == 0 {
+                shedding.left = Some(to_drop);
                 return false;
             }
             *left -= 1;
+            to_drop -= 1;
             waiting.drop_oldest_stored();
             self.counters.dropped_queued += 1;
             dropped = true;
         }
+        session.shed();
         if dropped {
-            session.shed();
+            self.mark_dirty(slot as u32, now);
         }
         true
     }

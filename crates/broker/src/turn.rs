@@ -2,12 +2,15 @@
 //! client can make long is done in pieces, so that nobody else waits for more than one. What a piece does is in the
 //! rooms beside it.
 
+use std::sync::Arc;
+
 use records::{Millis, Stamp};
 
 use crate::door::{ConnectionId, Output};
 use crate::durable::Then;
 use crate::jobs::{Census, Job};
 use crate::shard::Shard;
+use crate::survey::{Segments, Survey};
 use crate::waiting::Backlog;
 
 /// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
@@ -132,11 +135,24 @@ impl Shard {
     /// Sessions are looked through in pieces. A message that moves from where it has not been seen yet to where it has
     /// been looked already is missed in this round; whoever asks takes two rounds together.
     pub fn seek_low_water(&mut self, now: Millis) {
+        self.begin_census(None, now);
+    }
+
+    /// The same, and finds which segments of the queue table somebody here waits for. The answer is [`Output::Surveyed`] before
+    /// [`Output::LowWater`], and two rounds are needed for it as well.
+    pub fn survey(&mut self, ends: Arc<[Stamp]>, now: Millis) {
+        self.begin_census(Some(Box::new(Survey::new(ends))), now);
+    }
+
+    fn begin_census(&mut self, survey: Option<Box<Survey>>, now: Millis) {
         let lowest = self.stamp(now).min(self.lowest_under_way());
-        self.jobs.push_back(Job::Census(Box::new(Census {
+        let mut census = Census {
             lowest,
+            survey,
             ..Census::default()
-        })));
+        };
+        self.survey_under_way(&mut census);
+        self.jobs.push_back(Job::Census(Box::new(census)));
     }
 
     fn count_some(&mut self, mut census: Census) {
@@ -153,10 +169,13 @@ impl Shard {
             self.jobs.push_back(Job::Census(Box::new(census)));
             return;
         }
-        let lowest = census.lowest.max(self.floor);
-        let lowest = lowest.min(self.lowest_under_way());
+        self.survey_under_way(&mut census);
+        let lowest = census.lowest.min(self.lowest_under_way());
         self.groups.passing = None;
         self.waits = census.waiting;
+        if let Some(survey) = census.survey {
+            self.output(Output::Surveyed(survey));
+        }
         self.output(Output::LowWater(lowest));
     }
 
@@ -166,36 +185,72 @@ impl Shard {
             return 0;
         };
         let mut seen = 0;
+        let waiting = session.waiting.as_ref();
+        let floor = waiting.map_or(Stamp::ZERO, |waiting| waiting.floor);
+        let mut segments = Segments::default();
+        let mut need = |stamp: Stamp| {
+            census.lowest = census.lowest.min(stamp);
+            if let Some(survey) = &mut census.survey {
+                survey.need(stamp, &mut segments);
+            }
+        };
         for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
             seen += 1;
             census.waiting.bytes += flight.item.message.weight() as u64;
-            if let Some(stamp) = flight.item.origin.needs() {
-                census.lowest = census.lowest.min(stamp);
+            if let Some(stamp) = flight.item.origin.needs()
+                && stamp >= floor
+            {
+                need(stamp);
             }
         }
-        if let Some(waiting) = &session.waiting {
+        if let Some(waiting) = waiting {
             let stored = waiting.stored();
-            census.lowest = stored.stamps().fold(census.lowest, Stamp::min);
+            stored.stamps().for_each(&mut need);
             let claims = waiting.claims.iter();
             let claims = claims.map(|delivery| delivery.claim.stored.message);
-            census.lowest = claims.fold(census.lowest, Stamp::min);
+            claims.for_each(&mut need);
             census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
             seen += stored.len() + waiting.claims.len() + waiting.held();
+        }
+        if let Some(survey) = &mut census.survey {
+            survey.charge(session.account, &segments);
         }
         census.waiting.messages += seen as u64;
         seen
     }
 
+    /// Notes what groups wait for, and keeps what is under way.
+    fn survey_under_way(&self, census: &mut Census) {
+        let Some(survey) = &mut census.survey else {
+            return;
+        };
+        for backlog in self.groups.backlogs.values() {
+            let mut segments = Segments::default();
+            for claim in backlog.iter() {
+                survey.need(claim.stored.message, &mut segments);
+            }
+            // Once, though it is asked at the beginning and at the end.
+            if census.next == 0 {
+                survey.charge(None, &segments);
+            }
+        }
+        survey.need_from(self.lowest_on_its_way());
+    }
+
     /// What is still on its way to the disk has reached nobody yet, whoever may wait for it. What waits in groups is
     /// nobody's, and what they have passed on may not have arrived.
     fn lowest_under_way(&self) -> Stamp {
+        let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
+        let waiting = waiting.map(|claim| claim.stored.message);
+        waiting.fold(self.lowest_on_its_way(), Stamp::min)
+    }
+
+    fn lowest_on_its_way(&self) -> Stamp {
         let under_way = self.appends.iter().filter_map(|append| match &append.then {
             Then::Publish(stored) => stored.stamp,
             _ => None,
         });
-        let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
-        let waiting = waiting.map(|claim| claim.stored.message);
-        let all = under_way.chain(waiting).chain(self.groups.passing);
+        let all = under_way.chain(self.groups.passing);
         let all = all.chain(self.fanout_stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }

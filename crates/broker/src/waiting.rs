@@ -175,6 +175,8 @@ pub(crate) struct Waiting {
     held_bytes: usize,
     stored: StoredQueue,
     stored_bytes: u64,
+    /// Older stored messages are kept for this session in memory only, while they are under way to its client.
+    pub(crate) floor: Stamp,
     /// The front of `stored`, as far as it has been read.
     pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
     /// The store has been asked for the front of `stored`.
@@ -199,6 +201,7 @@ impl Waiting {
             && self.claims.is_empty()
             && self.retained.is_empty()
             && self.recovered.is_empty()
+            && self.floor == Stamp::ZERO
     }
 
     /// Whether a new QoS 1 or 2 message has to queue behind others. What is merely remembered holds nothing back.

@@ -182,3 +182,36 @@ fn what_waits_for_who_stays_away_is_bounded_by_dropping_and_until_then_by_refusi
     let counted = server.metric("magpie_dropped_queued_total", "");
     assert_eq!(counted, dropped as u64);
 }
+
+#[test]
+fn an_account_that_fills_the_room_takes_nothing_from_another() {
+    let server = Launch::new().config(CONFIG).start();
+    for name in ["alice", "bob"] {
+        server.add_account(name);
+    }
+    let dial = server.dial(Version::V5, "bob", "phone").persistent();
+    let mut bob = dial.connect().unwrap();
+    bob.subscribe(&[("mail/bob", QoS::AtLeastOnce)]).unwrap();
+    bob.drop_connection();
+    let dial = server.dial(Version::V5, "alice", "away").persistent();
+    let mut away = dial.connect().unwrap();
+    away.subscribe(&[("log/#", QoS::AtLeastOnce)]).unwrap();
+    away.drop_connection();
+
+    let mut accepted = Accepted::new();
+    let mut greedy = Publisher::new(&server, Version::V5, "log/greedy", QoS::AtLeastOnce);
+    let client = &mut greedy.client;
+    let taken = client.publish("mail/bob", "the oldest of all", QoS::AtLeastOnce);
+    assert_eq!(taken, Ok(0));
+    assert_eq!(greedy.fill(&mut accepted), Ok(0x97));
+    await_room(&server);
+    assert!(server.metric("magpie_dropped_queued_total", "") > 0);
+
+    eprintln!(
+        "DBG {} {}",
+        server.program().errors(),
+        server.program().output()
+    );
+    assert_eq!(bob.reconnect(), Ok(true));
+    assert_eq!(bob.receive().unwrap().text(), "the oldest of all");
+}

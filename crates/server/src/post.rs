@@ -7,7 +7,7 @@ use std::time::Instant;
 use broker::{ChatDelivery, ConnectionId, PendingConnect};
 use chat::HashedPassword;
 use net::{Readiness, Transport};
-use records::{AccountId, Millis, Role, ScramVerifier};
+use records::{AccountId, Millis, Role, ScramVerifier, Stamp};
 
 use crate::handle::{AccountInfo, Actor, Login, Reply, RequestError};
 use crate::logins::Known;
@@ -40,8 +40,8 @@ pub(crate) enum ShardEvent {
     },
     /// The committer has room again.
     Room,
-    /// Say from which stored message on you still need them.
-    ReportLowWater,
+    /// Say from which stored message on you still need them, and which segments of them that end at these stamps.
+    ReportNeeds(Option<Arc<[Stamp]>>),
     /// Disconnect everybody and end.
     Stop,
 }

@@ -26,7 +26,7 @@ use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::quic::{self, QuicListener};
 use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
-use crate::service::{self, ServiceSink, ServiceThread, ShardSink};
+use crate::service::{self, Needs, ServiceSink, ServiceThread, ShardSink};
 use crate::shard::{self, MAILBOX, ShardThread};
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
@@ -283,7 +283,7 @@ fn assemble(
     let committer = Committer::start(store.clone())?;
     let (readers, reader_threads) = Readers::start(store, &post)?;
     let logins = start_logins(state.directory, state.secret, &config, &post)?;
-    let low_water: Vec<Arc<AtomicU64>> = polls.iter().map(|_| Arc::default()).collect();
+    let needs: Vec<Arc<Needs>> = polls.iter().map(|_| Arc::default()).collect();
     let tallies = Tallies::new(state.shards.len());
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
@@ -313,7 +313,7 @@ fn assemble(
         health: health.clone(),
     };
     let cores = state.shards.into_iter().zip(state.first);
-    let ways = listeners.into_iter().zip(low_water.iter().cloned());
+    let ways = listeners.into_iter().zip(needs.iter().cloned());
     let shards = starter.start_all(cores.zip(polls).zip(ways))?;
     let quic_listeners = serve_quic(quic, &admission, entrances, &post)?;
     let service_parts = service::Parts {
@@ -334,7 +334,7 @@ fn assemble(
         requests,
         config,
         setup_token: setup_token.clone(),
-        low_water,
+        needs,
         stored: state.stored,
         tallies,
     };
@@ -423,7 +423,7 @@ struct ShardStarter {
 }
 
 /// A shard's own: its core and what that has to say first, its poll, and its listeners and where it leaves what it still needs.
-type ShardOwn = (((Shard, Vec<Output>), Poll), (Vec<Share>, Arc<AtomicU64>));
+type ShardOwn = (((Shard, Vec<Output>), Poll), (Vec<Share>, Arc<Needs>));
 
 impl ShardStarter {
     fn start_all(
@@ -439,7 +439,7 @@ impl ShardStarter {
     fn start(
         &self,
         number: u16,
-        (((core, first), poll), (listeners, low_water)): ShardOwn,
+        (((core, first), poll), (listeners, needs)): ShardOwn,
     ) -> Result<JoinHandle<()>, std::io::Error> {
         let mailbox = self.post.shard(number).clone();
         let sink = ShardSink {
@@ -458,7 +458,7 @@ impl ShardStarter {
             readers: self.readers.clone(),
             admission: self.admission.clone(),
             entrances: self.entrances.clone(),
-            low_water,
+            needs,
             told: self.told.clone(),
             tallies: self.tallies.clone(),
             listeners,

@@ -1,8 +1,9 @@
 //! What the shards have counted, left by each where the others can read it. Whoever reads adds it up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use broker::{Counters, Population};
+use records::Stamp;
 
 /// One shard's numbers, or the server's.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,7 +15,15 @@ pub(crate) struct Tally {
 /// Every shard's place. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Tallies {
-    shards: Arc<[Mutex<Tally>]>,
+    shards: Arc<[Mutex<Place>]>,
+}
+
+/// What a shard has left.
+#[derive(Debug, Default)]
+struct Place {
+    tally: Tally,
+    /// Stamps between which about as many bytes were put into the queue table, since this was last asked.
+    queue_marks: Vec<Stamp>,
 }
 
 impl Tallies {
@@ -24,23 +33,40 @@ impl Tallies {
         }
     }
 
-    /// A shard leaves its numbers.
-    pub(crate) fn leave(&self, shard: u16, tally: Tally) {
+    /// A shard leaves its numbers, and the marks of what it has put into the queue table since it did so last.
+    pub(crate) fn leave(&self, shard: u16, tally: Tally, queue_marks: Vec<Stamp>) {
         if let Some(place) = self.shards.get(usize::from(shard)) {
-            *place.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+            let mut place = lock(place);
+            place.tally = tally;
+            place.queue_marks.extend(queue_marks);
         }
+    }
+
+    /// Bytes that all shards have put into the queue table, and the marks of those that are new.
+    pub(crate) fn take_queue(&self) -> (u64, Vec<Stamp>) {
+        let (mut bytes, mut marks) = (0, Vec::new());
+        for place in self.shards.iter() {
+            let mut place = lock(place);
+            bytes += place.tally.counters.queue_bytes_stored;
+            marks.append(&mut place.queue_marks);
+        }
+        (bytes, marks)
     }
 
     /// All shards together. Every shard keeps every retained message, so those are not added.
     pub(crate) fn total(&self) -> Tally {
         let mut total = Tally::default();
         for place in self.shards.iter() {
-            let tally = *place.lock().unwrap_or_else(PoisonError::into_inner);
+            let tally = lock(place).tally;
             total.counters = total.counters + tally.counters;
             total.population = total.population.with(&tally.population);
         }
         total
     }
+}
+
+fn lock(place: &Mutex<Place>) -> MutexGuard<'_, Place> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -55,7 +81,7 @@ mod tests {
             tally.counters.bytes_sent = 10;
             tally.population.sessions = 3;
             tally.population.retained = 7;
-            tallies.leave(shard, tally);
+            tallies.leave(shard, tally, Vec::new());
         }
         let total = tallies.total();
         assert_eq!(total.counters.bytes_sent, 20);

@@ -83,4 +83,14 @@ impl Disk {
         self.rows
             .retain(|row, _| key::parse_queue(row).map_or(true, |stamp| stamp >= below));
     }
+
+    /// Stamps of the stored messages, ascending.
+    pub(crate) fn queued_stamps(&self) -> impl Iterator<Item = Stamp> + '_ {
+        self.rows.keys().flat_map(|row| key::parse_queue(row))
+    }
+
+    /// Throws away one stored message.
+    pub(crate) fn delete_queued(&mut self, stamp: Stamp) {
+        self.rows.remove(&key::queue(stamp));
+    }
 }

@@ -2,12 +2,12 @@
 //! what shards ask for in the way `server/src/shard` does, one turn at a time, and decides nothing by itself:
 //! when each thing happens is the world's choice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use broker::{
     AuthenticationRequest, ConnectionId, Identity, Input, Output, PendingConnect, Place as Seat,
-    Settings, Shard,
+    Settings, Shard, Survey,
 };
 use records::{AccountId, Millis, Pos, SessionRef, Stamp};
 
@@ -40,6 +40,8 @@ pub(crate) struct House {
     /// Below which stored message each shard needs none, as it said last.
     low_water: Vec<Option<Stamp>>,
     low_water_before: Option<Stamp>,
+    surveys: Vec<Option<Box<Survey>>>,
+    unneeded_before: BTreeSet<Stamp>,
     asked: bool,
     /// Up to here clients may have read of what the shards have stamped.
     told: Stamp,
@@ -68,6 +70,8 @@ impl House {
             dropped: 0,
             low_water: Vec::new(),
             low_water_before: None,
+            surveys: Vec::new(),
+            unneeded_before: BTreeSet::new(),
             asked: false,
             told: Stamp::ZERO,
             mutation,
@@ -91,6 +95,8 @@ impl House {
             .collect();
         self.low_water = vec![None; usize::from(shards)];
         self.low_water_before = None;
+        self.surveys = vec![None; usize::from(shards)];
+        self.unneeded_before.clear();
         self.asked = false;
         self.mail = (0..shards).map(|_| VecDeque::new()).collect();
     }
@@ -269,14 +275,36 @@ impl House {
             if let (Some(before), Some(lowest)) = (before, lowest) {
                 self.disk.trim(before.min(lowest));
             }
+            self.delete_unneeded();
         }
         self.asked = true;
         self.low_water.fill(None);
+        // Each message a segment of its own.
+        let ends: Arc<[Stamp]> = self.disk.queued_stamps().collect();
         for shard in 0..self.shards.len() {
-            self.shards[shard].seek_low_water(self.now);
+            self.shards[shard].survey(ends.clone(), self.now);
             self.carry_out_all(shard);
         }
         true
+    }
+
+    fn delete_unneeded(&mut self) {
+        let mut surveys = self.surveys.iter_mut().flat_map(Option::take);
+        let Some(mut all) = surveys.next() else {
+            return;
+        };
+        for survey in surveys {
+            all.add(&survey);
+        }
+        let ends = all.ends().iter().enumerate();
+        let unneeded: BTreeSet<Stamp> = ends
+            .filter(|(segment, _)| !all.is_needed(*segment))
+            .map(|(_, end)| *end)
+            .collect();
+        for stamp in unneeded.intersection(&self.unneeded_before) {
+            self.disk.delete_queued(*stamp);
+        }
+        self.unneeded_before = unneeded;
     }
 
     /// The process dies while so many appends are being committed, and starts again with what is on disk.
@@ -481,6 +509,7 @@ impl House {
                 let input = Input::PassedOn(passed);
                 self.mail[usize::from(shard)].push_back(Letter::Input(input));
             }
+            Output::Surveyed(survey) => self.surveys[shard] = Some(survey),
             Output::LowWater(stamp) => self.low_water[shard] = Some(stamp),
             Output::Service(_) => {}
             Output::Fetch { session, stamps } => self.readings.push((session, stamps)),

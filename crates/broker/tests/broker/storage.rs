@@ -1,23 +1,44 @@
 //! What the shard does when too much waits on disk in the whole server.
 
-use broker::{Input, Pressure};
+use std::sync::Arc;
+
+use broker::{Holder, Input, Pressure, Shed};
 use mqtt_codec::Version::{V5, V311};
 use records::{Stamp, key};
 
 use crate::connect::refused;
 use crate::got::Got;
-use crate::packets::{goodbye, hello, message, options, pubrel, subscribe};
-use crate::world::{World, open_settings, resident};
+use crate::packets::{goodbye, hello, message, options, puback, pubrel, subscribe};
+use crate::world::{World, account, open_settings, resident};
 
-fn press(world: &mut World, drop_before: Stamp, full: bool) {
+fn press(world: &mut World, full: bool) {
     for shard in 0..world.shards.len() {
         let pressure = Pressure {
-            drop_before,
             full,
             disk_full: false,
         };
         world.input(shard, Input::Storage(pressure));
     }
+}
+
+/// Accounts lose so much in a hundred of what waits for them, as far as it was stamped before.
+fn shed(world: &mut World, before: Stamp, percents: &[(Holder, u32)]) {
+    let part = |percent: u32| percent * Shed::PARTS / 100;
+    let parts = percents
+        .iter()
+        .map(|(holder, percent)| (*holder, part(*percent)));
+    let order = Arc::new(Shed {
+        parts: parts.collect(),
+        before,
+    });
+    for shard in 0..world.shards.len() {
+        world.input(shard, Input::Shed(order.clone()));
+    }
+}
+
+fn dropped(world: &World) -> u64 {
+    let shards = world.shards.iter();
+    shards.map(|shard| shard.counters().dropped_queued).sum()
 }
 
 /// The stamps of the messages on disk.
@@ -26,13 +47,17 @@ fn stamps(world: &World) -> Vec<Stamp> {
     keys.filter_map(|at| key::parse_queue(at).ok()).collect()
 }
 
+const YOUNG: Stamp = Stamp::new(u64::MAX);
+
 #[test]
-fn what_has_waited_longest_in_the_whole_server_is_dropped_and_counted() {
+fn an_account_that_holds_most_loses_what_has_waited_longest_and_nobody_else_does() {
     let mut world = World::with(2, open_settings());
     let filters = ["a", "+", "b", "$share/g/b"];
     let names = ["one", "two", "three", "four"];
-    for (name, filter) in names.into_iter().zip(filters) {
-        let client = world.join(&resident(V5, name));
+    let accounts = ["alice", "alice", "bob", "bob"];
+    let hello = |index: usize| resident(V5, names[index]).login(accounts[index]);
+    for (index, filter) in filters.into_iter().enumerate() {
+        let client = world.join(&hello(index));
         world.subscribe(client, filter, 1);
         world.cut(client);
     }
@@ -43,35 +68,87 @@ fn what_has_waited_longest_in_the_whole_server_is_dropped_and_counted() {
     }
     let stamps = stamps(&world);
     assert_eq!(stamps.len(), 20, "each is stored once");
-    press(&mut world, stamps[10], false);
-    let dropped: u64 = world
-        .shards
-        .iter()
-        .map(|shard| shard.counters().dropped_queued)
-        .sum();
-    // "+" waits for all of them, and "b" has two who wait.
-    assert_eq!(dropped, 5 + 10 + 5 + 5);
-    let needed = (0..2).map(|shard| world.low_water(shard)).min();
-    assert_eq!(needed, Some(stamps[10]), "the older ones can be deleted");
-    world.store.retain(|at, _| match key::parse_queue(at) {
-        Ok(stamp) => stamp >= stamps[10],
-        Err(_) => true,
-    });
+    let survey = world.survey(&stamps);
+    let [alice, bob] = ["alice", "bob"].map(|name| account(name));
+    let expected = [(None, 10), (alice, 30), (bob, 10)];
+    assert_eq!(survey.holders(), &expected.into(), "a group is nobody's");
+
+    let percents = [(alice, 50), (None, 10)];
+    shed(&mut world, YOUNG, &percents);
+    // "+" waits for all of them.
+    assert_eq!(dropped(&world), 5 + 10 + 1);
+    let survey = world.survey(&stamps);
+    let expected = [(None, 9), (alice, 15), (bob, 10)];
+    assert_eq!(survey.holders(), &expected.into());
+    for (number, stamp) in stamps.iter().enumerate() {
+        // Bob still waits for every second one.
+        let needed = number >= 10 || number % 2 == 1;
+        assert_eq!(survey.is_needed(number), needed, "{number}");
+        if !needed {
+            world
+                .store
+                .retain(|at, _| key::parse_queue(at) != Ok(*stamp));
+        }
+    }
     // After a restart as before one.
     for restarted in [false, true] {
         if restarted {
+            // What groups have lost is struck out with the next cursors.
+            world.advance(10_000);
             world.restart();
         }
-        for (name, count) in names.into_iter().zip([5, 10, 5, 5]) {
-            let client = world.join_and_keep(&resident(V5, name));
+        for (index, (first, count)) in [(10, 5), (10, 10), (1, 10), (3, 9)].into_iter().enumerate()
+        {
+            let client = world.join_and_keep(&hello(index));
             let texts = world.texts(client);
-            assert_eq!(texts.len(), count, "{name}: {texts:?}");
-            let newer = |text: &String| text[2..].parse::<u32>().expect("a number") >= 10;
-            assert!(texts.iter().all(newer), "{name}: {texts:?}");
+            assert_eq!(texts.len(), count, "{}: {texts:?}", names[index]);
+            let newer = |text: &String| text[2..].parse::<u32>().expect("a number") >= first;
+            assert!(texts.iter().all(newer), "{}: {texts:?}", names[index]);
             // Nothing is acknowledged: all of it comes again.
             world.cut(client);
         }
     }
+}
+
+#[test]
+fn what_is_under_way_to_a_client_that_does_not_acknowledge_gives_way_as_well() {
+    let mut settings = open_settings();
+    settings.limits.inflight_max = 3;
+    let mut world = World::with(1, settings);
+    let slow = world.join(&resident(V5, "slow").login("alice"));
+    world.subscribe(slow, "t", 1);
+    let publisher = world.guest(V5, "p");
+    for number in 0..6 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    let stamps = stamps(&world);
+    let alice = account("alice");
+    let needed = |world: &mut World| {
+        let survey = world.survey(&stamps);
+        let needed = (0..6).filter(|segment| survey.is_needed(*segment));
+        needed.collect::<Vec<_>>()
+    };
+    assert_eq!(needed(&mut world), [0, 1, 2, 3, 4, 5]);
+    shed(&mut world, stamps[1], &[(alice, 100)]);
+    assert_eq!(
+        needed(&mut world),
+        [1, 2, 3, 4, 5],
+        "the others are too young"
+    );
+    shed(&mut world, YOUNG, &[(alice, 40)]);
+    assert_eq!(needed(&mut world), [3, 4, 5]);
+    assert_eq!(dropped(&world), 0);
+    shed(&mut world, YOUNG, &[(alice, 34)]);
+    assert_eq!(needed(&mut world), [5]);
+    assert_eq!(dropped(&world), 2);
+    // It gets what had been sent, and goes on with what is left.
+    let messages = world.messages(slow);
+    let texts: Vec<&str> = messages.iter().map(|message| &*message.payload).collect();
+    assert_eq!(texts, ["0", "1", "2"]);
+    for message in &messages {
+        world.send(slow, &puback(message.packet_id.expect("it has one")));
+    }
+    assert_eq!(world.texts(slow), ["t 5"]);
 }
 
 #[test]
@@ -81,7 +158,7 @@ fn what_there_is_no_room_for_is_refused_and_not_acknowledged() {
     world.subscribe(lasting, "stored/#", 2);
     let live = world.guest(V5, "live");
     world.subscribe(live, "#", 2);
-    press(&mut world, Stamp::ZERO, true);
+    press(&mut world, true);
 
     let new = world.join(&resident(V5, "new"));
     for (qos, refused) in [(1, Got::Puback(7, 0x97)), (2, Got::Pubrec(7, 0x97))] {
@@ -106,7 +183,7 @@ fn what_there_is_no_room_for_is_refused_and_not_acknowledged() {
     assert!(stamps(&world).is_empty());
 
     // There is room again: what comes again is new.
-    press(&mut world, Stamp::ZERO, false);
+    press(&mut world, false);
     let old = world.join(&resident(V311, "old"));
     let mut again = message(V311, "stored/b", "again", 2, 9, false);
     again[0] |= 0b1000;

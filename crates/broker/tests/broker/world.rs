@@ -90,6 +90,7 @@ pub(crate) struct World {
     pub(crate) needed: Option<Stamp>,
     /// What a shard has answered last.
     pub(crate) low_water: Option<Stamp>,
+    pub(crate) surveys: Vec<broker::Survey>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) peers: Vec<Peer>,
     next_packet_id: u16,
@@ -133,6 +134,7 @@ impl World {
             exchanges: Vec::new(),
             needed: None,
             low_water: None,
+            surveys: Vec::new(),
             settings,
             peers: Vec::new(),
             next_packet_id: 0,
@@ -504,6 +506,7 @@ impl World {
                 }
             }
             Output::LowWater(stamp) => self.low_water = Some(stamp),
+            Output::Surveyed(survey) => self.surveys.push(*survey),
             Output::PassOn { shard, passed } => {
                 self.shards[usize::from(shard)].handle(Input::PassedOn(passed), self.now);
             }

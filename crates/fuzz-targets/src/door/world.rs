@@ -506,6 +506,7 @@ impl World {
                 self.shards[usize::from(shard)].handle(Input::PassedOn(passed), self.now);
             }
             Output::LowWater(stamp) => self.low_waters.push(stamp),
+            Output::Surveyed(_) => {}
             Output::Service(service) => self.services.push_back(service),
             Output::Fetch { session, stamps } if self.slow_store => {
                 self.asked.push_back((shard, session, stamps));

@@ -10,9 +10,9 @@ mod system;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use broker::{Input as ShardInput, Settings};
+use broker::{Input as ShardInput, Settings, Shed};
 use chat::{Chat, Output};
 use mqtt_codec::ReasonCode;
 use records::SessionRef;
@@ -32,6 +32,7 @@ use crate::tally::Tallies;
 use crate::translate;
 use audit::Audit;
 use gauges::Gauges;
+pub(crate) use queue::Needs;
 use queue::StoredQueue;
 use requests::Waiting;
 pub(crate) use requests::new_token;
@@ -58,7 +59,7 @@ pub(crate) struct Parts {
     pub(crate) requests: Requests,
     pub(crate) config: Config,
     pub(crate) setup_token: Option<Secret>,
-    pub(crate) low_water: Vec<Arc<AtomicU64>>,
+    pub(crate) needs: Vec<Arc<Needs>>,
     pub(crate) stored: StoredBytes,
     pub(crate) tallies: Tallies,
 }
@@ -115,7 +116,7 @@ impl ServiceThread {
             next_request: 0,
             next_shard: 0,
             clock: Clock::new(),
-            queue: StoredQueue::new(parts.stored, parts.low_water, parts.tallies.clone()),
+            queue: StoredQueue::new(parts.stored, parts.needs, parts.tallies.clone()),
             gauges: Gauges::new(),
             system: System::new(parts.tallies),
             stopping: false,
@@ -306,12 +307,42 @@ impl ServiceThread {
             self.post
                 .tell_shards(|| ShardEvent::Input(ShardInput::Storage(pressure)));
         }
-        let Some((range, upto)) = self.queue.trim(Instant::now(), &self.post) else {
+        let Some(findings) = self.queue.ask(now, &self.post) else {
             return;
         };
-        // Refused only while many trims are under way: then the next one begins where this one would have.
-        if self.committer.trim(range) {
-            self.queue.trimmed(upto);
+        for range in &findings.unneeded {
+            // Refused only while many are under way: then it is found again.
+            if !self.committer.trim(queue::keys(range)) {
+                break;
+            }
+            self.queue.deleted(range);
+        }
+        let survey = findings.survey.as_ref();
+        if let Some(shed) = survey.and_then(|survey| self.queue.shed(survey, limit, now)) {
+            self.say_who_sheds(&shed);
+            let shed = Arc::new(shed);
+            self.post
+                .tell_shards(|| ShardEvent::Input(ShardInput::Shed(shed.clone())));
+        }
+    }
+
+    /// Names the accounts that lose what waits for them.
+    fn say_who_sheds(&self, shed: &Shed) {
+        const NAMED_MAX: usize = 5;
+        let directory = self.logins.directory();
+        let mut parts: Vec<_> = shed.parts.iter().collect();
+        parts.sort_by_key(|(_, part)| std::cmp::Reverse(**part));
+        for (holder, part) in parts.iter().take(NAMED_MAX) {
+            let known = holder.and_then(|id| directory.by_id(id));
+            let account = known.as_ref().map_or("", |known| known.name());
+            let percent = u64::from(**part) * 100 / u64::from(Shed::PARTS);
+            let accounts = parts.len();
+            tracing::warn!(
+                account,
+                percent,
+                accounts,
+                "holds most of what waits on disk, and loses so much of it"
+            );
         }
     }
 }

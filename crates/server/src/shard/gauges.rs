@@ -83,7 +83,7 @@ impl Gauges {
         self.revoked = revoked;
     }
 
-    pub(super) fn tell(&mut self, core: &Shard, letters: usize) {
+    pub(super) fn tell(&mut self, core: &mut Shard, letters: usize) {
         let now = Instant::now();
         if now < self.next {
             return;
@@ -96,6 +96,7 @@ impl Gauges {
                 counters,
                 population,
             },
+            core.take_queue_marks(),
         );
         self.tell_revoked(&counters);
         for (counter, value) in self.counters.iter().zip(counters.values()) {

@@ -11,7 +11,6 @@ mod sockets;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use broker::{ConnectionId, Input, Output, Shard};
@@ -28,6 +27,7 @@ use crate::mailbox::Mailbox;
 use crate::origin::Origin;
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::Readers;
+use crate::service::Needs;
 use crate::tally::Tallies;
 use accept::Door;
 use gauges::Gauges;
@@ -68,7 +68,7 @@ pub(crate) struct Parts {
     pub(crate) logins: Arc<Logins>,
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) low_water: Arc<AtomicU64>,
+    pub(crate) needs: Arc<Needs>,
     pub(crate) told: Arc<Told>,
     pub(crate) tallies: Tallies,
     pub(crate) entrances: Arc<Entrances>,
@@ -97,7 +97,7 @@ pub(crate) struct ShardThread {
     waiting_appends: VecDeque<Append>,
     logins: Arc<Logins>,
     readers: Readers,
-    low_water: Arc<AtomicU64>,
+    needs: Arc<Needs>,
     told: Arc<Told>,
     gauges: Gauges,
     clock: Clock,
@@ -133,7 +133,7 @@ impl ShardThread {
             waiting_appends: VecDeque::new(),
             logins: parts.logins,
             readers: parts.readers,
-            low_water: parts.low_water,
+            needs: parts.needs,
             told: parts.told,
             gauges: Gauges::new(parts.number, parts.tallies),
             clock: Clock::new(),
@@ -199,7 +199,7 @@ impl ShardThread {
         self.submit_waiting();
         self.sockets
             .give_up_overdue(self.poll.registry(), &mut self.core);
-        self.gauges.tell(&self.core, self.mailbox.len());
+        self.gauges.tell(&mut self.core, self.mailbox.len());
     }
 
     fn sleep(&mut self) -> Duration {
@@ -270,9 +270,8 @@ impl ShardThread {
                 readiness,
             } => self.pipe_ready(connection, readiness),
             ShardEvent::Room => {}
-            ShardEvent::ReportLowWater => {
-                self.core.seek_low_water(now);
-            }
+            ShardEvent::ReportNeeds(None) => self.core.seek_low_water(now),
+            ShardEvent::ReportNeeds(Some(ends)) => self.core.survey(ends, now),
             ShardEvent::Stop => {
                 self.stop_at = Some(Instant::now() + STOP_TIME);
                 self.door.close(self.poll.registry());

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Weak;
-use std::sync::atomic::Ordering;
 
 use broker::{AuthenticationRequest, ConnectionId, ExchangeRequest, Identity, Output, Service};
 use mqtt_codec::ReasonCode;
@@ -91,7 +90,8 @@ impl ShardThread {
                     }
                 }
             }
-            Output::LowWater(lowest) => self.low_water.store(lowest.value(), Ordering::Release),
+            Output::Surveyed(survey) => self.needs.tell_survey(survey),
+            Output::LowWater(lowest) => self.needs.tell_low_water(lowest),
             Output::PassOn { shard, passed } => {
                 let input = broker::Input::PassedOn(passed);
                 self.post.shard(shard).send(ShardEvent::Input(input));

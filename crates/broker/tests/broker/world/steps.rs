@@ -66,4 +66,17 @@ impl World {
         self.settle();
         self.low_water.take().expect("an answer")
     }
+
+    /// Who waits for which of these stored messages, each of them a segment.
+    pub(crate) fn survey(&mut self, stamps: &[Stamp]) -> broker::Survey {
+        for shard in 0..self.shards.len() {
+            self.shards[shard].survey(stamps.into(), self.now);
+        }
+        self.settle();
+        self.low_water = None;
+        let mut surveys = std::mem::take(&mut self.surveys).into_iter();
+        let mut all = surveys.next().expect("an answer");
+        surveys.for_each(|survey| all.add(&survey));
+        all
+    }
 }

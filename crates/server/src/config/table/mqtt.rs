@@ -111,7 +111,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
             BYTES_MAX,
             "bytes",
         ),
-        "Bytes of messages that may wait on disk in the whole server, each counted once however many sessions wait for it, and without what the store itself needs. Beyond it what has waited longest is dropped and counted; while that is under way, at an eighth more, what would have to wait is refused (0x97; MQTT 3 clients are disconnected without an acknowledgement).",
+        "Bytes of messages that may wait on disk in the whole server, each counted once however many sessions wait for it, and without what the store itself needs. Beyond it the accounts that hold most lose what has waited longest, which is counted; while that is under way, at an eighth more, what would have to wait is refused (0x97; MQTT 3 clients are disconnected without an acknowledgement).",
     ),
     live(
         "appends_max",
