@@ -1,6 +1,7 @@
 // A server in memory that keeps the topic contract as far as this client uses it, for tests of the client's own logic. The
 // browser tests run against the real one.
 
+import type { PeoplePage, PeopleQuery } from "../src/chat/people";
 import type { Caller, Closed, Dial, Hearer, Link, PublishOptions } from "../src/wire/link";
 
 type Json = Record<string, unknown>;
@@ -40,6 +41,8 @@ export class FakeServer {
   listMax = 10_000;
   /** Members in one answer. */
   membersMax = 10_000;
+  /** Accounts in one page. */
+  peopleMax = 10_000;
   /** Letters of a head's text. */
   headMax = 1024;
   /** An older server, whose pages of history do not say `next` and are asked for by `seq` alone. */
@@ -63,6 +66,16 @@ export class FakeServer {
     const room: Room = { id: slug, title, members: new Map(), entries: [], seq: 0 };
     this.rooms.set(slug, room);
     members.forEach((name, index) => this.#join(room, name, members[0]!, index === 0 ? "owner" : "member"));
+  }
+
+  /** A page of the list of accounts; what words begin with is not looked for, only what names hold. */
+  people({ search, after }: PeopleQuery): PeoplePage {
+    const all = [...this.accounts]
+      .map(([name, { display }]) => ({ name, display }))
+      .filter(({ name, display }) => `${name} ${display}`.toLowerCase().includes(search.toLowerCase()) && name > (after ?? ""))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    const accounts = all.slice(0, this.peopleMax);
+    return { accounts, next: all.length > accounts.length ? accounts.at(-1)!.name : null };
   }
 
   /** Connects at once, in a later turn as a network would. */
@@ -223,6 +236,10 @@ export class FakeServer {
       }
       case "sync":
         return this.#sync(account, String(body["since"]), Number(body["limit"]));
+      case "profile.get": {
+        const known = this.accounts.get(String(body["name"]));
+        return known ? { name: body["name"], display: known.display, text: "" } : { error: "no_such_account", detail: "" };
+      }
       case "group.create":
         if (this.rooms.has(String(body["slug"]))) return { error: "already_exists", detail: "" };
         this.group(String(body["slug"]), String(body["title"]), [account, ...(body["members"] as string[])]);

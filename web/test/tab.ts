@@ -43,7 +43,7 @@ export async function tab(name: string, on: Shelf = shelf(), device = `web-${nam
     dial: server.dial,
     device: { id: () => devices.at(-1)!, renew: () => devices[devices.push(`${device}-${devices.length}`) - 1]! },
     shelf: on,
-    people: async () => [...server.accounts].map(([account, { display }]) => ({ name: account, display })),
+    people: async (query) => server.people(query),
   });
   messenger.start();
   await settle();

@@ -160,12 +160,6 @@ impl Chat {
             .collect()
     }
 
-    /// An account, unless there is none or it is removed.
-    pub fn account(&self, id: AccountId) -> Option<ListedAccount> {
-        let account = &self.directory.find(id)?.record;
-        (!account.removed).then(|| listed(id, account))
-    }
-
     /// Dedup records that are too old to be asked for, for the caller to trim at start.
     pub fn stale_dedups(&self, now: Millis) -> KeyRange {
         // A mid of the week before last is at least seven days old.

@@ -68,3 +68,4 @@ pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};
 pub use settings::Settings;
 pub use source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};
+pub use text::composed;

@@ -23,13 +23,18 @@ pub(crate) fn line(from: &str, text: Option<&str>) -> Bytes {
     line.into()
 }
 
+/// A text in the normal form in which names are kept: NFC.
+pub fn composed(text: &str) -> String {
+    text.nfc().collect()
+}
+
 /// A title or display name in NFC, without blanks around it.
 pub(crate) fn title(what: &str, given: &str, bytes_max: usize) -> Result<String, Refusal> {
     // NFC grows a text at most threefold: https://www.unicode.org/faq/normalization.html
     if given.len() > bytes_max {
         return Err(Refusal::title_too_long(what, bytes_max));
     }
-    let title: String = given.trim().nfc().collect();
+    let title = composed(given.trim());
     if title.len() > bytes_max {
         return Err(Refusal::title_too_long(what, bytes_max));
     }

@@ -88,7 +88,7 @@ fn command(action: AccountAction, data: &Path) -> anyhow::Result<Command> {
             let name = whom.name;
             Command::Passwd { name, password }
         }
-        AccountAction::List { .. } => Command::List,
+        AccountAction::List { .. } => Command::List { after: None },
         AccountAction::Disable { whom } => Command::Disable { name: whom.name },
         AccountAction::Enable { whom } => Command::Enable { name: whom.name },
         AccountAction::Remove { whom, yes } => {
@@ -105,19 +105,22 @@ fn ask(config: &Config, command: &Command) -> anyhow::Result<Answer> {
     let deadline = Instant::now() + HELD_TIMEOUT;
     loop {
         if let Some(answer) = ask_running(&config.server.data, command)? {
-            return Ok(answer);
+            return whole(answer, |command| {
+                let answer = ask_running(&config.server.data, &command)?;
+                answer.context("the server has ended meanwhile")
+            });
         }
         match server::start(config.clone(), &StartOptions::default()) {
             Ok(running) => {
-                let answer = tokio::runtime::Builder::new_current_thread()
+                let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_time()
                     .build()
-                    .context("a thread cannot be started")?
-                    .block_on(control::execute(
-                        &running.handle,
-                        command.clone(),
-                        Actor::CommandLine,
-                    ));
+                    .context("a thread cannot be started")?;
+                let execute = |command| {
+                    let done = control::execute(&running.handle, command, Actor::CommandLine);
+                    runtime.block_on(done)
+                };
+                let answer = whole(execute(command.clone()), |command| Ok(execute(command)))?;
                 // What was changed counts only once this has returned.
                 running.shutdown(SHUTDOWN_TIMEOUT)?;
                 return Ok(answer);
@@ -133,6 +136,27 @@ fn ask(config: &Config, command: &Command) -> anyhow::Result<Answer> {
     }
 }
 
+/// A list comes in pages: asks for those behind the first one.
+fn whole(
+    answer: Answer,
+    mut ask: impl FnMut(Command) -> anyhow::Result<Answer>,
+) -> anyhow::Result<Answer> {
+    let Answer::Accounts { page: mut whole } = answer else {
+        return Ok(answer);
+    };
+    while let Some(after) = whole.next.take() {
+        let after = Some(after);
+        match ask(Command::List { after })? {
+            Answer::Accounts { page } => {
+                whole.accounts.extend(page.accounts);
+                whole.next = page.next;
+            }
+            refused => return Ok(refused),
+        }
+    }
+    Ok(Answer::Accounts { page: whole })
+}
+
 fn ask_running(data: &Path, command: &Command) -> anyhow::Result<Option<Answer>> {
     control::ask(data, command).with_context(|| {
         format!(
@@ -146,7 +170,7 @@ fn ask_running(data: &Path, command: &Command) -> anyhow::Result<Option<Answer>>
 fn tell(command: &Command, answer: Answer, folder: &Path) -> anyhow::Result<()> {
     let told = match answer {
         Answer::Refused { detail, .. } => bail!("{detail} (in {})", folder.display()),
-        Answer::Accounts { accounts } => table(&accounts),
+        Answer::Accounts { page } => table(&page.accounts),
         Answer::Status { .. } => bail!("the server answered something else than it was asked"),
         Answer::Added { account } => done(&account, "has been added", folder),
         Answer::Done { account } => {
@@ -155,7 +179,7 @@ fn tell(command: &Command, answer: Answer, folder: &Path) -> anyhow::Result<()> 
                 Command::Disable { .. } => "is disabled",
                 Command::Enable { .. } => "is enabled",
                 Command::Remove { .. } => "has been removed",
-                Command::Status | Command::List | Command::Add { .. } => {
+                Command::Status | Command::List { .. } | Command::Add { .. } => {
                     bail!("the server answered something else than it was asked")
                 }
             };
@@ -216,6 +240,7 @@ fn table(accounts: &[AccountInfo]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use server::handle::AccountPage;
 
     #[test]
     fn accounts_are_listed_one_on_a_line_without_control_characters() {
@@ -236,12 +261,48 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_asked_for_page_by_page() {
+        let page = |name: &str, next: Option<&str>| Answer::Accounts {
+            page: AccountPage {
+                accounts: vec![AccountInfo {
+                    name: name.to_owned(),
+                    display: name.to_owned(),
+                    role: AccountRole::Member,
+                    disabled: false,
+                }],
+                next: next.map(str::to_owned),
+            },
+        };
+        let mut asked = Vec::new();
+        let answer = whole(page("a", Some("a")), |command| {
+            let Command::List { after: Some(after) } = command else {
+                bail!("{command:?}");
+            };
+            let answer = match after.as_str() {
+                "a" => page("b", Some("bb")),
+                _ => page("c", None),
+            };
+            asked.push(after);
+            Ok(answer)
+        });
+        let Answer::Accounts { page } = answer.unwrap() else {
+            panic!("no list");
+        };
+        let names: Vec<_> = page.accounts.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(
+            (names, asked),
+            (vec!["a", "b", "c"], vec!["a".to_owned(), "bb".to_owned()])
+        );
+    }
+
+    #[test]
     fn a_refusal_is_an_error_with_its_sentence() {
         let refused = Answer::Refused {
             error: "no_such_account".to_owned(),
             detail: "there is no account named bob".to_owned(),
         };
-        let error = tell(&Command::List, refused, Path::new("/data")).unwrap_err();
+        let list = Command::List { after: None };
+        let error = tell(&list, refused, Path::new("/data")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "there is no account named bob (in /data)"

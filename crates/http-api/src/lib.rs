@@ -14,6 +14,7 @@ mod forwarded;
 mod health;
 mod hosts;
 mod metrics;
+mod parameters;
 mod peer;
 mod recorder;
 mod rest;

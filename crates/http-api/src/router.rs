@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, get, post};
 
 use crate::answer::Refusal;
 use crate::doors::Doors;
@@ -18,7 +18,10 @@ pub(crate) fn router(doors: Doors) -> Router {
         .route("/login", post(login::login))
         .route("/logout", post(login::logout))
         .route("/accounts", get(accounts::list).post(accounts::add))
-        .route("/accounts/{name}", delete(accounts::remove))
+        .route(
+            "/accounts/{name}",
+            get(accounts::one).delete(accounts::remove),
+        )
         .fallback(|| async { Refusal::not_found() });
     Router::new()
         .nest("/api/v1", api)

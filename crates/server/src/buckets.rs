@@ -1,6 +1,9 @@
-//! How fast something may happen for each address: buckets that fill with time. It owns the counting; what is refused when
-//! one is empty is said where it is asked.
+//! How fast something may happen for each address or account: buckets that fill with time. It owns the counting; what is
+//! refused when one is empty is said where it is asked.
 
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What one key has left.
@@ -21,6 +24,9 @@ pub(crate) struct Rate {
 }
 
 const THOUSAND: u64 = 1000;
+
+/// Keys remembered; beyond it those that have nothing against them are forgotten, then all.
+const KEYS_MAX: usize = 100_000;
 
 impl Rate {
     fn capacity(self) -> u64 {
@@ -68,10 +74,84 @@ impl Bucket {
     }
 }
 
+/// A bucket for each key, of a bounded number of keys. Threads share it.
+pub(crate) struct Buckets<K> {
+    state: Mutex<State<K>>,
+}
+
+struct State<K> {
+    rate: Rate,
+    buckets: HashMap<K, Bucket>,
+}
+
+impl<K: Eq + Hash> Buckets<K> {
+    pub(crate) fn new(rate: Rate) -> Self {
+        let buckets = HashMap::new();
+        Self {
+            state: Mutex::new(State { rate, buckets }),
+        }
+    }
+
+    /// Another rate, from here on.
+    pub(crate) fn limit(&self, rate: Rate) {
+        self.lock().rate = rate;
+    }
+
+    /// Counts one, unless it is one too many.
+    pub(crate) fn admit(&self, key: K, now: Instant) -> bool {
+        let mut state = self.lock();
+        let rate = state.rate;
+        if state.buckets.len() >= KEYS_MAX {
+            state.buckets.retain(|_, bucket| !bucket.is_full(rate, now));
+            // Not worth a search for each one that comes.
+            if state.buckets.len() > KEYS_MAX / 2 {
+                state.buckets.clear();
+            }
+        }
+        let bucket = state.buckets.entry(key);
+        bucket
+            .or_insert_with(|| Bucket::full(rate, now))
+            .take(rate, now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[test]
+    fn one_key_cannot_use_up_what_another_may_do() {
+        let rate = |per_second| Rate {
+            per_second,
+            burst_secs: 10,
+        };
+        let buckets = Buckets::new(rate(5));
+        let begin = Instant::now();
+        let admitted = (0..1000).filter(|_| buckets.admit("greedy", begin)).count();
+        assert_eq!(admitted, 50);
+        assert!(buckets.admit("other", begin));
+        buckets.limit(rate(0));
+        assert!(buckets.admit("greedy", begin));
+    }
+
+    #[test]
+    fn the_number_of_keys_is_bounded() {
+        let rate = Rate {
+            per_second: 1,
+            burst_secs: 1,
+        };
+        let buckets = Buckets::new(rate);
+        let begin = Instant::now();
+        for key in 0..2 * KEYS_MAX {
+            assert!(buckets.admit(key, begin));
+            assert!(buckets.lock().buckets.len() <= KEYS_MAX);
+        }
+    }
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_so_many_a_second() {

@@ -172,13 +172,13 @@ pub enum DemoLoginState {
 
 /// How one logs in as each of them, as their accounts are; none if this server is no demonstration, where accounts may
 /// have the same names.
-pub(crate) fn logins(chat: &Chat, directory: &Directory, secret: &[u8; 32]) -> Vec<DemoLogin> {
+pub(crate) fn logins(directory: &Directory, secret: &[u8; 32]) -> Vec<DemoLogin> {
     let mut demonstration = false;
     let logins: Vec<DemoLogin> = PEOPLE
         .iter()
         .map(|(name, _, _)| {
             let known = directory.by_name(name);
-            let account = known.as_ref().and_then(|known| chat.account(known.id()));
+            let account = known.as_ref().and_then(|known| known.info());
             let password = readable_password(secret, name);
             let right =
                 known.is_some_and(|known| logins::verify(known.password(), password.expose()));

@@ -4,6 +4,7 @@
 mod account;
 mod actor;
 pub mod control;
+mod directory;
 mod error;
 mod request;
 mod status;
@@ -18,8 +19,12 @@ use std::time::Duration;
 use store::EmbeddedStore;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use account::{AccountInfo, AccountRole, Login, NewAccount, ServerInfo};
+pub use account::{
+    AccountInfo, AccountPage, AccountQuery, AccountRole, Login, NewAccount, PAGE_ACCOUNTS_MAX,
+    ServerInfo, Which,
+};
 pub use actor::Actor;
+pub use directory::AccountDirectory;
 pub use error::RequestError;
 pub use request::{
     AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol, UpgradedStream,
@@ -29,6 +34,7 @@ pub use status::ServerStatus;
 
 use crate::config::{Changes, Config};
 pub use crate::secret::Secret;
+use directory::DirectoryAccess;
 use status::StatusAccess;
 use storage::StorageAccess;
 
@@ -46,6 +52,7 @@ pub struct Handle {
     health: watch::Receiver<Health>,
     storage: StorageAccess,
     status: StatusAccess,
+    directory: DirectoryAccess,
 }
 
 impl std::fmt::Debug for Handle {
@@ -68,6 +75,7 @@ impl Handle {
             health,
             storage: StorageAccess::default(),
             status: StatusAccess::default(),
+            directory: DirectoryAccess::default(),
         };
         (
             handle,
@@ -81,6 +89,11 @@ impl Handle {
     /// Gives the control socket access to the store; once. The store is not kept from ending.
     pub fn attach_store(&self, store: Weak<EmbeddedStore>) {
         self.storage.attach(store);
+    }
+
+    /// Says where accounts and tokens are read; once.
+    pub fn attach_directory(&self, directory: Arc<dyn AccountDirectory>) {
+        self.directory.attach(directory);
     }
 
     /// Says where `status` finds its figures; once.
@@ -149,20 +162,31 @@ impl Handle {
             .await
     }
 
-    /// Whose token this is.
-    pub async fn authenticate_token(&self, token: Secret) -> Result<AccountInfo, RequestError> {
-        self.ask(|reply| Request::AuthenticateToken { token, reply })
-            .await
+    /// Whose token this is. Waits for no thread; nor do the next four.
+    pub fn authenticate_token(&self, token: &Secret) -> Result<AccountInfo, RequestError> {
+        self.check_ready()?;
+        self.directory.directory()?.authenticate(token)
     }
 
-    /// Every account, by name.
-    pub async fn accounts(&self) -> Result<Vec<AccountInfo>, RequestError> {
-        self.ask(|reply| Request::Accounts { reply }).await
+    /// Counts a look at the accounts by an account, which may not look as often as it likes.
+    pub fn admit_list(&self, account: &str) -> Result<(), RequestError> {
+        self.check_ready()?;
+        self.directory.directory()?.admit_list(account)
     }
 
     /// The account of this name.
-    pub async fn account(&self, name: String) -> Result<AccountInfo, RequestError> {
-        self.ask(|reply| Request::Account { name, reply }).await
+    pub fn account(&self, name: &str) -> Result<AccountInfo, RequestError> {
+        self.check_ready()?;
+        let found = self.directory.directory()?.account(name);
+        found.ok_or_else(|| RequestError::NoSuchAccount {
+            name: name.to_owned(),
+        })
+    }
+
+    /// A part of the list of accounts.
+    pub fn accounts(&self, query: &AccountQuery) -> Result<AccountPage, RequestError> {
+        self.check_ready()?;
+        Ok(self.directory.directory()?.page(query))
     }
 
     /// Makes an account.
@@ -271,12 +295,16 @@ impl Handle {
         }
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, RequestError> {
-        match self.health() {
-            Health::Starting => return Err(RequestError::Starting),
-            Health::Draining | Health::Failed(_) => return Err(RequestError::Draining),
-            Health::Ready | Health::Stalled(_) | Health::DiskFull(_) => {}
+    fn check_ready(&self) -> Result<(), RequestError> {
+        match &*self.health.borrow() {
+            Health::Starting => Err(RequestError::Starting),
+            Health::Draining | Health::Failed(_) => Err(RequestError::Draining),
+            Health::Ready | Health::Stalled(_) | Health::DiskFull(_) => Ok(()),
         }
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, RequestError> {
+        self.check_ready()?;
         let (reply, answer) = oneshot::channel();
         match self.requests.try_send(request(reply)) {
             Ok(()) => (self.wake)(),

@@ -252,7 +252,7 @@ impl State {
             demo::people(&mut self.chat, &self.directory, store, &self.secret, now)
                 .map_err(StartError::Demo)?;
         }
-        Ok(demo::logins(&self.chat, &self.directory, &self.secret))
+        Ok(demo::logins(&self.directory, &self.secret))
     }
 }
 
@@ -288,6 +288,7 @@ fn assemble(
     let wake_bell = bell.clone();
     let (handle, requests) = Handle::new(move || crate::mailbox::Bell::ring(&*wake_bell));
     let path = data_dir.path();
+    handle.attach_directory(logins.clone());
     handle.attach_figures(figures::reader(Instant::now(), path, &tallies, &logins));
     let (health, draining) = watched(&requests);
 
@@ -391,7 +392,7 @@ fn start_logins(
     let renew = Box::new(move |sha256, expires| {
         service.send(ServiceEvent::RenewToken { sha256, expires });
     });
-    Ok(Logins::start(directory, &config.auth, &keys, keep, renew)?)
+    Ok(Logins::start(directory, config, &keys, keep, renew)?)
 }
 
 /// A mailbox for each shard, rung by its poll, and one for the service, rung by `bell`.

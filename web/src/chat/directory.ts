@@ -1,4 +1,4 @@
-// The names that people see, by account. It learns from whoever knows: the list of accounts, members, peers.
+// The names that people see, by account. It learns from whoever knows: pages of accounts, members, peers.
 
 import { accountName, type AccountName } from "../wire/contract";
 import { Changes } from "../changes";
@@ -12,17 +12,17 @@ export class Directory {
   readonly changes = new Changes();
   readonly #people = new Map<AccountName, Person>();
 
+  /** `want` hears of accounts that are to be shown and not known. */
+  constructor(private readonly want: (account: AccountName) => void = () => undefined) {}
+
   display(account: AccountName): string {
-    return this.#people.get(account)?.display ?? account;
+    const person = this.#people.get(account);
+    if (!person) this.want(account);
+    return person?.display ?? account;
   }
 
   knows(account: AccountName): boolean {
     return this.#people.has(account);
-  }
-
-  /** Everybody, by the name that is shown. */
-  all(): Person[] {
-    return [...this.#people.values()].sort((a, b) => a.display.localeCompare(b.display) || (a.name < b.name ? -1 : 1));
   }
 
   learn(people: Iterable<{ readonly name: string; readonly display: string }>): void {

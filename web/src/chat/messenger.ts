@@ -27,8 +27,10 @@ import { Changes } from "../changes";
 import { Conversation } from "./conversation";
 import { Directory } from "./directory";
 import { History } from "./history";
+import { Lookups } from "./lookups";
 import { Members } from "./members";
 import { Outbox, wireOf, type Outgoing, type Shelf } from "./outgoing";
+import { PeopleSearch, type PeopleParts } from "./people";
 import { Presences } from "./presences";
 import { ReadMarks } from "./read-marks";
 
@@ -38,8 +40,8 @@ export interface MessengerParts {
   readonly dial: Dial;
   readonly device: Device;
   readonly shelf: Shelf;
-  /** Fetches the list of accounts. */
-  readonly people: () => Promise<Iterable<{ readonly name: string; readonly display: string }>>;
+  /** Fetches a part of the list of accounts. */
+  readonly people: PeopleParts["fetch"];
 }
 
 /** A group up to this size tells its authors who has read; in a larger one nobody asks. */
@@ -56,7 +58,7 @@ export class Messenger {
   readonly changes = new Changes();
   readonly me: AccountName;
   readonly presences = new Presences();
-  readonly directory = new Directory();
+  readonly directory: Directory;
   readonly connection: Connection;
   readonly outbox: Outbox;
   /** Whether the list of conversations has come. */
@@ -65,6 +67,7 @@ export class Messenger {
   readonly #asks: Asks;
   readonly #history: History;
   readonly #members: Members;
+  readonly #lookups: Lookups;
   readonly #catchUp: CatchUp;
   readonly #reads: ReadMarks;
   readonly #hearers = new Set<(conversation: Conversation, message: Message) => void>();
@@ -86,6 +89,8 @@ export class Messenger {
     });
     this.#asks = new Asks((...what) => this.connection.publish(...what));
     const ask = (method: string, body?: object): Promise<Fields> => this.#asks.patiently(method, body);
+    this.#lookups = new Lookups(ask, (people) => this.directory.learn(people));
+    this.directory = new Directory((account) => this.#lookups.want(account));
     this.#history = new History(ask);
     this.#members = new Members(ask, (members) => this.directory.learn(members));
     this.#catchUp = new CatchUp(ask, {
@@ -100,7 +105,6 @@ export class Messenger {
 
   start(): void {
     this.connection.start();
-    void this.refreshPeople();
   }
 
   stop(): void {
@@ -237,12 +241,10 @@ export class Messenger {
     this.directory.learn([{ name: this.me, display }]);
   }
 
-  async refreshPeople(): Promise<void> {
-    try {
-      this.directory.learn(await this.parts.people());
-    } catch {
-      // Names are shown instead of display names; the next occasion comes.
-    }
+  /** Accounts to pick from, but those that are left out. */
+  searchPeople(leftOut: PeopleParts["leftOut"]): PeopleSearch {
+    const learn: PeopleParts["learn"] = (people) => this.directory.learn(people);
+    return new PeopleSearch({ fetch: this.parts.people, learn, leftOut });
   }
 
   #opened(): void {
@@ -252,6 +254,7 @@ export class Messenger {
     if (!this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
     if (this.#watched.length > 0) this.connection.subscribe(this.#watched.map(topic.presence));
     this.#reads.flush();
+    this.#lookups.connected();
     this.#caughtUp(this.#catchUp.run());
   }
 
@@ -397,7 +400,7 @@ export class Messenger {
         const conversation = this.conversation(convOf(conv));
         this.#joined(conversation);
         const { peer } = conversation;
-        if (peer && !this.directory.knows(peer)) void this.refreshPeople();
+        if (peer && !this.directory.knows(peer)) this.#lookups.want(peer);
         return;
       }
       case "left":
@@ -408,7 +411,6 @@ export class Messenger {
         const profile = objectOf(fields["profile"]) ?? fields;
         const { name, display } = profile;
         if (typeof name === "string" && typeof display === "string") this.directory.learn([{ name, display }]);
-        else void this.refreshPeople();
         return;
       }
       case "resync":

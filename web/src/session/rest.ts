@@ -42,8 +42,25 @@ export const logIn = (name: string, password: string, device: string): Promise<{
 
 export const logOut = (token: string): Promise<void> => call("POST", "/logout", { token });
 
-export const accounts = async (token: string): Promise<Account[]> =>
-  (await call<{ accounts: Account[] }>("GET", "/accounts", { token })).accounts;
+export interface AccountPage {
+  /** By name. */
+  readonly accounts: readonly Account[];
+  /** Behind which name the list goes on; there may be nobody in a page that is not the last. */
+  readonly next: string | null;
+}
+
+/** Accounts of which a word of a name begins with `search`, behind the name `after`. */
+export const accounts = (
+  token: string,
+  { search, after }: { readonly search: string; readonly after: string | null },
+  signal: AbortSignal,
+): Promise<AccountPage> => {
+  const parameters = new URLSearchParams({ ...(search && { q: search }), ...(after !== null && { after }) });
+  return call("GET", `/accounts?${parameters.toString()}`, { token, signal });
+};
+
+export const account = async (token: string, name: string): Promise<Account> =>
+  (await call<{ account: Account }>("GET", `/accounts/${encodeURIComponent(name)}`, { token })).account;
 
 /** For administrators. */
 export const addAccount = async (token: string, account: NewAccount): Promise<Account> =>
@@ -52,15 +69,16 @@ export const addAccount = async (token: string, account: NewAccount): Promise<Ac
 interface With {
   readonly token?: string;
   readonly body?: object;
+  readonly signal?: AbortSignal;
 }
 
-async function call<T>(method: string, path: string, { token, body }: With = {}): Promise<T> {
+async function call<T>(method: string, path: string, { token, body, signal }: With = {}): Promise<T> {
   const headers: Record<string, string> = { accept: "application/json" };
   if (token !== undefined) headers["authorization"] = `Bearer ${token}`;
   if (body !== undefined) headers["content-type"] = "application/json";
   let response: Response;
   try {
-    response = await fetch(ROOT + path, { method, headers, cache: "no-store", ...(body && { body: JSON.stringify(body) }) });
+    response = await fetch(ROOT + path, { method, headers, cache: "no-store", ...(body && { body: JSON.stringify(body) }), ...(signal && { signal }) });
   } catch {
     throw new RestError("network", "the server cannot be reached");
   }

@@ -11,6 +11,8 @@ export function explainCode(code: string, detail: string, retryAfterSecs: number
       return m.error_bad_credentials();
     case "rate_limited":
       return m.error_rate_limited({ seconds: retryAfterSecs ?? 60 });
+    case "too_often":
+      return m.error_busy();
     case "network":
       return m.error_network();
     case "starting":

@@ -5,33 +5,64 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
-use server::handle::{AccountInfo, AccountRole, NewAccount, Secret};
+use serde::Deserialize;
+use server::handle::{AccountQuery, AccountRole, NewAccount, RequestError, Secret, Which};
 
 use super::{Administrator, Caller, OneAccount};
 use crate::answer::Refusal;
 use crate::body::JsonBody;
 use crate::doors::Doors;
+use crate::parameters::Parameters;
 use crate::peer::Peer;
 
-#[derive(Serialize)]
-struct Listed {
-    accounts: Vec<AccountInfo>,
-}
-
+/// `?q=…&after=NAME&limit=N`, each of which may be left out.
 pub(crate) async fn list(
     State(doors): State<Doors>,
     Caller(caller): Caller,
+    Parameters(parameters): Parameters,
 ) -> Result<impl IntoResponse, Refusal> {
-    let mut accounts = doors.handle.accounts().await?;
+    let mut query = AccountQuery::default().which(match caller.role {
+        AccountRole::Admin => Which::All,
+        AccountRole::Member => Which::Enabled,
+    });
+    for (name, value) in parameters {
+        query = match &*name {
+            "q" => query.search(&value)?,
+            "after" => query.after(&value)?,
+            "limit" => query.limit(value.parse().map_err(|_| bad_parameter("limit"))?)?,
+            // A parameter of a later version changes nothing here.
+            _ => query,
+        };
+    }
+    doors.handle.admit_list(&caller.name)?;
+    let page = doors.handle.accounts(&query)?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)))
+}
+
+pub(crate) async fn one(
+    State(doors): State<Doors>,
+    Caller(caller): Caller,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<impl IntoResponse, Refusal> {
+    let Path(name) = name.map_err(|_| Refusal::not_found())?;
+    doors.handle.admit_list(&caller.name)?;
+    let account = doors.handle.account(&name)?;
     match caller.role {
-        AccountRole::Admin => {}
-        AccountRole::Member => accounts.retain(|account| !account.disabled),
+        AccountRole::Member if account.disabled => {
+            return Err(RequestError::NoSuchAccount { name }.into());
+        }
+        AccountRole::Member | AccountRole::Admin => {}
     }
     Ok((
         [(header::CACHE_CONTROL, "no-store")],
-        Json(Listed { accounts }),
+        Json(OneAccount { account }),
     ))
+}
+
+fn bad_parameter(name: &str) -> RequestError {
+    RequestError::Invalid {
+        sentence: format!("the parameter {name} is not right"),
+    }
 }
 
 #[derive(Deserialize)]

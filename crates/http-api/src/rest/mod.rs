@@ -33,7 +33,7 @@ impl FromRequestParts<Doors> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Refusal> {
-        Ok(Self(doors.handle.authenticate_token(token(parts)?).await?))
+        Ok(Self(doors.handle.authenticate_token(&token(parts)?)?))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/api/v1`: statuses, bodies, and the one form of refusal.
 
 use serde_json::json;
+use server::handle::{AccountQuery, Which};
 
 use crate::world::world;
 
@@ -87,28 +88,75 @@ async fn a_logout_needs_a_token() {
 }
 
 #[tokio::test]
-async fn accounts_are_listed_for_members_and_changed_by_administrators() {
+async fn accounts_are_listed_in_pages_that_are_searched_by_the_server() {
     let world = world().await;
-    let names = |answer: &crate::world::Answer| {
-        let accounts = answer.json()["accounts"].as_array().unwrap().clone();
-        accounts
-            .iter()
-            .map(|account| account["name"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
     world
         .get("/api/v1/accounts", "")
         .await
         .check_refusal(401, "bad_token");
-    assert_eq!(
-        names(&world.get("/api/v1/accounts", MEMBER).await),
-        ["alice", "bob"],
-        "the disabled are not shown"
-    );
-    let all = world.get("/api/v1/accounts", ADMIN).await;
-    assert_eq!(names(&all), ["alice", "bob", "carol"]);
-    assert_eq!(all.json()["accounts"][2]["disabled"], true);
+    // What the directory is asked for.
+    let check = async |token: &str, parameters: &str, expected: &AccountQuery| {
+        let path = format!("/api/v1/accounts{parameters}");
+        let page = world.get(&path, token).await;
+        assert_eq!(page.status, 200, "{page:?}");
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        let told = page.json();
+        assert_eq!(told["accounts"][0]["name"], format!("{expected:?}"));
+        assert_eq!(told["next"], "bob");
+    };
+    let query = AccountQuery::default;
+    check(ADMIN, "", &query()).await;
+    let enabled = query().which(Which::Enabled);
+    check(MEMBER, "?", &enabled).await;
+    check(MEMBER, "?which=all&disabled=1", &enabled).await;
+    let full = enabled.search("김 B").unwrap().after("al").unwrap();
+    let parameters = "?limit=200&q=%EA%B9%80+b&after=al";
+    check(MEMBER, parameters, &full.limit(200).unwrap()).await;
+    for wrong in [
+        "limit=0",
+        "limit=201",
+        "limit=-1",
+        "limit=",
+        &format!("after={}", "x".repeat(65)),
+        &format!("q={}", "%00".repeat(257)),
+    ] {
+        let path = format!("/api/v1/accounts?{wrong}");
+        world.get(&path, MEMBER).await.check_refusal(422, "invalid");
+    }
+    let greedy = "Authorization: Bearer mpt_greedy\r\n";
+    let refused = world.get("/api/v1/accounts", greedy).await;
+    refused.check_refusal(429, "too_often");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+}
 
+#[tokio::test]
+async fn one_account_is_shown_unless_it_is_disabled() {
+    let world = world().await;
+    let bob = world.get("/api/v1/accounts/bob", MEMBER).await;
+    let expected = json!({"account":{"name":"bob","display":"BOB","role":"member"}});
+    assert_eq!((bob.status, bob.json()), (200, expected));
+    assert_eq!(bob.header("cache-control"), Some("no-store"));
+    let carol = world.get("/api/v1/accounts/carol", ADMIN).await;
+    assert_eq!(carol.json()["account"]["disabled"], true);
+    for (name, token, status, code) in [
+        ("carol", MEMBER, 404, "no_such_account"),
+        ("nobody", ADMIN, 404, "no_such_account"),
+        ("%ff", ADMIN, 404, "not_found"),
+        ("bob", "", 401, "bad_token"),
+    ] {
+        let path = format!("/api/v1/accounts/{name}");
+        world.get(&path, token).await.check_refusal(status, code);
+    }
+    let greedy = "Authorization: Bearer mpt_greedy\r\n";
+    world
+        .get("/api/v1/accounts/bob", greedy)
+        .await
+        .check_refusal(429, "too_often");
+}
+
+#[tokio::test]
+async fn accounts_are_changed_by_administrators() {
+    let world = world().await;
     let new = json!({"name":"dave","password":"p"}).to_string();
     world
         .send("POST", "/api/v1/accounts", MEMBER, &new)

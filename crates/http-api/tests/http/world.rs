@@ -1,13 +1,14 @@
 //! A server on a free port with a fake service behind it, and the barest of HTTP clients.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_api::Metrics;
 use server::config::HttpConfig;
 use server::handle::{
-    AccountInfo, AccountRole, AdoptedWebSocket, Handle, Health, Login, Request, RequestError,
-    Requests, Secret, ServerInfo,
+    AccountDirectory, AccountInfo, AccountPage, AccountQuery, AccountRole, AdoptedWebSocket,
+    Handle, Health, Login, Request, RequestError, Requests, Secret, ServerInfo,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,6 +54,7 @@ enum Served {
 async fn start(config: HttpConfig, served: Served) -> World {
     let (handle, Requests { queue, health }) = Handle::new(|| {});
     health.send_replace(Health::Ready);
+    handle.attach_directory(Arc::new(People));
     let (adopt, adopted) = mpsc::channel(16);
     let (log_in, logins) = mpsc::channel(64);
     tokio::spawn(service(queue, adopt, log_in));
@@ -153,11 +155,6 @@ async fn service(
                 }));
             }
             Request::Logout { token, reply, .. } => drop(reply.send(known(&token).map(|_| ()))),
-            Request::AuthenticateToken { token, reply } => drop(reply.send(known(&token))),
-            Request::Accounts { reply } => {
-                let all = ["alice", "bob", "carol"].map(|name| account(name, AccountRole::Member));
-                drop(reply.send(Ok(all.to_vec())));
-            }
             Request::AddAccount {
                 account: new,
                 reply,
@@ -174,10 +171,38 @@ async fn service(
                 drop(reply.send(Ok(())));
                 adopt.send(adopted).await.unwrap();
             }
-            Request::Account { .. }
-            | Request::SetPassword { .. }
-            | Request::SetDisabled { .. }
-            | Request::Reload { .. } => panic!("HTTP never asks for this"),
+            Request::SetPassword { .. } | Request::SetDisabled { .. } | Request::Reload { .. } => {
+                panic!("HTTP never asks for this")
+            }
+        }
+    }
+}
+
+/// The accounts, which are not searched: what comes of parameters is shown in place of a name.
+struct People;
+
+impl AccountDirectory for People {
+    fn authenticate(&self, token: &Secret) -> Result<AccountInfo, RequestError> {
+        known(token)
+    }
+
+    fn admit_list(&self, account: &str) -> Result<(), RequestError> {
+        match account {
+            "greedy" => Err(RequestError::TooOften {
+                retry_after: Duration::from_secs(1),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn account(&self, name: &str) -> Option<AccountInfo> {
+        (name != "nobody").then(|| account(name, AccountRole::Member))
+    }
+
+    fn page(&self, query: &AccountQuery) -> AccountPage {
+        AccountPage {
+            accounts: vec![account(&format!("{query:?}"), AccountRole::Member)],
+            next: Some("bob".to_owned()),
         }
     }
 }
@@ -185,6 +210,7 @@ async fn service(
 fn known(token: &Secret) -> Result<AccountInfo, RequestError> {
     match token.expose() {
         "mpt_admin" => Ok(account("alice", AccountRole::Admin)),
+        "mpt_greedy" => Ok(account("greedy", AccountRole::Member)),
         "mpt_member" => Ok(account("bob", AccountRole::Member)),
         _ => Err(RequestError::BadToken),
     }

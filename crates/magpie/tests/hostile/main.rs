@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod account_lists;
 mod crowd;
 mod descriptors;
 mod full_disk;

@@ -184,6 +184,8 @@ pub struct HttpConfig {
     pub write_timeout: Duration,
     /// How long a request's header may take to arrive.
     pub header_timeout: Duration,
+    /// Pages of the list of accounts that one account may ask for in a second; 0 is without limit.
+    pub account_lists_per_second_max: u32,
     /// Bytes of a request's first line and header.
     pub header_bytes_max: usize,
     /// Bytes of a request's body.
@@ -393,6 +395,7 @@ impl Default for HttpConfig {
             connections_per_address_max: 0,
             write_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
+            account_lists_per_second_max: 10,
             header_bytes_max: 32 * KIB,
             body_bytes_max: 64 * KIB,
         }

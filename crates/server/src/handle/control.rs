@@ -17,7 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::{
-    AccountInfo, AccountRole, Actor, Handle, NewAccount, RequestError, Secret, ServerStatus,
+    AccountInfo, AccountPage, AccountQuery, AccountRole, Actor, Handle, NewAccount,
+    PAGE_ACCOUNTS_MAX, RequestError, Secret, ServerStatus,
 };
 pub(crate) use remote::{audit, back_up, report, verify};
 use serving::StorageCommand;
@@ -28,7 +29,7 @@ pub const SOCKET_NAME: &str = "control.sock";
 
 /// Bytes of one request line.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
-/// Bytes of one answer line; a list of a million accounts fits.
+/// Bytes of one answer line; the header of an image that lists a million files fits.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Connections served at once; more wait.
 const CONNECTIONS_MAX: usize = 8;
@@ -41,8 +42,11 @@ const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 pub enum Command {
     /// How the server is.
     Status,
-    /// Every account.
-    List,
+    /// Accounts by name, a page of them.
+    List {
+        /// Only those behind this name.
+        after: Option<String>,
+    },
     /// A new account.
     Add {
         /// Login name.
@@ -92,7 +96,7 @@ pub enum Answer {
     /// To `List`.
     Accounts {
         /// By name.
-        accounts: Vec<AccountInfo>,
+        page: AccountPage,
     },
     /// To `Add`.
     Added {
@@ -124,10 +128,7 @@ pub async fn execute(handle: &Handle, command: Command, by: Actor) -> Answer {
         Command::Status => Ok(Answer::Status {
             status: Box::new(handle.status()),
         }),
-        Command::List => handle
-            .accounts()
-            .await
-            .map(|accounts| Answer::Accounts { accounts }),
+        Command::List { after } => list(handle, after.as_deref()),
         Command::Add {
             name,
             display,
@@ -160,13 +161,22 @@ pub async fn execute(handle: &Handle, command: Command, by: Actor) -> Answer {
     done.unwrap_or_else(|error| refused(&error))
 }
 
+fn list(handle: &Handle, after: Option<&str>) -> Result<Answer, RequestError> {
+    let mut query = AccountQuery::default().limit(PAGE_ACCOUNTS_MAX)?;
+    if let Some(after) = after {
+        query = query.after(after)?;
+    }
+    let page = handle.accounts(&query)?;
+    Ok(Answer::Accounts { page })
+}
+
 /// Changes an account; the answer says which one that was, for one that is removed cannot be looked up any more.
 async fn change<C: Future<Output = Result<(), RequestError>>>(
     handle: &Handle,
     name: String,
     change: impl FnOnce(String) -> C,
 ) -> Result<Answer, RequestError> {
-    let account = handle.account(name.clone()).await?;
+    let account = handle.account(&name)?;
     change(name).await?;
     Ok(Answer::Done { account })
 }

@@ -14,6 +14,12 @@ pub enum RequestError {
         /// When the next attempt is allowed.
         retry_after: Duration,
     },
+    /// Asked too often.
+    #[error("too many questions; try again in {} s", wait_secs(.retry_after))]
+    TooOften {
+        /// When the next one is allowed.
+        retry_after: Duration,
+    },
     /// The token is unknown, revoked or expired.
     #[error("the token is not valid; log in again")]
     BadToken,
@@ -81,6 +87,7 @@ impl RequestError {
         match self {
             Self::BadCredentials => "bad_credentials",
             Self::RateLimited { .. } => "rate_limited",
+            Self::TooOften { .. } => "too_often",
             Self::BadToken => "bad_token",
             Self::NotAllowed => "not_allowed",
             Self::BadSetupToken => "bad_setup_token",
@@ -101,7 +108,7 @@ impl RequestError {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::BadCredentials | Self::BadToken => 401,
-            Self::RateLimited { .. } => 429,
+            Self::RateLimited { .. } | Self::TooOften { .. } => 429,
             Self::NotAllowed | Self::BadSetupToken => 403,
             Self::SetupDone | Self::AccountExists { .. } | Self::LastAdministrator { .. } => 409,
             Self::NoSuchAccount { .. } => 404,
@@ -115,7 +122,9 @@ impl RequestError {
     /// Seconds for a Retry-After header.
     pub fn retry_after_secs(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { retry_after } => Some(wait_secs(retry_after).max(1)),
+            Self::RateLimited { retry_after } | Self::TooOften { retry_after } => {
+                Some(wait_secs(retry_after).max(1))
+            }
             Self::Starting | Self::Draining | Self::Busy => Some(1),
             Self::BadCredentials
             | Self::BadToken

@@ -51,25 +51,6 @@ pub enum Request {
         /// The answer.
         reply: Reply<()>,
     },
-    /// Whose token this is.
-    AuthenticateToken {
-        /// The token.
-        token: Secret,
-        /// The answer.
-        reply: Reply<AccountInfo>,
-    },
-    /// Every account.
-    Accounts {
-        /// The answer.
-        reply: Reply<Vec<AccountInfo>>,
-    },
-    /// One account.
-    Account {
-        /// Account name.
-        name: String,
-        /// The answer.
-        reply: Reply<AccountInfo>,
-    },
     /// Makes an account.
     AddAccount {
         /// The account.

@@ -22,11 +22,6 @@ async fn service(mut requests: Requests) {
     requests.health.send_replace(Health::Ready);
     while let Some(request) = requests.queue.recv().await {
         match request {
-            Request::Accounts { reply } => drop(reply.send(Ok(vec![account("taken")]))),
-            Request::Account { name, reply } => drop(reply.send(match name.as_str() {
-                "nobody" => Err(RequestError::NoSuchAccount { name }),
-                name => Ok(account(name)),
-            })),
             Request::AddAccount {
                 account: new,
                 reply,
@@ -46,6 +41,36 @@ async fn service(mut requests: Requests) {
             }
             Request::SetDisabled { reply, .. } => drop(reply.send(Ok(()))),
             other => drop(other),
+        }
+    }
+}
+
+fn list(after: Option<&str>) -> Command {
+    Command::List {
+        after: after.map(str::to_owned),
+    }
+}
+
+/// `taken` on the first page, and the name that is asked behind on the last.
+struct Directory;
+
+impl AccountDirectory for Directory {
+    fn authenticate(&self, _: &Secret) -> Result<AccountInfo, RequestError> {
+        Err(RequestError::BadToken)
+    }
+
+    fn admit_list(&self, _: &str) -> Result<(), RequestError> {
+        Ok(())
+    }
+
+    fn account(&self, name: &str) -> Option<AccountInfo> {
+        (name != "nobody").then(|| account(name))
+    }
+
+    fn page(&self, query: &AccountQuery) -> AccountPage {
+        AccountPage {
+            accounts: vec![account(query.after.as_deref().unwrap_or("taken"))],
+            next: query.after.is_none().then(|| "behind".to_owned()),
         }
     }
 }
@@ -79,14 +104,26 @@ async fn nothing_is_asked_before_the_server_is_ready_nor_while_it_drains() {
         count.fetch_add(1, Ordering::SeqCst);
     });
     assert_eq!(handle.health(), Health::Starting);
-    assert_eq!(handle.accounts().await, Err(RequestError::Starting));
+    let enable = || handle.enable_account("taken".to_owned(), Actor::CommandLine);
+    let list = || handle.accounts(&AccountQuery::default());
+    assert_eq!(enable().await, Err(RequestError::Starting));
+    assert_eq!(list(), Err(RequestError::Starting));
     requests.health.send_replace(Health::Draining);
-    assert_eq!(handle.accounts().await, Err(RequestError::Draining));
+    assert_eq!(enable().await, Err(RequestError::Draining));
+    assert_eq!(list(), Err(RequestError::Draining));
     assert_eq!(wakes.load(Ordering::SeqCst), 0);
     tokio::spawn(service(requests));
     tokio::task::yield_now().await;
-    assert_eq!(handle.accounts().await, Ok(vec![account("taken")]));
+    assert_eq!(enable().await, Ok(()));
     assert_eq!(wakes.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        list(),
+        Err(RequestError::Starting),
+        "there is no directory yet"
+    );
+    handle.attach_directory(Arc::new(Directory));
+    assert_eq!(list().unwrap().accounts, [account("taken")]);
+    assert_eq!(wakes.load(Ordering::SeqCst), 1, "the service is not asked");
 }
 
 #[tokio::test]
@@ -102,7 +139,7 @@ async fn a_request_that_is_dropped_reads_as_draining_and_a_full_queue_as_busy() 
     while requests.queue.len() < REQUESTS_MAX {
         tokio::task::yield_now().await;
     }
-    assert_eq!(handle.accounts().await, Err(RequestError::Busy));
+    assert_eq!(handle.setup_required().await, Err(RequestError::Busy));
     while requests.queue.try_recv().is_ok() {}
     for answer in waiting {
         assert_eq!(answer.await.unwrap(), Err(RequestError::Draining));
@@ -126,11 +163,12 @@ async fn the_control_socket_carries_commands_and_refusals() {
     use std::os::unix::fs::PermissionsExt;
     let data = tempfile::tempdir().unwrap();
     let (handle, requests) = Handle::new(|| {});
+    handle.attach_directory(Arc::new(Directory));
     tokio::spawn(service(requests));
     tokio::task::yield_now().await;
     let path = data.path().to_path_buf();
     assert!(
-        control::ask(&path, &Command::List).unwrap().is_none(),
+        control::ask(&path, &list(None)).unwrap().is_none(),
         "nobody runs there"
     );
 
@@ -152,12 +190,17 @@ async fn the_control_socket_carries_commands_and_refusals() {
         role: AccountRole::Member,
         password: Secret::new(password),
     };
-    assert_eq!(
-        ask(Command::List).await.unwrap(),
-        Answer::Accounts {
-            accounts: vec![account("taken")]
-        }
-    );
+    for (after, name, next) in [
+        (None, "taken", Some("behind")),
+        (Some("behind"), "behind", None),
+    ] {
+        let page = AccountPage {
+            accounts: vec![account(name)],
+            next: next.map(str::to_owned),
+        };
+        let answer = ask(list(after)).await.unwrap();
+        assert_eq!(answer, Answer::Accounts { page });
+    }
     assert_eq!(
         ask(add("bob", "long enough")).await.unwrap(),
         Answer::Added {

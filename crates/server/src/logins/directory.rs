@@ -1,17 +1,21 @@
 //! The accounts and tokens as logins need them: what the messenger has on disk, told by the service thread, read by all.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use chat::CredentialsChange;
 use records::{Account, AccountId, Millis, Role, ScramVerifier};
+
+use crate::handle::{AccountInfo, AccountRole};
 
 /// An account as far as a login is concerned. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     id: AccountId,
     name: Arc<str>,
+    display: Arc<str>,
     password: Option<Arc<str>>,
     scram: Option<Arc<ScramVerifier>>,
     open: bool,
@@ -26,6 +30,7 @@ impl Known {
         Self {
             id,
             name: account.name.as_str().into(),
+            display: account.display.as_str().into(),
             password: account.password.as_deref().map(Into::into),
             scram: account.scram.clone().map(Arc::new),
             open: !account.disabled && !account.removed,
@@ -41,6 +46,28 @@ impl Known {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// As it is listed, unless it is removed.
+    pub(crate) fn info(&self) -> Option<AccountInfo> {
+        (!self.removed).then(|| AccountInfo {
+            name: self.name.to_string(),
+            display: self.display.to_string(),
+            role: if self.admin {
+                AccountRole::Admin
+            } else {
+                AccountRole::Member
+            },
+            disabled: !self.open,
+        })
+    }
+
+    pub(super) fn display(&self) -> &str {
+        &self.display
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
@@ -84,9 +111,10 @@ pub(crate) struct Directory {
 }
 
 #[derive(Debug, Default)]
-struct Tables {
+pub(super) struct Tables {
     accounts: HashMap<AccountId, Known>,
-    names: HashMap<Arc<str>, AccountId>,
+    /// Of removed accounts too.
+    names: BTreeMap<Arc<str>, AccountId>,
     tokens: HashMap<[u8; 32], Opens>,
 }
 
@@ -113,9 +141,13 @@ impl Directory {
         }
     }
 
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How many accounts there are, without those that were removed.
     pub(crate) fn accounts(&self) -> usize {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         tables
             .accounts
             .values()
@@ -124,17 +156,17 @@ impl Directory {
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<Known> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         tables.accounts.get(tables.names.get(name)?).cloned()
     }
 
     pub(crate) fn by_id(&self, id: AccountId) -> Option<Known> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         tables.accounts.get(&id).cloned()
     }
 
     pub(crate) fn by_token(&self, sha256: &[u8; 32], now: Millis) -> Option<Known> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         let opens = tables.tokens.get(sha256)?;
         if opens.expires.is_some_and(|expires| expires <= now) {
             return None;
@@ -154,7 +186,7 @@ impl Directory {
                 .expires
                 .is_none_or(|expires| u128::from(end.since(expires)) >= step.as_millis())
         };
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.read();
         if !tables.tokens.get(sha256).is_some_and(is_due) {
             return false;
         }
@@ -165,6 +197,18 @@ impl Directory {
             Some(_) | None => return false,
         }
         true
+    }
+}
+
+impl Tables {
+    /// The accounts behind a name, removed ones among them, by name.
+    pub(super) fn behind<'a>(
+        &'a self,
+        name: Option<&str>,
+    ) -> impl Iterator<Item = &'a Known> + use<'a> {
+        let from = name.map_or(Bound::Unbounded, Bound::Excluded);
+        let names = self.names.range::<str, _>((from, Bound::Unbounded));
+        names.filter_map(|(_, id)| self.accounts.get(id))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Who a client is: passwords, tokens, and the slowing down of those who guess. The slow part, argon2, runs on threads of
 //! its own; what is remembered or is a token is answered at once on the thread that asks.
 
-mod checks;
 mod directory;
 mod failures;
 mod known_addresses;
+mod listing;
 mod pool;
 mod proofs;
 mod refusals;
@@ -22,10 +22,10 @@ use mqtt_codec::ReasonCode;
 use records::{AccountId, Millis, NAME_BYTES_MAX};
 
 use crate::admission::network;
+use crate::buckets::{Buckets, Rate};
 use crate::clock::Clock;
-use crate::config::AuthConfig;
+use crate::config::{AuthConfig, Config};
 use crate::handle::{RequestError, Secret};
-use checks::Checks;
 pub(crate) use directory::{Directory, Known};
 use failures::{Address, FailureLimits, Failures};
 use known_addresses::KnownAddresses;
@@ -44,6 +44,8 @@ pub(crate) const TOKEN_PREFIX: &str = "mpt_";
 /// Bytes of a password that are looked at; longer ones are wrong.
 pub(crate) const PASSWORD_BYTES_MAX: usize = 1024;
 
+/// Seconds of a rate that an address or an account may use up at once.
+const BURST_SECS: u32 = 10;
 /// Bytes that are kept of a user name which is none: more than a name may have.
 const LONG_NAME_BYTES: usize = 4 * NAME_BYTES_MAX;
 /// An end is put off only by so much at least, and by half of a token's life if that is less: it is a write.
@@ -58,7 +60,10 @@ pub(crate) struct Logins {
     remembered: Remembered,
     failures: Failures,
     known_addresses: KnownAddresses,
-    checks: Checks,
+    /// Passwords that addresses may have checked. What is remembered is not checked and not counted.
+    checks: Buckets<IpAddr>,
+    /// Pages of the list of accounts that accounts may ask for.
+    lists: Buckets<AccountId>,
     proofs: Proofs,
     pool: Pool,
     /// How long a token lasts behind its last use; 0 is for ever.
@@ -67,6 +72,7 @@ pub(crate) struct Logins {
     refusals: Refusals,
     password_checks: metrics::Counter,
     failed_logins: metrics::Counter,
+    refused_lists: metrics::Counter,
     refused_for_failures: metrics::Counter,
     refused_for_rate: metrics::Counter,
     refused_for_waiting: metrics::Counter,
@@ -91,7 +97,7 @@ enum Quick {
 impl Logins {
     pub(crate) fn start(
         directory: Arc<Directory>,
-        config: &AuthConfig,
+        config: &Config,
         keys: &Keys,
         keep: KeepVerifier,
         renew: RenewToken,
@@ -108,12 +114,19 @@ impl Logins {
             "magpie_logins_refused_total",
             "Logins refused unchecked: too many failures before them, too many in a second, or too many waiting."
         );
+        metrics::describe_counter!(
+            "magpie_account_lists_refused_total",
+            "Pages of the list of accounts refused because the account has asked for too many in a second."
+        );
+        let lists = Buckets::new(rate(config.http.account_lists_per_second_max));
+        let config = &config.auth;
         let logins = Arc::new(Self {
             directory,
             remembered: Remembered::new(config.cache, config.cache_entries_max, keys.process),
             failures: Failures::new(failure_limits(config)),
             known_addresses: KnownAddresses::new(config.known_address),
-            checks: Checks::new(config.checks_per_second_per_address),
+            checks: Buckets::new(rate(config.checks_per_second_per_address)),
+            lists,
             proofs: Proofs::new(config, keys.server, keep),
             pool: Pool::new(waiting_limits(config)),
             token_life_secs: AtomicU64::new(config.token_expiry.as_secs()),
@@ -121,6 +134,7 @@ impl Logins {
             refusals: Refusals::new(Instant::now()),
             password_checks: metrics::counter!("magpie_password_checks_total"),
             failed_logins: metrics::counter!("magpie_failed_logins_total"),
+            refused_lists: metrics::counter!("magpie_account_lists_refused_total"),
             refused_for_failures: metrics::counter!("magpie_logins_refused_total", "limit" => "failures"),
             refused_for_rate: metrics::counter!("magpie_logins_refused_total", "limit" => "rate"),
             refused_for_waiting: metrics::counter!("magpie_logins_refused_total", "limit" => "waiting"),
@@ -131,12 +145,16 @@ impl Logins {
     }
 
     /// Other limits.
-    pub(crate) fn reconfigure(&self, config: &AuthConfig) {
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        self.lists
+            .limit(rate(config.http.account_lists_per_second_max));
+        let config = &config.auth;
         self.remembered
             .limit(config.cache, config.cache_entries_max);
         self.failures.limit(failure_limits(config));
         self.known_addresses.limit(config.known_address);
-        self.checks.limit(config.checks_per_second_per_address);
+        self.checks
+            .limit(rate(config.checks_per_second_per_address));
         self.pool.limit(waiting_limits(config));
         self.proofs.reconfigure(config);
         self.token_life_secs
@@ -204,7 +222,7 @@ impl Logins {
         if let Some(wait) = self.failures.wait(name, address, of, now) {
             return caller.answer(Err(self.throttled(name, address, wait)));
         }
-        if !self.checks.admit(address, now) {
+        if !self.checks.admit(network(address), now) {
             self.refused_for_rate.increment(1);
             self.refusals.note(name, address, Why::Rate, now);
             return caller.answer(Err(soon()));
@@ -396,6 +414,13 @@ fn failure_limits(config: &AuthConfig) -> FailureLimits {
         per_address: config.failures_per_minute_per_address,
         per_account: config.failures_per_minute_per_account,
         per_pair: config.failures_per_minute_per_address_and_account,
+    }
+}
+
+fn rate(per_second: u32) -> Rate {
+    Rate {
+        per_second,
+        burst_secs: BURST_SECS,
     }
 }
 

@@ -270,7 +270,7 @@ impl ServiceThread {
         let settings: Arc<Settings> = Arc::new(crate::limits::broker(&config, shards));
         self.post
             .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
-        self.logins.reconfigure(&config.auth);
+        self.logins.reconfigure(&config);
         self.admission.reconfigure(&config.mqtt);
         self.disk_free_min
             .store(config.server.disk_free_min as u64, Ordering::Relaxed);

@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use chat::{
-    AccountAnswer, AccountCommand, AccountError, HashedPassword, Input, ListedAccount, RequestId,
-};
+use chat::{AccountAnswer, AccountCommand, AccountError, HashedPassword, Input, RequestId};
 use net::{MessageLimits, Transport};
 use records::{AccountId, Millis, Role, ScramVerifier};
 
@@ -103,21 +101,6 @@ impl ServiceThread {
                 self.logins.check(&name, password, peer, Box::new(caller));
             }
             Request::Logout { token, peer, reply } => self.logout(&token, peer, reply),
-            Request::AuthenticateToken { token, reply } => {
-                let now = self.clock.now();
-                let known = self.logins.token(&token, now).ok_or(RequestError::BadToken);
-                let info = known.and_then(|known| self.info(&known).ok_or(RequestError::BadToken));
-                send(reply, info);
-            }
-            Request::Accounts { reply } => {
-                let accounts = self.chat.accounts().into_iter().map(listed).collect();
-                send(reply, Ok(accounts));
-            }
-            Request::Account { name, reply } => {
-                let known = self.logins.directory().by_name(&name);
-                let info = known.and_then(|known| self.info(&known));
-                send(reply, info.ok_or(RequestError::NoSuchAccount { name }));
-            }
             Request::AddAccount { account, by, reply } => {
                 self.add_account(account, false, by, reply);
             }
@@ -363,7 +346,7 @@ impl ServiceThread {
         let current = self.logins.directory().by_name(known.name());
         let holds = current
             .is_some_and(|current| current.may_log_in() && current.password() == known.password());
-        let Some(account) = self.info(&known).filter(|_| holds) else {
+        let Some(account) = known.info().filter(|_| holds) else {
             return send(reply, Err(RequestError::BadCredentials));
         };
         let Some(token) = new_token() else {
@@ -411,10 +394,6 @@ impl ServiceThread {
             reply: Replies::Done(reply),
         };
         self.command(AccountCommand::RevokeToken { sha256 }, waiting);
-    }
-
-    fn info(&self, known: &Known) -> Option<AccountInfo> {
-        self.chat.account(known.id()).map(listed)
     }
 
     // Connections and configuration.
@@ -492,15 +471,6 @@ impl Waiting {
 fn send<T>(reply: Reply<T>, answer: Result<T, RequestError>) {
     // Whoever asked may have gone.
     drop(reply.send(answer));
-}
-
-fn listed(account: ListedAccount) -> AccountInfo {
-    AccountInfo {
-        name: account.name.to_string(),
-        display: account.display,
-        role: role(account.role),
-        disabled: account.disabled,
-    }
 }
 
 fn role(role: Role) -> AccountRole {

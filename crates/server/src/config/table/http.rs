@@ -2,7 +2,7 @@
 
 use super::MEGABYTE;
 use crate::config::check;
-use crate::config::slot::{Key, Slot, fixed, seconds, size};
+use crate::config::slot::{Key, Slot, fixed, live, number32, seconds, size};
 use crate::config::values::Config;
 
 /// Names of one server; each request's is compared with all.
@@ -93,5 +93,15 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "body_bytes_max",
         size(|c| &mut c.http.body_bytes_max, 1024, 16 * MEGABYTE, "bytes"),
         "Bytes of a request's body; a larger one is answered 413.",
+    ),
+    live(
+        "account_lists_per_second_max",
+        number32(
+            |c| &mut c.http.account_lists_per_second_max,
+            0,
+            1_000_000,
+            "pages",
+        ),
+        "Pages of the list of accounts (`GET /api/v1/accounts`) that one account may ask for in a second in the long run, and ten times as many after a pause; one more is answered 429. 0 is without limit.",
     ),
 ];
