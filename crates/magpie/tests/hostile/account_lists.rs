@@ -1,6 +1,7 @@
 //! A member who asks for the list of accounts as fast as it can, on a server with thousands of them.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -48,8 +49,8 @@ fn fill(server: &Server) {
 }
 
 /// Asks on a connection that is kept; the status of each answer.
-fn ask_on(server: &Server, number: u8) -> impl FnMut(&str, &str) -> (u16, Value) {
-    let mut stream = BufReader::new(connect_from(number, server.http()).unwrap());
+fn ask_on(http: SocketAddr, number: u8) -> impl FnMut(&str, &str) -> (u16, Value) {
+    let mut stream = BufReader::new(connect_from(number, http).unwrap());
     move |path, token| {
         let question = format!(
             "GET /api/v1/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n"
@@ -96,7 +97,7 @@ fn a_flood_of_lists_of_accounts_slows_nobody_and_is_refused() {
     let greedy = token(&server, "mallory");
     let other = token(&server, "alice");
     // Everybody is found, page by page.
-    let mut ask = ask_on(&server, 1);
+    let mut ask = ask_on(server.http(), 1);
     let (mut names, mut after) = (Vec::new(), String::new());
     loop {
         let (status, page) = ask(&format!("accounts?limit=200&after={after}"), &other);
@@ -120,7 +121,7 @@ fn a_flood_of_lists_of_accounts_slows_nobody_and_is_refused() {
     let (answered, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let askers: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
-            let mut ask = ask_on(&server, 10 + number);
+            let mut ask = ask_on(server.http(), 10 + number);
             let (stop, token) = (stop.clone(), greedy.clone());
             let (answered, refused) = (answered.clone(), refused.clone());
             thread::spawn(move || {
