@@ -158,8 +158,9 @@ impl Chat {
             self.check_turn(publish.session, now)?;
         }
         let stores = method.starts_with("group.") || method == "profile.set";
-        // Leaving makes room.
-        if stores && method != "group.leave" && self.disk_full {
+        // What was said goes with a group.
+        let makes_room = matches!(method, "group.leave" | "group.delete");
+        if stores && !makes_room && self.disk_full {
             self.counters.disk_full_refused += 1;
             return Err(Refusal::disk_full());
         }
@@ -172,6 +173,7 @@ impl Chat {
             "group.invite" => self.invite_to_group(account, &read(payload)?, batch, now),
             "group.join" => self.join_group(account, &read(payload)?, batch, now),
             "group.leave" => self.leave_group(account, &read(payload)?, batch, now),
+            "group.delete" => self.delete_group(account, &read(payload)?, batch, now),
             "profile.get" => self.profile(account, &read(payload)?),
             "profile.set" => self.set_profile(account, &read(payload)?, batch, now),
             _ => Err(Refusal::not_supported(method)),

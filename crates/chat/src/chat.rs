@@ -116,6 +116,9 @@ impl Chat {
             Input::Account { request, command } => {
                 self.account_command(request, command, source, now);
             }
+            Input::DeleteGroup { request, slug } => {
+                self.delete_group_of_server(request, &slug, now);
+            }
             Input::Reconfigure(settings) => self.settings = settings,
             Input::DiskFull(full) => self.disk_full = full,
         }

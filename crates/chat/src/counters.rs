@@ -61,7 +61,7 @@ counters! {
     catch_ups_delayed,
     /// Receipts dropped because too many were held back for an inactive device.
     receipts_dropped,
-    /// Groups that ended because everybody had left.
+    /// Groups that were deleted.
     groups_ended,
     /// Tokens ended because their account had too many.
     tokens_displaced,

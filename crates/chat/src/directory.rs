@@ -16,6 +16,8 @@ pub(crate) struct AccountState {
     pub(crate) conversations: Vec<ConversationId>,
     /// How many of them it began or joined itself.
     pub(crate) own: usize,
+    /// Groups that it made and everybody has left.
+    pub(crate) abandoned: usize,
     pub(crate) messages: Bucket,
     pub(crate) asks: Bucket,
     /// Filters that were answered.
@@ -33,6 +35,7 @@ impl AccountState {
             tokens: Vec::new(),
             conversations: Vec::new(),
             own: 0,
+            abandoned: 0,
             messages: Bucket::default(),
             asks: Bucket::default(),
             listens: Bucket::default(),
@@ -122,6 +125,11 @@ impl Directory {
     /// The login name; empty for an account that does not exist.
     pub(crate) fn name(&self, id: AccountId) -> &str {
         self.by_id.get(&id).map_or("", AccountState::name)
+    }
+
+    /// Whether this account administers the server.
+    pub(crate) fn is_administrator(&self, id: AccountId) -> bool {
+        self.by_id.get(&id).is_some_and(AccountState::reigns)
     }
 
     /// Whether nobody but this account can administer the server.

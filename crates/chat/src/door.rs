@@ -106,6 +106,13 @@ pub enum Input {
         /// What is wanted.
         command: AccountCommand,
     },
+    /// A group is deleted by whoever runs the server; answered with [`Output::Answered`].
+    DeleteGroup {
+        /// The asker's number.
+        request: RequestId,
+        /// Its address.
+        slug: String,
+    },
     /// New limits.
     Reconfigure(Settings),
 }
@@ -212,7 +219,7 @@ pub struct HashedPassword {
     pub scram: Option<ScramVerifier>,
 }
 
-/// What became of an [`AccountCommand`], once it is on disk.
+/// What became of an [`AccountCommand`] or an [`Input::DeleteGroup`], once it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountAnswer {
     /// To `Add`.
@@ -226,7 +233,7 @@ pub enum AccountAnswer {
     Done,
 }
 
-/// Why an [`AccountCommand`] was not carried out. The `Display` form is a sentence.
+/// Why one of them was not carried out. The `Display` form is a sentence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccountError {
     /// The name is taken, or was once.
@@ -235,6 +242,9 @@ pub enum AccountError {
     /// No such account.
     #[error("there is no account named {0}")]
     NoSuch(String),
+    /// No such group.
+    #[error("there is no group with the address {0}")]
+    NoSuchGroup(String),
     /// Something breaks a rule; the sentence says what would be right.
     #[error("{0}")]
     Invalid(String),

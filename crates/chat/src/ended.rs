@@ -1,11 +1,17 @@
-//! Groups that end when the last member leaves. What was said in them goes; their ids and the positions they were given are not
-//! given again, which a small record sees to. Must not end a group that has a member.
+//! Groups that everybody has left, which are kept, and groups that are deleted: what was said in those goes; their ids and the
+//! positions they were given are not given again, which a small record sees to. Must not decide who may delete.
 
-use records::{Conversation, ConversationId, ConversationKind, KeyRange, Pos, key};
+use records::{
+    AccountId, Conversation, ConversationId, ConversationKind, KeyRange, Millis, Pos, key,
+};
 
+use crate::address;
 use crate::chat::Chat;
-use crate::door::Output;
+use crate::delivery;
+use crate::door::{AccountAnswer, AccountError, Output, RequestId};
 use crate::log::Batch;
+use crate::rooms::Abandoned;
+use crate::wire;
 
 /// A group that ended in an earlier run.
 #[derive(Debug, Clone, Copy)]
@@ -17,15 +23,65 @@ pub(crate) struct Ended {
 }
 
 impl Chat {
-    /// The last member has left.
-    pub(crate) fn end_group(&mut self, id: ConversationId, batch: &mut Batch) {
-        let Some(record) = self.rooms.end(id) else {
+    /// Everybody has left a group. It still counts for who made it, or leaving would make room for ever more of them.
+    pub(crate) fn abandon(&mut self, id: ConversationId, last: Option<AccountId>) {
+        let Some(room) = self.rooms.find_mut(id) else {
             return;
         };
+        if room.abandoned.replace(Abandoned { last }).is_none()
+            && let Some(maker) = self.directory.find_mut(room.record.created_by)
+        {
+            maker.abandoned += 1;
+        }
+    }
+
+    /// Somebody comes into a group that may have been abandoned, or it is deleted.
+    pub(crate) fn take_up(&mut self, id: ConversationId) {
+        let Some(room) = self.rooms.find_mut(id) else {
+            return;
+        };
+        if room.abandoned.take().is_some()
+            && let Some(maker) = self.directory.find_mut(room.record.created_by)
+        {
+            maker.abandoned -= 1;
+        }
+    }
+
+    /// Deletes a group for whoever runs the server.
+    pub(crate) fn delete_group_of_server(&mut self, request: RequestId, slug: &str, now: Millis) {
+        let mut batch = Batch::default();
+        let outcome = match self.rooms.group(slug) {
+            Some(id) => {
+                self.end_group(id, &mut batch);
+                Ok(AccountAnswer::Done)
+            }
+            None => Err(AccountError::NoSuchGroup(slug.to_owned())),
+        };
+        batch.tell(Output::Answered { request, outcome });
+        self.commit(batch, now);
+    }
+
+    /// A group is deleted. Its members are told that they have left it.
+    pub(crate) fn end_group(&mut self, id: ConversationId, batch: &mut Batch) {
+        self.take_up(id);
+        let Some(mut room) = self.rooms.end(id) else {
+            return;
+        };
+        for (account, member) in room.members() {
+            self.directory.leave(*account, id, member);
+        }
+        let everybody = room.audience();
+        if let ConversationKind::Group { slug, .. } = &room.record.kind
+            && !everybody.is_empty()
+        {
+            let payload = wire::deleted_event(slug.as_str());
+            let packet = delivery::packet("im/me/event".to_owned(), payload);
+            batch.tell(address::to_accounts(everybody, packet));
+        }
         let newest = self.log.newest();
         let ended = Conversation {
             kind: ConversationKind::Ended { newest },
-            ..record
+            ..room.record
         };
         batch.put(key::conversation(id), ended.encode());
         for range in remains(id) {
@@ -53,6 +109,7 @@ impl Chat {
     }
 }
 
-fn remains(id: ConversationId) -> [KeyRange; 2] {
-    [key::entries(id), key::seqs(id)]
+/// A group may have many members: their rows are deleted with one, not one by one.
+fn remains(id: ConversationId) -> [KeyRange; 3] {
+    [key::entries(id), key::seqs(id), key::members(id)]
 }

@@ -43,6 +43,13 @@ pub(crate) struct Named {
     pub(crate) conv: String,
 }
 
+#[derive(Deserialize)]
+pub(crate) struct Delete {
+    conv: String,
+    /// Its address once more, so that nobody deletes another one.
+    slug: String,
+}
+
 #[derive(Serialize)]
 struct Invited<'a> {
     conv: &'a str,
@@ -60,6 +67,7 @@ struct Left<'a> {
 enum Action {
     Join,
     Leave,
+    LeaveLast,
     Own,
 }
 
@@ -173,8 +181,13 @@ impl Chat {
         }
         self.check_members_max(room.members().len() + 1)?;
         self.check_conversations_max(account)?;
+        // Somebody must be able to invite, and to delete.
+        let role = match room.abandoned {
+            Some(_) => MemberRole::Owner,
+            None => MemberRole::Member,
+        };
         self.take_message_quota(account, 1, now)?;
-        self.join_members(id, account, &[(account, MemberRole::Member)], batch, now);
+        self.join_members(id, account, &[(account, role)], batch, now);
         self.describe(id, account)
     }
 
@@ -192,6 +205,42 @@ impl Chat {
         let id = self.group_of(account, &wanted.conv)?;
         self.take_message_quota(account, 1, now)?;
         self.leave(id, account, batch, now);
+        Ok(Reply::Now(wire::json(&Left { conv: &wanted.conv })))
+    }
+
+    /// `group.delete`, by an owner, by who owned it and left it last, or by an administrator.
+    pub(crate) fn delete_group(
+        &mut self,
+        account: AccountId,
+        wanted: &Delete,
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<Reply, Refusal> {
+        if wanted.conv.starts_with('@') {
+            return Err(Refusal::not_allowed("a direct chat cannot be deleted"));
+        }
+        let found = self.rooms.group(&wanted.conv);
+        let found = found.and_then(|id| Some((id, self.rooms.find(id)?)));
+        let Some((id, room)) = found else {
+            return Err(Refusal::no_such_conversation(&wanted.conv));
+        };
+        let member = room.member(account);
+        let may = member.is_some_and(|member| member.role == MemberRole::Owner)
+            || room.abandoned.is_some_and(|by| by.last == Some(account))
+            || self.directory.is_administrator(account);
+        if !may && member.is_none() {
+            return Err(Refusal::not_a_member(&wanted.conv));
+        }
+        if !may {
+            let sentence = "only owners of a group and administrators delete it";
+            return Err(Refusal::not_allowed(sentence));
+        }
+        if wanted.slug != wanted.conv {
+            let sentence = "slug must be the group's address once more, or nothing is deleted";
+            return Err(Refusal::payload(sentence));
+        }
+        self.take_message_quota(account, 1, now)?;
+        self.end_group(id, batch);
         Ok(Reply::Now(wire::json(&Left { conv: &wanted.conv })))
     }
 
@@ -217,6 +266,7 @@ impl Chat {
         let Some((first, _)) = joining.first() else {
             return;
         };
+        self.take_up(id);
         let conv = self.conv_name(id, *first);
         let joined = self.log.newest().next();
         let mut events = Vec::with_capacity(joining.len());
@@ -233,7 +283,7 @@ impl Chat {
         self.tell_events(id, &events, batch);
     }
 
-    /// A member goes; if nobody owns the group then, whoever has been there longest does, and if nobody is left it ends.
+    /// A member goes; if nobody owns the group then, whoever has been there longest does. If nobody is left, what was said in it stays.
     fn leave(&mut self, id: ConversationId, account: AccountId, batch: &mut Batch, now: Millis) {
         let conv = self.conv_name(id, account);
         let Some(room) = self.rooms.find_mut(id) else {
@@ -248,7 +298,9 @@ impl Chat {
         let packet = delivery::packet("im/me/event".to_owned(), wire::own_event("left", &conv));
         batch.tell(address::to_accounts(Arc::from([account]), packet));
         if empty {
-            self.end_group(id, batch);
+            // Nobody is there to hear of it, but it is read one day, if only at the next start.
+            self.member_event(id, Action::LeaveLast, (account, account), batch, now);
+            self.abandon(id, Some(account));
             return;
         }
         let mut events = vec![self.member_event(id, Action::Leave, (account, account), batch, now)];
@@ -275,9 +327,10 @@ impl Chat {
         now: Millis,
     ) -> (Pos, Bytes) {
         let pos = self.log.next_pos();
+        let last = matches!(action, Action::LeaveLast);
         let (action, role) = match action {
             Action::Join => ("join", None),
-            Action::Leave => ("leave", None),
+            Action::Leave | Action::LeaveLast => ("leave", None),
             Action::Own => ("role", Some("owner")),
         };
         let wire = wire::json(&wire::MemberEvent {
@@ -288,6 +341,7 @@ impl Chat {
             role,
             from: self.directory.name(actor),
             at: wire::millis(now),
+            last,
         });
         if let Some(room) = self.rooms.find_mut(id) {
             room.last_pos = pos;

@@ -15,6 +15,7 @@ use crate::damaged::Damaged;
 use crate::door::CredentialsChange;
 use crate::ended::Ended;
 use crate::source::{End, Source, Unreadable};
+use crate::wire;
 
 /// Rows read at once.
 const SLICE: usize = 4_096;
@@ -75,7 +76,7 @@ pub fn recover(
         Ok(recovery.member(key, value)?)
     })?;
     recovery.settle_direct_chats();
-    recovery.tell_empty_groups();
+    recovery.settle_empty_groups()?;
     let Recovery { chat, ended, .. } = recovery;
     chat.end_leftovers(&ended);
     chat.finish_recovery(now);
@@ -271,7 +272,10 @@ impl Recovery<'_> {
         self.chat.rooms.reserve(id);
         self.chat.log.recover(member.joined);
         let Some(room) = self.chat.rooms.find_mut(id) else {
-            self.leave_out(key, "its conversation does not exist");
+            match self.ended.binary_search_by_key(&id, |ended| ended.id) {
+                Ok(at) => self.ended[at].remains = true,
+                Err(_) => self.leave_out(key, "its conversation does not exist"),
+            }
             return Ok(());
         };
         if self.chat.directory.find(account).is_none() {
@@ -319,13 +323,24 @@ impl Recovery<'_> {
         self.leave_out(&key::conversation(id), what);
     }
 
-    /// The last who leaves ends a group; one that has nobody has lost them otherwise, and keeps what was said in it.
-    fn tell_empty_groups(&mut self) {
+    /// A group that everybody has left says so in its newest entry. One that has nobody without a word has lost them otherwise, and
+    /// keeps what was said in it too.
+    fn settle_empty_groups(&mut self) -> Result<(), Unreadable> {
         for id in self.chat.rooms.empty() {
-            let key = key::conversation(id);
-            let what = "it is a group without members: kept, but nobody sees it";
-            self.leave_out(&key, what);
+            let newest = self.newest(&key::entries(id), 1)?;
+            let newest = newest
+                .first()
+                .and_then(|(_, value)| Entry::decode(value).ok());
+            let left =
+                newest.filter(|entry| entry.seq.is_none() && wire::is_last_leave(&entry.wire));
+            let last = left.map(|entry| entry.from);
+            if last.is_none() {
+                let what = "it is a group without members: kept, but nobody sees it";
+                self.leave_out(&key::conversation(id), what);
+            }
+            self.chat.abandon(id, last);
         }
+        Ok(())
     }
 
     fn reserve(&mut self, key: &[u8], account: AccountId) -> Result<(), Damaged> {

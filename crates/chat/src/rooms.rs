@@ -19,6 +19,15 @@ pub(crate) struct Room {
     members: Vec<(AccountId, Member)>,
     /// All of them as an audience; `None` after a change.
     audience: Option<Arc<[AccountId]>>,
+    /// Set while a group that had members has none.
+    pub(crate) abandoned: Option<Abandoned>,
+}
+
+/// A group that everybody has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abandoned {
+    /// Who was the last to leave, and so owned it; `None` if that is not known.
+    pub(crate) last: Option<AccountId>,
 }
 
 impl Room {
@@ -143,6 +152,7 @@ impl Rooms {
             last_pos,
             members: Vec::new(),
             audience: None,
+            abandoned: None,
         };
         self.by_id.insert(id, room);
     }
@@ -174,7 +184,7 @@ impl Rooms {
     }
 
     /// Forgets a conversation; its address is free again, its id is not.
-    pub(crate) fn end(&mut self, id: ConversationId) -> Option<Conversation> {
+    pub(crate) fn end(&mut self, id: ConversationId) -> Option<Room> {
         let room = self.by_id.remove(&id)?;
         match &room.record.kind {
             ConversationKind::Group { slug, .. } => drop(self.by_slug.remove(slug.as_str())),
@@ -185,7 +195,7 @@ impl Rooms {
             }
             ConversationKind::Ended { .. } => {}
         }
-        Some(room.record)
+        Some(room)
     }
 
     /// Leaves each two accounts the oldest of their direct chats; yields the others.

@@ -205,7 +205,8 @@ impl Chat {
     /// Whether the account may begin or join one more conversation. What others brought it into does not count: they could fill it.
     pub(crate) fn check_conversations_max(&self, account: AccountId) -> Result<(), Refusal> {
         let most = self.settings.conversations_per_account_max;
-        let own = self.directory.find(account).map_or(0, |state| state.own);
+        let own = self.directory.find(account);
+        let own = own.map_or(0, |state| state.own + state.abandoned);
         if own < most {
             return Ok(());
         }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use records::{Millis, Pos, Seq};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// Bytes of a client id that are shown with a message; a longer one is cut.
@@ -42,6 +42,19 @@ pub(crate) struct MemberEvent<'a> {
     pub(crate) role: Option<&'static str>,
     pub(crate) from: &'a str,
     pub(crate) at: u64,
+    /// Whoever leaves is the last. A start tells by it an abandoned group from one whose members are lost.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) last: bool,
+}
+
+/// Whether a stored event says that the last member has left.
+pub(crate) fn is_last_leave(wire: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Event {
+        #[serde(default)]
+        last: bool,
+    }
+    serde_json::from_slice(wire).is_ok_and(|event: Event| event.last)
 }
 
 /// A marker that moved, as its authors are told. Its `pos` is the newest of the server, perhaps of a conversation this client has
@@ -76,6 +89,8 @@ struct Refused<'a> {
 struct OwnEvent<'a> {
     kind: &'static str,
     conv: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
 }
 
 /// The answer to a question that cannot be answered.
@@ -123,7 +138,20 @@ pub(crate) fn failed(error: &str, detail: &str) -> Bytes {
 
 /// `im/me/event` about a conversation.
 pub(crate) fn own_event(kind: &'static str, conv: &str) -> Bytes {
-    json(&OwnEvent { kind, conv })
+    json(&OwnEvent {
+        kind,
+        conv,
+        deleted: false,
+    })
+}
+
+/// `im/me/event` about a group that was deleted: it is left.
+pub(crate) fn deleted_event(conv: &str) -> Bytes {
+    json(&OwnEvent {
+        kind: "left",
+        conv,
+        deleted: true,
+    })
 }
 
 /// `im/in/<conv>/typing`.

@@ -75,6 +75,8 @@ pub(crate) enum Command {
     CheckConfig(ConfigArguments),
     /// Make, list, close and remove accounts, whether the server runs or not
     Account(AccountArguments),
+    /// List groups and delete them, whether the server runs or not
+    Group(GroupArguments),
     /// Show who changed which account or limit, and when
     Audit(AuditArguments),
     /// Copy everything to a folder or a stream, while the server runs or not
@@ -359,6 +361,39 @@ pub(crate) enum AccountAction {
     Remove {
         #[command(flatten)]
         whom: Whom,
+        /// Do not ask; needed where there is no terminal
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A running server is asked through control.sock in its data directory; otherwise the data directory is\nopened for the moment. A group that all its members have left is kept until it is deleted."
+)]
+pub(crate) struct GroupArguments {
+    #[command(subcommand)]
+    pub(crate) action: GroupAction,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum GroupAction {
+    /// List the groups in the order in which they were made
+    List {
+        #[command(flatten)]
+        place: PlaceArguments,
+        /// Say it as one line of JSON for each group
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a group for good, and all that was said in it
+    Delete {
+        /// Its address
+        #[arg(value_name = "ADDRESS")]
+        slug: String,
+        #[command(flatten)]
+        place: PlaceArguments,
         /// Do not ask; needed where there is no terminal
         #[arg(long)]
         yes: bool,

@@ -12,12 +12,15 @@ mod account;
 mod audit;
 mod backup;
 mod check_config;
+mod group;
 mod restore;
 mod serve;
 mod status;
 mod store;
 mod verify;
 
+mod ask;
+mod confirm;
 mod logging;
 mod place;
 mod progress;
@@ -42,6 +45,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::CheckConfig(check)) => check_config::run(&check),
         Some(Command::Account(account)) => account::run(account),
+        Some(Command::Group(group)) => group::run(group),
         Some(Command::Audit(audit)) => audit::run(&audit),
         Some(Command::Backup(backup)) => backup::run(&backup),
         Some(Command::Restore(restore)) => restore::run(&restore),

@@ -49,7 +49,12 @@ fn ask(data: &Path) -> anyhow::Result<Option<ServerStatus>> {
         Ok(None) => Ok(None),
         Ok(Some(Answer::Status { status })) => Ok(Some(*status)),
         Ok(Some(Answer::Refused { detail, .. })) => bail!(detail),
-        Ok(Some(Answer::Accounts { .. } | Answer::Added { .. } | Answer::Done { .. })) => {
+        Ok(Some(
+            Answer::Accounts { .. }
+            | Answer::Added { .. }
+            | Answer::Done { .. }
+            | Answer::GroupDeleted { .. },
+        )) => {
             bail!("the server answered something else than it was asked")
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => bail!(

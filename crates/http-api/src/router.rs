@@ -4,11 +4,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 
 use crate::answer::Refusal;
 use crate::doors::Doors;
-use crate::rest::{accounts, login, setup};
+use crate::rest::{accounts, groups, login, setup};
 use crate::{health, metrics, security, web, websocket};
 
 pub(crate) fn router(doors: Doors) -> Router {
@@ -22,6 +22,7 @@ pub(crate) fn router(doors: Doors) -> Router {
             "/accounts/{name}",
             get(accounts::one).delete(accounts::remove),
         )
+        .route("/groups/{slug}", delete(groups::delete))
         .fallback(|| async { Refusal::not_found() });
     Router::new()
         .nest("/api/v1", api)

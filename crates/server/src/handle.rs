@@ -243,6 +243,12 @@ impl Handle {
             .await
     }
 
+    /// Deletes a group, and what was said in it.
+    pub async fn delete_group(&self, slug: String, by: Actor) -> Result<(), RequestError> {
+        self.ask(|reply| Request::DeleteGroup { slug, by, reply })
+            .await
+    }
+
     /// Hands over a connection whose WebSocket handshake has been answered. `leftover` are the bytes that the client
     /// sent behind its request.
     pub async fn adopt_websocket(

@@ -13,7 +13,7 @@ pub use store::{Description, Finding, Progress, Summary, Verification, VerifyEve
 
 use crate::clock::Clock;
 use crate::handle::control;
-pub use crate::handle::control::{AuditEntry, FamilyReport, StoreReport};
+pub use crate::handle::control::{AuditEntry, FamilyReport, GroupEntry, StoreReport};
 
 /// How long a server that holds the data directory may take to open its control socket or to leave.
 const HELD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +40,9 @@ pub enum StorageError {
     /// A row cannot be read.
     #[error("the audit cannot be read: {0}")]
     Unreadable(String),
+    /// A row cannot be read.
+    #[error("the groups cannot be read: {0}")]
+    UnreadableGroups(String),
     /// The running server does not do it.
     #[error("the server that runs on the data directory refuses: {0}")]
     Refused(String),
@@ -215,6 +218,17 @@ pub fn audit(data: &Path, limit: u32) -> Result<Vec<AuditEntry>, StorageError> {
         Access::Running(entries) => Ok(entries),
         Access::Stopped(data_dir) => {
             AuditEntry::latest(&open(&data_dir)?, limit).map_err(StorageError::Unreadable)
+        }
+    }
+}
+
+/// The groups, in the order in which they were made, whether the server runs or not.
+pub fn groups(data: &Path) -> Result<Vec<GroupEntry>, StorageError> {
+    check_there(data)?;
+    match access(data, control::groups)? {
+        Access::Running(groups) => Ok(groups),
+        Access::Stopped(data_dir) => {
+            control::all_groups(&open(&data_dir)?).map_err(StorageError::UnreadableGroups)
         }
     }
 }

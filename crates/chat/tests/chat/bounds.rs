@@ -533,6 +533,8 @@ fn while_the_disk_is_full_nobody_writes_and_everybody_reads() {
     world.say("bob", "im/to/@alice/read", r#"{"seq":1}"#);
     let left = world.ask("bob", "group.leave", r#"{"conv":"g"}"#);
     assert!(left.get("error").is_none(), "{left}");
+    let deleted = world.ask("alice", "group.delete", r#"{"conv":"g","slug":"g"}"#);
+    assert_eq!(deleted, serde_json::json!({"conv": "g"}));
 
     world.handle(Input::DiskFull(false));
     world.say("alice", "im/to/@bob", "after");

@@ -228,7 +228,7 @@ fn ownership_goes_to_who_has_been_there_longest() {
 }
 
 #[test]
-fn a_group_ends_with_its_last_member_and_its_slug_is_free_again() {
+fn a_deleted_group_is_gone_and_its_slug_is_free_again() {
     let mut world = World::of(&["alice", "bob"]);
     world.ask("alice", "group.create", r#"{"slug":"eng","open":true}"#);
     let (conversation, _) = world
@@ -238,11 +238,12 @@ fn a_group_ends_with_its_last_member_and_its_slug_is_free_again() {
         .unwrap();
     let first = key::parse_conversation(conversation).unwrap();
     world.say("alice", "im/to/eng", r#"{"text":"secret","mid":"m"}"#);
-    world.ask("alice", "group.leave", r#"{"conv":"eng"}"#);
+    let deleted = world.ask("alice", "group.delete", r#"{"conv":"eng","slug":"eng"}"#);
+    assert_eq!(deleted, json!({"conv": "eng"}));
     let left = world.take_json("alice", "im/me/event");
     assert_eq!(
         left.last().unwrap().1,
-        json!({"kind": "left", "conv": "eng"})
+        json!({"kind": "left", "conv": "eng", "deleted": true})
     );
     assert_eq!(world.chat.counters().groups_ended, 1);
     for range in [key::entries(first), key::seqs(first), key::members(first)] {
@@ -286,16 +287,21 @@ fn what_a_crash_leaves_of_an_ended_group_goes_at_the_next_start() {
     }
     world.keeping = true;
     for slug in ["c", "a", "b"] {
-        world.ask("alice", "group.leave", &json!({"conv": slug}).to_string());
+        let asked = json!({"conv": slug, "slug": slug});
+        world.ask("alice", "group.delete", &asked.to_string());
     }
     let entries = |world: &World| world.disk.in_range(Table::Entry.range()).count();
     let records = |world: &World| world.disk.in_range(Table::Conversation.range()).count();
+    let members = |world: &World| world.disk.in_range(Table::Member.range()).count();
     assert_eq!((entries(&world), records(&world)), (6, 3));
+    assert_eq!(members(&world), 3);
     let committed = world.chat.committed_pos();
     world.keeping = false;
     world.restart();
     world.pass(1);
     assert_eq!((entries(&world), records(&world)), (0, 3));
+    assert_eq!(members(&world), 0);
+    assert_eq!(world.disk.damaged.take(), [""; 0]);
     // Then what is left says which ids and positions are taken.
     for _ in 0..3 {
         world.restart();
@@ -311,7 +317,7 @@ fn a_group_that_has_lost_its_members_keeps_what_was_said() {
     world.ask("alice", "group.create", r#"{"slug":"eng","open":true}"#);
     world.say("alice", "im/to/eng", "kept");
     let alice = world.id("alice");
-    // The last who leaves ends a group: nobody has left this one.
+    // Nobody has left it.
     world
         .disk
         .keys
@@ -331,6 +337,7 @@ fn a_group_that_has_lost_its_members_keeps_what_was_said() {
     world.ask("bob", "group.join", r#"{"conv":"eng"}"#);
     let page = world.ask("bob", "history", r#"{"conv":"eng"}"#);
     assert_eq!(page["entries"][1]["text"], "kept");
+    assert_eq!(roles(&mut world, "bob", "eng"), pairs(&[("bob", "owner")]));
 }
 
 #[test]
@@ -379,7 +386,7 @@ fn others_cannot_fill_an_accounts_conversations() {
     assert!(full(&mut world));
     world.ask("bob", "group.leave", r#"{"conv":"a"}"#);
     assert!(full(&mut world));
-    world.ask("bob", "group.leave", r#"{"conv":"c"}"#);
+    world.ask("bob", "group.delete", r#"{"conv":"c","slug":"c"}"#);
     assert!(!full(&mut world));
 }
 
@@ -443,7 +450,7 @@ fn limits_of_members_and_conversations_hold() {
     world.say("carol", "im/to/@bob", "hi");
     world.ask("carol", "group.join", r#"{"conv":"b"}"#);
     assert_eq!(world.refused("carol", "im/to/@dave", "hi").code, "quota");
-    // Who leaves has room again.
+    // Who leaves has room again, as carol is still there.
     world.ask("alice", "group.leave", r#"{"conv":"b"}"#);
     world.say("alice", "im/to/@carol", "hi");
 }

@@ -5,6 +5,7 @@
 mod disk;
 mod world;
 
+mod abandoned;
 mod accounts;
 mod asks;
 mod bounds;

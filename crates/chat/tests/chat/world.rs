@@ -146,6 +146,11 @@ impl World {
         while self.commit_one() {}
     }
 
+    /// How many writes each append has that waits.
+    pub(crate) fn held_writes(&self) -> Vec<usize> {
+        self.held.iter().map(|(_, writes)| writes.len()).collect()
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.held.len()
     }
@@ -315,6 +320,16 @@ impl World {
         let request = RequestId(self.last_request);
         self.handle(Input::Account { request, command });
         request.0
+    }
+
+    /// Deletes a group for whoever runs the server.
+    pub(crate) fn delete_group(&mut self, slug: &str) -> Result<AccountAnswer, AccountError> {
+        self.last_request += 1;
+        let request = RequestId(self.last_request);
+        let slug = slug.to_owned();
+        self.handle(Input::DeleteGroup { request, slug });
+        let answer = self.answered.remove(&request.0);
+        answer.expect("the deletion was not answered")
     }
 
     pub(crate) fn add(&mut self, name: &str) -> AccountId {

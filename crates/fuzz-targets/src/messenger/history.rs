@@ -15,7 +15,7 @@ pub(super) const CONVERSATIONS: [&str; 5] = ["@alice", "@bob", "@carol", "eng", 
 pub(super) const MID: &str = "m1";
 
 /// Who publishes what where.
-const BEFORE: [(usize, &str, &str); 15] = [
+const BEFORE: [(usize, &str, &str); 18] = [
     (0, "im/to/@bob", r#"{"mid":"m1","text":"hi"}"#),
     (1, "im/to/@alice", "hi yourself"),
     (0, "im/to/@bob/read", r#"{"seq":2}"#),
@@ -33,7 +33,10 @@ const BEFORE: [(usize, &str, &str); 15] = [
     (1, "im/to/eng", "first"),
     (2, "im/ask/group.create", r#"{"slug":"gone"}"#),
     (2, "im/to/gone", "nobody will read this"),
-    (2, "im/ask/group.leave", r#"{"conv":"gone"}"#),
+    (2, "im/ask/group.delete", r#"{"conv":"gone","slug":"gone"}"#),
+    (2, "im/ask/group.create", r#"{"slug":"left"}"#),
+    (2, "im/to/left", "nor this"),
+    (2, "im/ask/group.leave", r#"{"conv":"left"}"#),
     (
         1,
         "im/ask/group.create",

@@ -41,7 +41,7 @@ const TOPICS: [&str; 24] = [
     "im/ask/contact.request/1",
     "im/ask/profile.set",
     "im/ask/group.role/1",
-    "im/ask/mute/1",
+    "im/ask/group.delete/1",
 ];
 
 /// Steps until the bytes are used up; then everything is stored and looked at.

@@ -1,6 +1,7 @@
 //! REST under `/api/v1`: JSON in, JSON out, a bearer token between. Which account may do what is asked of the server.
 
 pub(crate) mod accounts;
+pub(crate) mod groups;
 pub(crate) mod login;
 pub(crate) mod setup;
 

@@ -195,6 +195,24 @@ async fn accounts_are_changed_by_administrators() {
 }
 
 #[tokio::test]
+async fn groups_are_deleted_by_administrators() {
+    let world = world().await;
+    let delete = async |slug: &str, token: &str| {
+        let path = format!("/api/v1/groups/{slug}");
+        world.send("DELETE", &path, token, "").await
+    };
+    delete("eng", "").await.check_refusal(401, "bad_token");
+    delete("eng", MEMBER)
+        .await
+        .check_refusal(403, "not_allowed");
+    delete("ops", ADMIN)
+        .await
+        .check_refusal(404, "no_such_group");
+    delete("%ff", ADMIN).await.check_refusal(404, "not_found");
+    assert_eq!(delete("eng", ADMIN).await.status, 204);
+}
+
+#[tokio::test]
 async fn what_is_not_there_and_what_is_not_meant_is_refused_in_one_form() {
     let world = world().await;
     world

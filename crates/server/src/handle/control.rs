@@ -2,6 +2,7 @@
 //! in, one out; a backup and a check go on from there on a thread of their own. Whoever
 //! may open the socket (the server's own user, or root) is an administrator; it must not be reachable otherwise.
 
+mod groups;
 mod remote;
 mod serving;
 
@@ -20,7 +21,9 @@ use super::{
     AccountInfo, AccountPage, AccountQuery, AccountRole, Actor, Handle, NewAccount,
     PAGE_ACCOUNTS_MAX, RequestError, Secret, ServerStatus,
 };
-pub(crate) use remote::{audit, back_up, report, verify};
+pub use groups::GroupEntry;
+pub(crate) use groups::all as all_groups;
+pub(crate) use remote::{audit, back_up, groups, report, verify};
 use serving::StorageCommand;
 pub use serving::{AuditEntry, FamilyReport, StoreReport};
 
@@ -36,7 +39,7 @@ const CONNECTIONS_MAX: usize = 8;
 /// How long one exchange may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What `magpie account` and `magpie status` ask for.
+/// What `magpie account`, `magpie group` and `magpie status` ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
@@ -82,6 +85,11 @@ pub enum Command {
         /// Login name.
         name: String,
     },
+    /// No group any more, nor what was said in it.
+    DeleteGroup {
+        /// Its address.
+        slug: String,
+    },
 }
 
 /// The answer to a `Command`.
@@ -102,6 +110,11 @@ pub enum Answer {
     Added {
         /// The new account.
         account: AccountInfo,
+    },
+    /// To `DeleteGroup`.
+    GroupDeleted {
+        /// Its address, which is free again.
+        slug: String,
     },
     /// To everything else that was done.
     Done {
@@ -156,6 +169,10 @@ pub async fn execute(handle: &Handle, command: Command, by: Actor) -> Answer {
         }
         Command::Remove { name } => {
             change(handle, name, |name| handle.remove_account(name, by)).await
+        }
+        Command::DeleteGroup { slug } => {
+            let deleted = handle.delete_group(slug.clone(), by).await;
+            deleted.map(|()| Answer::GroupDeleted { slug })
         }
     };
     done.unwrap_or_else(|error| refused(&error))

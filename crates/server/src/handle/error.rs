@@ -44,6 +44,12 @@ pub enum RequestError {
         /// The name.
         name: String,
     },
+    /// No such group.
+    #[error("there is no group with the address {address}")]
+    NoSuchGroup {
+        /// The address.
+        address: String,
+    },
     /// Something in the request breaks a rule.
     #[error("{sentence}")]
     Invalid {
@@ -94,6 +100,7 @@ impl RequestError {
             Self::SetupDone => "setup_done",
             Self::AccountExists { .. } => "account_exists",
             Self::NoSuchAccount { .. } => "no_such_account",
+            Self::NoSuchGroup { .. } => "no_such_group",
             Self::Invalid { .. } => "invalid",
             Self::LastAdministrator { .. } => "last_administrator",
             Self::Limit { .. } => "limit",
@@ -111,7 +118,7 @@ impl RequestError {
             Self::RateLimited { .. } | Self::TooOften { .. } => 429,
             Self::NotAllowed | Self::BadSetupToken => 403,
             Self::SetupDone | Self::AccountExists { .. } | Self::LastAdministrator { .. } => 409,
-            Self::NoSuchAccount { .. } => 404,
+            Self::NoSuchAccount { .. } | Self::NoSuchGroup { .. } => 404,
             Self::Invalid { .. } => 422,
             Self::Limit { .. } => 507,
             Self::Starting | Self::Draining | Self::Busy => 503,
@@ -133,6 +140,7 @@ impl RequestError {
             | Self::SetupDone
             | Self::AccountExists { .. }
             | Self::NoSuchAccount { .. }
+            | Self::NoSuchGroup { .. }
             | Self::Invalid { .. }
             | Self::LastAdministrator { .. }
             | Self::Limit { .. }

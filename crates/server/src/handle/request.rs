@@ -91,6 +91,15 @@ pub enum Request {
         /// The answer.
         reply: Reply<()>,
     },
+    /// Deletes a group.
+    DeleteGroup {
+        /// Its address.
+        slug: String,
+        /// Who asks.
+        by: Actor,
+        /// The answer.
+        reply: Reply<()>,
+    },
     /// Takes over a connection that speaks MQTT over WebSocket from here on.
     AdoptWebSocket {
         /// The connection.

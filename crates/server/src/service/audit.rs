@@ -1,4 +1,4 @@
-//! What was changed and by whom: accounts, roles, passwords, tokens and limits. Each change is a line of the log, with the target
+//! What was changed and by whom: accounts, roles, passwords, tokens and limits, and groups that an administrator deleted. Each change is a line of the log, with the target
 //! `audit`, and a row of the audit table, both once the change is on disk. Never a password nor a token.
 
 use std::collections::VecDeque;
@@ -26,7 +26,7 @@ const TEXT_BYTES_MAX: usize = 1_024;
 pub(super) struct Change {
     pub(super) by: Actor,
     pub(super) what: What,
-    /// The name of the account that is changed.
+    /// The name of the account that is changed, or the address of the group.
     pub(super) account: String,
 }
 
@@ -40,6 +40,7 @@ pub(super) enum What {
     /// A login has made a token for this device.
     TokenMade(String),
     TokenRevoked,
+    GroupDeleted,
 }
 
 /// The audit table, as far as it is in memory.
@@ -84,6 +85,9 @@ impl Audit {
             }
             What::TokenMade(_) => {
                 tracing::info!(target: "audit", by, from, account, device = detail, "token made");
+            }
+            What::GroupDeleted => {
+                tracing::info!(target: "audit", by, from, group = account, "group deleted");
             }
             What::Password
             | What::Disabled
@@ -254,6 +258,7 @@ impl Change {
             What::Removed => ("account removed", ""),
             What::TokenMade(device) => ("token made", device.as_str()),
             What::TokenRevoked => ("token revoked", ""),
+            What::GroupDeleted => ("group deleted", ""),
         };
         AuditRow {
             by: by.to_owned(),

@@ -124,6 +124,13 @@ impl ServiceThread {
                 let waiting = Waiting::done(by, What::Removed, &name, reply);
                 self.command(AccountCommand::Remove { name }, waiting);
             }
+            Request::DeleteGroup { slug, by, reply } => {
+                let waiting = Waiting::done(by, What::GroupDeleted, &slug, reply);
+                self.send_request(Some(waiting), |request| Input::DeleteGroup {
+                    request,
+                    slug,
+                });
+            }
             Request::AdoptWebSocket { adopted, reply } => send(reply, self.adopt(adopted)),
             Request::Reload { config, reply } => send(reply, Ok(self.reload(*config))),
         }
@@ -276,17 +283,18 @@ impl ServiceThread {
     }
 
     fn send_command(&mut self, command: AccountCommand, waiting: Option<Waiting>) {
+        self.send_request(waiting, |request| Input::Account { request, command });
+    }
+
+    fn send_request(&mut self, waiting: Option<Waiting>, input: impl FnOnce(RequestId) -> Input) {
         let request = self.next_request;
         self.next_request += 1;
         if let Some(waiting) = waiting {
             self.waiting.insert(request, waiting);
         }
         let now = self.clock.now();
-        let input = Input::Account {
-            request: RequestId(request),
-            command,
-        };
-        self.chat.handle(input, &self.source, now);
+        self.chat
+            .handle(input(RequestId(request)), &self.source, now);
     }
 
     /// The messenger's word on a command.
@@ -455,7 +463,7 @@ impl ServiceThread {
 }
 
 impl Waiting {
-    /// For a change of `account` that has no more of an answer than that it is done.
+    /// For a change of an account or a group that has no more of an answer than that it is done.
     fn done(by: Actor, what: What, account: &str, reply: Reply<()>) -> Self {
         Self {
             change: Some(Change {
@@ -484,6 +492,7 @@ fn request_error(error: AccountError) -> RequestError {
     match error {
         AccountError::Exists(name) => RequestError::AccountExists { name },
         AccountError::NoSuch(name) => RequestError::NoSuchAccount { name },
+        AccountError::NoSuchGroup(address) => RequestError::NoSuchGroup { address },
         AccountError::Invalid(sentence) => RequestError::Invalid { sentence },
         AccountError::LastAdministrator(name) => RequestError::LastAdministrator { name },
         AccountError::Limit(sentence) => RequestError::Limit { sentence },

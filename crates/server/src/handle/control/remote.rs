@@ -10,6 +10,7 @@ use store::{
     Verification, VerifyEvent,
 };
 
+use super::groups::{self, GroupEntry};
 use super::serving::{
     AuditEntry, DONE, StorageAnswer, StorageCommand, StoreReport, Wanted, read_line,
 };
@@ -73,6 +74,38 @@ pub(crate) fn audit(data: &Path, limit: u32) -> Asked<Vec<AuditEntry>> {
     }
 }
 
+/// All groups of the server on `data`; `None` if none runs.
+pub(crate) fn groups(data: &Path) -> Asked<Vec<GroupEntry>> {
+    let mut running = false;
+    let groups = groups::collect(|after| {
+        let Some(mut exchange) =
+            Exchange::begin(data, StorageCommand::Groups { after }).map_err(Unlisted::Broken)?
+        else {
+            return Err(Unlisted::NotRunning);
+        };
+        running = true;
+        match exchange.answer().map_err(Unlisted::Broken)? {
+            StorageAnswer::Groups { page } => Ok(page),
+            StorageAnswer::Refused { detail, .. } => Err(Unlisted::Refused(detail)),
+            _ => unexpected().map_err(Unlisted::Broken),
+        }
+    });
+    match groups {
+        Ok(groups) => Ok(Some(Ok(groups))),
+        Err(Unlisted::NotRunning) if running => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(Unlisted::NotRunning) => Ok(None),
+        Err(Unlisted::Refused(detail)) => Ok(Some(Err(detail))),
+        Err(Unlisted::Broken(error)) => Err(error),
+    }
+}
+
+/// Why a page of groups did not come.
+enum Unlisted {
+    NotRunning,
+    Refused(String),
+    Broken(io::Error),
+}
+
 /// Lets the server on `data` verify its store; `None` if none runs.
 pub(crate) fn verify(data: &Path, told: &mut dyn FnMut(VerifyEvent)) -> Asked<Verification> {
     let Some(mut exchange) = Exchange::begin(data, StorageCommand::Verify)? else {
@@ -88,6 +121,7 @@ pub(crate) fn verify(data: &Path, told: &mut dyn FnMut(VerifyEvent)) -> Asked<Ve
             StorageAnswer::Refused { detail, .. } => return Ok(Some(Err(detail))),
             StorageAnswer::Image { .. }
             | StorageAnswer::Report { .. }
+            | StorageAnswer::Groups { .. }
             | StorageAnswer::Audit { .. } => return unexpected(),
         }
     }

@@ -15,6 +15,7 @@ use store::{
 };
 
 use super::super::storage::{StorageAccess, Turn};
+use super::groups::GroupPage;
 
 /// How long the other end may take nothing: it may be slow on purpose, or wait for a tape.
 const STALL_TIMEOUT: Duration = Duration::from_secs(600);
@@ -32,6 +33,11 @@ pub(super) enum StorageCommand {
     Verify,
     /// What lies where.
     Store,
+    /// A page of the groups.
+    Groups {
+        /// Only those made after the one with this number.
+        after: u64,
+    },
     /// The latest changes of accounts and limits.
     Audit {
         /// So many at most.
@@ -53,6 +59,8 @@ pub(super) enum StorageAnswer {
     Verified { verification: Verification },
     /// To `Store`.
     Report { report: Box<StoreReport> },
+    /// To `Groups`.
+    Groups { page: GroupPage },
     /// To `Audit`: the oldest first.
     Audit { entries: Vec<AuditEntry> },
     /// It was not done.
@@ -259,6 +267,10 @@ pub(super) fn begin(
                 ),
                 None => say(&stream, &ending()),
             },
+            StorageCommand::Groups { after } => match access.store() {
+                Some(store) => say(&stream, &groups(&store, after)),
+                None => say(&stream, &ending()),
+            },
             StorageCommand::Audit { limit } => match access.store() {
                 Some(store) => say(&stream, &audit(&store, limit)),
                 None => say(&stream, &ending()),
@@ -275,6 +287,13 @@ fn say(mut stream: &UnixStream, answer: &StorageAnswer) -> io::Result<()> {
     let mut line = serde_json::to_vec(answer)?;
     line.push(b'\n');
     stream.write_all(&line)
+}
+
+fn groups(store: &EmbeddedStore, after: u64) -> StorageAnswer {
+    match GroupPage::read(store, after) {
+        Ok(page) => StorageAnswer::Groups { page },
+        Err(detail) => refused("unreadable", detail),
+    }
 }
 
 fn audit(store: &EmbeddedStore, limit: u32) -> StorageAnswer {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 const ANSWER_BYTES_MAX: u64 = 1024;
 
 /// Whether account `name` may be removed; an error if not.
-pub(super) fn removal(name: &str, data: &Path) -> anyhow::Result<()> {
+pub(crate) fn removal(name: &str, data: &Path) -> anyhow::Result<()> {
     if !std::io::stdin().is_terminal() {
         bail!("there is no terminal to ask on whether {name} may be removed; say so with --yes");
     }
@@ -23,8 +23,31 @@ pub(super) fn removal(name: &str, data: &Path) -> anyhow::Result<()> {
     bail!("nothing has been changed")
 }
 
+/// Whether a group may be deleted; an error if not. Its address is named again.
+pub(crate) fn deletion(slug: &str, data: &Path) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!(
+            "there is no terminal to ask on whether the group {slug} may be deleted; say so with --yes"
+        );
+    }
+    let question = format!(
+        "Delete the group {slug} for good, from {}? All that was said in it goes. Type its address again: ",
+        data.display()
+    );
+    let answer = answer(&question, std::io::stdin().lock(), std::io::stderr().lock())?;
+    if answer == slug {
+        return Ok(());
+    }
+    bail!("nothing has been changed")
+}
+
 /// Everything but a clear yes is a no.
-fn yes(question: &str, input: impl BufRead, mut output: impl Write) -> anyhow::Result<bool> {
+fn yes(question: &str, input: impl BufRead, output: impl Write) -> anyhow::Result<bool> {
+    let answer = answer(question, input, output)?;
+    Ok(answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"))
+}
+
+fn answer(question: &str, input: impl BufRead, mut output: impl Write) -> anyhow::Result<String> {
     write!(output, "{question}")
         .and_then(|()| output.flush())
         .context("the terminal cannot be written")?;
@@ -33,8 +56,7 @@ fn yes(question: &str, input: impl BufRead, mut output: impl Write) -> anyhow::R
         .take(ANSWER_BYTES_MAX)
         .read_line(&mut answer)
         .context("the answer cannot be read")?;
-    let answer = answer.trim();
-    Ok(answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes"))
+    Ok(answer.trim().to_owned())
 }
 
 #[cfg(test)]
