@@ -118,6 +118,71 @@ test("a group is made, people are added, one leaves, and the address bar leads t
   await eventually(() => bubbles(hers), ["own: welcome"]);
 }));
 
+test("the last one in a group hears that it is kept, and an owner deletes it by typing its address", options, withServer(async (world) => {
+  const { alice, bob } = await world.server.people(["alice", "Alice"], ["bob", "Bob"]);
+  const hers = await world.page({ login: alice });
+  const make = async (title, who) => {
+    await hers.locator("aside header").getByRole("button", { name: "New group" }).click();
+    await hers.getByLabel("Title").fill(title);
+    if (who) await hers.getByRole("button", { name: who }).click();
+    await hers.getByRole("button", { name: "Make group" }).click();
+    await hers.getByRole("heading", { name: title }).waitFor();
+  };
+  await make("Alone", null);
+  await hers.getByRole("button", { name: "Members" }).click();
+  await hers.getByRole("button", { name: "Leave group" }).click();
+  await hers.getByText("You are the last one in “Alone”.").waitFor();
+  await hers.getByRole("button", { name: "Leave", exact: true }).click();
+  await hers.getByText("No conversations yet").waitFor();
+  await make("Other", "Bob");
+  await say(hers, "gone soon");
+
+  const his = await world.page({ login: bob, path: "/g/other/" });
+  await eventually(() => bubbles(his), ["other: gone soon"]);
+  await his.getByRole("button", { name: "Members" }).click();
+  await his.getByRole("list", { name: "Members" }).getByText("Alice", { exact: true }).waitFor();
+  assert.equal(await his.getByRole("button", { name: "Delete group" }).count(), 0, "only owners delete");
+  await his.keyboard.press("Escape");
+
+  await hers.getByRole("button", { name: "Members" }).click();
+  await hers.getByRole("button", { name: "Delete group" }).click();
+  const yes = hers.getByRole("button", { name: "Delete for good" });
+  await hers.getByLabel("type its address: other").fill("othe");
+  assert.equal(await yes.isDisabled(), true);
+  await hers.getByLabel("type its address: other").fill("other");
+  await yes.click();
+  await hers.getByText("No conversations yet").waitFor();
+  await his.getByText("This group has been deleted").waitFor();
+  // The address of the one that was only left is still taken.
+  await hers.locator("aside header").getByRole("button", { name: "New group" }).click();
+  await hers.getByLabel("Title").fill("Alone");
+  await hers.getByLabel("Address").fill("alone");
+  await hers.getByRole("button", { name: "Make group" }).click();
+  await hers.getByRole("dialog").getByRole("alert").filter({ visible: true }).waitFor();
+}));
+
+test("people are searched by the server, page by page", options, withServer(async (world) => {
+  const many = Array.from({ length: 60 }, (_, n) => [`member${String(n).padStart(2, "0")}`, `Member ${n}`]);
+  const { admin } = await world.server.people(["admin", "Admin"], ...many, ["zoe", "조이 Kim"]);
+  const page = await world.page({ login: admin });
+  await page.locator("aside header").getByRole("button", { name: "New chat" }).click();
+  const list = page.getByRole("list", { name: "Whom do you want to write to?" });
+  const buttons = list.locator("li:not(.further)");
+  await eventually(() => buttons.count(), 50);
+  await list.getByRole("button", { name: "Show more" }).click();
+  await eventually(() => buttons.count(), 62);
+  const find = page.getByLabel("Find by name");
+  await find.fill("kim");
+  await eventually(() => buttons.count(), 1);
+  await list.getByText("조이 Kim").waitFor();
+  await find.fill("nobody at all");
+  await page.getByText("Nobody found for “nobody at all”.").waitFor();
+  await find.fill("조이");
+  await find.press("Enter");
+  await page.getByRole("heading", { name: "조이 Kim" }).waitFor();
+  assert.equal(new URL(page.url()).pathname, "/@zoe");
+}));
+
 test("on a narrow window list and conversation take turns, and the browser's back works", options, withServer(async (world) => {
   const { alice, bob } = await world.server.people(["alice", "Alice"], ["bob", "Bob"]);
   const his = await world.page({ login: bob, path: "/@alice" });

@@ -250,6 +250,13 @@ export class FakeServer {
       case "group.leave":
         this.kick(conv, account);
         return {};
+      case "group.delete": {
+        const members = [...this.rooms.get(conv)!.members.keys()];
+        if (body["slug"] !== conv) return { error: "payload_format", detail: "" };
+        this.rooms.delete(conv);
+        for (const name of members) this.#tell(name, "im/me/event", { kind: "left", conv, deleted: true });
+        return { conv };
+      }
       default:
         return { error: "not_supported", detail: method };
     }

@@ -415,6 +415,32 @@ describe("groups", () => {
     await bob.messenger.open(his);
     expect(shown(bob, his)).toEqual(["alice: while away"]);
   });
+
+  test("a group that its owner deletes is gone for everybody, and another one under its address begins anew", async () => {
+    const alice = await tab("alice");
+    const bob = await tab("bob");
+    const conv = await alice.messenger.createGroup("eng", "Eng", [accountName("bob")]);
+    await settle();
+    const hers = await open(alice, "eng");
+    const his = await open(bob, "eng");
+    for (const text of ["one", "two"]) alice.messenger.send(hers, text);
+    await settle();
+    expect([his.last, his.unread]).toEqual([2, 2]);
+    await expect(alice.messenger.deleteGroup(hers, "Eng")).rejects.toMatchObject({ code: "payload_format" });
+    expect([hers.joined, his.joined]).toEqual([true, true]);
+    await alice.messenger.deleteGroup(hers, "eng");
+    for (const { messenger } of [alice, bob]) {
+      const { joined, deleted, loaded } = messenger.conversation(conv);
+      expect([joined, deleted, loaded, messenger.list()]).toEqual([false, true, false, []]);
+    }
+    await alice.messenger.createGroup("eng", "Eng", [accountName("bob")]);
+    await settle();
+    expect([his.joined, his.deleted, his.last]).toEqual([true, false, 0]);
+    await bob.messenger.open(his);
+    alice.messenger.send(hers, "new");
+    await settle();
+    expect([shown(bob, his), his.unread]).toEqual([["alice: new"], 1]);
+  });
 });
 
 describe("a head that is cut", () => {

@@ -65,6 +65,8 @@ export class Conversation {
   members = 0;
   /** Whether this account is in it. */
   joined = true;
+  /** Whether it is gone, with what was said in it. */
+  deleted = false;
   head: Head | null = null;
   /** The newest message that is known to exist. */
   last = 0;
@@ -131,6 +133,7 @@ export class Conversation {
   applyAbout(about: About): void {
     this.listed = true;
     this.joined = true;
+    this.deleted = false;
     this.title = about.title;
     this.kind = about.kind;
     this.members = about.members;
@@ -198,6 +201,19 @@ export class Conversation {
   applyNewer(page: Page): void {
     for (const entry of page.entries) this.#place(entry);
     this.#noted(page);
+  }
+
+  /** This account is no longer in it. What is called so later may be another group, whose numbers begin anew. */
+  leave(why: "left" | "deleted"): void {
+    this.joined = false;
+    this.listed = false;
+    this.deleted = why === "deleted";
+    this.memberList = null;
+    this.head = null;
+    this.last = 0;
+    this.read = 0;
+    this.markers.clear();
+    this.unload();
   }
 
   /** Throws the stretch away: too much has happened meanwhile. */

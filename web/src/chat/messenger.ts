@@ -233,7 +233,13 @@ export class Messenger {
 
   async leave(conversation: Conversation): Promise<void> {
     await this.#asks.ask("group.leave", { conv: conversation.id });
-    this.#left(conversation);
+    conversation.leave("left");
+  }
+
+  /** Ends a group for everybody in it. `slug` is its address as a person has typed it. */
+  async deleteGroup(conversation: Conversation, slug: string): Promise<void> {
+    await this.#asks.ask("group.delete", { conv: conversation.id, slug });
+    conversation.leave("deleted");
   }
 
   async setDisplay(display: string): Promise<void> {
@@ -378,7 +384,7 @@ export class Messenger {
     for (const conversation of this.#conversations.values()) {
       const { id, listed, kind, loaded } = conversation;
       const gone = listed && !named.has(id) && this.#told.get(id) !== "in";
-      if (gone && kind === "group") this.#left(conversation);
+      if (gone && kind === "group") conversation.leave("left");
       else if (gone) conversation.listed = false;
       // The stretch would have holes.
       else if (before === "untold" && this.listed && loaded) conversation.unload();
@@ -406,7 +412,7 @@ export class Messenger {
       case "left":
         if (typeof conv !== "string") return;
         this.#told.set(convOf(conv), "out");
-        return this.#left(this.conversation(convOf(conv)));
+        return this.conversation(convOf(conv)).leave(fields["deleted"] === true ? "deleted" : "left");
       case "profile": {
         const profile = objectOf(fields["profile"]) ?? fields;
         const { name, display } = profile;
@@ -426,16 +432,10 @@ export class Messenger {
   #joined(conversation: Conversation): void {
     this.#told.set(conversation.id, "in");
     conversation.joined = true;
+    conversation.deleted = false;
     conversation.listed = true;
     conversation.movedAt = Math.max(conversation.movedAt, Date.now());
     conversation.changes.tell();
-  }
-
-  #left(conversation: Conversation): void {
-    conversation.joined = false;
-    conversation.listed = false;
-    conversation.memberList = null;
-    conversation.unload();
   }
 
   #publish(outgoing: Outgoing): void {
