@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use harness::{Server, http_post, password};
+use harness::{PATIENCE, Server, http_post, password};
 use records::{Account, AccountId, AccountName, Millis, Role, Write, key};
 use serde_json::{Value, json};
 use store::{Batch, DataDir, EmbeddedStore, Holder, OpenOptions, Store as _};
@@ -119,6 +119,7 @@ fn a_flood_of_lists_of_accounts_slows_nobody_and_is_refused() {
     let pair = Pair::start(&server);
     let stop = Arc::new(AtomicBool::new(false));
     let (answered, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let begun = Instant::now();
     let askers: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
             let mut ask = ask_on(server.http(), 10 + number);
@@ -137,7 +138,10 @@ fn a_flood_of_lists_of_accounts_slows_nobody_and_is_refused() {
             })
         })
         .collect();
-    thread::sleep(FLOOD);
+    while begun.elapsed() < FLOOD || refused.load(Ordering::Relaxed) == 0 {
+        assert!(begun.elapsed() < PATIENCE, "nobody is refused");
+        thread::sleep(Duration::from_millis(50));
+    }
     // Somebody else is not kept from it.
     let (status, page) = ask("accounts?q=NUMBER%202999", &other);
     assert_eq!(
@@ -148,6 +152,8 @@ fn a_flood_of_lists_of_accounts_slows_nobody_and_is_refused() {
     for asker in askers {
         asker.join().unwrap();
     }
+    // A hundred at once, and ten a second.
+    let allowed = 101 + usize::try_from(begun.elapsed().as_millis()).unwrap() / 100;
     let (answered, refused) = (
         answered.load(Ordering::Relaxed),
         refused.load(Ordering::Relaxed),
@@ -155,9 +161,10 @@ fn a_flood_of_lists_of_accounts_slows_nobody_and_is_refused() {
     pair.check(&format!(
         "{answered} searches through {ACCOUNTS} accounts and {refused} refused ones"
     ));
-    // A hundred at once, ten a second; the machine may have taken twice as long as it was told to.
-    assert!((100..=200).contains(&answered), "{answered} answered");
-    assert!(refused > 0);
+    assert!(
+        answered <= allowed,
+        "{answered} answered, {allowed} allowed"
+    );
     assert_eq!(
         server.metric("magpie_account_lists_refused_total", ""),
         refused as u64
