@@ -51,7 +51,7 @@ pub(crate) struct World {
     /// Nothing is trimmed: the power fails before it is.
     pub(crate) keeping: bool,
     held_reads: Vec<Query>,
-    held: VecDeque<(Ticket, Vec<Write>)>,
+    pub(crate) held: VecDeque<(Ticket, Vec<Write>)>,
     last_ack: u64,
     last_request: u64,
     pub(crate) answered: BTreeMap<u64, Result<AccountAnswer, AccountError>>,
@@ -144,11 +144,6 @@ impl World {
     pub(crate) fn commit(&mut self) {
         self.holding = false;
         while self.commit_one() {}
-    }
-
-    /// How many writes each append has that waits.
-    pub(crate) fn held_writes(&self) -> Vec<usize> {
-        self.held.iter().map(|(_, writes)| writes.len()).collect()
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -320,16 +315,6 @@ impl World {
         let request = RequestId(self.last_request);
         self.handle(Input::Account { request, command });
         request.0
-    }
-
-    /// Deletes a group for whoever runs the server.
-    pub(crate) fn delete_group(&mut self, slug: &str) -> Result<AccountAnswer, AccountError> {
-        self.last_request += 1;
-        let request = RequestId(self.last_request);
-        let slug = slug.to_owned();
-        self.handle(Input::DeleteGroup { request, slug });
-        let answer = self.answered.remove(&request.0);
-        answer.expect("the deletion was not answered")
     }
 
     pub(crate) fn add(&mut self, name: &str) -> AccountId {
