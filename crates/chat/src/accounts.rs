@@ -115,6 +115,7 @@ impl Chat {
             profile_text: String::new(),
             removed: false,
             scram,
+            departed_bytes: 0,
         };
         self.directory.insert(id, account.clone());
         self.put_account(id, batch);

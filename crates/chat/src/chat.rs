@@ -35,6 +35,8 @@ pub struct Chat {
     pub(crate) counters: Counters,
     /// Nothing is taken that would have to be stored.
     pub(crate) disk_full: bool,
+    /// Bytes that may still be stored.
+    pub(crate) disk_room: u64,
     /// The last week whose predecessors' mids were trimmed.
     trimmed: u32,
 }
@@ -56,6 +58,7 @@ impl Chat {
             about: crate::about::Gathered::default(),
             timers: Timers::default(),
             disk_full: false,
+            disk_room: u64::MAX,
             counters: Counters::default(),
             trimmed: 0,
         }
@@ -121,6 +124,7 @@ impl Chat {
             }
             Input::Reconfigure(settings) => self.settings = settings,
             Input::DiskFull(full) => self.disk_full = full,
+            Input::DiskRoom(bytes) => self.disk_room = bytes,
         }
     }
 

@@ -35,6 +35,8 @@ counters! {
     appends_refused,
     /// Messages and questions refused because the disk is almost full.
     disk_full_refused,
+    /// Messages refused because an account has stored too much.
+    stored_bytes_refused,
     /// Questions answered, errors included.
     asks,
     /// Questions answered with an error.

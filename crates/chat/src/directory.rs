@@ -16,6 +16,8 @@ pub(crate) struct AccountState {
     pub(crate) conversations: Vec<ConversationId>,
     /// How many of them it began or joined itself.
     pub(crate) own: usize,
+    /// Bytes of messages that it has stored in conversations, those it has left among them.
+    pub(crate) stored_bytes: u64,
     /// Groups that it made and everybody has left.
     pub(crate) abandoned: usize,
     pub(crate) messages: Bucket,
@@ -31,6 +33,7 @@ pub(crate) struct AccountState {
 impl AccountState {
     fn new(record: Account) -> Self {
         Self {
+            stored_bytes: record.departed_bytes,
             record,
             tokens: Vec::new(),
             conversations: Vec::new(),
@@ -211,6 +214,7 @@ impl Directory {
         {
             account.conversations.insert(at, conversation);
             account.own += usize::from(member.own);
+            account.stored_bytes += member.stored_bytes;
         }
     }
 
@@ -221,6 +225,7 @@ impl Directory {
         {
             account.conversations.remove(at);
             account.own = account.own.saturating_sub(usize::from(member.own));
+            account.stored_bytes = account.stored_bytes.saturating_sub(member.stored_bytes);
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Input {
     /// Whether the disk has so little room left that nothing is taken that would have to be stored, but for markers and what
     /// administrators do.
     DiskFull(bool),
+    /// So many bytes may still be stored until that is so.
+    DiskRoom(u64),
     /// A client published under `im/`.
     Publish(Box<Publish>),
     /// A session holds a filter under `im/`: it subscribed, or it came back with it.

@@ -295,6 +295,7 @@ impl Chat {
         let (heir, empty) = (room.heir(), room.members().is_empty());
         self.directory.leave(account, id, &member);
         batch.delete(key::member(id, account));
+        self.keep_charging(account, &member, batch);
         let packet = delivery::packet("im/me/event".to_owned(), wire::own_event("left", &conv));
         batch.tell(address::to_accounts(Arc::from([account]), packet));
         if empty {

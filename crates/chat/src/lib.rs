@@ -22,6 +22,7 @@ mod address;
 mod dedup;
 mod message;
 mod send;
+mod share;
 
 mod ask;
 mod ended;

@@ -70,6 +70,7 @@ impl Chat {
         }
         let target = self.target(account, conv)?;
         self.check_references(target, draft)?;
+        self.check_stored_bytes(account, publish.payload.len())?;
         self.take_message_quota(account, 1, now)?;
         let (id, pos) = match target {
             Target::Room(id) => (id, self.log.next_pos()),
@@ -93,6 +94,7 @@ impl Chat {
         at: Millis,
     ) {
         let account = publish.account;
+        self.charge_message(id, account, publish.payload.len());
         let Some(room) = self.rooms.find_mut(id) else {
             return;
         };
@@ -314,6 +316,7 @@ impl Chat {
             read: room.last_seq,
             received: room.last_seq,
             own: actor == account,
+            stored_bytes: 0,
         };
         batch.put(key::member(id, account), member.encode());
         self.directory.join(account, id, &member);

@@ -13,6 +13,8 @@ pub struct Settings {
     pub group_members_max: usize,
     /// Conversations of one account.
     pub conversations_per_account_max: usize,
+    /// Bytes of messages that one account has stored in conversations; 0 is as many as the disk still has room for.
+    pub stored_bytes_per_account_max: u64,
     /// Entries in one answer of `history` or `sync`.
     pub page_entries_max: usize,
     /// Accounts on this server.
@@ -39,6 +41,7 @@ impl Default for Settings {
             extension_bytes_max: 16 * 1024,
             group_members_max: 10_000,
             conversations_per_account_max: 10_000,
+            stored_bytes_per_account_max: 0,
             page_entries_max: 200,
             accounts_max: 1_000_000,
             messages_per_second_max: 50,

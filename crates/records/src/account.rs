@@ -18,6 +18,8 @@ pub enum Role {
 
 /// The version byte of an account: 2 since it has a verifier.
 const ACCOUNT_VERSION: u8 = 2;
+/// The layout of an account that has left groups: what version 2 has, and the bytes behind it.
+const ACCOUNT_WITH_BYTES: u8 = 3;
 
 /// What proves a password without being one: SCRAM-SHA-256 of RFC 5802 and 7677.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +65,9 @@ pub struct Account {
     pub removed: bool,
     /// What proves the password by SCRAM; `None` until the password is seen again.
     pub scram: Option<ScramVerifier>,
+    /// Bytes of the messages that it has stored in groups that it has left.
+    #[serde(skip)]
+    pub departed_bytes: u64,
 }
 
 /// Version 1, which knew no verifier.
@@ -90,20 +95,33 @@ impl From<AccountV1> for Account {
             profile_text: old.profile_text,
             removed: old.removed,
             scram: None,
+            departed_bytes: 0,
         }
     }
 }
 
 impl Account {
-    /// The value as it stands on disk.
+    /// The value as it stands on disk; without bytes it is written as version 2.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode_as(ACCOUNT_VERSION, self)
+        if self.departed_bytes == 0 {
+            codec::encode_as(ACCOUNT_VERSION, self)
+        } else {
+            codec::encode_as(ACCOUNT_WITH_BYTES, &(self, self.departed_bytes))
+        }
     }
 
     /// Reads what `encode` wrote, and what earlier releases did.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         if bytes.first() == Some(&codec::VALUE_VERSION) {
             return codec::decode::<AccountV1>("account", bytes).map(Into::into);
+        }
+        if bytes.first() == Some(&ACCOUNT_WITH_BYTES) {
+            let (account, departed_bytes): (Self, u64) =
+                codec::decode_as("account", ACCOUNT_WITH_BYTES, bytes)?;
+            return Ok(Self {
+                departed_bytes,
+                ..account
+            });
         }
         codec::decode_as("account", ACCOUNT_VERSION, bytes)
     }

@@ -81,17 +81,35 @@ pub struct Member {
     pub received: Seq,
     /// Whether it began the conversation or came of its own accord; otherwise somebody brought it in.
     pub own: bool,
+    /// Bytes of the messages that it has stored here since it joined; what releases stored that did not count them is not among them.
+    #[serde(skip)]
+    pub stored_bytes: u64,
 }
 
+/// The layout of a member who has stored something: what version 1 has, and the bytes behind it.
+const MEMBER_WITH_BYTES: u8 = 2;
+
 impl Member {
-    /// The value as it stands on disk.
+    /// The value as it stands on disk; without bytes it is written as version 1.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        if self.stored_bytes == 0 {
+            codec::encode(self)
+        } else {
+            codec::encode_as(MEMBER_WITH_BYTES, &(self, self.stored_bytes))
+        }
     }
 
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        codec::decode("member", bytes)
+        if bytes.first() != Some(&MEMBER_WITH_BYTES) {
+            return codec::decode("member", bytes);
+        }
+        let (member, stored_bytes): (Self, u64) =
+            codec::decode_as("member", MEMBER_WITH_BYTES, bytes)?;
+        Ok(Self {
+            stored_bytes,
+            ..member
+        })
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) fn chat(config: &Config) -> chat::Settings {
         extension_bytes_max: chat.extension_bytes_max,
         group_members_max: chat.group_members_max,
         conversations_per_account_max: chat.conversations_per_account_max,
+        stored_bytes_per_account_max: chat.stored_bytes_per_account_max as u64,
         page_entries_max: chat.page_entries_max,
         accounts_max: chat.accounts_max,
         messages_per_second_max: chat.messages_per_second_max,

@@ -72,6 +72,8 @@ pub(crate) enum ServiceEvent {
     RenewToken { sha256: [u8; 32], expires: Millis },
     /// The disk has little room left, or has room again.
     DiskFull(bool),
+    /// So many bytes may still be stored until it has.
+    DiskRoom(u64),
     /// Commits cannot be made any more, or a thread has died.
     Failed(String),
     /// Work off what has come and end.

@@ -119,6 +119,8 @@ impl Look {
             Ok(free) => {
                 let full_in = self.filling.full_in(free, Instant::now());
                 self.gauges.tell_free(free, full_in);
+                let room = free.saturating_sub(self.room.least.load(Ordering::Relaxed));
+                self.service.send(ServiceEvent::DiskRoom(room));
                 if let Some(low) = self.room.look(free) {
                     self.service.send(ServiceEvent::DiskFull(low));
                 }

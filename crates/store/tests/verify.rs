@@ -60,6 +60,7 @@ fn account(name: &str) -> Vec<u8> {
         profile_text: String::new(),
         removed: false,
         scram: None,
+        departed_bytes: 0,
     }
     .encode()
 }
@@ -72,6 +73,7 @@ fn member() -> Vec<u8> {
         read: Seq::ZERO,
         received: Seq::ZERO,
         own: true,
+        stored_bytes: 0,
     }
     .encode()
 }

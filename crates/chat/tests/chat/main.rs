@@ -17,3 +17,4 @@ mod messages;
 mod pages;
 mod presence;
 mod properties;
+mod share;

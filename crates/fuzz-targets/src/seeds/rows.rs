@@ -45,6 +45,7 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
             stored_key: [2; 32],
             server_key: [3; 32],
         }),
+        departed_bytes: 0,
     };
     let token = Token {
         account: ACCOUNT,
@@ -76,6 +77,7 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
         read: Seq::new(1),
         received: Seq::new(2),
         own: true,
+        stored_bytes: 0,
     };
     let entry = Entry {
         pos: Pos::new(9),

@@ -109,6 +109,7 @@ fn unhex(text: &str) -> Vec<u8> {
 fn accounts_of_version_1_are_read_and_written_with_a_place_for_their_verifier() {
     check_readable("v1", "account", &sample::account());
     check_fixture_in("v2", "account", &sample::account_with_verifier());
+    check_fixture_in("v3", "account", &sample::account_with_bytes());
     let account = sample::account();
     assert_eq!(Account::decode(&account.encode()), Ok(account));
     let shown = format!("{:?}", sample::account_with_verifier());
@@ -123,6 +124,7 @@ fn version_1_keeps_its_bytes() {
     check_fixture("conversation-group", &sample::group());
     check_fixture("conversation-ended", &sample::ended());
     check_fixture("member", &sample::member());
+    check_fixture_in("v2", "member", &sample::member_with_bytes());
     check_fixture("entry-message", &sample::message());
     check_fixture("entry-event", &sample::event());
     check_fixture("dedup", &sample::dedup());

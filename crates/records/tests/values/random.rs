@@ -41,7 +41,7 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
         any::<[bool; 2]>(),
         millis(),
         text(),
-        proptest::option::of(verifier()),
+        (proptest::option::of(verifier()), any::<u64>()),
     )
         .prop_map(
             |(
@@ -52,7 +52,7 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
                 [disabled, removed],
                 created,
                 profile_text,
-                scram,
+                (scram, departed_bytes),
             )| {
                 Account {
                     name: AccountName::parse(&name).unwrap(),
@@ -64,6 +64,7 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
                     profile_text,
                     removed,
                     scram,
+                    departed_bytes,
                 }
             },
         )
@@ -109,8 +110,9 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
         Just(MemberRole::Moderator),
         Just(MemberRole::Member)
     ];
-    (role, any::<[u64; 4]>(), any::<bool>()).prop_map(
-        |(role, [joined, at, read, received], own)| Member {
+    (role, any::<[u64; 5]>(), any::<bool>()).prop_map(
+        |(role, [joined, at, read, received, stored_bytes], own)| Member {
+            stored_bytes,
             role,
             joined: Pos::new(joined),
             joined_at: Millis::new(at),

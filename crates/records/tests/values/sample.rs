@@ -19,6 +19,7 @@ pub(crate) fn account() -> Account {
         profile_text: "점심".to_owned(),
         removed: true,
         scram: None,
+        departed_bytes: 0,
     }
 }
 
@@ -94,6 +95,21 @@ pub(crate) fn member() -> Member {
         read: Seq::new(12),
         received: Seq::new(13),
         own: true,
+        stored_bytes: 0,
+    }
+}
+
+pub(crate) fn member_with_bytes() -> Member {
+    Member {
+        stored_bytes: 1_000_000,
+        ..member()
+    }
+}
+
+pub(crate) fn account_with_bytes() -> Account {
+    Account {
+        departed_bytes: 1_000_000,
+        ..account_with_verifier()
     }
 }
 

@@ -193,6 +193,11 @@ impl ServiceThread {
                     .handle(chat::Input::DiskFull(full), &self.source, now);
                 self.carry_out_all();
             }
+            ServiceEvent::DiskRoom(bytes) => {
+                let now = self.clock.now();
+                self.chat
+                    .handle(chat::Input::DiskRoom(bytes), &self.source, now);
+            }
             ServiceEvent::Stop => self.stopping = true,
         }
     }

@@ -115,6 +115,7 @@ fn marker_row(id: ConversationId, account: AccountId, seq: Seq) -> (Vec<u8>, Vec
         read: seq,
         received: seq,
         own: true,
+        stored_bytes: 0,
     };
     (key::member(id, account), member.encode())
 }

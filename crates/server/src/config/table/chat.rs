@@ -36,6 +36,16 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Conversations of one account.",
     ),
     live(
+        "stored_bytes_per_account_max",
+        size(
+            |c| &mut c.chat.stored_bytes_per_account_max,
+            0,
+            1 << 40,
+            "bytes",
+        ),
+        "Bytes of messages that one account has stored in conversations. 0 is as many as the disk of the data directory has room for above `server.disk_free_min`.",
+    ),
+    live(
         "page_entries_max",
         size(|c| &mut c.chat.page_entries_max, 1, 1000, "entries"),
         "Entries in one answer of `history` or `sync`.",

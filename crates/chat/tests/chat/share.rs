@@ -1,0 +1,73 @@
+//! What one account may store in conversations, so that it does not fill the disk of all.
+
+use chat::Input;
+
+use crate::world::World;
+
+/// How many messages of 1,000 bytes an account can send until one is refused for its share.
+fn send_all(world: &mut World, name: &str, topic: &str) -> usize {
+    let device = world.device(name);
+    for sent in 0.. {
+        match world.publish(device, topic, "x".repeat(1_000)) {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => {
+                assert_eq!(refusal.code, "quota", "{refusal:?}");
+                assert!(refusal.sentence.contains("share"), "{refusal:?}");
+                return sent;
+            }
+            None => panic!("it is open what became of it"),
+        }
+    }
+    unreachable!("there is a limit")
+}
+
+fn connect(world: &mut World) {
+    for name in ["alice", "bob", "carol"] {
+        let device = world.connect(name);
+        world.subscribe(device, "im/#");
+    }
+}
+
+#[test]
+fn an_account_has_stored_no_more_than_there_is_room_for() {
+    let mut world = World::with(chat::Settings {
+        stored_bytes_per_account_max: 10_000,
+        messages_per_second_max: 1_000_000,
+        messages_burst_max: 1_000_000,
+        ..chat::Settings::default()
+    });
+    for name in ["alice", "bob", "carol"] {
+        world.add(name);
+    }
+    connect(&mut world);
+    // 1,256 bytes each.
+    assert_eq!(send_all(&mut world, "alice", "im/to/@bob"), 7);
+    // Others have their own share, and reading is free.
+    world.say("bob", "im/to/@alice", "hi");
+    world.restart();
+    connect(&mut world);
+    assert_eq!(send_all(&mut world, "alice", "im/to/@bob"), 0);
+
+    // Leaving a group does not make room in it, but deleting it does.
+    let created = world.ask("carol", "group.create", r#"{"slug":"g","members":["bob"]}"#);
+    assert!(created["error"].is_null(), "{created}");
+    assert_eq!(send_all(&mut world, "carol", "im/to/g"), 7);
+    world.ask("carol", "group.leave", r#"{"conv":"g"}"#);
+    assert_eq!(send_all(&mut world, "carol", "im/to/@bob"), 0);
+    world.restart();
+    connect(&mut world);
+    assert_eq!(send_all(&mut world, "carol", "im/to/@bob"), 0);
+    assert_eq!(send_all(&mut world, "bob", "im/to/g"), 7);
+    world.ask("bob", "group.delete", r#"{"conv":"g","slug":"g"}"#);
+    assert_eq!(send_all(&mut world, "bob", "im/to/@alice"), 7);
+}
+
+#[test]
+fn where_nothing_else_is_said_the_share_is_what_the_disk_has_room_for() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.handle(Input::DiskRoom(3_000));
+    assert_eq!(send_all(&mut world, "alice", "im/to/@bob"), 2);
+    world.handle(Input::DiskRoom(5_100));
+    assert_eq!(send_all(&mut world, "alice", "im/to/@bob"), 2);
+    assert_eq!(send_all(&mut world, "bob", "im/to/@alice"), 4);
+}
