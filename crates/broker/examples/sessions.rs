@@ -16,7 +16,7 @@ use std::time::Instant;
 use broker::{ConnectionId, Output, Place, Settings, Shard};
 use mqtt_codec::publish::PublishHead;
 use mqtt_codec::{Connect, QoS, Subscribe, SubscriptionOptions, Unsubscribe, Version, publish};
-use records::Millis;
+use records::{Millis, Moment};
 
 const COUNTS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
@@ -137,7 +137,7 @@ impl World {
 
     /// Hands the buffer in as if it had come from a socket and takes everything that goes out; how many bytes that was.
     fn send(&mut self, id: ConnectionId) -> usize {
-        self.shard.begin_turn();
+        self.shard.begin_turn(Moment::UNKNOWN);
         self.shard.receive(id, &self.buffer, NOW);
         let mut sent = 0;
         while let Some(output) = self.shard.poll_output() {

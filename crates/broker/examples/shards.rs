@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use broker::{ConnectionId, Input, Output, PendingConnect, Place, Settings, Shard};
 use mqtt_codec::publish::PublishHead;
 use mqtt_codec::{Connect, QoS, Subscribe, SubscriptionOptions, Version, publish};
-use records::Millis;
+use records::{Millis, Moment};
 
 const SEEDS: [u64; 4] = [1, 2, 3, 4];
 const NOW: Millis = Millis::new(1_766_000_000_000);
@@ -154,7 +154,7 @@ fn add_user(threads: &mut [Thread], user: usize) {
     }
     let door = &mut threads[0];
     let mut id = door.shard.accept(NOW);
-    door.shard.begin_turn();
+    door.shard.begin_turn(Moment::UNKNOWN);
     door.shard.receive(id, &bytes, NOW);
     door.carry_out();
     let mut home = 0;
@@ -231,7 +231,7 @@ impl Thread {
 
     /// What a shard's thread does between two looks at its sockets.
     fn turn(&mut self, publishes: usize) {
-        self.shard.begin_turn();
+        self.shard.begin_turn(Moment::UNKNOWN);
         let mut letters = std::mem::take(&mut self.letters);
         self.house.inboxes[usize::from(self.number)].take(&mut letters);
         for letter in letters.drain(..) {

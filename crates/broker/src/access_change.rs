@@ -7,6 +7,7 @@ use records::Millis;
 use crate::access::Client;
 use crate::connection::Stage;
 use crate::door::ConnectionId;
+use crate::drops::DropReason;
 use crate::jobs::{FilterWork, Filters, Job};
 use crate::messenger::is_chat;
 use crate::session::{NO_CONNECTION, Session};
@@ -169,8 +170,8 @@ impl Shard {
         waiting
             .retained
             .retain(|job| self.may_receive(session, &job.filter));
-        self.counters.dropped_queued += dropped as u64;
         self.sessions[slot as usize].waiting = Some(waiting);
+        self.drop_queued(slot, DropReason::NotAllowed, dropped as u64);
     }
 }
 

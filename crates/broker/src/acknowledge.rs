@@ -2,10 +2,11 @@
 //! under way when a connection broke.
 
 use mqtt_codec::{QoS, ReasonCode, Version, ack};
-use mqtt_session::{AckError, AckKind, AckOrdinal, FlightState, PubrecOutcome};
-use records::{Millis, Outgoing, OutgoingState, Write, key};
+use mqtt_session::{Ack, AckError, AckKind, AckOrdinal, FlightState, PubrecOutcome};
+use records::{Millis, Moment, Outgoing, OutgoingState, Write, key};
 
 use crate::door::ConnectionId;
+use crate::drops::DropReason;
 use crate::durable::{Then, claim_delete, stored_number};
 use crate::message::Origin;
 use crate::publish::Fault;
@@ -24,11 +25,12 @@ impl Shard {
 
     /// An acknowledgement is owed and will be settled later.
     pub(crate) fn owe(&mut self, id: ConnectionId, kind: AckKind, packet_id: u16) -> AckOrdinal {
+        let read_at = self.measuring.turn_at;
         self.connection_mut(id)
             .expect("a packet of this connection is being processed")
             .publishing()
             .acks
-            .owe(kind, packet_id)
+            .owe(kind, packet_id, read_at)
     }
 
     /// An owed acknowledgement is known; it and those it held back are sent.
@@ -51,14 +53,7 @@ impl Shard {
             .and_then(|connection| connection.publishing.as_mut())
             .and_then(|publishing| publishing.acks.next_ready())
         {
-            let (reason, sentence) = ready.result;
-            self.send_ack(
-                id.slot,
-                ready.kind,
-                ready.packet_id,
-                reason,
-                sentence.as_deref(),
-            );
+            self.send_ack(id.slot, ready);
         }
     }
 
@@ -75,18 +70,21 @@ impl Shard {
             let ordinal = self.owe(id, kind, packet_id);
             self.settle(id, ordinal, reason, sentence);
         } else {
-            self.send_ack(id.slot, kind, packet_id, reason, sentence.as_deref());
+            let ack = Ack {
+                kind,
+                packet_id,
+                result: (reason, sentence),
+                mark: self.measuring.turn_at,
+            };
+            self.send_ack(id.slot, ack);
         }
     }
 
-    fn send_ack(
-        &mut self,
-        connection: u32,
-        kind: AckKind,
-        packet_id: u16,
-        reason: ReasonCode,
-        sentence: Option<&str>,
-    ) {
+    fn send_ack(&mut self, connection: u32, ack: Ack<(ReasonCode, Option<Box<str>>), Moment>) {
+        self.measuring.acknowledged(ack.kind, ack.mark);
+        let (reason, sentence) = ack.result;
+        let sentence = sentence.as_deref();
+        let packet_id = ack.packet_id;
         let version = self.version(connection);
         let (reason, sentence) = match version {
             Version::V5 => (
@@ -98,7 +96,7 @@ impl Shard {
         };
         let maximum = self.connections[connection].packet_bytes_max;
         let out = self.connections.buffer(connection);
-        match kind {
+        match ack.kind {
             AckKind::Puback => {
                 ack::encode_puback(version, packet_id, reason, sentence, maximum, out)
             }
@@ -343,6 +341,7 @@ impl Shard {
     /// or it would hold its place in the window for ever. [5 MQTT-3.1.2-25]
     fn give_up(&mut self, slot: u32, packet_id: u16, state: FlightState, now: Millis) {
         self.counters.dropped_too_large += 1;
+        self.note_dropped(slot, DropReason::TooLarge, 1);
         self.mark_dirty(slot, now);
         let outbound = self.sessions[slot as usize].outbound();
         if state == FlightState::AwaitPuback {

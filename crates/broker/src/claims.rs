@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use crate::deliver::{FETCH_MAX, Publication};
 use crate::door::{ForwardedClaim, Output, PassedClaim, PassedOn};
+use crate::drops::DropReason;
 use crate::durable::{Then, claim_delete};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::session::Held;
@@ -270,6 +271,7 @@ impl Shard {
         }
         for dropped in dropped {
             self.counters.dropped_queued += 1;
+            self.note_dropped_of_group(DropReason::QueueFull);
             self.settle_claim(dropped.stored.claim, now);
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Connect, ReasonCode, Version, connack};
-use records::{Millis, SessionNumber, Write, key};
+use records::{Millis, Moment, SessionNumber, Write, key};
 
 use crate::access::{Client, Identity};
 use crate::connection::{Chosen, Stage};
@@ -592,6 +592,7 @@ fn will_of(packet: &Connect<'_>, now: Millis) -> Option<Box<Will>> {
             retain: will.retain,
             expires_at: None,
             at: now,
+            read_at: Moment::UNKNOWN,
         },
     }))
 }

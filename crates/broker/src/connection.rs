@@ -6,6 +6,7 @@ use std::ops::{Index, IndexMut};
 
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::{AckQueue, SentAliases, TopicAliases};
+use records::Moment;
 use slab::Slab;
 
 use crate::door::ConnectionId;
@@ -46,7 +47,7 @@ pub(crate) struct Chosen {
 /// What an open connection only needs when it publishes.
 #[derive(Debug, Default)]
 pub(crate) struct Publishing {
-    pub(crate) acks: AckQueue<(ReasonCode, Option<Box<str>>)>,
+    pub(crate) acks: AckQueue<(ReasonCode, Option<Box<str>>), Moment>,
     pub(crate) aliases: TopicAliases,
 }
 

@@ -1,5 +1,7 @@
 //! What a shard has done and holds, as plain numbers the server turns into metrics.
 
+use crate::drops::ClientName;
+
 macro_rules! counters {
     ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
         /// Totals since the shard began; each one only grows.
@@ -119,6 +121,33 @@ counters! {
     sessions_dropped,
     /// Wills published.
     wills_published,
+}
+
+/// A connected client that does not keep up with what it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlowClient {
+    /// Which.
+    pub client: ClientName,
+    /// Messages that wait for it, not counting what is under way to it or in its output buffer.
+    pub messages: u64,
+    /// Bytes of them and of its output buffer.
+    pub bytes: u64,
+}
+
+impl SlowClient {
+    /// The most that are told of.
+    pub const MAX: usize = 5;
+    /// Who has less waiting keeps up.
+    pub(crate) const BYTES_MIN: u64 = 64 * 1024;
+
+    /// Puts one in its place among the slowest, the slowest first.
+    pub fn rank(slowest: &mut Vec<Self>, one: Self) {
+        let place = slowest.partition_point(|other| other.bytes >= one.bytes);
+        if place < Self::MAX {
+            slowest.insert(place, one);
+            slowest.truncate(Self::MAX);
+        }
+    }
 }
 
 /// How much a shard holds.

@@ -11,6 +11,7 @@ use routing::Match;
 
 use crate::connection::Stage;
 use crate::door::Output;
+use crate::drops::DropReason;
 use crate::durable::{Then, raise};
 use crate::frames::Layout;
 use crate::message::{Message, MessageView, Origin};
@@ -240,6 +241,7 @@ impl Shard {
         if self.too_large(slot, held, now) {
             // [5 MQTT-3.1.2-25]: as if its delivery was completed.
             self.counters.dropped_too_large += 1;
+            self.note_dropped(slot, DropReason::TooLarge, 1);
             self.claim_over(held.origin, now);
             return;
         }
@@ -307,6 +309,9 @@ impl Shard {
             // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
             let Some(left) = limit.checked_sub(length) else {
                 self.counters.dropped_too_large += 1;
+                if let Some(slot) = self.session_of(connection) {
+                    self.note_dropped(slot, DropReason::TooLarge, 1);
+                }
                 return;
             };
             room = left;
@@ -326,6 +331,9 @@ impl Shard {
             self.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
         }
         self.counters.publishes_sent += 1;
+        if !layout.dup {
+            self.measuring.delivered(view.read_at);
+        }
         self.counters.payload_bytes_sent += view.payload.len() as u64;
     }
 
@@ -372,6 +380,7 @@ impl Shard {
         let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
         waiting.hold(held);
         self.counters.held += 1;
+        let (mut live, mut flows) = (0, 0);
         while waiting.held() > limits.queued_messages_max
             || waiting.held_bytes() > limits.queued_bytes_max
         {
@@ -379,10 +388,28 @@ impl Shard {
                 break;
             };
             if dropped.qos == QoS::AtMostOnce {
-                self.counters.dropped_qos0 += 1;
+                live += 1;
             } else {
-                self.counters.dropped_queued += 1;
+                flows += 1;
             }
+        }
+        self.drop_held(slot, live);
+        self.drop_queued(slot, DropReason::QueueFull, flows);
+    }
+
+    /// QoS 0 messages that waited for a session in memory are dropped.
+    pub(crate) fn drop_held(&mut self, slot: u32, messages: u64) {
+        if messages > 0 {
+            self.counters.dropped_qos0 += messages;
+            self.note_dropped(slot, DropReason::SlowClient, messages);
+        }
+    }
+
+    /// QoS 1 and 2 messages that waited for a session are dropped.
+    pub(crate) fn drop_queued(&mut self, slot: u32, reason: DropReason, messages: u64) {
+        if messages > 0 {
+            self.counters.dropped_queued += messages;
+            self.note_dropped(slot, reason, messages);
         }
     }
 
@@ -391,14 +418,16 @@ impl Shard {
         let limits = &self.settings.limits;
         let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
         waiting.push_stored(delivery);
+        let mut dropped = 0;
         while waiting.stored().len() > limits.stored_messages_max
             || waiting.stored_bytes() > limits.stored_bytes_max
         {
             if waiting.drop_oldest_stored().is_none() {
                 break;
             }
-            self.counters.dropped_queued += 1;
+            dropped += 1;
         }
+        self.drop_queued(slot, DropReason::QueueFull, dropped);
     }
 
     /// Sends what waits, as far as window and buffer allow: first what was under way when the connection

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Pos, Seq, SessionRef, Stamp, Write};
+use records::{AccountId, ConversationId, Moment, Pos, Seq, SessionRef, Stamp, Write};
 
 use crate::access::Identity;
 use crate::message::Message;
@@ -423,6 +423,8 @@ pub struct ChatPublish {
     pub correlation: Option<Bytes>,
     /// Writes that belong in the same commit as the message.
     pub attach: Vec<Write>,
+    /// When it was read.
+    pub read_at: Moment,
 }
 
 /// One thing the messenger delivers.

@@ -251,13 +251,14 @@ impl Shard {
         if let Some(outbound) = session.outbound.as_mut() {
             outbound.connection_lost();
         }
+        let expiry = session.expiry_secs;
         if let Some(waiting) = session.waiting.as_mut() {
             // It is read again when it is wanted again.
             waiting.fetched = std::collections::VecDeque::new();
             // QoS 0 is for those who are there.
-            self.counters.dropped_qos0 += waiting.drop_all_live() as u64;
+            let dropped = waiting.drop_all_live() as u64;
+            self.drop_held(slot, dropped);
         }
-        let expiry = session.expiry_secs;
         self.chat_disconnected(slot);
         if expiry != 0 {
             self.announce_shares(slot, now);

@@ -7,6 +7,7 @@ use std::vec::IntoIter;
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
 use records::{AccountId, SessionNumber, SessionRef, Stamp, Subscription, Write};
 
+use crate::counters::SlowClient;
 use crate::door::{ConnectionId, Shed};
 use crate::durable::Granted;
 use crate::survey::Survey;
@@ -78,6 +79,8 @@ pub(crate) struct Census {
     pub(crate) lowest: Stamp,
     pub(crate) waiting: Waits,
     pub(crate) survey: Option<Box<Survey>>,
+    /// For which connected clients most waits, the most first.
+    pub(crate) slowest: Vec<SlowClient>,
 }
 
 /// Deliveries that wait or are under way, as they were counted last.

@@ -55,6 +55,8 @@ mod account_share;
 mod account_usage;
 mod allowances;
 mod counters;
+mod drops;
+mod latency;
 mod lookup;
 mod message;
 mod timers;
@@ -64,14 +66,16 @@ mod will;
 pub use access::{AccessList, Action, Client, Identity, Rule, Verdict, Who};
 pub use account_usage::AccountUsage;
 pub use allowances::Allowances;
-pub use counters::{Counters, Population};
+pub use counters::{Counters, Population, SlowClient};
 pub use deliver::FETCH_MAX;
 pub use door::{
     Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
     ExchangeRequest, Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
     Pressure, Service, Shed, Ticket,
 };
+pub use drops::{ClientName, DropReason, Dropped, NAMED_MAX};
 pub use durable::APPEND_BYTES_MAX;
+pub use latency::{BOUNDS_MICROS, Histogram, Latencies};
 pub use message::Message;
 pub use pending::PendingConnect;
 pub use restart::{Rows, Unreadable, recover};

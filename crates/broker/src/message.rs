@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use mqtt_codec::QoS;
-use records::{ConversationId, Millis, Pos, QueuedMessage, Seq, SessionNumber, Stamp};
+use records::{ConversationId, Millis, Moment, Pos, QueuedMessage, Seq, SessionNumber, Stamp};
 use routing::GroupId;
 
 /// What is delivered, borrowed from wherever it stands.
@@ -16,6 +16,8 @@ pub(crate) struct MessageView<'a> {
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) expires_at: Option<Millis>,
+    /// When its PUBLISH was read, for measuring.
+    pub(crate) read_at: Moment,
 }
 
 /// A message that waits or travels between shards.
@@ -35,6 +37,8 @@ pub struct Message {
     pub expires_at: Option<Millis>,
     /// When it was received.
     pub at: Millis,
+    /// The same for measuring; unknown for what was stored meanwhile, or came from no client.
+    pub read_at: Moment,
 }
 
 impl Message {
@@ -48,6 +52,7 @@ impl Message {
             retain: false,
             expires_at: None,
             at: Millis::ZERO,
+            read_at: Moment::UNKNOWN,
         }
     }
 
@@ -59,6 +64,7 @@ impl Message {
             qos: self.qos,
             retain: self.retain,
             expires_at: self.expires_at,
+            read_at: self.read_at,
         }
     }
 
@@ -91,6 +97,7 @@ impl Message {
             retain: record.retain,
             expires_at: record.expires_at,
             at: record.at,
+            read_at: Moment::UNKNOWN,
         }
     }
 }
@@ -111,6 +118,7 @@ impl MessageView<'_> {
             retain: self.retain,
             expires_at: self.expires_at,
             at,
+            read_at: self.read_at,
         }
     }
 

@@ -83,6 +83,7 @@ impl Shard {
                 .properties
                 .message_expiry
                 .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
+            read_at: self.measuring.turn_at,
         };
         let accepted = Accepted {
             id,
@@ -440,6 +441,7 @@ impl Shard {
             response_topic: accepted.response_topic.map(Into::into),
             correlation: accepted.correlation.map(Bytes::copy_from_slice),
             attach,
+            read_at: accepted.view.read_at,
         }))));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::QoS;
-use records::{AccountId, Millis, Stamp};
+use records::{AccountId, Millis, Moment, Stamp};
 
 use crate::message::{Message, MessageView};
 use crate::retained_usage::Charge;
@@ -116,6 +116,7 @@ impl RetainedMessage {
             retain: true,
             expires_at: self.expires_at(),
             at: Millis::new(self.number(8)),
+            read_at: Moment::UNKNOWN,
         }
     }
 
@@ -164,6 +165,7 @@ mod tests {
                         retain: true,
                         expires_at,
                         at: Millis::new(9),
+                        read_at: Moment::UNKNOWN,
                     };
                     let packed = RetainedMessage::new(Stamp::new(77), account, &message);
                     assert_eq!(packed.unpack("a/b"), message);

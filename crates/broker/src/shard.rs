@@ -16,13 +16,15 @@ use crate::account_usage::AccountUsage;
 use crate::audience::OwedDeliveries;
 use crate::away::Away;
 use crate::connection::{Connection, Connections, Stage};
-use crate::counters::{Counters, Population};
+use crate::counters::{Counters, Population, SlowClient};
 use crate::door::{ConnectionId, Forwarded, Input, Output, Ticket};
+use crate::drops::Drops;
 use crate::durable::{PendingAppend, Then};
 use crate::earlier::Cursors;
 use crate::fanout::Fanout;
 use crate::frames::FrameCache;
 use crate::jobs::{Closed, Job, Waits};
+use crate::latency::{Latencies, Measuring};
 use crate::message::Message;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
@@ -94,6 +96,7 @@ pub struct Shard {
     /// What this turn has done, see `turn`.
     pub(crate) work: usize,
     pub(crate) waits: Waits,
+    pub(crate) slowest: Vec<SlowClient>,
     pub(crate) rates: Rates,
     /// The server's figures, by topic.
     pub(crate) system: BTreeMap<Box<str>, Arc<Message>>,
@@ -124,6 +127,8 @@ pub struct Shard {
     /// Per shard, the newest stamp that was routed here.
     pub(crate) routed: Vec<Stamp>,
     pub(crate) counters: Counters,
+    pub(crate) measuring: Measuring,
+    pub(crate) drops: Drops,
     pub(crate) started: Millis,
 }
 
@@ -170,6 +175,7 @@ impl Shard {
             owed_deliveries: OwedDeliveries::new(),
             work: 0,
             waits: Waits::default(),
+            slowest: Vec::new(),
             is_shutting_down: false,
             away: Away::default(),
             stalled: Vec::new(),
@@ -188,6 +194,8 @@ impl Shard {
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],
             counters: Counters::default(),
+            measuring: Measuring::default(),
+            drops: Drops::default(),
             started: now,
         }
     }
@@ -383,6 +391,17 @@ impl Shard {
             packets_sent: self.connections.packets(),
             ..self.counters
         }
+    }
+
+    /// How long acknowledgements and deliveries have taken since the start.
+    pub fn latencies(&self) -> &Latencies {
+        &self.measuring.total
+    }
+
+    /// The connected clients for which most waited when [`Self::seek_low_water`] was last answered, the most first; at most
+    /// [`SlowClient::MAX`].
+    pub fn slowest(&self) -> &[SlowClient] {
+        &self.slowest
     }
 
     /// Connections, sessions, subscriptions and retained messages at this moment.

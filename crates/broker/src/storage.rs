@@ -7,6 +7,7 @@ use mqtt_codec::{Publish, QoS, ReasonCode, Version};
 use records::{Millis, Stamp};
 
 use crate::door::{ConnectionId, Pressure, Shed};
+use crate::drops::DropReason;
 use crate::jobs::{Job, Shedding};
 use crate::publish::Fault;
 use crate::session::Session;
@@ -99,6 +100,7 @@ impl Shard {
         });
         for claim in over {
             self.counters.dropped_queued += 1;
+            self.note_dropped_of_group(DropReason::ServerFull);
             self.settle_claim(claim.stored.claim, now);
         }
     }
@@ -136,7 +138,8 @@ impl Shard {
         let Some(waiting) = session.waiting.as_mut() else {
             return true;
         };
-        let mut dropped = false;
+        let mut dropped = 0;
+        let mut is_done = true;
         while to_drop > 0
             && waiting
                 .stored()
@@ -145,19 +148,22 @@ impl Shard {
         {
             if *left == 0 {
                 shedding.left = Some(to_drop);
-                return false;
+                is_done = false;
+                break;
             }
             *left -= 1;
             to_drop -= 1;
             waiting.drop_oldest_stored();
-            self.counters.dropped_queued += 1;
-            dropped = true;
+            dropped += 1;
         }
-        session.shed();
-        if dropped {
+        if is_done {
+            session.shed();
+        }
+        if dropped > 0 {
             self.mark_dirty(slot as u32, now);
         }
-        true
+        self.drop_queued(slot as u32, DropReason::ServerFull, dropped);
+        is_done
     }
 
     /// Answers a publish that there is no room for: MQTT 5 has a word for it. Earlier versions have none, so the connection

@@ -4,11 +4,14 @@
 
 use std::sync::Arc;
 
-use records::{Millis, Stamp};
+use records::{Millis, Moment, Stamp};
 
+use crate::counters::SlowClient;
 use crate::door::{ConnectionId, Output};
+use crate::drops::ClientName;
 use crate::durable::Then;
 use crate::jobs::{Census, Job};
+use crate::session::Session;
 use crate::shard::Shard;
 use crate::survey::{Segments, Survey};
 use crate::waiting::Backlog;
@@ -26,10 +29,21 @@ pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
 pub(crate) const WAITING_PER_PIECE: usize = 65_536;
 
 impl Shard {
-    /// A turn begins: what the last one did is no longer held against it.
-    pub fn begin_turn(&mut self) {
+    /// A turn begins, in which what is received was read about `at`: what the last one did is no longer held against it.
+    pub fn begin_turn(&mut self, at: Moment) {
         self.work = 0;
+        self.measuring.turn_at = at;
         self.let_go_of_forwarded();
+    }
+
+    /// Whether it is to be told with [`Self::end_turn`] when what this turn had to say was written.
+    pub fn measures(&self) -> bool {
+        !self.measuring.is_idle()
+    }
+
+    /// What this turn had to say is written, as far as sockets took it.
+    pub fn end_turn(&mut self, at: Moment) {
+        self.measuring.written(at);
     }
 
     /// Whether work was put off so that what waits can be written first.
@@ -176,6 +190,7 @@ impl Shard {
         if let Some(survey) = census.survey {
             self.output(Output::Surveyed(survey));
         }
+        self.slowest = census.slowest;
         self.output(Output::LowWater(lowest));
     }
 
@@ -194,6 +209,9 @@ impl Shard {
                 survey.need(stamp, &mut segments);
             }
         };
+        if let Some(slow) = self.slow_client(session) {
+            SlowClient::rank(&mut census.slowest, slow);
+        }
         for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
             seen += 1;
             census.waiting.bytes += flight.item.message.weight() as u64;
@@ -235,6 +253,22 @@ impl Shard {
             }
         }
         survey.need_from(self.lowest_on_its_way());
+    }
+
+    /// What waits for a connected client, if that is more than for one that keeps up.
+    fn slow_client(&self, session: &Session) -> Option<SlowClient> {
+        let connection = self.connections.get(session.connection)?;
+        let mut bytes = connection.backlog() as u64;
+        let mut messages = 0;
+        if let Some(waiting) = &session.waiting {
+            bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
+            messages += waiting.held() + waiting.stored().len() + waiting.claims.len();
+        }
+        (bytes >= SlowClient::BYTES_MIN).then(|| SlowClient {
+            client: ClientName::of(session),
+            messages: messages as u64,
+            bytes,
+        })
     }
 
     /// What is still on its way to the disk has reached nobody yet, whoever may wait for it. What waits in groups is

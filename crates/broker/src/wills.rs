@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, Millis, Write, key};
+use records::{AccountId, Millis, Moment, Write, key};
 
 use crate::access::Identity;
 use crate::door::{ChatPublish, Output, Service};
@@ -154,6 +154,7 @@ impl Shard {
             attach: vec![Write::Delete {
                 key: will_key(session.account, &session.client_id),
             }],
+            read_at: Moment::UNKNOWN,
         };
         let told = ToldWill {
             ack,

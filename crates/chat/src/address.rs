@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use records::{AccountId, ConversationId, ConversationKind, Pos, Seq, SessionRef};
+use records::{AccountId, ConversationId, ConversationKind, Moment, Pos, Seq, SessionRef};
 use smallvec::{SmallVec, smallvec};
 
 use crate::chat::Chat;
@@ -21,6 +21,7 @@ pub(crate) fn to_accounts(accounts: Arc<[AccountId]>, packet: Packet) -> Output 
         packets: vec![packet],
         pos: None,
         receipt: None,
+        read_at: Moment::UNKNOWN,
     })
 }
 
@@ -31,6 +32,7 @@ pub(crate) fn to_session(session: SessionRef, packet: Packet) -> Output {
         packets: vec![packet],
         pos: None,
         receipt: None,
+        read_at: Moment::UNKNOWN,
     })
 }
 
@@ -75,8 +77,8 @@ impl Chat {
         &mut self,
         id: ConversationId,
         (seq, pos): (Seq, Pos),
-        wire: &Bytes,
-        line: &Bytes,
+        (wire, line): (&Bytes, &Bytes),
+        read_at: Moment,
     ) -> impl Iterator<Item = Output> {
         let (wire, line) = (wire.clone(), line.clone());
         self.addressees(id)
@@ -87,6 +89,7 @@ impl Chat {
                     packets: delivery::message_packets(&conv, wire.clone(), line.clone()),
                     pos: Some(pos),
                     receipt: Some((id, seq)),
+                    read_at,
                 })
             })
     }
@@ -107,6 +110,7 @@ impl Chat {
                     packets: delivery::event_packets(&conv, wire.clone()),
                     pos: Some(pos),
                     receipt: None,
+                    read_at: Moment::UNKNOWN,
                 })
             })
     }

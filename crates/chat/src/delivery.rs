@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use records::{AccountId, ConversationId, Pos, Seq, SessionRef};
+use records::{AccountId, ConversationId, Moment, Pos, Seq, SessionRef};
 
 /// One thing to deliver.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Delivery {
     pub pos: Option<Pos>,
     /// The message whose acknowledgement by a device is a receipt.
     pub receipt: Option<(ConversationId, Seq)>,
+    /// When what a client published and this delivers was read; unknown for everything else.
+    pub read_at: Moment,
 }
 
 /// Whom a delivery concerns.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, ConversationId, KeyRange, Millis, Pos, Role, ScramVerifier,
-    Seq, SessionRef, Write,
+    Account, AccountId, AccountName, ConversationId, KeyRange, Millis, Moment, Pos, Role,
+    ScramVerifier, Seq, SessionRef, Write,
 };
 
 use crate::delivery::Delivery;
@@ -141,6 +141,8 @@ pub struct Publish {
     /// Writes that belong in the same commit as whatever this publish appends; if it appends nothing and is
     /// not refused, they are appended alone. Dropped if it is refused.
     pub attach: Vec<Write>,
+    /// When it was read, given on with what is delivered of it.
+    pub read_at: Moment,
 }
 
 /// A change of accounts or tokens, with secrets already hashed.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use records::{AccountId, ConversationId, Millis, Pos, SessionRef};
+use records::{AccountId, ConversationId, Millis, Moment, Pos, SessionRef};
 
 use crate::address;
 use crate::chat::Chat;
@@ -140,6 +140,7 @@ impl Chat {
                 packets: some,
                 pos: None,
                 receipt: None,
+                read_at: Moment::UNKNOWN,
             }));
         }
     }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use records::{EntryKind, Pos, SessionRef};
+use records::{EntryKind, Moment, Pos, SessionRef};
 use serde::Deserialize;
 
 use crate::delivery::{self, Answer, Audience, Delivery};
@@ -162,6 +162,7 @@ fn abouts(session: SessionRef, rows: &[Row]) -> Delivery {
             .collect(),
         pos: None,
         receipt: None,
+        read_at: Moment::UNKNOWN,
     }
 }
 
@@ -193,6 +194,7 @@ fn caught_up(session: SessionRef, feed: Feed, source: &dyn Source) -> Result<Ans
                 packets,
                 pos: Some(entry.pos),
                 receipt: entry.seq.map(|seq| (id, seq)),
+                read_at: Moment::UNKNOWN,
             }
         })
         .collect();

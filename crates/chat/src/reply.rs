@@ -1,7 +1,7 @@
 //! Where the answer to a question goes, how large it gets, and what it says when there is none.
 
 use bytes::Bytes;
-use records::SessionRef;
+use records::{Moment, SessionRef};
 
 use crate::delivery::{self, Answer, Audience, Delivery, Packet};
 use crate::refusal::Refusal;
@@ -36,6 +36,7 @@ impl ReplyTo {
             }],
             pos: None,
             receipt: None,
+            read_at: Moment::UNKNOWN,
         }
     }
 }

@@ -138,9 +138,12 @@ impl Chat {
             batch.mid = Some(key);
             self.tell_stored(publish, mid, dedup, batch);
         }
-        batch
-            .effects
-            .extend(self.message_deliveries(id, (seq, pos), &wire, &line));
+        batch.effects.extend(self.message_deliveries(
+            id,
+            (seq, pos),
+            (&wire, &line),
+            publish.read_at,
+        ));
         batch.about.push((id, None));
         batch.message = Some(id);
         self.counters.messages += 1;

@@ -212,7 +212,7 @@ impl Sending {
 struct Receiving {
     inbound: Inbound,
     unreleased: BTreeSet<u16>,
-    acks: AckQueue<u32>,
+    acks: AckQueue<u32, u16>,
     owed: VecDeque<(AckOrdinal, AckKind, u16, Option<u32>)>,
     results: u32,
     aliases: TopicAliases,
@@ -248,7 +248,7 @@ impl Receiving {
     fn owe(&mut self, feed: &mut Feed<'_>) {
         let kind = *feed.choose(&[AckKind::Puback, AckKind::Pubrec]);
         let id = feed.two();
-        let ordinal = self.acks.owe(kind, id);
+        let ordinal = self.acks.owe(kind, id, id);
         assert!(self.owed.back().is_none_or(|(last, ..)| *last < ordinal));
         self.owed.push_back((ordinal, kind, id, None));
     }
@@ -272,6 +272,7 @@ impl Receiving {
                 kind,
                 packet_id,
                 result,
+                mark: packet_id,
             };
             assert_eq!(self.acks.next_ready(), Some(ack));
         }

@@ -14,35 +14,39 @@ pub enum AckKind {
 
 /// An acknowledgement that may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ack<R> {
+pub struct Ack<R, M> {
     /// PUBACK or PUBREC.
     pub kind: AckKind,
     /// The identifier of the PUBLISH it answers. [3.1.1 MQTT-2.3.1-6]
     pub packet_id: u16,
     /// What it says.
     pub result: R,
+    /// What the PUBLISH was marked with when it came.
+    pub mark: M,
 }
 
 /// Names an owed acknowledgement for as long as the connection lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AckOrdinal(pub u64);
 
-/// Owed acknowledgements of one connection; bounded by the receive maximum the broker enforces.
+/// Owed acknowledgements of one connection; bounded by the receive maximum the broker enforces. `R` is what one says, `M` a
+/// mark that its owner puts on it.
 #[derive(Debug)]
-pub struct AckQueue<R> {
-    owed: VecDeque<Owed<R>>,
+pub struct AckQueue<R, M> {
+    owed: VecDeque<Owed<R, M>>,
     first: u64,
     pubacks: usize,
 }
 
 #[derive(Debug)]
-struct Owed<R> {
+struct Owed<R, M> {
     kind: AckKind,
     packet_id: u16,
     result: Option<R>,
+    mark: M,
 }
 
-impl<R> Default for AckQueue<R> {
+impl<R, M> Default for AckQueue<R, M> {
     fn default() -> Self {
         Self {
             owed: VecDeque::new(),
@@ -52,7 +56,7 @@ impl<R> Default for AckQueue<R> {
     }
 }
 
-impl<R> AckQueue<R> {
+impl<R, M> AckQueue<R, M> {
     /// Acknowledgements that wait.
     pub fn len(&self) -> usize {
         self.owed.len()
@@ -69,13 +73,14 @@ impl<R> AckQueue<R> {
     }
 
     /// An acknowledgement is owed; its result is not known yet.
-    pub fn owe(&mut self, kind: AckKind, packet_id: u16) -> AckOrdinal {
+    pub fn owe(&mut self, kind: AckKind, packet_id: u16, mark: M) -> AckOrdinal {
         let ordinal = AckOrdinal(self.first + self.owed.len() as u64);
         self.pubacks += usize::from(kind == AckKind::Puback);
         self.owed.push_back(Owed {
             kind,
             packet_id,
             result: None,
+            mark,
         });
         ordinal
     }
@@ -95,7 +100,7 @@ impl<R> AckQueue<R> {
     }
 
     /// The next acknowledgement that may be sent.
-    pub fn next_ready(&mut self) -> Option<Ack<R>> {
+    pub fn next_ready(&mut self) -> Option<Ack<R, M>> {
         self.owed.front()?.result.as_ref()?;
         let owed = self.owed.pop_front()?;
         self.first += 1;
@@ -107,6 +112,7 @@ impl<R> AckQueue<R> {
             kind: owed.kind,
             packet_id: owed.packet_id,
             result,
+            mark: owed.mark,
         })
     }
 }
@@ -119,8 +125,8 @@ mod tests {
     #[test]
     fn acknowledgements_leave_in_the_order_of_their_messages() {
         let mut acks = AckQueue::default();
-        let first = acks.owe(AckKind::Puback, 10);
-        let second = acks.owe(AckKind::Pubrec, 11);
+        let first = acks.owe(AckKind::Puback, 10, 1);
+        let second = acks.owe(AckKind::Pubrec, 11, 2);
         acks.settle(second, "two");
         assert_eq!(acks.next_ready(), None);
         acks.settle(first, "one");
@@ -129,7 +135,8 @@ mod tests {
             Some(Ack {
                 kind: AckKind::Puback,
                 packet_id: 10,
-                result: "one"
+                result: "one",
+                mark: 1
             })
         );
         assert_eq!(
@@ -137,13 +144,14 @@ mod tests {
             Some(Ack {
                 kind: AckKind::Pubrec,
                 packet_id: 11,
-                result: "two"
+                result: "two",
+                mark: 2
             })
         );
         acks.settle(first, "again");
         assert!(acks.is_empty());
         assert_eq!(acks.pubacks(), 0);
-        let third = acks.owe(AckKind::Puback, 12);
+        let third = acks.owe(AckKind::Puback, 12, 3);
         assert_ne!(third, first);
     }
 }

@@ -57,3 +57,22 @@ impl fmt::Display for Millis {
         self.0.fmt(f)
     }
 }
+
+/// Microseconds on a clock of this process that only runs forward, for measuring how long something took. It is never stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// Nobody knows when: what began at it is not measured.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// Wraps microseconds since the process began; they count from 1.
+    pub const fn new(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds from `earlier` to here, 0 if `earlier` is the later one; `None` if nobody knows when it was.
+    pub fn micros_since(self, earlier: Self) -> Option<u64> {
+        (earlier != Self::UNKNOWN).then(|| self.0.saturating_sub(earlier.0))
+    }
+}

@@ -21,7 +21,7 @@ mod session;
 
 pub use account::{Account, Role, ScramVerifier, Token};
 pub use audit::AuditRow;
-pub use clock::Millis;
+pub use clock::{Millis, Moment};
 pub use codec::{FORMAT_VERSION, RecordError, VALUE_VERSION};
 pub use conversation::{
     Conversation, ConversationKind, Dedup, Entry, EntryKind, Member, MemberRole,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker::{Audience, ChatDelivery, ChatPublish, Input, Message, Service};
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Millis, Pos, Seq};
+use records::{AccountId, ConversationId, Millis, Moment, Pos, Seq};
 
 use crate::packets::{Hello, hello};
 use crate::world::{World, account, open_settings};
@@ -29,6 +29,7 @@ pub(crate) fn packet(topic: &str, payload: &str, qos: QoS) -> Arc<Message> {
         retain: false,
         expires_at: None,
         at: Millis::ZERO,
+        read_at: Moment::UNKNOWN,
     })
 }
 

@@ -27,6 +27,7 @@ mod former;
 mod identifiers;
 mod inbox;
 mod inbox_walk;
+mod latency;
 mod lost_and_kept;
 mod malformed;
 mod messenger;

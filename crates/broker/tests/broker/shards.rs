@@ -336,6 +336,7 @@ fn a_retained_message_that_comes_late_from_another_shard_does_not_replace_a_late
         retain: true,
         expires_at: None,
         at: world.now,
+        read_at: records::Moment::UNKNOWN,
     };
     let retained = broker::RetainedMessage::new(records::Stamp::new(256), None, &earlier);
     let forwarded = broker::Forwarded {
@@ -388,7 +389,7 @@ fn the_shard_that_forwarded_a_message_lets_go_of_it_last() {
         panic!("it crosses once: {letters:?}")
     };
     let known = std::sync::Arc::downgrade(letter);
-    shard.begin_turn();
+    shard.begin_turn(records::Moment::UNKNOWN);
     assert_eq!(
         known.strong_count(),
         2,
@@ -396,6 +397,6 @@ fn the_shard_that_forwarded_a_message_lets_go_of_it_last() {
     );
     letters.clear();
     assert_eq!(known.strong_count(), 1, "whoever got it frees nothing");
-    shard.begin_turn();
+    shard.begin_turn(records::Moment::UNKNOWN);
     assert_eq!(known.strong_count(), 0);
 }

@@ -7,7 +7,7 @@ use broker::{AccessList, Action, Input, Message, Rule, Settings, Verdict, Who};
 use bytes::Bytes;
 use mqtt_codec::Version::{V5, V311};
 use mqtt_codec::{DecodeLimits, Packet, QoS, decode};
-use records::Millis;
+use records::{Millis, Moment};
 
 use crate::got::Got;
 use crate::packets::{MAXIMUM_PACKET_SIZE, four, hello, message, options, subscribe, unsubscribe};
@@ -24,6 +24,7 @@ fn figure(topic: &str, value: &str) -> Arc<Message> {
         retain: true,
         expires_at: None,
         at: Millis::ZERO,
+        read_at: Moment::UNKNOWN,
     })
 }
 

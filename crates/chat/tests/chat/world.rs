@@ -438,6 +438,7 @@ impl World {
             response_topic: None,
             correlation: None,
             attach: Vec::new(),
+            read_at: records::Moment::UNKNOWN,
         };
         publish(&mut built);
         let ack = self.last_ack;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use broker::{Audience, ChatDelivery, Input, Message};
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Pos, Seq};
+use records::{AccountId, ConversationId, Moment, Pos, Seq};
 
 use crate::feed::Feed;
 use world::World;
@@ -121,6 +121,7 @@ fn deliver(world: &mut World, feed: &mut Feed<'_>) {
             retain: false,
             expires_at: None,
             at: world.now,
+            read_at: Moment::UNKNOWN,
         })
     });
     let packets = packets.collect();

@@ -131,6 +131,7 @@ impl World {
             response_topic: (shape & 2 != 0).then(|| "im/answer/9".into()),
             correlation: (shape & 4 != 0).then(|| Bytes::from_static(b"\0\xFF")),
             attach: Vec::new(),
+            read_at: records::Moment::UNKNOWN,
         };
         self.handle(Input::Publish(Box::new(publish)));
     }
