@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     let config = settings.read()?;
     let log = Log::start(&config.log)?;
     let metrics = Metrics::install().context("metrics cannot be counted")?;
+    metrics::describe_gauge!("magpie_build_info", "Always 1; which version runs.");
     metrics::gauge!("magpie_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(HTTP_THREADS)

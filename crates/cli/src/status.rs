@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use server::handle::ServerStatus;
 use server::handle::control::{self, Answer, Command};
+use server::handle::{ServerStatus, SlowClient};
 
 use crate::arguments::StatusArguments;
 use crate::place;
@@ -95,12 +95,29 @@ fn text(status: &ServerStatus) -> String {
         ("stored", human(status.stored_bytes)),
         ("disk free", free),
     ]);
+    let slow = status.slow_clients.iter().enumerate();
+    lines.extend(slow.map(|(index, client)| {
+        let name = if index == 0 { "slow clients" } else { "" };
+        (name, slow_client(client))
+    }));
     let mut text = String::new();
     for (name, value) in lines {
         // Writing to a text cannot fail.
         let _ = writeln!(text, "{name:12} {value}");
     }
     text
+}
+
+/// `bob/phone: 1200 messages wait, 3.00 MiB`, in which the client has no word of its own.
+fn slow_client(client: &SlowClient) -> String {
+    let account = client.account.as_deref().unwrap_or("(anonymous)");
+    format!(
+        "{}/{}: {} messages wait, {}",
+        account.escape_debug(),
+        client.client_id.escape_debug(),
+        client.messages,
+        human(client.bytes)
+    )
 }
 
 /// `3 d 04:05:06`
@@ -125,6 +142,15 @@ mod tests {
             uptime_secs: 3 * 86_400 + 4 * 3600 + 5 * 60 + 6,
             listeners: vec!["mqtt://a:1".to_owned(), "http://a:2".to_owned()],
             stored_bytes: 5 << 20,
+            slow_clients: vec![
+                SlowClient {
+                    account: Some("bob".to_owned()),
+                    client_id: "pho\u{1b}ne".to_owned(),
+                    messages: 1200,
+                    bytes: 3 << 20,
+                },
+                SlowClient::default(),
+            ],
             ..ServerStatus::default()
         };
         let text = text(&status);
@@ -135,6 +161,8 @@ mod tests {
             "             http://a:2",
             "stored       5.00 MiB",
             "disk free    unknown",
+            "slow clients bob/pho\\u{1b}ne: 1200 messages wait, 3.00 MiB",
+            "             (anonymous)/: 0 messages wait, 0 B",
         ] {
             assert!(text.lines().any(|told| told == line), "{line}\n{text}");
         }

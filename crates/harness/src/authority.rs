@@ -55,25 +55,28 @@ impl Authority {
         )
     }
 
+    /// A certificate for a server on this machine that ended with the year 2020.
+    pub fn expired_server(&self) -> Signed {
+        let mut params = params(
+            "localhost",
+            &["localhost"],
+            ExtendedKeyUsagePurpose::ServerAuth,
+        );
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.sign_params(params)
+    }
+
     /// A certificate for a client: the common name, and the DNS names among the alternative names.
     pub fn client(&self, common: &str, alternatives: &[&str]) -> Signed {
         self.sign(common, alternatives, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     fn sign(&self, common: &str, names: &[&str], purpose: ExtendedKeyUsagePurpose) -> Signed {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = called(common);
-        params.extended_key_usages = vec![purpose];
-        params.subject_alt_names = names
-            .iter()
-            .map(|&name| SanType::DnsName(name.try_into().expect("a DNS name")))
-            .collect();
-        if names.contains(&"localhost") {
-            let here = std::net::Ipv4Addr::LOCALHOST;
-            params
-                .subject_alt_names
-                .push(SanType::IpAddress(here.into()));
-        }
+        self.sign_params(params(common, names, purpose))
+    }
+
+    fn sign_params(&self, params: CertificateParams) -> Signed {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Signed {
@@ -132,6 +135,24 @@ impl Signed {
             write(format!("{name}.key"), &self.key),
         )
     }
+}
+
+/// What a certificate says.
+fn params(common: &str, names: &[&str], purpose: ExtendedKeyUsagePurpose) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = called(common);
+    params.extended_key_usages = vec![purpose];
+    params.subject_alt_names = names
+        .iter()
+        .map(|&name| SanType::DnsName(name.try_into().expect("a DNS name")))
+        .collect();
+    if names.contains(&"localhost") {
+        let here = std::net::Ipv4Addr::LOCALHOST;
+        params
+            .subject_alt_names
+            .push(SanType::IpAddress(here.into()));
+    }
+    params
 }
 
 impl std::fmt::Debug for Authority {

@@ -156,13 +156,30 @@ impl Program {
             rlim_cur: bytes,
             rlim_max: bytes,
         };
+        self.limit(libc::RLIMIT_FSIZE, &limit);
+    }
+
+    /// From here on it gets no descriptor beyond so many (RLIMIT_NOFILE); those that it has stay open.
+    pub fn limit_descriptors(&self, descriptors: u64) {
+        let hard = std::fs::read_to_string(format!("/proc/{}/limits", self.pid));
+        let hard = hard.expect("it runs");
+        let hard = hard.lines().find(|line| line.starts_with("Max open files"));
+        let hard = hard.and_then(|line| line.split_whitespace().rev().nth(1));
+        let limit = libc::rlimit {
+            rlim_cur: descriptors,
+            rlim_max: hard.and_then(|most| most.parse().ok()).expect("a limit"),
+        };
+        self.limit(libc::RLIMIT_NOFILE, &limit);
+    }
+
+    fn limit(&self, resource: libc::__rlimit_resource_t, limit: &libc::rlimit) {
         // SAFETY: reads `limit`, which lives as long as the call, and writes nowhere.
         #[allow(unsafe_code, reason = "std knows no limits of processes")]
         let result = unsafe {
             libc::prlimit(
                 self.pid,
-                libc::RLIMIT_FSIZE,
-                &raw const limit,
+                resource,
+                std::ptr::from_ref(limit),
                 std::ptr::null_mut(),
             )
         };

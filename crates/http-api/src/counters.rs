@@ -43,6 +43,10 @@ impl Counters {
             "HTTP connections beyond a limit: of file descriptors, of all, or of one address. They are answered 503, but for the health check."
         );
         metrics::describe_counter!(
+            "magpie_http_refused_total",
+            "HTTP requests refused, by the code of the answer."
+        );
+        metrics::describe_counter!(
             "magpie_http_header_timeouts_total",
             "HTTP connections closed because a handshake or a header took too long; `next` are mostly kept open for nothing."
         );

@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod counters;
 mod doors;
+mod exposition;
 mod forwarded;
 mod health;
 mod hosts;

@@ -6,8 +6,11 @@ use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 
+use server::process;
+
 use crate::answer::Refusal;
 use crate::doors::{Doors, MetricsReaders};
+use crate::exposition;
 use crate::peer::Peer;
 use crate::rest::{Administrator, token};
 
@@ -19,13 +22,19 @@ pub(crate) async fn show(
     if !is_reader(&doors.metrics_readers, peer, &parts) {
         Administrator::from_request_parts(&mut parts, &doors).await?;
     }
+    let mut text = doors.metrics.render();
+    exposition::latencies(&mut text, &doors.handle.latencies());
+    let figures = tokio::task::spawn_blocking(process::figures);
+    if let Ok(Some(figures)) = figures.await {
+        exposition::process(&mut text, &figures);
+    }
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok((
         [
             (header::CONTENT_TYPE, kind),
             (header::CACHE_CONTROL, "no-store"),
         ],
-        doors.metrics.render(),
+        text,
     )
         .into_response())
 }

@@ -173,7 +173,7 @@ impl Connections {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, address)) => self.begin(&mut tasks, stream, address),
                     Err(error) => {
-                        tracing::warn!(%error, "HTTP: accept failed");
+                        server::repeats::accept_failed(&error);
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

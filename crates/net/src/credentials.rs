@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -11,6 +12,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, version};
+
+use crate::names::certificate_expiry;
 
 /// The largest file that is read.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -68,6 +71,8 @@ pub enum CredentialsError {
 pub struct Credentials {
     files: CredentialFiles,
     current: RwLock<Arc<ServerConfig>>,
+    /// Seconds since the Unix epoch at which the certificate in use ends; `i64::MAX` if it does not say so.
+    expires: AtomicI64,
     /// What the files looked like when they were read last.
     seen: Mutex<Vec<Option<(SystemTime, u64)>>>,
 }
@@ -76,10 +81,11 @@ impl Credentials {
     /// Reads them for the first time.
     pub fn load(files: CredentialFiles) -> Result<Self, CredentialsError> {
         let seen = files.look();
-        let config = files.read()?;
+        let (config, expires) = files.read()?;
         Ok(Self {
             files,
             current: RwLock::new(Arc::new(config)),
+            expires: AtomicI64::new(expires),
             seen: Mutex::new(seen),
         })
     }
@@ -96,7 +102,8 @@ impl Credentials {
     pub fn reload(&self) -> Result<(), CredentialsError> {
         let seen = self.files.look();
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
-        let config = self.files.read()?;
+        let (config, expires) = self.files.read()?;
+        self.expires.store(expires, Ordering::Relaxed);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         Ok(())
     }
@@ -106,6 +113,13 @@ impl Credentials {
         let changed =
             self.files.look() != *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         changed.then(|| self.reload())
+    }
+
+    /// When the certificate in use ends, in seconds since the Unix epoch, if it says so; those of its authorities are not
+    /// looked at.
+    pub fn expires(&self) -> Option<i64> {
+        let expires = self.expires.load(Ordering::Relaxed);
+        (expires != i64::MAX).then_some(expires)
     }
 
     /// Where they stand.
@@ -132,9 +146,11 @@ impl CredentialFiles {
             .collect()
     }
 
-    fn read(&self) -> Result<ServerConfig, CredentialsError> {
+    /// What connections work with, and when the certificate ends.
+    fn read(&self) -> Result<(ServerConfig, i64), CredentialsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let chain = certificates(&self.certificate)?;
+        let expires = chain.first().and_then(|first| certificate_expiry(first));
         let key = private_key(&self.key)?;
         let mismatch = |source| CredentialsError::Mismatch {
             certificate: self.certificate.clone(),
@@ -168,7 +184,7 @@ impl CredentialFiles {
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(mismatch)?;
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 1;
-        Ok(config)
+        Ok((config, expires.unwrap_or(i64::MAX)))
     }
 
     fn verifier(

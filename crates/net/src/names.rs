@@ -1,4 +1,5 @@
-//! The name in a client's certificate. It reads what the handshake has verified; whom the name belongs to is not decided here.
+//! What is read in certificates: a client's name, of what the handshake has verified, and when one ends. Whom the name belongs
+//! to is not decided here.
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
@@ -33,6 +34,12 @@ pub fn certificate_name(certificate: &[u8], from: NameFrom) -> Option<String> {
             })
         }
     }
+}
+
+/// When a certificate in DER form ends, in seconds since the Unix epoch.
+pub(crate) fn certificate_expiry(certificate: &[u8]) -> Option<i64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use chat::{
     AccountAnswer, AccountCommand, Chat, HashedPassword, Input, Output, Publish, RequestId,
 };
-use records::{AccountId, Millis, Role, SessionRef};
+use records::{AccountId, Millis, Moment, Role, SessionRef};
 use store::{Batch, Store};
 
 use crate::config::AuthConfig;
@@ -305,6 +305,7 @@ impl Stage<'_> {
             response_topic: None,
             correlation: None,
             attach: Vec::new(),
+            read_at: Moment::UNKNOWN,
         };
         self.run(Input::Publish(Box::new(publish)), at).map(|_| ())
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::handle::Figures;
+use crate::handle::{Figures, SlowClient};
 use crate::logins::Logins;
 use crate::tally::Tallies;
 use crate::watchdog;
@@ -19,7 +19,8 @@ pub(crate) fn reader(
     let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
     let (tallies, logins) = (tallies.clone(), logins.clone());
     move || {
-        let population = tallies.total().population;
+        let total = tallies.total();
+        let population = total.population;
         Figures {
             uptime_secs: began.elapsed().as_secs(),
             data: data.clone(),
@@ -27,6 +28,17 @@ pub(crate) fn reader(
             sessions: population.sessions as u64,
             accounts: logins.directory().accounts() as u64,
             disk_free_bytes: watchdog::free_bytes(&data).ok(),
+            slow_clients: total.slowest.into_iter().map(slow_client).collect(),
+            latencies: total.latencies,
         }
+    }
+}
+
+fn slow_client(slow: broker::SlowClient) -> SlowClient {
+    SlowClient {
+        account: slow.client.account.map(|name| name.to_string()),
+        client_id: slow.client.client_id.to_string(),
+        messages: slow.messages,
+        bytes: slow.bytes,
     }
 }

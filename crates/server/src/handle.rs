@@ -23,6 +23,7 @@ pub use account::{
     AccountInfo, AccountPage, AccountQuery, AccountRole, Login, NewAccount, PAGE_ACCOUNTS_MAX,
     ServerInfo, Which,
 };
+pub use broker::{BOUNDS_MICROS, Histogram, Latencies};
 pub use actor::Actor;
 pub use directory::AccountDirectory;
 pub use error::RequestError;
@@ -30,7 +31,7 @@ pub use request::{
     AdoptedWebSocket, Health, Reply, Request, Requests, Subprotocol, UpgradedStream,
 };
 pub(crate) use status::Figures;
-pub use status::ServerStatus;
+pub use status::{ServerStatus, SlowClient};
 
 use crate::config::{Changes, Config};
 pub use crate::secret::Secret;
@@ -110,6 +111,11 @@ impl Handle {
     pub fn status(&self) -> ServerStatus {
         let store = self.storage.store();
         self.status.status(self.health(), store.as_deref())
+    }
+
+    /// How long acknowledgements and deliveries have taken, a second ago at most. Waits for no thread.
+    pub fn latencies(&self) -> Latencies {
+        self.status.figures().latencies
     }
 
     /// Name, version, and whether the first account is still to be made.

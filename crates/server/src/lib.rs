@@ -30,10 +30,14 @@ pub mod admission;
 mod buckets;
 mod certificates;
 mod clock;
+mod drops;
 mod figures;
 mod limits;
 mod mailbox;
 mod metric;
+mod printed;
+pub mod process;
+pub mod repeats;
 mod translate;
 mod watchdog;
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
+use std::time::Instant;
 
 use broker::{Input, Message};
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use records::{KeyRange, QueuedMessage, SessionRef, Stamp, key};
 use store::{Range, ReadError, Store};
 
 use crate::post::{Post, ServiceEvent, ShardEvent};
+use crate::repeats::Repeats;
 use crate::translate;
 
 /// Threads that read.
@@ -161,6 +163,9 @@ fn send(answer: Answer, post: &Post) {
     }
 }
 
+/// What cannot be read, which is met again with each reading.
+static UNREADABLE: Repeats = Repeats::new();
+
 /// The store as the messenger and the shards read it.
 #[derive(Clone)]
 pub(crate) struct StoreSource(pub(crate) Arc<dyn Store>);
@@ -172,7 +177,9 @@ impl StoreSource {
             return Ok(None);
         };
         let record = QueuedMessage::decode(&value).map_err(|error| {
-            tracing::error!(%error, %stamp, "a stored message cannot be read");
+            if let Some(left_out) = UNREADABLE.meet(&error.to_string(), Instant::now()) {
+                tracing::error!(%error, %stamp, left_out, "a stored message cannot be read");
+            }
             Unreadable
         })?;
         Ok(Some(Arc::new(Message::from_record(record))))
@@ -208,7 +215,10 @@ impl Source for StoreSource {
 
     fn damaged(&self, row: &Damaged) {
         metrics::counter!(DAMAGED).increment(1);
-        tracing::error!(%row, "a damaged row of the messenger is left out");
+        let row = row.to_string();
+        if let Some(left_out) = UNREADABLE.meet(&row, Instant::now()) {
+            tracing::error!(row, left_out, "a damaged row of the messenger is left out");
+        }
     }
 }
 
@@ -221,6 +231,8 @@ pub(crate) fn describe() {
 }
 
 fn unreadable(error: &ReadError) -> Unreadable {
-    tracing::error!(%error, "the store cannot be read");
+    if let Some(left_out) = UNREADABLE.meet(&error.to_string(), Instant::now()) {
+        tracing::error!(%error, left_out, "the store cannot be read");
+    }
     Unreadable
 }

@@ -17,6 +17,7 @@ use crate::certificates::{self, Certificates};
 use crate::clock::{Clock, Told};
 use crate::config::{Config, Durability, HttpConfig};
 use crate::demo::{self, DemoLogin};
+use crate::drops::Drops;
 use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
 use crate::listeners::{Bound, ListenerError, Share};
@@ -31,7 +32,7 @@ use crate::shard::{self, MAILBOX, ShardThread};
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::watchdog::{self, Watchdog};
-use crate::{figures, limits};
+use crate::{figures, limits, repeats};
 
 /// What is not configuration.
 #[derive(Debug, Clone, Default)]
@@ -278,6 +279,7 @@ fn assemble(
     let quic = std::mem::take(&mut bound.quic);
     let listeners = bound.open(state.shards.len())?;
 
+    repeats::describe();
     let bell = Arc::new(Doorbell::default());
     let (polls, post) = mailboxes(state.shards.len(), &bell)?;
     let committer = Committer::start(store.clone())?;
@@ -310,6 +312,8 @@ fn assemble(
         admission: admission.clone(),
         told: known_to_clients(&state.shards),
         tallies: tallies.clone(),
+        drops: Arc::default(),
+        began,
         entrances: entrances.clone(),
         health: health.clone(),
     };
@@ -419,6 +423,8 @@ struct ShardStarter {
     admission: Arc<Admission>,
     told: Arc<Told>,
     tallies: Tallies,
+    drops: Arc<Drops>,
+    began: Instant,
     entrances: Arc<Entrances>,
     health: watch::Sender<Health>,
 }
@@ -462,6 +468,8 @@ impl ShardStarter {
             needs,
             told: self.told.clone(),
             tallies: self.tallies.clone(),
+            drops: self.drops.clone(),
+            began: self.began,
             listeners,
         })?;
         let run = move || thread.run();

@@ -2,14 +2,17 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use broker::{Counters, Population};
+use broker::{Counters, Latencies, Population, SlowClient};
 use records::Stamp;
 
 /// One shard's numbers, or the server's.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tally {
     pub(crate) counters: Counters,
     pub(crate) population: Population,
+    pub(crate) latencies: Latencies,
+    /// For whom most waits, the most first.
+    pub(crate) slowest: Vec<SlowClient>,
 }
 
 /// Every shard's place. Cheap to clone.
@@ -57,9 +60,14 @@ impl Tallies {
     pub(crate) fn total(&self) -> Tally {
         let mut total = Tally::default();
         for place in self.shards.iter() {
-            let tally = lock(place).tally;
+            let place = lock(place);
+            let tally = &place.tally;
             total.counters = total.counters + tally.counters;
             total.population = total.population.with(&tally.population);
+            total.latencies = total.latencies.with(&tally.latencies);
+            for slow in &tally.slowest {
+                SlowClient::rank(&mut total.slowest, slow.clone());
+            }
         }
         total
     }

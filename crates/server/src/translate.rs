@@ -6,7 +6,7 @@ use broker::{ChatDelivery, Message, Service};
 use bytes::Bytes;
 use chat::{Audience, Delivery, Input, Packet, Publish, Refusal, RefusalKind};
 use mqtt_codec::{QoS, ReasonCode};
-use records::Millis;
+use records::{Millis, Moment};
 
 use crate::post::{Post, ShardEvent};
 
@@ -23,6 +23,7 @@ pub(crate) fn input(service: Service) -> Input {
             response_topic: publish.response_topic,
             correlation: publish.correlation,
             attach: publish.attach,
+            read_at: publish.read_at,
         })),
         Service::Subscribed {
             session,
@@ -103,14 +104,14 @@ pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
         packets: delivery
             .packets
             .into_iter()
-            .map(|packet| Arc::new(message(packet)))
+            .map(|packet| Arc::new(message(packet, delivery.read_at)))
             .collect(),
         pos: delivery.pos,
         receipt: delivery.receipt,
     }
 }
 
-fn message(packet: Packet) -> Message {
+fn message(packet: Packet, read_at: Moment) -> Message {
     let properties = packet.correlation.map_or_else(Bytes::new, |data| {
         let mut properties = Vec::new();
         mqtt_codec::publish::write_correlation(&mut properties, &data);
@@ -128,6 +129,7 @@ fn message(packet: Packet) -> Message {
         retain: false,
         expires_at: None,
         at: Millis::ZERO,
+        read_at,
     }
 }
 

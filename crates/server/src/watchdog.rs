@@ -19,6 +19,7 @@ use crate::handle::Health;
 use crate::mailbox::Mailbox;
 use crate::metric::{counter, gauge};
 use crate::post::ServiceEvent;
+use crate::repeats::Repeats;
 
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -30,6 +31,9 @@ const FILLING_OVER: Duration = Duration::from_secs(300);
 
 /// A look at the disk's free space is kept every so often for that.
 const FREE_LOOK: Duration = Duration::from_secs(10);
+
+/// The operating system does not say how much room there is.
+static UNKNOWN: Repeats = Repeats::new();
 
 /// What it looks at.
 pub(crate) struct Parts {
@@ -126,7 +130,9 @@ impl Look {
                 }
             }
             Err(error) => {
-                warn!(%error, path = %self.room.data_dir.display(), "free space is unknown");
+                if let Some(left_out) = UNKNOWN.meet(&error.to_string(), Instant::now()) {
+                    warn!(%error, left_out, path = %self.room.data_dir.display(), "free space is unknown");
+                }
             }
         }
         self.tell_health();
@@ -174,7 +180,10 @@ impl StallAlarm {
                 "magpie_stalls_total",
                 "Times that something waited for the disk and did not advance for 10 s.",
             ),
-            now: gauge("magpie_stalled", "1 while that is so."),
+            now: gauge(
+                "magpie_stalled",
+                "1 while something waits for the disk and has not advanced for 10 s.",
+            ),
         }
     }
 
@@ -217,7 +226,7 @@ impl RoomAlarm {
             ),
             now: gauge(
                 "magpie_disk_alarm",
-                "1 while that is so, and nothing is taken that would have to be stored.",
+                "1 while the disk has less room left than `server.disk_free_min`, and nothing is taken that would have to be stored.",
             ),
         }
     }
@@ -303,7 +312,7 @@ struct StoreGauges {
     journal: Counter,
     tables: Counter,
     waits: Counter,
-    wait_micros: Counter,
+    wait_seconds: Counter,
     failures: Counter,
     damages: Counter,
     disk_bytes: Gauge,
@@ -335,9 +344,9 @@ impl StoreGauges {
                 "magpie_store_waits_total",
                 "Commits that were held up because the disk was behind.",
             ),
-            wait_micros: counter(
-                "magpie_store_wait_microseconds_total",
-                "Time for which they were.",
+            wait_seconds: counter(
+                "magpie_store_wait_seconds_total",
+                "Time for which commits were held up because the disk was behind, in whole seconds.",
             ),
             failures: counter(
                 "magpie_store_work_failures_total",
@@ -355,7 +364,7 @@ impl StoreGauges {
             ),
             waiting_bytes: gauge(
                 "magpie_store_waiting_bytes",
-                "Of it, what waits to be written.",
+                "Memory of rows that wait to be written to a table.",
             ),
             cached_bytes: gauge("magpie_store_cached_bytes", "Memory of cached blocks."),
             dead_bytes: gauge(
@@ -391,7 +400,7 @@ impl StoreGauges {
             (&self.journal, store.journal_written_bytes),
             (&self.tables, store.table_written_bytes),
             (&self.waits, store.waits),
-            (&self.wait_micros, store.wait_micros),
+            (&self.wait_seconds, store.wait_micros / 1_000_000),
             (&self.failures, store.work_failures),
             (&self.damages, store.damages),
         ] {

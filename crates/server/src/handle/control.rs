@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -21,6 +21,7 @@ use super::{
     AccountInfo, AccountPage, AccountQuery, AccountRole, Actor, Handle, NewAccount,
     PAGE_ACCOUNTS_MAX, RequestError, Secret, ServerStatus,
 };
+use crate::repeats::{Repeats, accept_failed};
 pub use groups::GroupEntry;
 pub(crate) use groups::all as all_groups;
 pub(crate) use remote::{audit, back_up, groups, report, verify};
@@ -38,6 +39,9 @@ const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const CONNECTIONS_MAX: usize = 8;
 /// How long one exchange may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections of users that it does not serve.
+static STRANGERS: Repeats = Repeats::new();
 
 /// What `magpie account`, `magpie group` and `magpie status` ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -241,7 +245,7 @@ impl ControlSocket {
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "control socket: accept failed");
+                    accept_failed(&error);
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
@@ -250,7 +254,12 @@ impl ControlSocket {
             let user = stream.peer_cred().map(|peer| peer.uid());
             let user = user.ok().filter(|user| *user == self.owner || *user == 0);
             let Some(user) = user else {
-                tracing::warn!("control socket: another user's connection refused");
+                if let Some(left_out) = STRANGERS.meet("", Instant::now()) {
+                    tracing::warn!(
+                        left_out,
+                        "control socket: another user's connection refused"
+                    );
+                }
                 continue;
             };
             let handle = handle.clone();

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use broker::Latencies;
 use serde::{Deserialize, Serialize};
 use store::EmbeddedStore;
 
@@ -39,6 +40,23 @@ pub struct ServerStatus {
     pub stored_bytes: u64,
     /// Bytes that are free on that disk, where the operating system tells.
     pub disk_free_bytes: Option<u64>,
+    /// Connected clients that do not keep up with what they are sent, as they were seen last, every ten seconds: those for
+    /// which most waits, the most first.
+    #[serde(default)]
+    pub slow_clients: Vec<SlowClient>,
+}
+
+/// A connected client that does not keep up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowClient {
+    /// Its account's name, if it has one.
+    pub account: Option<String>,
+    /// Its client id.
+    pub client_id: String,
+    /// Messages that wait for it.
+    pub messages: u64,
+    /// Bytes of them and of what is written for it and not taken.
+    pub bytes: u64,
 }
 
 /// Figures that are kept outside of the handle.
@@ -50,6 +68,8 @@ pub(crate) struct Figures {
     pub(crate) sessions: u64,
     pub(crate) accounts: u64,
     pub(crate) disk_free_bytes: Option<u64>,
+    pub(crate) slow_clients: Vec<SlowClient>,
+    pub(crate) latencies: Latencies,
 }
 
 type ReadFigures = Box<dyn Fn() -> Figures + Send + Sync>;
@@ -71,6 +91,11 @@ impl StatusAccess {
         let _ = self.listeners.set(listeners.to_vec());
     }
 
+    /// The figures; zero while the server begins or ends.
+    pub(super) fn figures(&self) -> Figures {
+        self.figures.get().map(|read| read()).unwrap_or_default()
+    }
+
     /// The status; zero what is not known while the server begins or ends.
     pub(super) fn status(&self, health: Health, store: Option<&EmbeddedStore>) -> ServerStatus {
         let healthy = health == Health::Ready;
@@ -82,7 +107,7 @@ impl StatusAccess {
             Health::Draining => ("draining", None),
             Health::Failed(reason) => ("failed", Some(reason)),
         };
-        let figures = self.figures.get().map(|read| read()).unwrap_or_default();
+        let figures = self.figures();
         ServerStatus {
             healthy,
             health: health.to_owned(),
@@ -97,6 +122,7 @@ impl StatusAccess {
             accounts: figures.accounts,
             stored_bytes: store.map_or(0, |store| store.statistics().disk_bytes()),
             disk_free_bytes: figures.disk_free_bytes,
+            slow_clients: figures.slow_clients,
         }
     }
 }

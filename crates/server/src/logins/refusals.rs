@@ -4,16 +4,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::admission::network;
+use crate::printed::clean;
+use crate::repeats::PAUSE;
 
-/// Between two lines of one address.
-const PAUSE: Duration = Duration::from_secs(60);
 /// Addresses remembered; while there are more within a minute, nothing is told of the others.
 const ADDRESSES_MAX: usize = 10_000;
-/// Characters of a name that are told.
-const NAME_CHARS_MAX: usize = 64;
 
 /// Why a login is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,16 +143,6 @@ impl Why {
     }
 }
 
-/// A name as it may stand in a log.
-fn clean(name: &str) -> String {
-    let printed = |c: char| if c.is_control() { '\u{FFFD}' } else { c };
-    let mut clean: String = name.chars().take(NAME_CHARS_MAX).map(printed).collect();
-    if name.chars().nth(NAME_CHARS_MAX).is_some() {
-        clean.push('…');
-    }
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,13 +179,5 @@ mod tests {
         let told = (0..all).filter(|number| state.note(address(*number), begin) != Line::None);
         assert_eq!(told.count(), ADDRESSES_MAX);
         assert_eq!(state.forget_quiet(begin + PAUSE), [(None, 5)]);
-    }
-
-    #[test]
-    fn a_name_is_cleaned_and_shortened() {
-        assert_eq!(clean("bob\n\u{1b}[31mroot"), "bob\u{FFFD}\u{FFFD}[31mroot");
-        let long = "까".repeat(65);
-        assert_eq!(clean(&long), format!("{}…", "까".repeat(64)));
-        assert_eq!(clean(&long[3..]), "까".repeat(64));
     }
 }

@@ -1,11 +1,13 @@
 //! What QUIC may cost and how long it may be silent: quinn's settings, each with its reason.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use net::Credentials;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{IdleTimeout, ServerConfig, TransportConfig, VarInt};
+
+use crate::repeats::Repeats;
 
 /// The protocol's name in the handshake; a client that does not offer it is refused (TLS alert 120).
 const ALPN: &[u8] = b"mqtt";
@@ -36,6 +38,9 @@ pub(super) enum QuicTlsError {
     Cipher(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
 }
 
+/// New certificates that do not do for it, which each address meets.
+static UNUSED: Repeats = Repeats::new();
+
 /// The certificates of an address, as quinn wants them; made anew when they have been read again.
 pub(super) struct Certificates {
     credentials: Arc<Credentials>,
@@ -61,7 +66,9 @@ impl Certificates {
             match server(&tls) {
                 Ok(config) => *made = (tls, Arc::new(config)),
                 Err(error) => {
-                    tracing::warn!(%error, "the new certificate is not used for QUIC");
+                    if let Some(left_out) = UNUSED.meet(&error.to_string(), Instant::now()) {
+                        tracing::warn!(%error, left_out, "the new certificate is not used for QUIC");
+                    }
                     made.0 = tls;
                 }
             }

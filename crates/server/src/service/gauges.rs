@@ -16,7 +16,6 @@ pub(super) struct Gauges {
     appends: Counter,
     writes: Counter,
     bytes: Counter,
-    micros: Counter,
     queued_appends: Gauge,
     queued_bytes: Gauge,
     letters: Gauge,
@@ -36,13 +35,15 @@ impl Gauges {
                 "magpie_commits_total",
                 "Commits, each one fsync unless durability says otherwise.",
             ),
-            appends: counter("magpie_appends_total", "Appends in those commits."),
+            appends: counter(
+                "magpie_appends_total",
+                "Appends to the store, any number of which share a commit.",
+            ),
             writes: counter("magpie_store_writes_total", "Keys written or deleted."),
             bytes: counter(
                 "magpie_store_bytes_total",
                 "Bytes of keys and values written.",
             ),
-            micros: counter("magpie_commit_microseconds_total", "Time spent in commits."),
             queued_appends: gauge(
                 "magpie_committer_appends",
                 "Appends that wait for the next commit.",
@@ -71,7 +72,6 @@ impl Gauges {
             (&self.appends, counted.appends),
             (&self.writes, counted.writes),
             (&self.bytes, counted.bytes),
-            (&self.micros, counted.commit_micros),
         ] {
             counter.absolute(value);
         }

@@ -11,6 +11,7 @@ use metrics::Gauge;
 use records::{KeyRange, Millis, Stamp, key};
 
 use crate::post::{Post, ShardEvent};
+use crate::repeats::Repeats;
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 
@@ -80,6 +81,7 @@ pub(super) struct StoredQueue {
     nearly_pressed: bool,
     /// Surveys, one after the other.
     surveys: u32,
+    told: Repeats,
 }
 
 impl StoredQueue {
@@ -97,6 +99,7 @@ impl StoredQueue {
             pressed: false,
             nearly_pressed: false,
             surveys: 0,
+            told: Repeats::new(),
         }
     }
 
@@ -121,11 +124,14 @@ impl StoredQueue {
         if self.pressed != was_pressed {
             let held = self.bytes.held();
             if self.pressed {
-                tracing::warn!(
-                    held,
-                    limit,
-                    "too much waits on disk; the accounts that hold most lose what has waited longest"
-                );
+                if let Some(left_out) = self.told.meet("", at) {
+                    tracing::warn!(
+                        held,
+                        limit,
+                        left_out,
+                        "too much waits on disk; the accounts that hold most lose what has waited longest"
+                    );
+                }
             } else {
                 tracing::info!(held, limit, "what waits on disk is within its bound again");
             }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use broker::{Counters, Input, Message, Population};
 use bytes::Bytes;
 use mqtt_codec::QoS;
-use records::Millis;
+use records::{Millis, Moment};
 
 use crate::post::{Post, ShardEvent};
 use crate::tally::{Tallies, Tally};
@@ -173,6 +173,7 @@ fn tell(figures: impl Iterator<Item = (String, String)>, post: &Post, at: Millis
                 retain: true,
                 expires_at: None,
                 at,
+                read_at: Moment::UNKNOWN,
             })
         })
         .collect();

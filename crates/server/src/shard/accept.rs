@@ -12,6 +12,7 @@ use crate::admission::Admission;
 use crate::entrance::Entrances;
 use crate::listeners::Share;
 use crate::origin::Origin;
+use crate::repeats::accept_failed;
 
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: u32 = 64;
@@ -28,7 +29,6 @@ pub(super) struct Door {
     asking: Option<usize>,
     left: u32,
     rest_until: Option<Instant>,
-    failed: metrics::Counter,
 }
 
 impl Door {
@@ -51,7 +51,6 @@ impl Door {
             asking: Some(0),
             left: ACCEPTS_PER_TURN,
             rest_until: None,
-            failed: metrics::counter!("magpie_accept_failures_total"),
         })
     }
 
@@ -108,8 +107,7 @@ impl Door {
                 }
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
-                    self.failed.increment(1);
-                    tracing::warn!(%error, "cannot accept connections; raise the limit of open files (ulimit -n) if it is reached");
+                    accept_failed(&error);
                     self.rest_until = Some(Instant::now() + OUT_OF_DESCRIPTORS_REST);
                     return None;
                 }

@@ -1,10 +1,12 @@
 //! What a shard has counted, told to the metrics once a second.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::{Counters, Shard};
 use metrics::{Counter, Gauge};
 
+use crate::drops::Drops;
 use crate::tally::{Tallies, Tally};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,12 +26,13 @@ pub(super) struct Gauges {
     mailbox: Gauge,
     number: u16,
     tallies: Tallies,
+    drops: Arc<Drops>,
     /// What the access list has ended, as far as the log has told it.
     revoked: [u64; 3],
 }
 
 impl Gauges {
-    pub(super) fn new(number: u16, tallies: Tallies) -> Self {
+    pub(super) fn new(number: u16, tallies: Tallies, drops: Arc<Drops>) -> Self {
         let shard = number.to_string();
         let counter = |(name, help): &(&'static str, &'static str)| {
             let name = format!("magpie_{name}_total");
@@ -54,10 +57,14 @@ impl Gauges {
                 "magpie_waiting_messages",
                 "Deliveries that wait for sessions or are under way; counted every ten seconds.",
             ),
-            waiting_bytes: gauge("magpie_waiting_bytes", "What their messages weigh."),
+            waiting_bytes: gauge(
+                "magpie_waiting_bytes",
+                "Bytes of messages that wait for sessions or are under way; counted every ten seconds.",
+            ),
             mailbox: gauge("magpie_shard_mailbox", "Letters that wait for the shard."),
             number,
             tallies,
+            drops,
             revoked: [0; 3],
         }
     }
@@ -83,8 +90,7 @@ impl Gauges {
         self.revoked = revoked;
     }
 
-    pub(super) fn tell(&mut self, core: &mut Shard, letters: usize) {
-        let now = Instant::now();
+    pub(super) fn tell(&mut self, core: &mut Shard, letters: usize, now: Instant) {
         if now < self.next {
             return;
         }
@@ -95,9 +101,12 @@ impl Gauges {
             Tally {
                 counters,
                 population,
+                latencies: *core.latencies(),
+                slowest: core.slowest().to_vec(),
             },
             core.take_queue_marks(),
         );
+        self.drops.tell(core.take_dropped(), now);
         self.tell_revoked(&counters);
         for (counter, value) in self.counters.iter().zip(counters.values()) {
             counter.absolute(value);

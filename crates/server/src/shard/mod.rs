@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 use broker::{ConnectionId, Input, Output, Shard};
 use mio::{Events, Poll, Token};
 use net::{Drained, Readiness, Received};
+use records::Moment;
 use store::{Append, Submitter};
 
 use crate::admission::Admission;
 use crate::clock::{Clock, Told};
+use crate::drops::Drops;
 use crate::entrance::Entrances;
 use crate::listeners::Share;
 use crate::logins::Logins;
@@ -28,6 +30,7 @@ use crate::origin::Origin;
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::Readers;
 use crate::service::Needs;
+use crate::repeats::Repeats;
 use crate::tally::Tallies;
 use accept::Door;
 use gauges::Gauges;
@@ -55,6 +58,9 @@ const CONGESTED_SLEEP: Duration = Duration::from_millis(1);
 /// How long the last bytes may take when the server ends.
 const STOP_TIME: Duration = Duration::from_secs(2);
 
+/// Connections that the poll does not take.
+static UNWATCHED: Repeats = Repeats::new();
+
 /// What a shard's thread works with.
 pub(crate) struct Parts {
     pub(crate) number: u16,
@@ -71,6 +77,9 @@ pub(crate) struct Parts {
     pub(crate) needs: Arc<Needs>,
     pub(crate) told: Arc<Told>,
     pub(crate) tallies: Tallies,
+    pub(crate) drops: Arc<Drops>,
+    /// From when on all shards count the time they measure.
+    pub(crate) began: Instant,
     pub(crate) entrances: Arc<Entrances>,
     pub(crate) listeners: Vec<Share>,
 }
@@ -100,6 +109,7 @@ pub(crate) struct ShardThread {
     needs: Arc<Needs>,
     told: Arc<Told>,
     gauges: Gauges,
+    began: Instant,
     clock: Clock,
     scratch: Box<[u8]>,
     stop_at: Option<Instant>,
@@ -135,7 +145,8 @@ impl ShardThread {
             readers: parts.readers,
             needs: parts.needs,
             told: parts.told,
-            gauges: Gauges::new(parts.number, parts.tallies),
+            gauges: Gauges::new(parts.number, parts.tallies, parts.drops),
+            began: parts.began,
             clock: Clock::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             stop_at: None,
@@ -169,7 +180,7 @@ impl ShardThread {
     }
 
     fn turn(&mut self, events: &Events) {
-        self.core.begin_turn();
+        self.core.begin_turn(self.moment(Instant::now()));
         self.open_letters();
         if self.core.has_deferred() {
             let now = self.clock.now();
@@ -196,10 +207,20 @@ impl ShardThread {
             self.carry_out_all();
         }
         self.flush_all();
+        let end = Instant::now();
+        if self.core.measures() {
+            self.core.end_turn(self.moment(end));
+        }
         self.submit_waiting();
         self.sockets
             .give_up_overdue(self.poll.registry(), &mut self.core);
-        self.gauges.tell(&mut self.core, self.mailbox.len());
+        self.gauges.tell(&mut self.core, self.mailbox.len(), end);
+    }
+
+    /// On the clock of all shards, which only runs forward.
+    fn moment(&self, at: Instant) -> Moment {
+        let micros = at.saturating_duration_since(self.began).as_micros();
+        Moment::new(u64::try_from(micros).unwrap_or(u64::MAX).saturating_add(1))
     }
 
     fn sleep(&mut self) -> Duration {
@@ -309,7 +330,9 @@ impl ShardThread {
             // Bytes may lie in it that no event will tell of.
             Ok(()) => self.read_later(id),
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be watched");
+                if let Some(left_out) = UNWATCHED.meet(&error.to_string(), Instant::now()) {
+                    tracing::warn!(%error, left_out, "a connection cannot be watched");
+                }
                 let now = self.clock.now();
                 self.core.closed(id, now);
                 self.core.forget(id);
