@@ -77,7 +77,7 @@ counters! {
     publishes_refused,
     /// Subscriptions that the access list no longer allows and that were ended.
     subscriptions_revoked,
-    /// Wills that it no longer allows and that were withdrawn.
+    /// Wills that the access list no longer allows and that were withdrawn.
     wills_revoked,
     /// Sessions of clients without an account that were ended because such clients are no longer let in.
     sessions_revoked,

@@ -64,7 +64,7 @@ impl Authority {
         );
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2021, 1, 1);
-        self.sign_params(params)
+        self.sign_params(&params)
     }
 
     /// A certificate for a client: the common name, and the DNS names among the alternative names.
@@ -73,10 +73,10 @@ impl Authority {
     }
 
     fn sign(&self, common: &str, names: &[&str], purpose: ExtendedKeyUsagePurpose) -> Signed {
-        self.sign_params(params(common, names, purpose))
+        self.sign_params(&params(common, names, purpose))
     }
 
-    fn sign_params(&self, params: CertificateParams) -> Signed {
+    fn sign_params(&self, params: &CertificateParams) -> Signed {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Signed {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Extension;
 use axum::body::Body;
@@ -12,6 +13,7 @@ use base64::Engine as _;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use server::handle::{Handle, Subprotocol, UpgradedStream};
+use server::repeats::Repeats;
 use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
@@ -21,6 +23,9 @@ use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::secure::SecureStream;
 use crate::write_timeout::WriteTimeout;
+
+/// Connections that the HTTP server does not give away.
+static STUCK: Repeats = Repeats::new();
 
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
@@ -70,7 +75,10 @@ async fn pass_on(
     let (stream, leftover) = match take_out(upgraded) {
         Ok(taken) => taken,
         Err(error) => {
-            return tracing::warn!(%error, "WebSocket: cannot take the connection out of the HTTP server");
+            if let Some(left_out) = STUCK.meet(&error.to_string(), Instant::now()) {
+                tracing::warn!(%error, left_out, "WebSocket: cannot take the connection out of the HTTP server");
+            }
+            return;
         }
     };
     // From here on it is a connection of MQTT.

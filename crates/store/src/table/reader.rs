@@ -149,6 +149,8 @@ pub(crate) struct Table {
     garbage: Mutex<Garbage>,
     /// Merges that could not read it.
     failures: AtomicU32,
+    /// A damaged filter of it was told of.
+    filter_told: AtomicBool,
 }
 
 impl fmt::Debug for Table {
@@ -225,6 +227,7 @@ impl Table {
                 heir: None,
             }),
             failures: AtomicU32::new(0),
+            filter_told: AtomicBool::new(false),
         })
     }
 
@@ -441,7 +444,10 @@ impl Table {
         let stored = self.read(place)?;
         let filter = block::load(&stored, seed(self.id(), place.offset));
         let Some(filter) = filter.map(|bytes| Filter(bytes.into())) else {
-            warn!(file = %self.path.display(), offset = place.offset, "filter is damaged");
+            // Once for the file: it is met again with every look for a key.
+            if !self.filter_told.swap(true, Ordering::Relaxed) {
+                warn!(file = %self.path.display(), offset = place.offset, "filter is damaged");
+            }
             return Ok(None);
         };
         self.blocks.cache.insert(at, Cached::Filter(filter.clone()));
