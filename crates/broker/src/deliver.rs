@@ -397,22 +397,6 @@ impl Shard {
         self.drop_queued(slot, DropReason::QueueFull, flows);
     }
 
-    /// QoS 0 messages that waited for a session in memory are dropped.
-    pub(crate) fn drop_held(&mut self, slot: u32, messages: u64) {
-        if messages > 0 {
-            self.counters.dropped_qos0 += messages;
-            self.note_dropped(slot, DropReason::SlowClient, messages);
-        }
-    }
-
-    /// QoS 1 and 2 messages that waited for a session are dropped.
-    pub(crate) fn drop_queued(&mut self, slot: u32, reason: DropReason, messages: u64) {
-        if messages > 0 {
-            self.counters.dropped_queued += messages;
-            self.note_dropped(slot, reason, messages);
-        }
-    }
-
     /// Keeps a delivery whose message is on disk; what waits there in total is bounded too.
     pub(crate) fn hold_stored(&mut self, slot: u32, delivery: StoredDelivery) {
         let limits = &self.settings.limits;

@@ -80,7 +80,23 @@ struct Losses {
 }
 
 impl Shard {
-    /// Messages for a session are dropped.
+    /// QoS 0 messages that waited for a session in memory are dropped.
+    pub(crate) fn drop_held(&mut self, slot: u32, messages: u64) {
+        if messages > 0 {
+            self.counters.dropped_qos0 += messages;
+            self.note_dropped(slot, DropReason::SlowClient, messages);
+        }
+    }
+
+    /// QoS 1 and 2 messages that waited for a session are dropped.
+    pub(crate) fn drop_queued(&mut self, slot: u32, reason: DropReason, messages: u64) {
+        if messages > 0 {
+            self.counters.dropped_queued += messages;
+            self.note_dropped(slot, reason, messages);
+        }
+    }
+
+    /// Messages for a session are dropped, and counted by whoever calls.
     pub(crate) fn note_dropped(&mut self, slot: u32, reason: DropReason, messages: u64) {
         let Some(session) = self.sessions.get(slot as usize) else {
             return;

@@ -167,7 +167,10 @@ impl Program {
         let hard = hard.and_then(|line| line.split_whitespace().rev().nth(1));
         let limit = libc::rlimit {
             rlim_cur: descriptors,
-            rlim_max: hard.and_then(|most| most.parse().ok()).expect("a limit"),
+            // `unlimited` is none.
+            rlim_max: hard
+                .and_then(|most| most.parse().ok())
+                .unwrap_or(libc::RLIM_INFINITY),
         };
         self.limit(libc::RLIMIT_NOFILE, &limit);
     }
