@@ -196,15 +196,23 @@ impl Server {
 
     /// The address of the listener number `index` among those that begin with `scheme`, such as `wss://`.
     pub fn listener(&self, scheme: &str, index: usize) -> SocketAddr {
-        let output = self.program.output();
-        let words = output
-            .lines()
-            .filter_map(|line| line.split_whitespace().next());
-        let address = words
-            .filter_map(|word| word.strip_prefix(scheme))
-            .nth(index)
-            .and_then(|rest| rest.split('/').next()?.parse().ok());
-        address.unwrap_or_else(|| panic!("no listener {scheme} number {index} in:\n{output}"))
+        let address = |line: &str| -> Option<SocketAddr> {
+            let word = line.split_whitespace().next()?;
+            let rest = word.strip_prefix(scheme)?;
+            rest.split('/').next()?.parse().ok()
+        };
+        // The server says them one after the other, and may still be about to.
+        let (mut from, mut left) = (0, index);
+        loop {
+            let (at, line) = self.program.line(from, |line| address(line).is_some());
+            match address(&line) {
+                Some(found) if left == 0 => return found,
+                Some(_) | None => {
+                    from = at + 1;
+                    left = left.saturating_sub(1);
+                }
+            }
+        }
     }
 
     /// Where it speaks HTTP.
