@@ -8,8 +8,8 @@ use crate::door::{
     RequestId,
 };
 use crate::log::Batch;
+use crate::names;
 use crate::source::Source;
-use crate::text;
 
 /// Bytes of a token's label; a longer one is cut.
 const LABEL_BYTES_MAX: usize = 256;
@@ -31,7 +31,10 @@ impl Chat {
                 role,
                 password,
                 first,
-            } => self.add_account(&name, &display, role, password, first, &mut batch, now),
+                similar,
+            } => self
+                .check_name(&name, first, similar)
+                .and_then(|name| self.add_account(name, &display, role, password, &mut batch, now)),
             AccountCommand::SetPassword { name, password } => {
                 self.set_password(&name, password, &mut batch)
             }
@@ -66,17 +69,13 @@ impl Chat {
         self.commit(batch, now);
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the fields of the command")]
-    fn add_account(
-        &mut self,
+    /// Whether a new account may have this name; with `similar` even if it looks like another's.
+    fn check_name(
+        &self,
         name: &str,
-        display: &str,
-        role: Role,
-        password: Option<HashedPassword>,
         first: bool,
-        batch: &mut Batch,
-        now: Millis,
-    ) -> Result<AccountAnswer, AccountError> {
+        similar: bool,
+    ) -> Result<AccountName, AccountError> {
         if first && !self.directory.is_empty() {
             return Err(AccountError::SetupDone);
         }
@@ -85,14 +84,32 @@ impl Chat {
         if self.directory.is_taken(name) {
             return Err(AccountError::Exists(name.to_owned()));
         }
+        match self.directory.lookalike(name) {
+            Some(other) if !similar => Err(AccountError::Similar {
+                name: name.to_owned(),
+                other: other.to_owned(),
+            }),
+            Some(_) | None => Ok(parsed),
+        }
+    }
+
+    fn add_account(
+        &mut self,
+        name: AccountName,
+        display: &str,
+        role: Role,
+        password: Option<HashedPassword>,
+        batch: &mut Batch,
+        now: Millis,
+    ) -> Result<AccountAnswer, AccountError> {
         let most = self.settings.accounts_max;
         if self.directory.len() >= most {
             let sentence = format!("there are {most} accounts, which is the most");
             return Err(AccountError::Limit(sentence));
         }
         let display = match display.trim() {
-            "" => name.to_owned(),
-            given => text::title("the display name", given, self.settings.title_bytes_max)
+            "" => name.as_str().to_owned(),
+            given => names::shown("the display name", given, self.settings.title_bytes_max)
                 .map_err(|refusal| AccountError::Invalid(refusal.sentence.into()))?,
         };
         let id = self.directory.next_id();
@@ -101,7 +118,7 @@ impl Chat {
             None => (None, None),
         };
         let account = Account {
-            name: parsed,
+            name,
             display,
             // Somebody has to be able to make the others.
             role: if self.directory.is_empty() {

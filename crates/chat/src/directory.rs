@@ -3,6 +3,7 @@
 
 use records::{Account, AccountId, ConversationId, Member, Millis, Role, Token};
 
+use crate::names;
 use crate::quota::Bucket;
 use crate::table::{Table, Tables};
 
@@ -62,6 +63,8 @@ impl AccountState {
 pub(crate) struct Directory {
     by_id: Table<AccountId, AccountState>,
     by_name: Table<Box<str>, AccountId>,
+    /// Names that are not their own skeleton, by their skeletons; of those that look alike, one.
+    by_skeleton: Table<Box<str>, AccountId>,
     tokens: Table<[u8; 32], AccountId>,
     last: AccountId,
 }
@@ -71,6 +74,7 @@ impl Directory {
         Self {
             by_id: tables.table(),
             by_name: tables.table(),
+            by_skeleton: tables.table(),
             tokens: tables.table(),
             last: AccountId::ZERO,
         }
@@ -96,7 +100,12 @@ impl Directory {
 
     pub(crate) fn insert(&mut self, id: AccountId, record: Account) {
         self.last = self.last.max(id);
-        self.by_name.insert(record.name.as_str().into(), id);
+        let name = record.name.as_str();
+        self.by_name.insert(name.into(), id);
+        let skeleton = names::skeleton(name);
+        if skeleton != name {
+            self.by_skeleton.insert(skeleton.into(), id);
+        }
         self.by_id.insert(id, AccountState::new(record));
     }
 
@@ -111,6 +120,15 @@ impl Directory {
     /// Whether the name belongs to an account, or once did.
     pub(crate) fn is_taken(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
+    }
+
+    /// Another account, removed or not, whose name looks like this one.
+    pub(crate) fn lookalike(&self, name: &str) -> Option<&str> {
+        let skeleton = names::skeleton(name);
+        let alike = |table: &Table<Box<str>, AccountId>| table.get(skeleton.as_str()).copied();
+        alike(&self.by_name)
+            .or_else(|| alike(&self.by_skeleton))
+            .map(|id| self.name(id))
     }
 
     /// The account of that name, unless it is removed.

@@ -160,6 +160,8 @@ pub enum AccountCommand {
         password: Option<HashedPassword>,
         /// Refused with [`AccountError::SetupDone`] unless there is no account yet.
         first: bool,
+        /// Not refused with [`AccountError::Similar`].
+        similar: bool,
     },
     /// Another password; tokens are revoked and connections closed.
     SetPassword {
@@ -243,6 +245,14 @@ pub enum AccountError {
     /// The name is taken, or was once.
     #[error("there is an account named {0} already")]
     Exists(String),
+    /// The name looks like another's.
+    #[error("{name} looks like {other}, which there is already")]
+    Similar {
+        /// The name that was asked for.
+        name: String,
+        /// An account's.
+        other: String,
+    },
     /// No such account.
     #[error("there is no account named {0}")]
     NoSuch(String),

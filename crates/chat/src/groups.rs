@@ -14,8 +14,8 @@ use crate::ask::Reply;
 use crate::chat::Chat;
 use crate::delivery;
 use crate::log::Batch;
+use crate::names;
 use crate::refusal::Refusal;
-use crate::text;
 use crate::wire;
 
 /// Accounts named in one question, so that one question cannot cause more than so many events.
@@ -87,7 +87,7 @@ impl Chat {
         }
         let title = match wanted.title.as_deref() {
             None | Some("") => slug.as_str().to_owned(),
-            Some(given) => text::title("the title", given, self.settings.title_bytes_max)?,
+            Some(given) => names::shown("the title", given, self.settings.title_bytes_max)?,
         };
         let mut others = self.named_accounts(&wanted.members)?;
         others.retain(|other| *other != account);

@@ -53,6 +53,7 @@ mod rooms;
 mod table;
 
 mod json;
+mod names;
 mod text;
 mod wire;
 

@@ -11,6 +11,7 @@ use crate::chat::Chat;
 use crate::delivery;
 use crate::groups::Named;
 use crate::log::Batch;
+use crate::names;
 use crate::refusal::Refusal;
 use crate::reply::PAGE_BYTES_MAX;
 use crate::text;
@@ -98,11 +99,16 @@ impl Chat {
         batch: &mut Batch,
         now: Millis,
     ) -> Result<Reply, Refusal> {
+        let Some(state) = self.directory.find(account) else {
+            return Err(Refusal::unavailable());
+        };
         let display = match wanted.display.as_deref() {
             None => None,
+            // One of an earlier release, with other rules, is sent back with a new text.
+            Some(given) if given == state.record.display => None,
             Some(given) => {
                 let most = self.settings.title_bytes_max;
-                Some(text::title("the display name", given, most)?)
+                Some(names::shown("the display name", given, most)?)
             }
         };
         let about = match wanted.text.as_deref().map(str::trim) {

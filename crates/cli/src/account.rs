@@ -57,6 +57,7 @@ fn command(action: AccountAction, data: &Path) -> anyhow::Result<Command> {
             whom,
             display,
             admin,
+            similar,
             create: _,
             password,
         } => {
@@ -70,6 +71,7 @@ fn command(action: AccountAction, data: &Path) -> anyhow::Result<Command> {
                     AccountRole::Member
                 },
                 password,
+                similar,
             }
         }
         AccountAction::Passwd { whom, password } => {

@@ -329,6 +329,9 @@ pub(crate) enum AccountAction {
         /// Make it an administrator
         #[arg(long)]
         admin: bool,
+        /// Even if its name looks like that of an account that there is
+        #[arg(long)]
+        similar: bool,
         /// Begin a new data directory where there is none
         #[arg(long)]
         create: bool,

@@ -268,6 +268,8 @@ impl Stage<'_> {
                 scram: derive_verifier(password, AuthConfig::default().scram_iterations),
             }),
             first: false,
+            // The names are ours.
+            similar: true,
         };
         match self.run(
             Input::Account {

@@ -88,6 +88,7 @@ pub(crate) enum Purpose {
         display: String,
         role: Role,
         first: bool,
+        similar: bool,
         by: Actor,
         reply: Reply<AccountInfo>,
     },

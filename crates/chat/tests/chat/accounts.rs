@@ -24,6 +24,7 @@ fn add(name: &str, display: &str, first: bool) -> AccountCommand {
         role: Role::Member,
         password: None,
         first,
+        similar: false,
     }
 }
 
@@ -106,6 +107,28 @@ fn an_account_is_answered_and_can_log_in_once_it_is_on_disk() {
 }
 
 #[test]
+fn a_name_that_looks_like_another_has_to_be_insisted_on() {
+    let mut world = World::new();
+    for name in ["mary", "a1ice", "bob.l"] {
+        world.add(name);
+    }
+    let name = "bob.l".to_owned();
+    world.command(AccountCommand::Remove { name }).unwrap();
+    world.restart();
+    for (name, other) in [("rnary", "mary"), ("alice", "a1ice"), ("bob.1", "bob.l")] {
+        let refused = world.command(add(name, "", false));
+        let (name, other) = (name.to_owned(), other.to_owned());
+        assert_eq!(refused, Err(AccountError::Similar { name, other }));
+    }
+    let mut insisted = add("rnary", "", false);
+    if let AccountCommand::Add { similar, .. } = &mut insisted {
+        *similar = true;
+    }
+    world.command(insisted).unwrap();
+    world.add("bob");
+}
+
+#[test]
 fn a_name_that_is_not_fit_or_taken_is_refused_with_a_sentence() {
     let mut world = World::with(Settings {
         accounts_max: 2,
@@ -119,6 +142,13 @@ fn a_name_that_is_not_fit_or_taken_is_refused_with_a_sentence() {
         }
     }
     for display in ["a\u{7}b", &"x".repeat(257)] {
+        let refused = world.command(add("bob", display, false));
+        assert!(
+            matches!(refused, Err(AccountError::Invalid(_))),
+            "{refused:?}"
+        );
+    }
+    for display in ["Bo\u{200b}b", "B\u{43e}b", "\u{3164}"] {
         let refused = world.command(add("bob", display, false));
         assert!(
             matches!(refused, Err(AccountError::Invalid(_))),

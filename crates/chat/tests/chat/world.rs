@@ -574,6 +574,7 @@ pub(crate) fn new_account(name: &str, role: Role) -> AccountCommand {
             scram: None,
         }),
         first: false,
+        similar: false,
     }
 }
 

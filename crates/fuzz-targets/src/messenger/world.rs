@@ -61,6 +61,7 @@ impl World {
                 role: Role::Member,
                 password: None,
                 first: false,
+                similar: false,
             },
         });
     }

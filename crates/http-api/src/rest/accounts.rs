@@ -73,6 +73,8 @@ pub(crate) struct Wanted {
     display: String,
     #[serde(default = "member")]
     role: AccountRole,
+    #[serde(default)]
+    similar: bool,
 }
 
 fn member() -> AccountRole {
@@ -90,12 +92,14 @@ pub(crate) async fn add(
         password,
         display,
         role,
+        similar,
     } = wanted;
     let account = NewAccount {
         name,
         display,
         password,
         role,
+        similar,
     };
     let by = administrator.actor(peer);
     let account = doors.handle.add_account(account, by).await?;

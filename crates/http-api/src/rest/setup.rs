@@ -43,6 +43,7 @@ pub(crate) async fn setup(
         display,
         password,
         role: AccountRole::Admin,
+        similar: false,
     };
     let account = doors
         .handle

@@ -125,6 +125,8 @@ pub struct NewAccount {
     pub password: Secret,
     /// What it may do; the first account is an administrator whatever stands here.
     pub role: AccountRole,
+    /// Whether its name may look like another's.
+    pub similar: bool,
 }
 
 /// A successful login.

@@ -65,6 +65,9 @@ pub enum Command {
         /// Its password.
         #[serde(serialize_with = "reveal")]
         password: Secret,
+        /// Whether its name may look like another's.
+        #[serde(default)]
+        similar: bool,
     },
     /// Another password.
     Passwd {
@@ -151,12 +154,14 @@ pub async fn execute(handle: &Handle, command: Command, by: Actor) -> Answer {
             display,
             role,
             password,
+            similar,
         } => {
             let account = NewAccount {
                 name,
                 display,
                 password,
                 role,
+                similar,
             };
             let added = handle.add_account(account, by).await;
             added.map(|account| Answer::Added { account })

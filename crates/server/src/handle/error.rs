@@ -38,6 +38,14 @@ pub enum RequestError {
         /// The name.
         name: String,
     },
+    /// The name looks like another's.
+    #[error("{name} looks like {other}, which there is already")]
+    SimilarAccount {
+        /// The name that was asked for.
+        name: String,
+        /// An account's.
+        other: String,
+    },
     /// No such account.
     #[error("there is no account named {name}")]
     NoSuchAccount {
@@ -99,6 +107,7 @@ impl RequestError {
             Self::BadSetupToken => "bad_setup_token",
             Self::SetupDone => "setup_done",
             Self::AccountExists { .. } => "account_exists",
+            Self::SimilarAccount { .. } => "account_similar",
             Self::NoSuchAccount { .. } => "no_such_account",
             Self::NoSuchGroup { .. } => "no_such_group",
             Self::Invalid { .. } => "invalid",
@@ -117,7 +126,10 @@ impl RequestError {
             Self::BadCredentials | Self::BadToken => 401,
             Self::RateLimited { .. } | Self::TooOften { .. } => 429,
             Self::NotAllowed | Self::BadSetupToken => 403,
-            Self::SetupDone | Self::AccountExists { .. } | Self::LastAdministrator { .. } => 409,
+            Self::SetupDone
+            | Self::AccountExists { .. }
+            | Self::SimilarAccount { .. }
+            | Self::LastAdministrator { .. } => 409,
             Self::NoSuchAccount { .. } | Self::NoSuchGroup { .. } => 404,
             Self::Invalid { .. } => 422,
             Self::Limit { .. } => 507,
@@ -139,6 +151,7 @@ impl RequestError {
             | Self::BadSetupToken
             | Self::SetupDone
             | Self::AccountExists { .. }
+            | Self::SimilarAccount { .. }
             | Self::NoSuchAccount { .. }
             | Self::NoSuchGroup { .. }
             | Self::Invalid { .. }

@@ -82,6 +82,7 @@ fn a_secret_never_prints() {
         display: String::new(),
         password: Secret::new("hunter2"),
         role: AccountRole::Member,
+        similar: false,
     };
     let printed = format!(
         "{account:?} {:?}",
@@ -189,6 +190,7 @@ async fn the_control_socket_carries_commands_and_refusals() {
         display: String::new(),
         role: AccountRole::Member,
         password: Secret::new(password),
+        similar: false,
     };
     for (after, name, next) in [
         (None, "taken", Some("behind")),

@@ -183,6 +183,7 @@ impl ServiceThread {
             display,
             password,
             role,
+            similar,
         } = account;
         let role = match role {
             AccountRole::Admin => Role::Admin,
@@ -195,6 +196,7 @@ impl ServiceThread {
                 display,
                 role,
                 first,
+                similar,
                 by,
                 reply,
             },
@@ -226,6 +228,7 @@ impl ServiceThread {
                     display,
                     role,
                     first,
+                    similar,
                     by,
                     reply,
                 },
@@ -242,6 +245,7 @@ impl ServiceThread {
                     role,
                     password,
                     first,
+                    similar,
                 };
                 let waiting = Waiting {
                     change: Some(change),
@@ -491,6 +495,7 @@ fn role(role: Role) -> AccountRole {
 fn request_error(error: AccountError) -> RequestError {
     match error {
         AccountError::Exists(name) => RequestError::AccountExists { name },
+        AccountError::Similar { name, other } => RequestError::SimilarAccount { name, other },
         AccountError::NoSuch(name) => RequestError::NoSuchAccount { name },
         AccountError::NoSuchGroup(address) => RequestError::NoSuchGroup { address },
         AccountError::Invalid(sentence) => RequestError::Invalid { sentence },
