@@ -216,6 +216,7 @@ export class Messenger {
     const conv = typeof answer["conv"] === "string" ? convOf(answer["conv"]) : convOf(slug);
     const conversation = this.conversation(conv);
     conversation.title = title;
+    this.directory.learnTitle(conv, title);
     this.#joined(conversation);
     return conv;
   }
@@ -373,10 +374,15 @@ export class Messenger {
     // Worked out before one left.
     if (this.#told.get(about.conv) === "out") return;
     this.#toldIn(about.conv);
-    if (about.peer) this.directory.learn([about.peer]);
+    this.#learn(about);
     const conversation = this.conversation(about.conv);
     if (!conversation.listed && !about.head) conversation.movedAt = Date.now();
     conversation.applyAbout(about);
+  }
+
+  #learn({ conv, kind, title, peer }: About): void {
+    if (peer) this.directory.learn([peer]);
+    if (kind === "group") this.directory.learnTitle(conv, title);
   }
 
   #replaceList(abouts: readonly About[], before: Before): void {
@@ -392,7 +398,7 @@ export class Messenger {
     this.listed = true;
     for (const about of abouts) {
       if (this.#told.get(about.conv) === "out") continue;
-      if (about.peer) this.directory.learn([about.peer]);
+      this.#learn(about);
       this.conversation(about.conv).applyAbout(about);
     }
     this.changes.tell();
