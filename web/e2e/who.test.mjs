@@ -9,6 +9,9 @@ const options = { skip: missing, timeout: 120_000 };
 const SHOTS = process.env["MAGPIE_SHOTS"];
 if (SHOTS) mkdirSync(SHOTS, { recursive: true });
 
+const oneLine = (text) => text.replace(/\s+/g, " ").trim();
+const texts = async (locator) => (await locator.allInnerTexts()).map(oneLine);
+
 /** In Cyrillic letters. */
 const LOOKALIKE = "ВоЬ";
 
@@ -20,13 +23,13 @@ for (const lang of ["en-US", "ko-KR"]) {
     await say(his, "it is me");
     const theirs = await world.page({ login: eve, path: "/@alice" });
     await field(theirs).waitFor();
-    await say(theirs, "[https://bank.example](https://evil.example/) https://bank.example@evil.example https://раураl.example/ https://example.org");
+    await say(theirs, "[https://bank.example](https://evil.example/) [https://bank.example@evil.example](https://bank.example@evil.example/) https://раураl.example/ https://example.org");
 
     const hers = await world.page({ login: alice, lang });
     const lines = hers.locator("a.line .title");
-    await eventually(async () => (await lines.allInnerTexts()).sort(), ["Bob @bob", `${LOOKALIKE} @eve`]);
+    await eventually(async () => (await texts(lines)).sort(), ["Bob @bob", `${LOOKALIKE} @eve`]);
     await lines.filter({ hasText: "@eve" }).click();
-    await eventually(() => hers.locator("main h2").innerText(), `${LOOKALIKE} @eve`);
+    await eventually(() => texts(hers.locator("main h2")), [`${LOOKALIKE} @eve`]);
     const links = hers.locator(".text a");
     await eventually(
       () => links.evaluateAll((all) => all.map((one) => `${one.innerText}${getComputedStyle(one, "::after").content.replaceAll('"', "")}`)),
@@ -40,7 +43,6 @@ for (const lang of ["en-US", "ko-KR"]) {
     if (SHOTS) await hers.screenshot({ path: path.join(SHOTS, `who-${lang}.png`) });
 
     // A group: over its messages, and among its members.
-    await world.server.rest("GET", "/accounts", { token: alice.token });
     await hers.locator("aside header button").nth(1).click();
     const dialog = hers.getByRole("dialog");
     await dialog.locator("input").first().fill("Team");
@@ -49,11 +51,13 @@ for (const lang of ["en-US", "ko-KR"]) {
     await dialog.waitFor({ state: "detached" });
     await theirs.getByRole("link", { name: "Team" }).click();
     await say(theirs, "hello from the other one");
-    await eventually(() => hers.locator("[role=log] h3").allInnerTexts(), [`${LOOKALIKE} @eve`]);
+    await eventually(() => texts(hers.locator("[role=log] h3")), [`${LOOKALIKE} @eve`]);
     assert.match(await hers.locator("[role=log]").innerText(), /\(@bob\)/);
     await hers.locator("main header button").last().click();
+    const named = (item) => `${item.querySelector(".display").innerText} ${item.querySelector("small").innerText}`;
+    const members = hers.getByRole("dialog").locator("li .words");
     await eventually(
-      async () => (await hers.getByRole("dialog").locator("li .words").allInnerTexts()).map((words) => words.replace(/\s+/g, " ").trim()).filter((words) => !/김하나/.test(words)).sort(),
+      async () => (await Promise.all((await members.all()).map((one) => one.evaluate(named)))).slice(1).sort(),
       ["Bob @bob", "Carol carol", `${LOOKALIKE} @eve`],
     );
     if (SHOTS) await hers.screenshot({ path: path.join(SHOTS, `who-group-${lang}.png`) });
