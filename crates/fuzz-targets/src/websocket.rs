@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use net::{Failure, Gate, Layers, MessageLimits, Stage};
+use net::{Failure, Gate, Hosts, Layers, MessageBounds, MessageLimits, Stage};
 
 use crate::allocations::most_held;
 use crate::feed::Feed;
@@ -41,10 +41,11 @@ pub(crate) fn run(bytes: &[u8]) {
         websocket: Some(Arc::new(Gate {
             path: "/mqtt".to_owned(),
             origins: Vec::new(),
-            limits: MessageLimits {
+            hosts: Arc::new(Hosts::new(&[])),
+            bounds: MessageBounds::new(MessageLimits {
                 unauthenticated_bytes_max: STRANGER_BYTES_MAX as usize,
                 bytes_max: KNOWN_BYTES_MAX as usize,
-            },
+            }),
         })),
         ..Layers::default()
     };

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use net::Hosts;
 use server::handle::{Handle, Secret};
 
-use crate::hosts::Hosts;
 use crate::recorder::Metrics;
 
 /// What every route may use.

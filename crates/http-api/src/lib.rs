@@ -13,7 +13,6 @@ mod doors;
 mod exposition;
 mod forwarded;
 mod health;
-mod hosts;
 mod metrics;
 mod parameters;
 mod peer;

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection. It must not believe what a request says of itself, unless a named proxy says it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -16,8 +16,6 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The other end of the connection.
     connection: SocketAddr,
-    /// The address of this server that it came to.
-    pub(crate) local: IpAddr,
 }
 
 impl<S: Sync> FromRequestParts<S> for Peer {
@@ -33,12 +31,11 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 }
 
 impl Peer {
-    /// The ends of a connection.
-    pub(crate) fn new(connection: SocketAddr, local: IpAddr) -> Self {
+    /// Whoever a connection comes from.
+    pub(crate) fn new(connection: SocketAddr) -> Self {
         Self {
             address: connection,
             connection,
-            local,
         }
     }
 

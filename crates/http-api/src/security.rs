@@ -6,11 +6,10 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use net::Hosts;
 
 use crate::answer::Refusal;
 use crate::doors::Doors;
-use crate::hosts::Hosts;
-use crate::peer::Peer;
 
 /// Turns away what no route shall see, and adds the headers.
 pub(crate) async fn guard(State(doors): State<Doors>, request: Request, next: Next) -> Response {
@@ -78,15 +77,12 @@ fn names_one_host(version: Version, headers: &HeaderMap) -> bool {
 /// Whether the host is one of this server's, in the header and, where the target is a whole URL, there too (RFC 9112, 3.2.2).
 /// A request that names none, which no browser sends, is as good as one that names the address it came to.
 fn names_this_server(request: &Request, hosts: &Hosts) -> bool {
-    let Some(peer) = request.extensions().get::<Peer>() else {
-        return false;
-    };
     let header = request.headers().get(header::HOST);
     let header = header.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     [header.as_ref(), request.uri().authority()]
         .into_iter()
         .flatten()
-        .all(|authority| hosts.contains(authority, peer.local))
+        .all(|authority| hosts.contains(authority))
 }
 
 /// A name and perhaps a port; empty where the address that is asked for has no name.

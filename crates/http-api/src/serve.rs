@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use net::Credentials;
+use net::{Credentials, Hosts};
 use server::admission::Descriptors;
 use server::config::HttpConfig;
 use server::handle::Handle;
@@ -30,7 +30,6 @@ use crate::admission::{Admission, Place};
 use crate::counters::{Counters, Late};
 use crate::doors::{Doors, MetricsReaders};
 use crate::forwarded::Proxies;
-use crate::hosts::Hosts;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
 use crate::router;
@@ -192,11 +191,7 @@ impl Connections {
     }
 
     fn begin(&mut self, tasks: &mut JoinSet<()>, stream: TcpStream, address: SocketAddr) {
-        let Ok(local) = stream.local_addr() else {
-            // It has ended already.
-            return;
-        };
-        let peer = Peer::new(address, local.ip());
+        let peer = Peer::new(address);
         let counted = self.proxies.counted(address.ip());
         match self.admission.enter(counted) {
             Ok(place) => {

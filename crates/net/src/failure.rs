@@ -39,11 +39,16 @@ pub enum Failure {
     /// The request comes from a page of a site that may not connect.
     #[error("the request comes from a page of a site that may not connect")]
     Origin,
+    /// A browser's request names a host that is not this server.
+    #[error(
+        "the request names a host that is not this server; http.hosts in its configuration lists its names"
+    )]
+    Host,
 }
 
 impl Failure {
     /// Every failure.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ended,
         Self::ProxyHeader,
         Self::NotTls,
@@ -56,6 +61,7 @@ impl Failure {
         Self::BadRequest,
         Self::Path,
         Self::Origin,
+        Self::Host,
     ];
 
     /// One word for it.
@@ -73,6 +79,7 @@ impl Failure {
             Self::BadRequest => "bad_request",
             Self::Path => "path",
             Self::Origin => "origin",
+            Self::Host => "host",
         }
     }
 }

@@ -12,6 +12,8 @@ mod wire;
 
 mod proxy;
 mod tls;
+
+mod hosts;
 mod upgrade;
 mod websocket;
 
@@ -22,6 +24,7 @@ mod names;
 pub use arriving::{Arriving, Layers};
 pub use credentials::{CredentialFiles, Credentials, CredentialsError};
 pub use failure::Failure;
+pub use hosts::Hosts;
 pub use listen::{ListenError, Listener, UNIX_PEER, listen, listen_unix};
 pub use names::{NameFrom, certificate_name};
 pub use pipe::{PipeEnd, Readiness, Watcher, pipe};
@@ -29,5 +32,5 @@ pub use received::{Drained, Received, Stage};
 pub use tls::TlsStream;
 pub use transport::Transport;
 pub use upgrade::Gate;
-pub use websocket::{MessageLimits, WebSocketStream};
+pub use websocket::{MessageBounds, MessageLimits, WebSocketStream};
 pub use wire::Wire;

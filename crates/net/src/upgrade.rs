@@ -10,7 +10,8 @@ use tungstenite::http::uri::Authority;
 use tungstenite::http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::failure::Failure;
-use crate::websocket::MessageLimits;
+use crate::hosts::Hosts;
+use crate::websocket::{MessageBounds, MessageLimits};
 
 /// The longest request: what browsers send with cookies fits.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
@@ -21,14 +22,16 @@ const VERSION: &str = "13";
 const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
 /// What a handshake has to ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Gate {
     /// The path.
     pub path: String,
     /// Origins whose pages may connect, `*` for all of them; without any, those of the same host.
     pub origins: Vec<String>,
+    /// Names of this server: without any origins, a browser has to ask for one of them.
+    pub hosts: Arc<Hosts>,
     /// How long messages may be.
-    pub limits: MessageLimits,
+    pub bounds: MessageBounds,
 }
 
 /// A handshake under way.
@@ -90,7 +93,7 @@ impl Upgrade {
         match self.verdict {
             Some(Ok(length)) => Ok(Some(Some(Agreed {
                 leftover: self.request.split_off(length),
-                limits: gate.limits,
+                limits: gate.bounds.limits(),
             }))),
             Some(Err(failure)) => Err(failure),
             None => Ok(None),
@@ -141,8 +144,12 @@ impl Upgrade {
         if request.uri().path() != gate.path {
             return self.refuse("404 Not Found", Failure::Path);
         }
-        if !gate.admits(request.headers()) {
-            return self.refuse("403 Forbidden", Failure::Origin);
+        match gate.check_page(request.headers()) {
+            Ok(()) => {}
+            Err(failure @ Failure::Host) => {
+                return self.refuse("421 Misdirected Request", failure);
+            }
+            Err(failure) => return self.refuse("403 Forbidden", failure),
         }
         // Somebody of before or after RFC 6455 is told which version is spoken here. (RFC 6455, 4.4)
         if request
@@ -198,20 +205,31 @@ impl Upgrade {
 
 impl Gate {
     /// A browser says which page asks; other clients say nothing and are let in.
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    fn check_page(&self, headers: &HeaderMap) -> Result<(), Failure> {
         if !headers.contains_key(header::ORIGIN) || self.origins.iter().any(|known| known == "*") {
-            return true;
+            return Ok(());
         }
-        let Some(origin) = only(headers, &header::ORIGIN) else {
-            return false;
-        };
+        let host = only(headers, &header::HOST).unwrap_or_default();
+        if self.origins.is_empty() {
+            // A name of its own that has been made to lead here (DNS rebinding) is its own origin as well.
+            let authority = host.parse::<Authority>();
+            if !authority.is_ok_and(|authority| self.hosts.contains(&authority)) {
+                return Err(Failure::Host);
+            }
+        }
+        let origin = only(headers, &header::ORIGIN).ok_or(Failure::Origin)?;
+        if self.admits(origin, host) {
+            Ok(())
+        } else {
+            Err(Failure::Origin)
+        }
+    }
+
+    fn admits(&self, origin: &str, host: &str) -> bool {
         if !self.origins.is_empty() {
             let known = |known: &String| known.eq_ignore_ascii_case(origin);
             return self.origins.iter().any(known);
         }
-        let Some(host) = only(headers, &header::HOST) else {
-            return false;
-        };
         let (authority, port) = match origin.split_once("://") {
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => (rest, ":80"),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (rest, ":443"),

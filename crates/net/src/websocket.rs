@@ -2,6 +2,7 @@
 //! out is a byte stream again. The handshake has been answered elsewhere.
 
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tungstenite::error::ProtocolError;
@@ -29,6 +30,38 @@ pub struct MessageLimits {
     pub unauthenticated_bytes_max: usize,
     /// From then on; never fewer.
     pub bytes_max: usize,
+}
+
+/// [`MessageLimits`] for connections to come; those that there are keep what they began with.
+#[derive(Debug)]
+pub struct MessageBounds {
+    unauthenticated_bytes_max: AtomicUsize,
+    bytes_max: AtomicUsize,
+}
+
+impl MessageBounds {
+    /// Begins with these.
+    pub fn new(limits: MessageLimits) -> Self {
+        Self {
+            unauthenticated_bytes_max: AtomicUsize::new(limits.unauthenticated_bytes_max),
+            bytes_max: AtomicUsize::new(limits.bytes_max),
+        }
+    }
+
+    /// For the next connection.
+    pub fn set(&self, limits: MessageLimits) {
+        self.unauthenticated_bytes_max
+            .store(limits.unauthenticated_bytes_max, Ordering::Relaxed);
+        self.bytes_max.store(limits.bytes_max, Ordering::Relaxed);
+    }
+
+    /// Those of a connection that begins.
+    pub fn limits(&self) -> MessageLimits {
+        MessageLimits {
+            unauthenticated_bytes_max: self.unauthenticated_bytes_max.load(Ordering::Relaxed),
+            bytes_max: self.bytes_max.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// What WebSocket frames go over: a bare socket or TLS.

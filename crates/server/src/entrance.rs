@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use net::{
-    CredentialFiles, Credentials, CredentialsError, Failure, Gate, Layers, MessageLimits, NameFrom,
+    CredentialFiles, Credentials, CredentialsError, Failure, Gate, Hosts, Layers, MessageBounds,
+    MessageLimits, NameFrom,
 };
 
 use crate::config::{
@@ -80,6 +81,15 @@ impl Entrances {
         self.0.get(usize::from(number.0).checked_sub(1)?)
     }
 
+    /// How long messages may be from now on.
+    pub(crate) fn reconfigure(&self, mqtt: &MqttConfig) {
+        for (entrance, config) in self.0.iter().zip(&mqtt.listeners) {
+            if let Some(gate) = &entrance.layers.websocket {
+                gate.bounds.set(message_limits(config, mqtt));
+            }
+        }
+    }
+
     pub(crate) fn of_listener(&self, index: usize) -> Option<&Entrance> {
         self.0.get(index)
     }
@@ -92,6 +102,7 @@ impl Entrance {
         config: &ListenerConfig,
         mqtt: &MqttConfig,
         endpoint: &Endpoint,
+        hosts: &Arc<Hosts>,
     ) -> Result<Self, CredentialsError> {
         let tls = config.tls.as_ref();
         let layers = Layers {
@@ -100,14 +111,11 @@ impl Entrance {
                 .map(|tls| Credentials::load(files(tls, config.kind)).map(Arc::new))
                 .transpose()?,
             websocket: config.websocket.as_ref().map(|websocket| {
-                let packet = config.limits.max_packet_size;
                 Arc::new(Gate {
                     path: websocket.path.clone(),
                     origins: websocket.origins.clone(),
-                    limits: MessageLimits {
-                        unauthenticated_bytes_max: mqtt.connect_bytes_max as usize,
-                        bytes_max: packet.unwrap_or(mqtt.max_packet_size) as usize,
-                    },
+                    hosts: hosts.clone(),
+                    bounds: MessageBounds::new(message_limits(config, mqtt)),
                 })
             }),
         };
@@ -172,6 +180,14 @@ impl Entrance {
         if let Some((_, counter)) = self.failures.iter().find(|(known, _)| *known == failure) {
             counter.increment(1);
         }
+    }
+}
+
+fn message_limits(listener: &ListenerConfig, mqtt: &MqttConfig) -> MessageLimits {
+    let packet = listener.limits.max_packet_size;
+    MessageLimits {
+        unauthenticated_bytes_max: mqtt.connect_bytes_max as usize,
+        bytes_max: packet.unwrap_or(mqtt.max_packet_size) as usize,
     }
 }
 

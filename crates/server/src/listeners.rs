@@ -46,11 +46,13 @@ impl Bound {
     /// Binds every listener, `shards` times each.
     pub(crate) fn bind(
         mqtt: &MqttConfig,
+        hosts: &[String],
         shards: usize,
         runtime: Option<&tokio::runtime::Handle>,
     ) -> Result<Self, ListenerError> {
         let mut bound = Self::nothing();
         let mut entrances = Vec::new();
+        let hosts = Arc::new(net::Hosts::new(hosts));
         for (index, config) in mqtt.listeners.iter().enumerate() {
             let listeners = match (&config.address, config.kind) {
                 (_, ListenerKind::Quic) => Vec::new(),
@@ -62,7 +64,7 @@ impl Bound {
             if let Some(socket) = &socket {
                 endpoint.address = ListenAddress::Ip(socket.local_addr()?);
             }
-            let entrance = Entrance::new(index, config, mqtt, &endpoint)?;
+            let entrance = Entrance::new(index, config, mqtt, &endpoint, &hosts)?;
             if let (Some(socket), Some(credentials)) = (socket, entrance.layers.tls.clone()) {
                 bound.quic.push(quic::Bound {
                     socket,

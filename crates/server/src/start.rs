@@ -166,7 +166,8 @@ pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartErr
     // Bound before the recovery, so that a taken port is said at once; nobody is answered before it is over.
     let shards = shards(&config);
     let (bound, http_credentials) = if options.listen {
-        let bound = Bound::bind(&config.mqtt, shards, options.runtime.as_ref())?;
+        let (mqtt, hosts) = (&config.mqtt, &config.http.hosts);
+        let bound = Bound::bind(mqtt, hosts, shards, options.runtime.as_ref())?;
         (bound, http_credentials(&config.http)?)
     } else {
         (Bound::nothing(), None)
@@ -320,7 +321,7 @@ fn assemble(
     let cores = state.shards.into_iter().zip(state.first);
     let ways = listeners.into_iter().zip(needs.iter().cloned());
     let shards = starter.start_all(cores.zip(polls).zip(ways))?;
-    let quic_listeners = serve_quic(quic, &admission, entrances, &post)?;
+    let quic_listeners = serve_quic(quic, &admission, entrances.clone(), &post)?;
     let service_parts = service::Parts {
         chat: state.chat,
         source,
@@ -334,6 +335,7 @@ fn assemble(
         logins,
         readers,
         admission,
+        entrances,
         disk_free_min,
         certificates: certificates.clone(),
         requests,

@@ -33,7 +33,7 @@ async fn a_host_that_is_not_this_server_is_refused_on_every_route() {
         for host in [
             "evil.example".to_owned(),
             format!("evil.example:{port}"),
-            "192.0.2.1".to_owned(),
+            "192.0.2.1.evil.example".to_owned(),
             "localhost.evil.example".to_owned(),
         ] {
             check_unknown(&world, route, &host).await;
@@ -43,6 +43,21 @@ async fn a_host_that_is_not_this_server_is_refused_on_every_route() {
     let mut observer = world.connect().await;
     let series = "magpie_http_refused_total{code=\"unknown_host\"}";
     assert_eq!(metric(&mut observer, series).await, expected);
+}
+
+/// A port of a container is asked for by an address that the server does not know. No name leads to such a host, only itself.
+#[tokio::test]
+async fn a_literal_address_is_this_server() {
+    let world = world().await;
+    for host in [
+        "192.0.2.1",
+        "192.0.2.1:8080",
+        "[2001:db8::1]:8080",
+        "0.0.0.0",
+    ] {
+        let request = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(world.raw(&request).await.status, 200, "{host}");
+    }
 }
 
 #[tokio::test]

@@ -88,6 +88,80 @@ fn pages_of_other_sites_stay_outside() {
     );
 }
 
+/// DNS rebinding: to its browser, a page whose own name has been made to lead here comes from the host that it asks for.
+#[test]
+fn pages_under_names_that_lead_here_stay_outside() {
+    let scene = Scene::new();
+    let server = scene.start(&format!("{FRAMED}[http]\nhosts = [\"chat.example.org\"]\n"));
+    let ask_as = |index: usize, path: &str, host: &str, origin: &str| {
+        let offered = "Sec-WebSocket-Protocol: mqtt\r\n";
+        let request = String::from_utf8(handshake(path, &format!("{offered}{origin}"))).unwrap();
+        let request = request.replace("localhost:3000", host);
+        let goodbye = b"\x88\x80\0\0\0\0";
+        let answer = ask(
+            server.listener("ws://", index),
+            &[request.as_bytes(), goodbye].concat(),
+        );
+        answer.split(' ').nth(1).map(str::to_owned)
+    };
+    for (host, status) in [
+        ("evil.example", "421"),
+        ("evil.example:1883", "421"),
+        ("127.0.0.1.evil.example", "421"),
+        ("", "421"),
+        ("chat.example.org", "101"),
+        ("localhost:3000", "101"),
+        ("192.0.2.7:3000", "101"),
+        ("[2001:db8::7]:3000", "101"),
+    ] {
+        let origin = format!("Origin: http://{host}\r\n");
+        let found = ask_as(0, "/mqtt", host, &origin);
+        assert_eq!(found.as_deref(), Some(status), "{host}");
+    }
+    // Programs are not browsers, and where origins are listed, evil.example is not one.
+    let found = ask_as(0, "/mqtt", "broker.example", "");
+    assert_eq!(found.as_deref(), Some("101"));
+    let found = ask_as(
+        1,
+        "/mqtt/v5",
+        "evil.example",
+        "Origin: http://evil.example\r\n",
+    );
+    assert_eq!(found.as_deref(), Some("403"));
+    let listed = "Origin: https://chat.example.org\r\n";
+    let found = ask_as(1, "/mqtt/v5", "proxied.example", listed);
+    assert_eq!(found.as_deref(), Some("101"));
+    await_metric(
+        &server,
+        "magpie_handshake_failures_total",
+        &["\"host\""],
+        4.0,
+    );
+}
+
+/// What a reload changes is so for the next connection, frames of WebSocket included.
+#[test]
+fn a_larger_packet_comes_in_one_message_after_a_reload() {
+    const LIMIT: &str = "max_packet_size = 100000";
+    let scene = Scene::new();
+    let config = |limit: &str| FRAMED.replacen("[mqtt]", &format!("[mqtt]\n{limit}"), 1);
+    let server = scene.start(&config(LIMIT));
+    let connect = |name: &str| {
+        let page = dial(&server, name).at(server.listener("ws://", 0));
+        page.websocket("/mqtt", None).connect().unwrap()
+    };
+    let large = "x".repeat(300_000);
+    let publish = |name: &str| connect(name).publish("large", &large, QoS::AtLeastOnce);
+    assert!(publish("before").is_err());
+    let changed = config(LIMIT).replace(LIMIT, "max_packet_size = 1000000");
+    std::fs::write(server.folder().join("magpie.toml"), changed).unwrap();
+    let mark = server.program().error_mark();
+    server.program().signal(harness::Signal::HangUp);
+    let told = |line: &str| line.contains("configuration reloaded");
+    server.program().error_line(mark, told);
+    assert_eq!(publish("after").unwrap() & 0x80, 0);
+}
+
 /// Clients send their CONNECT in one message, whatever is in it.
 #[test]
 fn the_largest_will_comes_in_one_message() {

@@ -22,6 +22,7 @@ use crate::admission::Admission;
 use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::entrance::Entrances;
 use crate::handle::{Health, Requests, Secret};
 use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
@@ -53,6 +54,7 @@ pub(crate) struct Parts {
     pub(crate) logins: Arc<Logins>,
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) entrances: Arc<Entrances>,
     /// What the watchdog holds the disk's free bytes against.
     pub(crate) disk_free_min: Arc<AtomicU64>,
     pub(crate) certificates: Certificates,
@@ -76,6 +78,7 @@ pub(crate) struct ServiceThread {
     logins: Arc<Logins>,
     readers: Readers,
     admission: Arc<Admission>,
+    entrances: Arc<Entrances>,
     disk_free_min: Arc<AtomicU64>,
     certificates: Certificates,
     requests: Requests,
@@ -106,6 +109,7 @@ impl ServiceThread {
             logins: parts.logins,
             readers: parts.readers,
             admission: parts.admission,
+            entrances: parts.entrances,
             disk_free_min: parts.disk_free_min,
             certificates: parts.certificates,
             requests: parts.requests,
@@ -277,6 +281,7 @@ impl ServiceThread {
             .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
         self.logins.reconfigure(&config);
         self.admission.reconfigure(&config.mqtt);
+        self.entrances.reconfigure(&config.mqtt);
         self.disk_free_min
             .store(config.server.disk_free_min as u64, Ordering::Relaxed);
         let now = self.clock.now();

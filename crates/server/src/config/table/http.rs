@@ -25,7 +25,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
             check: check::host,
             expected: "a host name such as \"chat.example.org\", without a port",
         },
-        "What this server is called, as clients and proxies say it in `Host`, with any port. `localhost`, loopback addresses and the address that a connection came to are always taken; a request for another host is answered 421, because a page of another site can have its own name lead here (DNS rebinding). `*` takes every name: unsafe unless a proxy in front checks them.",
+        "What this server is called, as clients and proxies say it in `Host`, with any port. `localhost` and literal IP addresses are always taken; a request for another host is answered 421, on WebSocket listeners without `origins` too if it comes from a page, because a page of another site can have its own name lead here (DNS rebinding). `*` takes every name: unsafe unless a proxy in front checks them.",
     ),
     fixed(
         "proxy_from",
