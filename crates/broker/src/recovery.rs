@@ -138,8 +138,9 @@ impl Shard {
             raise(&mut self.routed, *cursor);
         }
         let serial = self.serial();
-        // A crash leaves no time of disconnection: the server's start is when the client was gone.
-        let since = record.disconnected_at.unwrap_or(now);
+        // A crash leaves no time of disconnection: the server's start is when the client was gone. One that has not come yet is
+        // of a clock that was wrong.
+        let since = record.disconnected_at.unwrap_or(now).min(now);
         let session = Session {
             protocol_level: record.protocol_level,
             expiry_secs: record.expiry_secs,

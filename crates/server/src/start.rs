@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::admission::{Admission, Descriptors};
 use crate::certificates::{self, Certificates};
-use crate::clock::{Clock, Told};
+use crate::clock::{self, Clock, Told};
 use crate::config::{Config, Durability, HttpConfig};
 use crate::demo::{self, DemoLogin};
 use crate::drops::Drops;
@@ -160,8 +160,8 @@ fn join(thread: JoinHandle<()>, until: Instant) -> anyhow::Result<()> {
 /// QUIC.
 pub fn start(config: Config, options: &StartOptions) -> Result<Running, StartError> {
     let began = Instant::now();
-    let mut clock = Clock::new();
-    let now = clock.now();
+    clock::begin(&config.server.data);
+    let now = Clock::new().now();
     let data_dir = DataDir::open(&config.server.data, Holder::this_process(now))?;
     // Bound before the recovery, so that a taken port is said at once; nobody is answered before it is over.
     let shards = shards(&config);
@@ -296,11 +296,13 @@ fn assemble(
     let (health, draining) = watched(&requests);
 
     let disk_free_min = Arc::new(AtomicU64::new(config.server.disk_free_min as u64));
+    let clock_believed_secs = Arc::new(AtomicU64::new(config.server.clock_believed.as_secs()));
     let watchdog = Watchdog::start(watchdog::Parts {
         store: embedded.clone(),
         committer: committer.handle(),
         data_dir: data_dir.path().to_owned(),
         disk_free_min: disk_free_min.clone(),
+        clock_believed_secs: clock_believed_secs.clone(),
         service: post.service.clone(),
         health: health.clone(),
     })?;
@@ -337,6 +339,7 @@ fn assemble(
         admission,
         entrances,
         disk_free_min,
+        clock_believed_secs,
         certificates: certificates.clone(),
         requests,
         config,

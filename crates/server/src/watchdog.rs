@@ -1,5 +1,5 @@
-//! Looks once a second whether what waits for the disk advances, and tells the metrics what the store does and how much room is
-//! left. A thread of its own: it must see when others stand still.
+//! Looks once a second whether what waits for the disk advances and whether the machine's clock has been set, and tells the
+//! metrics what the store does and how much room is left. A thread of its own: it must see when others stand still.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,6 +15,7 @@ use store::{CommitterHandle, EmbeddedStore, StoreStatistics};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
+use crate::clock;
 use crate::handle::Health;
 use crate::mailbox::Mailbox;
 use crate::metric::{counter, gauge};
@@ -42,6 +43,8 @@ pub(crate) struct Parts {
     pub(crate) data_dir: PathBuf,
     /// Free bytes of the disk that there have to be.
     pub(crate) disk_free_min: Arc<AtomicU64>,
+    /// For how long the machine's clock has to stay ahead to be believed.
+    pub(crate) clock_believed_secs: Arc<AtomicU64>,
     /// Is told when there are not.
     pub(crate) service: Mailbox<ServiceEvent>,
     pub(crate) health: watch::Sender<Health>,
@@ -59,6 +62,7 @@ impl Watchdog {
         let (stop, stopped) = channel();
         let gauges = StoreGauges::new();
         let mut look = Look {
+            clock: clock::Watch::new(parts.clock_believed_secs),
             stalls: StallAlarm::new(),
             room: RoomAlarm::new(parts.data_dir, parts.disk_free_min),
             filling: Filling::default(),
@@ -97,6 +101,7 @@ impl Drop for Watchdog {
 }
 
 struct Look {
+    clock: clock::Watch,
     store: Arc<EmbeddedStore>,
     committer: CommitterHandle,
     service: Mailbox<ServiceEvent>,
@@ -109,6 +114,7 @@ struct Look {
 
 impl Look {
     fn once(&mut self) {
+        self.clock.look();
         // The committer first: what the store is asked may have to wait for a lock that a stuck commit holds.
         let under_way = self.committer.counters().under_way;
         let commit = standstill(under_way, Duration::ZERO);

@@ -71,6 +71,11 @@ const TOOLS: [Tool; 8] = [
         is_there: python::can_make_environments,
     },
     Tool {
+        package: "faketime",
+        groups: &[Group::Clients],
+        is_there: || child::on_path("faketime").is_some(),
+    },
+    Tool {
         package: "strace",
         groups: &[Group::Crash],
         is_there: || child::on_path("strace").is_some(),

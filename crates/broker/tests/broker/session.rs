@@ -73,6 +73,27 @@ fn a_clean_start_drops_what_was_kept() {
     }
 }
 
+/// A server that starts with an earlier clock than it ended with: the session lasts from then on, and not until that day has come.
+#[test]
+fn a_session_that_was_left_in_the_future_ends_in_its_time() {
+    const YEAR: u64 = 365 * 24 * 60 * 60 * 1000;
+    let mut world = World::new();
+    let right = world.now;
+    world.advance(YEAR);
+    let brief = hello(V5, "c")
+        .clean(false)
+        .property(&four(SESSION_EXPIRY, 60));
+    let client = world.join(&brief);
+    world.subscribe(client, "t", 1);
+    world.cut(client);
+    world.now = right;
+    world.restart();
+    world.advance(55_000);
+    assert_eq!(world.shards[0].population().sessions, 1);
+    world.advance(7_000);
+    assert_eq!(world.shards[0].population().sessions, 0);
+}
+
 // [3.1.1 MQTT-4.1.0-2] [5 MQTT-4.1.0-1] [5 MQTT-4.1.0-2] [5 MQTT-3.1.2-23]
 #[test]
 fn a_session_ends_when_its_time_is_over_and_never_while_connected() {

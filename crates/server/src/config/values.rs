@@ -50,6 +50,8 @@ pub struct ServerConfig {
     pub audit_rows_max: usize,
     /// Free bytes of the disk below which nothing is taken that would have to be stored; 0 is never.
     pub disk_free_min: usize,
+    /// How long the machine's clock has to stay ahead of the server's before it is believed.
+    pub clock_believed: Duration,
 }
 
 /// When an acknowledged message is on disk.
@@ -331,6 +333,7 @@ impl Default for ServerConfig {
             audit_age_max: Duration::from_secs(90 * 24 * 3600),
             audit_rows_max: 100_000,
             disk_free_min: 256 * MIB,
+            clock_believed: Duration::from_secs(600),
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) entrances: Arc<Entrances>,
     /// What the watchdog holds the disk's free bytes against.
     pub(crate) disk_free_min: Arc<AtomicU64>,
+    /// For how long it waits before it believes a jump of the machine's clock.
+    pub(crate) clock_believed_secs: Arc<AtomicU64>,
     pub(crate) certificates: Certificates,
     pub(crate) requests: Requests,
     pub(crate) config: Config,
@@ -80,6 +82,7 @@ pub(crate) struct ServiceThread {
     admission: Arc<Admission>,
     entrances: Arc<Entrances>,
     disk_free_min: Arc<AtomicU64>,
+    clock_believed_secs: Arc<AtomicU64>,
     certificates: Certificates,
     requests: Requests,
     config: Config,
@@ -111,6 +114,7 @@ impl ServiceThread {
             admission: parts.admission,
             entrances: parts.entrances,
             disk_free_min: parts.disk_free_min,
+            clock_believed_secs: parts.clock_believed_secs,
             certificates: parts.certificates,
             requests: parts.requests,
             config: parts.config,
@@ -284,6 +288,8 @@ impl ServiceThread {
         self.entrances.reconfigure(&config.mqtt);
         self.disk_free_min
             .store(config.server.disk_free_min as u64, Ordering::Relaxed);
+        self.clock_believed_secs
+            .store(config.server.clock_believed.as_secs(), Ordering::Relaxed);
         let now = self.clock.now();
         self.chat.handle(
             chat::Input::Reconfigure(crate::limits::chat(&config)),

@@ -52,4 +52,9 @@ pub(super) static KEYS: &[Key<Config>] = &[
         size(|c| &mut c.server.disk_free_min, 0, BYTES_MAX, "bytes"),
         "With fewer bytes free where the data directory is, nothing is taken that would have to be stored (0x97) until there is a quarter more. The store writes up to an eighth of its size for a while when it tidies up: give a disk that it shares more. 0 switches this off.",
     ),
+    live(
+        "clock_believed_secs",
+        seconds(|c| &mut c.server.clock_believed, 1, 1_000_000_000),
+        "When the machine's clock jumps ahead by more than a minute, nothing expires by that before it has stayed so for so long. Time that the machine was asleep is no jump.",
+    ),
 ];
