@@ -28,6 +28,8 @@ export function explainCode(code: string, detail: string, retryAfterSecs: number
       return m.setup_done();
     case "account_exists":
       return m.error_account_exists();
+    case "account_similar":
+      return m.error_account_similar();
     case "already_exists":
     case "conversation_exists":
     case "taken":
