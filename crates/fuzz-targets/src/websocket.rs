@@ -41,7 +41,7 @@ pub(crate) fn run(bytes: &[u8]) {
         websocket: Some(Arc::new(Gate {
             path: "/mqtt".to_owned(),
             origins: Vec::new(),
-            hosts: Arc::new(Hosts::new(&[])),
+            hosts: Arc::new(Hosts::new(&["a".to_owned()])),
             bounds: MessageBounds::new(MessageLimits {
                 unauthenticated_bytes_max: STRANGER_BYTES_MAX as usize,
                 bytes_max: KNOWN_BYTES_MAX as usize,
@@ -84,8 +84,13 @@ fn check(said: &[u8], sound: bool, known: bool, heard: &Heard) {
     assert!(heard.stages.len() <= 1, "{:?}", heard.stages);
     match heard.stages.first() {
         Some(Stage::Failed(failure)) => {
-            let told = [Failure::BadRequest, Failure::Path, Failure::Origin].contains(failure);
-            assert!(told && !sound, "{failure}");
+            let told = [
+                Failure::BadRequest,
+                Failure::Path,
+                Failure::Host,
+                Failure::Origin,
+            ];
+            assert!(told.contains(failure) && !sound, "{failure}");
             assert!(heard.answers.starts_with(b"HTTP/1.1 4") && heard.bytes.is_empty());
             return;
         }

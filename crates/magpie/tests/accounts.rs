@@ -185,6 +185,46 @@ fn check_logins(server: &Server) {
 }
 
 #[test]
+fn a_name_that_looks_like_another_is_made_only_for_who_insists() {
+    let server = Launch::new().start();
+    for name in ["alice", "mary"] {
+        server.add_account(name);
+    }
+    let secret = format!("{}\n", password("rnary"));
+    let told = refused(&server, &["add", "rnary", "--password-stdin"], &secret);
+    assert!(told.contains("rnary looks like mary"), "{told}");
+    let post = |path: &str, token: &str, body: &serde_json::Value| {
+        let body = body.to_string();
+        let request = format!(
+            "POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = harness::http_raw(server.http(), &request).unwrap();
+        let body = serde_json::from_str::<serde_json::Value>(&answer.body).unwrap();
+        (answer.status, body)
+    };
+    let login =
+        serde_json::json!({"name": "alice", "password": password("alice"), "device": "test"});
+    let (_, login) = post("login", "", &login);
+    let token = login["token"].as_str().unwrap();
+    let mut wanted = serde_json::json!({"name": "a1ice", "password": password("a1ice")});
+    let (status, said) = post("accounts", token, &wanted);
+    assert_eq!(
+        (status, said["error"].as_str()),
+        (409, Some("account_similar")),
+        "{said}"
+    );
+    wanted["similar"] = true.into();
+    assert_eq!(post("accounts", token, &wanted).0, 201);
+    done(
+        &server,
+        &["add", "rnary", "--similar", "--password-stdin"],
+        &secret,
+    );
+}
+
+#[test]
 fn while_the_server_runs() {
     let mut server = Launch::new().keeps_addresses().start();
     check_every_command(&server);
