@@ -30,7 +30,7 @@ struct Tool {
     is_there: fn() -> bool,
 }
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 9] = [
     Tool {
         package: "nodejs",
         groups: &[Group::Web, Group::EndToEnd, Group::Clients],
