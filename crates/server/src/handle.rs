@@ -23,8 +23,8 @@ pub use account::{
     AccountInfo, AccountPage, AccountQuery, AccountRole, Login, NewAccount, PAGE_ACCOUNTS_MAX,
     ServerInfo, Which,
 };
-pub use broker::{BOUNDS_MICROS, Histogram, Latencies};
 pub use actor::Actor;
+pub use broker::{BOUNDS_MICROS, Histogram, Latencies};
 pub use directory::AccountDirectory;
 pub use error::RequestError;
 pub use request::{

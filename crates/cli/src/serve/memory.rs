@@ -11,7 +11,7 @@ const GIVEN_BACK_FROM: libc::c_int = 256 * 1024;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Below this nothing is done: the allocator keeps little then, whatever it keeps.
-const RESIDENT_MIN_BYTES: u64 = 64 * 1024 * 1024;
+const RESIDENT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Keeps glibc from keeping the 19 MiB that each password check takes: left to itself it raises this threshold beyond
 /// them at the first one, and then holds several per thread for ever. Measured: 264 MB resident after fifty logins, and
@@ -108,7 +108,7 @@ mod tests {
             };
             resident.iter().map(look).collect()
         };
-        assert_eq!(looks(&[20, 21, 20]), [false; 3], "too little");
+        assert_eq!(looks(&[10, 11, 10]), [false; 3], "too little");
         assert_eq!(looks(&[100, 200, 300]), [false; 3], "the burst goes on");
         assert_eq!(looks(&[300]), [true]);
         assert_eq!(looks(&[75, 76, 75]), [false; 3], "that is held");

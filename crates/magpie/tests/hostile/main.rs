@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod account_lists;
+mod account_shares;
+mod bursts;
 mod crowd;
 mod descriptors;
 mod full_disk;
 mod http_places;
 mod logins;
 mod pair;
+mod unauthenticated;
