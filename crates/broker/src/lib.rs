@@ -26,6 +26,7 @@ mod messenger;
 mod packets;
 mod pending;
 mod publish;
+mod queue_marks;
 mod rates;
 mod reading;
 mod recovery;

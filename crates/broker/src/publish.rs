@@ -16,7 +16,6 @@ use crate::message::{Message, MessageView};
 use crate::messenger::is_chat;
 use crate::session::Unsettled;
 use crate::shard::Shard;
-use crate::storage::{QUEUE_MARK_BYTES, QUEUE_MARKS_MAX};
 use crate::waiting::Claims;
 
 /// Why the connection has to close.
@@ -383,11 +382,8 @@ impl Shard {
         };
         let before = self.counters.queue_bytes_stored;
         self.counters.queue_bytes_stored += write.bytes() as u64;
-        let crosses =
-            before / QUEUE_MARK_BYTES != self.counters.queue_bytes_stored / QUEUE_MARK_BYTES;
-        if crosses && self.queue_marks.len() < QUEUE_MARKS_MAX {
-            self.queue_marks.push(stamp);
-        }
+        let after = self.counters.queue_bytes_stored;
+        self.queue_marks.note(stamp, before, after);
         write
     }
 

@@ -26,6 +26,7 @@ use crate::frames::FrameCache;
 use crate::jobs::{Closed, Job, Waits};
 use crate::latency::{Latencies, Measuring};
 use crate::message::Message;
+use crate::queue_marks::QueueMarks;
 use crate::rates::Rates;
 use crate::retained_message::RetainedMessage;
 use crate::retained_usage::RetainedUsage;
@@ -81,7 +82,7 @@ pub struct Shard {
     next_ticket: u64,
     pub(crate) chat_publishes: usize,
     pub(crate) told_wills: VecDeque<ToldWill>,
-    pub(crate) queue_marks: Vec<Stamp>,
+    pub(crate) queue_marks: QueueMarks,
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
     pub(crate) deferred: VecDeque<ConnectionId>,
@@ -166,7 +167,7 @@ impl Shard {
             next_ticket: 0,
             chat_publishes: 0,
             told_wills: VecDeque::new(),
-            queue_marks: Vec::new(),
+            queue_marks: QueueMarks::default(),
             outputs: VecDeque::new(),
             deferred: VecDeque::new(),
             jobs: VecDeque::new(),

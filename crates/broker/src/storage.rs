@@ -14,11 +14,6 @@ use crate::session::Session;
 use crate::shard::Shard;
 use crate::turn::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
 
-/// So many bytes go into the queue table from one mark to the next.
-pub(crate) const QUEUE_MARK_BYTES: u64 = 1024 * 1024;
-/// Marks that are kept until they are asked for; without the later ones it is only known less well where the bytes are.
-pub(crate) const QUEUE_MARKS_MAX: usize = 4096;
-
 impl Shed {
     /// How many of so many messages of an account are to be dropped.
     fn part(&self, holder: crate::survey::Holder, messages: usize) -> usize {
@@ -46,7 +41,7 @@ impl Session {
 impl Shard {
     /// Stamps between which about a MiB went into the queue table each, since this was last asked.
     pub fn take_queue_marks(&mut self) -> Vec<Stamp> {
-        std::mem::take(&mut self.queue_marks)
+        self.queue_marks.take()
     }
 
     /// The word from outside.

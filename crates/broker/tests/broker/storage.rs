@@ -69,7 +69,7 @@ fn an_account_that_holds_most_loses_what_has_waited_longest_and_nobody_else_does
     let stamps = stamps(&world);
     assert_eq!(stamps.len(), 20, "each is stored once");
     let survey = world.survey(&stamps);
-    let [alice, bob] = ["alice", "bob"].map(|name| account(name));
+    let [alice, bob] = ["alice", "bob"].map(account);
     let expected = [(None, 10), (alice, 30), (bob, 10)];
     assert_eq!(survey.holders(), &expected.into(), "a group is nobody's");
 

@@ -262,16 +262,6 @@ impl World {
             .collect()
     }
 
-    /// Bytes the shard has for a client that takes none.
-    pub(crate) fn outgoing(&self, client: Client) -> usize {
-        let peer = &self.peers[client.0];
-        self.shards[peer.shard].outgoing(peer.id).len()
-    }
-
-    pub(crate) fn is_closed(&self, client: Client) -> bool {
-        self.peers[client.0].closed
-    }
-
     /// The client's socket breaks.
     pub(crate) fn cut(&mut self, client: Client) {
         self.cut_only(client);

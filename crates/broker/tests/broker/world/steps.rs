@@ -79,4 +79,14 @@ impl World {
         surveys.for_each(|survey| all.add(&survey));
         all
     }
+
+    /// Bytes the shard has for a client that takes none.
+    pub(crate) fn outgoing(&self, client: Client) -> usize {
+        let peer = &self.peers[client.0];
+        self.shards[peer.shard].outgoing(peer.id).len()
+    }
+
+    pub(crate) fn is_closed(&self, client: Client) -> bool {
+        self.peers[client.0].closed
+    }
 }
