@@ -118,14 +118,13 @@ impl Handle {
         self.status.figures().latencies
     }
 
-    /// Name, version, and whether the first account is still to be made.
-    pub async fn server_info(&self) -> Result<ServerInfo, RequestError> {
-        self.ask(|reply| Request::ServerInfo { reply }).await
-    }
-
-    /// Whether the first account is still to be made.
-    pub async fn setup_required(&self) -> Result<bool, RequestError> {
-        self.server_info().await.map(|info| info.setup_required)
+    /// Name, version, and whether the first account is still to be made. Waits for no thread.
+    pub fn server_info(&self) -> Result<ServerInfo, RequestError> {
+        Ok(ServerInfo {
+            name: "Magpie".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            setup_required: self.directory.directory()?.is_empty(),
+        })
     }
 
     /// Makes the first account, an administrator, with the one-time token of the first start.

@@ -14,7 +14,7 @@ use crate::doors::Doors;
 use crate::peer::Peer;
 
 pub(crate) async fn server(State(doors): State<Doors>) -> Result<impl IntoResponse, Refusal> {
-    let info = doors.handle.server_info().await?;
+    let info = doors.handle.server_info()?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(info)))
 }
 

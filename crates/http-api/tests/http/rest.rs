@@ -15,7 +15,7 @@ async fn the_server_says_who_it_is() {
     assert_eq!(answer.status, 200);
     assert_eq!(
         answer.json(),
-        json!({"name":"Magpie","version":"0.0.0","setup_required":true})
+        json!({"name":"Magpie","version":env!("CARGO_PKG_VERSION"),"setup_required":true})
     );
     assert_eq!(answer.header("cache-control"), Some("no-store"));
 }

@@ -8,7 +8,7 @@ use http_api::Metrics;
 use server::config::HttpConfig;
 use server::handle::{
     AccountDirectory, AccountInfo, AccountPage, AccountQuery, AccountRole, AdoptedWebSocket,
-    Handle, Health, Login, Request, RequestError, Requests, Secret, ServerInfo,
+    Handle, Health, Login, Request, RequestError, Requests, Secret,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -116,14 +116,6 @@ async fn service(
 ) {
     while let Some(request) = queue.recv().await {
         match request {
-            Request::ServerInfo { reply } => {
-                let (name, version) = ("Magpie".to_owned(), "0.0.0".to_owned());
-                drop(reply.send(Ok(ServerInfo {
-                    name,
-                    version,
-                    setup_required: true,
-                })));
-            }
             Request::CreateFirstAccount {
                 token,
                 account: new,
@@ -186,6 +178,10 @@ async fn service(
 struct People;
 
 impl AccountDirectory for People {
+    fn is_empty(&self) -> bool {
+        true
+    }
+
     fn authenticate(&self, token: &Secret) -> Result<AccountInfo, RequestError> {
         known(token)
     }

@@ -7,6 +7,9 @@ use super::{AccountInfo, AccountPage, AccountQuery, RequestError, Secret};
 
 /// The accounts and tokens of a running server, read where they are kept. Waits for no thread.
 pub trait AccountDirectory: Send + Sync {
+    /// Whether no account has ever been made.
+    fn is_empty(&self) -> bool;
+
     /// Whose token this is.
     fn authenticate(&self, token: &Secret) -> Result<AccountInfo, RequestError>;
 

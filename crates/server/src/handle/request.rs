@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{AccountInfo, Actor, Login, NewAccount, RequestError, Secret, ServerInfo};
+use super::{AccountInfo, Actor, Login, NewAccount, RequestError, Secret};
 use crate::config::{Changes, Config};
 
 /// Where the answer to a request goes.
@@ -13,11 +13,6 @@ pub type Reply<T> = oneshot::Sender<Result<T, RequestError>>;
 /// A question to the service thread. Each is answered exactly once; one dropped unanswered reads as `Draining`.
 #[derive(Debug)]
 pub enum Request {
-    /// Name, version, whether set up.
-    ServerInfo {
-        /// The answer.
-        reply: Reply<ServerInfo>,
-    },
     /// Makes the first account, an administrator.
     CreateFirstAccount {
         /// The one-time token of the first start.

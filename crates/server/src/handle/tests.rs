@@ -55,6 +55,10 @@ fn list(after: Option<&str>) -> Command {
 struct Directory;
 
 impl AccountDirectory for Directory {
+    fn is_empty(&self) -> bool {
+        false
+    }
+
     fn authenticate(&self, _: &Secret) -> Result<AccountInfo, RequestError> {
         Err(RequestError::BadToken)
     }
@@ -134,13 +138,20 @@ async fn a_request_that_is_dropped_reads_as_draining_and_a_full_queue_as_busy() 
     let waiting: Vec<_> = (0..REQUESTS_MAX)
         .map(|_| {
             let handle = handle.clone();
-            tokio::spawn(async move { handle.setup_required().await })
+            tokio::spawn(async move {
+                handle
+                    .remove_account("bob".to_owned(), Actor::CommandLine)
+                    .await
+            })
         })
         .collect();
     while requests.queue.len() < REQUESTS_MAX {
         tokio::task::yield_now().await;
     }
-    assert_eq!(handle.setup_required().await, Err(RequestError::Busy));
+    let refused = handle
+        .remove_account("bob".to_owned(), Actor::CommandLine)
+        .await;
+    assert_eq!(refused, Err(RequestError::Busy));
     while requests.queue.try_recv().is_ok() {}
     for answer in waiting {
         assert_eq!(answer.await.unwrap(), Err(RequestError::Draining));

@@ -119,6 +119,12 @@ pub(super) struct Tables {
 }
 
 impl Directory {
+    /// Whether no account has ever been made.
+    pub(crate) fn is_empty(&self) -> bool {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.accounts.is_empty()
+    }
+
     /// An account or token is new, has changed, or has ended.
     pub(crate) fn change(&self, change: CredentialsChange) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);

@@ -16,6 +16,10 @@ const EXAMINED_MAX: usize = 10_000;
 const EXAMINED_AT_ONCE: usize = 256;
 
 impl AccountDirectory for Logins {
+    fn is_empty(&self) -> bool {
+        self.directory.is_empty()
+    }
+
     fn authenticate(&self, token: &Secret) -> Result<AccountInfo, RequestError> {
         let known = self.token(token, Clock::new().now());
         known

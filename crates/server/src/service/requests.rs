@@ -12,7 +12,7 @@ use super::audit::{Change, What};
 use crate::config::{Changes, Config};
 use crate::handle::{
     AccountInfo, AccountRole, Actor, AdoptedWebSocket, Login, NewAccount, Reply, Request,
-    RequestError, Secret, ServerInfo, UpgradedStream,
+    RequestError, Secret, UpgradedStream,
 };
 use crate::logins::{self, Caller, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
 use crate::mailbox::Mailbox;
@@ -78,7 +78,6 @@ impl ServiceThread {
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::ServerInfo { reply } => send(reply, Ok(self.server_info())),
             Request::CreateFirstAccount {
                 token,
                 account,
@@ -133,14 +132,6 @@ impl ServiceThread {
             }
             Request::AdoptWebSocket { adopted, reply } => send(reply, self.adopt(adopted)),
             Request::Reload { config, reply } => send(reply, Ok(self.reload(*config))),
-        }
-    }
-
-    fn server_info(&self) -> ServerInfo {
-        ServerInfo {
-            name: "Magpie".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            setup_required: self.chat.is_empty(),
         }
     }
 
