@@ -125,7 +125,7 @@ impl ServiceThread {
             next_shard: 0,
             clock: Clock::new(),
             queue: StoredQueue::new(parts.stored, parts.needs, parts.tallies.clone()),
-            gauges: Gauges::new(),
+            gauges: Gauges::new(parts.tallies.clone()),
             system: System::new(parts.tallies),
             stopping: false,
         }

@@ -27,8 +27,6 @@ pub(super) struct Gauges {
     number: u16,
     tallies: Tallies,
     drops: Arc<Drops>,
-    /// What the access list has ended, as far as the log has told it.
-    revoked: [u64; 3],
 }
 
 impl Gauges {
@@ -65,29 +63,7 @@ impl Gauges {
             number,
             tallies,
             drops,
-            revoked: [0; 3],
         }
-    }
-
-    /// Whom an access list that allows less than before concerns is not told by MQTT: the log does.
-    fn tell_revoked(&mut self, counters: &Counters) {
-        let revoked = [
-            counters.subscriptions_revoked,
-            counters.wills_revoked,
-            counters.sessions_revoked,
-        ];
-        if revoked == self.revoked {
-            return;
-        }
-        let [subscriptions, wills, sessions] = [0, 1, 2].map(|of| revoked[of] - self.revoked[of]);
-        tracing::warn!(
-            shard = self.number,
-            subscriptions,
-            wills,
-            anonymous_sessions = sessions,
-            "ended what the access list no longer allows"
-        );
-        self.revoked = revoked;
     }
 
     pub(super) fn tell(&mut self, core: &mut Shard, letters: usize, now: Instant) {
@@ -107,7 +83,6 @@ impl Gauges {
             core.take_queue_marks(),
         );
         self.drops.tell(core.take_dropped(), now);
-        self.tell_revoked(&counters);
         for (counter, value) in self.counters.iter().zip(counters.values()) {
             counter.absolute(value);
         }
