@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Instant;
 
-use harness::{Launch, PATIENCE, Program, Server, Signal, magpie, password};
+use harness::{Launch, PATIENCE, Program, QoS, Server, Signal, Version, magpie, password};
 use serde_json::{Value, json};
 
 /// Sends a request with this token; its status and body.
@@ -113,6 +113,15 @@ fn every_change_is_told_with_who_made_it_and_no_secret() {
     for what in ["password changed", "account disabled", "account enabled"] {
         check(&server, &[what, socket, "account=\"bob\""]);
     }
+    let mut device = server.dial(Version::V5, "alice", "test").connect().unwrap();
+    device
+        .subscribe(&[("im/answer/+", QoS::AtLeastOnce)])
+        .unwrap();
+    let made = device.ask("group.create", "1", &json!({"slug": "eng"}));
+    assert_eq!(made.unwrap()["conv"], "eng");
+    let group = "/api/v1/groups/eng";
+    assert_eq!(send(http, "DELETE", group, token, &Value::Null).0, 204);
+    check(&server, &["group deleted", by, from, "eng"]);
     let path = "/api/v1/accounts/bob";
     assert_eq!(send(http, "DELETE", path, token, &Value::Null).0, 204);
     check(&server, &["account removed", by, from, "account=\"bob\""]);
@@ -162,17 +171,18 @@ fn every_change_is_told_with_who_made_it_and_no_secret() {
             "password changed, tokens revoked",
             "account disabled",
             "account enabled",
+            "group deleted",
             "account removed",
             "token revoked",
             "configuration changed",
         ]
     );
-    let mut removed = told[6].clone();
+    let mut removed = told[7].clone();
     assert!(removed["at"].take().as_u64().unwrap() > 1_600_000_000_000);
     let expected = json!({"at": null, "by": "alice", "from": "127.0.0.1", "what": "account removed", "about": "bob", "detail": ""});
     assert_eq!(removed, expected);
-    assert_eq!(told[8]["about"], "mqtt.max_packet_size");
-    assert_eq!(told[8]["detail"], "1048576 -> 65536");
+    assert_eq!(told[9]["about"], "mqtt.max_packet_size");
+    assert_eq!(told[9]["detail"], "1048576 -> 65536");
     let last = audit(&server, &["--limit", "2"]);
     assert_eq!(last.lines().count(), 2, "{last}");
     assert!(
