@@ -63,9 +63,9 @@ test("a failed load of the lookalikes is tried again", async () => {
 });
 
 test("within a sentence a name says who it is and turns nothing around", async () => {
-  server.account("bobby", "밥");
   const alice = await tab("alice");
   const group = await open(alice, "@bob");
+  alice.messenger.directory.learn([{ name: "bobby", display: "밥" }]);
   await vi.waitFor(() => expect(alice.messenger.directory.handle(convOf("@bob"))).toBe("@bob"));
   expect(titleOf(alice.messenger, group)).toBe("밥");
   expect(lastLineOf(alice.messenger, group)).toBe("");

@@ -136,7 +136,10 @@ impl Chat {
         };
         self.directory.insert(id, account.clone());
         self.put_account(id, batch);
-        Ok(AccountAnswer::Added { id, account })
+        Ok(AccountAnswer::Added {
+            id,
+            account: Box::new(account),
+        })
     }
 
     fn set_password(

@@ -233,7 +233,7 @@ pub enum AccountAnswer {
         /// The new account's id.
         id: AccountId,
         /// The new account.
-        account: Account,
+        account: Box<Account>,
     },
     /// To everything else.
     Done,

@@ -226,7 +226,7 @@ fn describe() {
     );
     metrics::describe_counter!(
         "magpie_listener_refused_total",
-        "Connections that a listener has closed at once because of a limit, its own or the server's."
+        "Connections that a listener has refused because of a limit, its own or the server's."
     );
     metrics::describe_counter!(
         "magpie_handshake_failures_total",

@@ -19,6 +19,7 @@ mod demo;
 mod recovery;
 
 mod logins;
+mod random;
 mod readers;
 mod service;
 mod shard;

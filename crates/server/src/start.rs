@@ -25,6 +25,7 @@ use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::quic::{self, QuicListener};
+use crate::random::{random, seeds};
 use crate::readers::{Readers, StoreSource};
 use crate::recovery::{self, RecoveryError};
 use crate::service::{self, Needs, ServiceSink, ServiceThread, ShardSink};
@@ -584,21 +585,4 @@ fn store_options(config: &Config, options: &StartOptions) -> OpenOptions {
         accept_loss: options.accept_data_loss,
         ..OpenOptions::default()
     }
-}
-
-fn seeds() -> Result<[u64; 4], std::io::Error> {
-    let bytes: [u8; 32] = random()?;
-    let mut seeds = [0; 4];
-    for (seed, part) in seeds.iter_mut().zip(bytes.chunks_exact(8)) {
-        *seed = part
-            .iter()
-            .fold(0, |number, byte| (number << 8) | u64::from(*byte));
-    }
-    Ok(seeds)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], std::io::Error> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
-    Ok(bytes)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for everything that is not a connection: at most 128 files of the store (`docs/store.md`), listeners and polls of each
+/// Kept for everything that is not a connection: at most 128 files of the store (`docs/limits.md`), listeners and polls of each
 /// thread, the control socket with what is asked over it, certificates that are read again, and the few connections that are
 /// told why they are refused.
 const RESERVED: u64 = 192;

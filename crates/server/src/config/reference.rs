@@ -11,7 +11,7 @@ use super::values::Config;
 
 const OPENING: &str = "# Configuration
 
-This page is written from the table in `crates/server/src/config/table.rs`; to renew it after a change:
+This page is written from the table in `crates/server/src/config/table/`; to renew it after a change:
 `UPDATE_DOCS=1 cargo test -p server config`.
 
 `magpie serve` reads `magpie.toml` from the current directory, or the file named with `--config`. Every key has a

@@ -166,7 +166,7 @@ impl StoredQueue {
             }
         }
         let ends = self.nearly_pressed.then(|| self.bytes.ends());
-        self.rounds.ask(ends, post);
+        self.rounds.ask(ends.as_ref(), post);
         Some(findings)
     }
 
@@ -256,11 +256,11 @@ impl Rounds {
     }
 
     /// Begins a round; `ends` are those of the segments that are asked for.
-    fn ask(&mut self, ends: Option<Arc<[Stamp]>>, post: &Post) {
+    fn ask(&mut self, ends: Option<&Arc<[Stamp]>>, post: &Post) {
         for shard in &self.shards {
             shard.clear();
         }
         self.asked = true;
-        post.tell_shards(|| ShardEvent::ReportNeeds(ends.clone()));
+        post.tell_shards(|| ShardEvent::ReportNeeds(ends.cloned()));
     }
 }

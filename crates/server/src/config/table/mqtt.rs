@@ -236,7 +236,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
             COUNT_MAX,
             "sessions",
         ),
-        "Sessions of the whole server without a connection; one more ends the one that has been away longest, which is counted.",
+        "Sessions of the whole server without a connection; one more ends the one that has been away longest and holds no message, which is counted; if there is none, new lasting sessions are refused (0x97).",
     ),
     live(
         "retained_messages_max",
