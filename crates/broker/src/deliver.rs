@@ -557,13 +557,17 @@ impl Shard {
             self.pump(slot, now);
             return;
         }
-        // What was dropped for the bound meanwhile is no longer at the front.
+        // What was dropped for the bound meanwhile is no longer at the front. An answer from before a reconnect may have been asked
+        // for groups, and have the same message first.
         let Some(front) = waiting.stored().front() else {
             return;
         };
         let mut fetched: VecDeque<_> = messages
             .into_iter()
             .skip_while(|(stamp, _)| *stamp != front)
+            .zip(waiting.stored().stamps())
+            .take_while(|((stamp, _), owed)| stamp == owed)
+            .map(|(message, _)| message)
             .collect();
         let session = &self.sessions[slot as usize];
         if session.withdraws {

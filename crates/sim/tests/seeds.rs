@@ -14,6 +14,24 @@ fn every_seed_s_world_holds() {
     hold(number("SIM_SEED").unwrap_or(1));
 }
 
+/// Seeds of worlds that did not hold once, found by chance: the answer to a question for a group's messages was taken for one for the
+/// session's own.
+const FOUND: [u64; 1] = [5_015_315];
+
+#[test]
+fn worlds_that_did_not_hold_do() {
+    for seed in FOUND {
+        let order = Order {
+            seed,
+            mutation: Mutation::None,
+            steps_max: usize::MAX,
+        };
+        if let Err(failure) = run(order) {
+            panic!("{failure}\nseed {seed}: {}", failure.what);
+        }
+    }
+}
+
 #[test]
 fn so_do_worlds_that_nobody_has_seen() {
     if number("SIM_SEED").is_some() {
