@@ -32,6 +32,14 @@ test("the first account is made from the printed link, and somebody to talk to a
   await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
   await page.getByRole("button", { name: "Add account" }).click();
   await page.getByText("밥 can log in now").waitFor();
+  // A name that looks like another's has to be insisted on.
+  await page.getByLabel("Account name").fill("a1ice");
+  await page.getByLabel("Name that people see").fill("Rob");
+  await page.getByLabel("Password", { exact: true }).fill(PASSWORD);
+  await page.getByRole("button", { name: "Add account" }).click();
+  await page.getByText("This name looks like that of another account").waitFor();
+  await page.getByRole("button", { name: "Add it anyway" }).click();
+  await page.getByText("Rob can log in now").waitFor();
   await page.getByRole("list", { name: "Whom" }).getByRole("button", { name: "밥" }).click();
   await page.getByText("Nothing here yet. Write to 밥.").waitFor();
   assert.equal(new URL(page.url()).pathname, "/@bob");

@@ -66,8 +66,8 @@ test("within a sentence a name says who it is and turns nothing around", async (
   const alice = await tab("alice");
   const group = await open(alice, "@bob");
   alice.messenger.directory.learn([{ name: "bobby", display: "밥" }]);
+  await vi.waitFor(() => expect(titleOf(alice.messenger, group)).toBe("밥"));
   await vi.waitFor(() => expect(alice.messenger.directory.handle(convOf("@bob"))).toBe("@bob"));
-  expect(titleOf(alice.messenger, group)).toBe("밥");
   expect(lastLineOf(alice.messenger, group)).toBe("");
   expect(isolated("Bob")).toBe("Bob");
   expect(isolated("a\u202eb")).toBe("\u2068ab\u2069");

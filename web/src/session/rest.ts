@@ -28,6 +28,8 @@ export interface NewAccount {
   readonly name: string;
   readonly display: string;
   readonly password: string;
+  /** Its name may look like another's. */
+  readonly similar?: boolean;
 }
 
 const ROOT = "/api/v1";

@@ -10,7 +10,9 @@ export function titleOf(messenger: Messenger, conversation: Conversation): strin
   const { peer } = conversation;
   if (peer === null) return conversation.title;
   if (peer === messenger.me) return m.self_chat();
-  return messenger.directory.knows(peer) ? messenger.directory.display(peer) : conversation.title;
+  // Asks for it where it is not known.
+  const display = messenger.directory.display(peer);
+  return messenger.directory.knows(peer) ? display : conversation.title;
 }
 
 /** What has to stand beside its title so that it is not taken for another; null where the title says it. */
