@@ -120,6 +120,7 @@ impl Handle {
 
     /// Name, version, and whether the first account is still to be made. Waits for no thread.
     pub fn server_info(&self) -> Result<ServerInfo, RequestError> {
+        self.check_ready()?;
         Ok(ServerInfo {
             name: "Magpie".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
