@@ -232,7 +232,7 @@ impl Directory {
         {
             account.conversations.insert(at, conversation);
             account.own += usize::from(member.own);
-            account.stored_bytes += member.stored_bytes;
+            account.stored_bytes = account.stored_bytes.saturating_add(member.stored_bytes);
         }
     }
 

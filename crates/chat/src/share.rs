@@ -31,7 +31,7 @@ impl Chat {
             0 => self.disk_room,
             given => given,
         };
-        if stored + charge(message_bytes) <= most {
+        if stored.saturating_add(charge(message_bytes)) <= most {
             return Ok(());
         }
         self.counters.stored_bytes_refused += 1;
@@ -50,10 +50,10 @@ impl Chat {
         let bytes = charge(message_bytes);
         let room = self.rooms.find_mut(id);
         if let Some(member) = room.and_then(|room| room.member_mut(account)) {
-            member.stored_bytes += bytes;
+            member.stored_bytes = member.stored_bytes.saturating_add(bytes);
         }
         if let Some(state) = self.directory.find_mut(account) {
-            state.stored_bytes += bytes;
+            state.stored_bytes = state.stored_bytes.saturating_add(bytes);
         }
     }
 
@@ -63,8 +63,9 @@ impl Chat {
             return;
         };
         if member.stored_bytes > 0 {
-            state.stored_bytes += member.stored_bytes;
-            state.record.departed_bytes += member.stored_bytes;
+            state.stored_bytes = state.stored_bytes.saturating_add(member.stored_bytes);
+            let departed = &mut state.record.departed_bytes;
+            *departed = departed.saturating_add(member.stored_bytes);
             batch.put(key::account(account), state.record.encode());
         }
     }
