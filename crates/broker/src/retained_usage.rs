@@ -21,6 +21,17 @@ pub(crate) struct Charge {
     pub(crate) bytes: usize,
 }
 
+impl Charge {
+    /// Bytes by which a message that names no account grows when one replaces it with the same.
+    fn grown(&self) -> usize {
+        if self.account.is_none() {
+            size_of::<AccountId>()
+        } else {
+            0
+        }
+    }
+}
+
 /// The retained messages of a shard, counted by account.
 #[derive(Debug, Default)]
 pub(crate) struct RetainedUsage {
@@ -36,6 +47,10 @@ impl RetainedUsage {
     /// Whether there is room for another message in the place of `previous`. An account may have as much as is still free for
     /// the others, unless the configuration says how much: whoever has most is refused first, and the last place is nobody's.
     pub(crate) fn fits(&self, new: Charge, previous: Option<Charge>, limits: &Limits) -> bool {
+        if previous.is_some_and(|previous| new.bytes <= previous.bytes + previous.grown()) {
+            // It takes nothing from anybody.
+            return true;
+        }
         let before = self.accounts.get(&new.account).copied();
         let before = before.unwrap_or_default();
         let mut own = before.plus(new.bytes);
@@ -166,10 +181,16 @@ mod tests {
         usage.add(others);
         assert!(usage.fits(own, Some(own), &limits()), "no more than before");
         assert!(!usage.fits(of(1, 200), Some(own), &limits()));
-        assert!(
-            !usage.fits(own, Some(others), &limits()),
-            "it would have more"
-        );
+        assert!(!usage.fits(of(1, 101), Some(others), &limits()));
+        // Also where bounds have become smaller, and for messages of a release that named no accounts.
+        let smaller = Limits {
+            retained_messages_max: 1,
+            retained_bytes_max: 1,
+            ..Limits::default()
+        };
+        assert!(usage.fits(own, Some(own), &smaller));
+        assert!(usage.fits(of(1, 108), Some(of(0, 100)), &limits()));
+        assert!(!usage.fits(of(1, 109), Some(of(0, 100)), &limits()));
         assert!(usage.fits(others, Some(own), &limits()));
     }
 

@@ -107,7 +107,8 @@ impl Shard {
             writes.push(self.queue_write(stamp, &message, number));
             writes.extend(self.claim_writes(&claims, stamp));
         }
-        let retained = message.retain && self.may_retain(slot, message.view());
+        let may_retain = message.payload.is_empty() || self.may_retain(slot, message.view());
+        let retained = message.retain && may_retain;
         if retained {
             writes.push(crate::publish::retained_write(&message, stamp, account));
         }
