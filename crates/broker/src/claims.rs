@@ -409,8 +409,9 @@ impl Shard {
             return;
         };
         // Until the other shard has them, this one says that they are needed.
-        let oldest = claims.iter().map(|claim| claim.stored.message).min();
-        self.groups.passing = self.groups.passing.into_iter().chain(oldest).min();
+        for claim in claims.iter() {
+            self.groups.passing.note(claim.stored.message);
+        }
         let clock = self.stamp(now);
         let passed = PassedOn {
             group: text.into(),

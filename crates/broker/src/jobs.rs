@@ -69,6 +69,8 @@ pub(crate) struct Shedding {
     pub(crate) next: usize,
     /// How many that one has still to lose, if it has lost some.
     pub(crate) left: Option<usize>,
+    /// What was less than one message, in [`Shed::PARTS`].
+    pub(crate) carried: u64,
 }
 
 /// What waits for all sessions, counted in pieces.

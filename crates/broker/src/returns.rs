@@ -65,6 +65,7 @@ impl Shard {
             match returned {
                 Returned::Stored(group, claim) => {
                     groups.push(group);
+                    self.groups.passing.note(claim.stored.message);
                     self.await_member(group, claim, now);
                 }
                 Returned::Held(group, message) => held.push((group, message)),

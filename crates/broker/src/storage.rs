@@ -4,37 +4,87 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
+use mqtt_session::FlightState;
 use records::{Millis, Stamp};
 
 use crate::door::{ConnectionId, Pressure, Shed};
 use crate::drops::DropReason;
 use crate::jobs::{Job, Shedding};
+use crate::message::Origin;
 use crate::publish::Fault;
 use crate::session::Session;
 use crate::shard::Shard;
+use crate::survey::Holder;
 use crate::turn::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
 
-impl Shed {
-    /// How many of so many messages of an account are to be dropped.
-    fn part(&self, holder: crate::survey::Holder, messages: usize) -> usize {
-        let Some(parts) = self.parts.get(&holder) else {
+impl Shedding {
+    /// How many of so many messages of an account are to be dropped; what is less than one counts for the next.
+    fn part(&mut self, holder: Holder, messages: usize) -> usize {
+        let Some(parts) = self.order.parts.get(&holder) else {
             return 0;
         };
-        let most = messages as u64;
-        (most * u64::from(*parts)).div_ceil(u64::from(Self::PARTS)) as usize
+        self.carried += messages as u64 * u64::from(*parts);
+        let all = u64::from(Shed::PARTS);
+        let part = self.carried / all;
+        self.carried %= all;
+        part as usize
     }
 }
 
 impl Session {
-    /// Stamps of the stored messages that are on their way to the client.
+    /// Stamps of the stored messages that are on their way to the client, the oldest first.
     fn stored_flights(&self) -> Vec<Stamp> {
-        let floor = self
-            .waiting
-            .as_ref()
-            .map_or(Stamp::ZERO, |waiting| waiting.floor);
+        let waiting = self.waiting.as_ref();
+        let floor = waiting.map_or(Stamp::ZERO, |waiting| waiting.floor);
         let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
-        let needed = flights.filter_map(|flight| flight.item.origin.needs());
-        needed.filter(|stamp| *stamp >= floor).collect()
+        let mut stamps: Vec<Stamp> = flights
+            .filter_map(|flight| match flight.item.origin {
+                Origin::Queue(stamp) if stamp >= floor => Some(stamp),
+                _ => None,
+            })
+            .collect();
+        stamps.sort_unstable();
+        stamps
+    }
+
+    /// Packet ids of claims that are on their way to the client and that nobody else needs to know of.
+    fn claim_flights(&self, before: Stamp) -> Vec<u16> {
+        let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
+        flights
+            .filter(|flight| match (flight.state, flight.item.origin) {
+                (FlightState::AwaitPuback, Origin::Claim { stored, .. }) => {
+                    stored.is_some_and(|stored| stored.message < before)
+                }
+                _ => false,
+            })
+            .map(|flight| flight.packet_id)
+            .collect()
+    }
+
+    /// Keeps a claim in memory only from here on; what is to be struck out.
+    fn keep_claim_in_memory(&mut self, packet_id: u16) -> Option<Stamp> {
+        let flight = self.outbound.as_mut()?.flight(packet_id)?;
+        let Origin::Claim { stored, .. } = &mut flight.item.origin else {
+            return None;
+        };
+        stored.take().map(|stored| stored.claim)
+    }
+
+    /// Takes out the oldest claim that has not been sent.
+    fn drop_oldest_claim(&mut self, before: Stamp) -> Option<Stamp> {
+        let waiting = self.waiting.as_mut()?;
+        let oldest = waiting.claims.front()?;
+        let key = oldest.origin().stored_key();
+        let begun = waiting
+            .recovered
+            .iter()
+            .any(|(known, _)| Some(*known) == key);
+        if begun || oldest.claim.stored.message >= before {
+            return None;
+        }
+        let oldest = waiting.claims.pop_front()?;
+        waiting.fetched_claims.pop_front();
+        Some(oldest.claim.stored.claim)
     }
 }
 
@@ -56,6 +106,7 @@ impl Shard {
             order,
             next: 0,
             left: None,
+            carried: 0,
         }));
     }
 
@@ -63,13 +114,17 @@ impl Shard {
     /// the server ends before.
     pub(crate) fn shed_some(&mut self, mut shedding: Shedding, now: Millis) {
         if shedding.next == 0 && shedding.left.is_none() {
-            self.shed_groups(&shedding.order, now);
+            self.shed_groups(&mut shedding, now);
         }
         let mut left = WAITING_PER_PIECE;
         let end = self.sessions.capacity();
         let last = end.min(shedding.next + SESSIONS_PER_PIECE);
         while shedding.next < last && left > 0 {
-            if self.shed_session(&mut shedding, &mut left, now) {
+            let to_drop = match shedding.left {
+                Some(to_drop) => to_drop,
+                None => self.begin_shedding_session(&mut shedding, now),
+            };
+            if self.shed_session(&mut shedding, to_drop, &mut left, now) {
                 shedding.next += 1;
                 shedding.left = None;
             }
@@ -81,83 +136,107 @@ impl Shard {
         }
     }
 
-    fn shed_groups(&mut self, order: &Shed, now: Millis) {
+    fn shed_groups(&mut self, shedding: &mut Shedding, now: Millis) {
+        let before = shedding.order.before;
         let mut over = Vec::new();
-        let mut left = WAITING_PER_PIECE;
         self.groups.backlogs.retain(|_, backlog| {
-            let mut part = order.part(None, backlog.len()).min(left);
-            left -= part;
-            while part > 0 && backlog.oldest().is_some_and(|stamp| stamp < order.before) {
+            let mut part = shedding.part(None, backlog.len());
+            while part > 0
+                && over.len() < WAITING_PER_PIECE
+                && backlog.oldest().is_some_and(|stamp| stamp < before)
+            {
                 part -= 1;
                 over.extend(backlog.pop());
             }
             !backlog.is_empty()
         });
         for claim in over {
-            self.counters.dropped_queued += 1;
-            self.note_dropped_of_group(DropReason::ServerFull);
-            self.settle_claim(claim.stored.claim, now);
+            self.drop_claim_for_room(claim.stored.claim, now);
         }
     }
 
+    fn drop_claim_for_room(&mut self, claim: Stamp, now: Millis) {
+        self.counters.dropped_queued += 1;
+        self.note_dropped_of_group(DropReason::ServerFull);
+        self.settle_claim(claim, now);
+    }
+
+    /// Lets go of what is under way to a session and of what groups have given it, as far as its account has to lose so much; how
+    /// many of its stored messages are to be dropped beside.
+    fn begin_shedding_session(&mut self, shedding: &mut Shedding, now: Millis) -> usize {
+        let before = shedding.order.before;
+        let Some(session) = self.sessions.get_mut(shedding.next) else {
+            return 0;
+        };
+        if !shedding.order.parts.contains_key(&session.account) {
+            return 0;
+        }
+        let flights = session.stored_flights();
+        let claim_flights = session.claim_flights(before);
+        let waiting = session.waiting.as_ref();
+        let waits = waiting.map_or(0, |waiting| waiting.claims.len() + waiting.stored().len());
+        let messages = flights.len() + claim_flights.len() + waits;
+        let mut to_drop = shedding.part(session.account, messages);
+        let released = flights.iter().take(to_drop);
+        let released = released.take_while(|stamp| **stamp < before);
+        if let Some(newest) = released.last() {
+            session.waiting().floor = Stamp::new(newest.value() + 1);
+        }
+        to_drop = to_drop.saturating_sub(flights.len());
+        let mut settled = Vec::new();
+        for packet_id in claim_flights.into_iter().take(to_drop) {
+            settled.extend(session.keep_claim_in_memory(packet_id));
+        }
+        to_drop -= settled.len();
+        let mut dropped = Vec::new();
+        while dropped.len() < to_drop
+            && let Some(claim) = session.drop_oldest_claim(before)
+        {
+            dropped.push(claim);
+        }
+        to_drop -= dropped.len();
+        for claim in settled {
+            self.settle_claim(claim, now);
+        }
+        for claim in dropped {
+            self.drop_claim_for_room(claim, now);
+        }
+        to_drop
+    }
+
     /// False when it has more to lose than may be dropped at once.
-    fn shed_session(&mut self, shedding: &mut Shedding, left: &mut usize, now: Millis) -> bool {
+    fn shed_session(
+        &mut self,
+        shedding: &mut Shedding,
+        mut to_drop: usize,
+        left: &mut usize,
+        now: Millis,
+    ) -> bool {
         let slot = shedding.next;
         let Some(session) = self.sessions.get_mut(slot) else {
             return true;
-        };
-        let order = &shedding.order;
-        if !order.parts.contains_key(&session.account) {
-            return true;
-        }
-        let mut to_drop = match shedding.left {
-            Some(to_drop) => to_drop,
-            None => {
-                let mut flights = session.stored_flights();
-                let stored = session
-                    .waiting
-                    .as_ref()
-                    .map_or(0, |waiting| waiting.stored().len());
-                let part = order.part(session.account, flights.len() + stored);
-                flights.sort_unstable();
-                let released = flights
-                    .iter()
-                    .take(part)
-                    .take_while(|stamp| **stamp < order.before);
-                if let Some(newest) = released.last() {
-                    session.waiting().floor = Stamp::new(newest.value() + 1);
-                }
-                part.saturating_sub(flights.len())
-            }
         };
         let Some(waiting) = session.waiting.as_mut() else {
             return true;
         };
         let mut dropped = 0;
-        let mut is_done = true;
-        while to_drop > 0
-            && waiting
-                .stored()
-                .front()
-                .is_some_and(|stamp| stamp < order.before)
-        {
-            if *left == 0 {
-                shedding.left = Some(to_drop);
-                is_done = false;
-                break;
-            }
+        let is_old = |stamp: Stamp| stamp < shedding.order.before;
+        while to_drop > 0 && *left > 0 && waiting.stored().front().is_some_and(is_old) {
             *left -= 1;
             to_drop -= 1;
             waiting.drop_oldest_stored();
             dropped += 1;
         }
+        let is_done = to_drop == 0 || !waiting.stored().front().is_some_and(is_old);
         if is_done {
             session.shed();
+        } else {
+            shedding.left = Some(to_drop);
         }
         if dropped > 0 {
             self.mark_dirty(slot as u32, now);
+            self.drop_queued(slot as u32, DropReason::ServerFull, dropped);
         }
-        self.drop_queued(slot as u32, DropReason::ServerFull, dropped);
         is_done
     }
 

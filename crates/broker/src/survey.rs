@@ -16,6 +16,8 @@ pub struct Survey {
     ends: Arc<[Stamp]>,
     /// By segment.
     needed: Vec<bool>,
+    /// From this stamp on something may be on its way, and nothing may be deleted.
+    kept_from: Stamp,
     /// Segments that each session of an account waits for, added up.
     holders: BTreeMap<Holder, u64>,
 }
@@ -32,6 +34,7 @@ impl Survey {
     pub fn new(ends: Arc<[Stamp]>) -> Self {
         Self {
             needed: vec![false; ends.len()],
+            kept_from: Stamp::new(u64::MAX),
             ends,
             holders: BTreeMap::new(),
         }
@@ -45,6 +48,16 @@ impl Survey {
     /// Whether somebody waits for a message of a segment.
     pub fn is_needed(&self, segment: usize) -> bool {
         self.needed[segment]
+    }
+
+    /// Whether nobody waits for a message of a segment, and none of it can be on its way.
+    pub fn is_unneeded(&self, segment: usize) -> bool {
+        !self.needed[segment] && self.ends[segment] < self.kept_from
+    }
+
+    /// Segments that somebody waits for.
+    pub fn needed_segments(&self) -> u64 {
+        self.needed.iter().filter(|needed| **needed).count() as u64
     }
 
     /// How many segments each account keeps.
@@ -61,6 +74,7 @@ impl Survey {
         for (needed, more) in self.needed.iter_mut().zip(&other.needed) {
             *needed |= more;
         }
+        self.kept_from = self.kept_from.min(other.kept_from);
         for (holder, more) in &other.holders {
             *self.holders.entry(*holder).or_default() += more;
         }
@@ -95,10 +109,9 @@ impl Survey {
         }
     }
 
-    /// Nothing from this message on may be deleted, whoever waits for it.
-    pub(crate) fn need_from(&mut self, stamp: Stamp) {
-        let first = self.ends.partition_point(|end| *end < stamp);
-        self.needed[first..].fill(true);
+    /// Nothing from this message on may be deleted, though nobody is known to wait for it.
+    pub(crate) fn keep_from(&mut self, stamp: Stamp) {
+        self.kept_from = self.kept_from.min(stamp);
     }
 
     fn is_in(&self, stamp: Stamp, segment: usize) -> bool {
@@ -140,12 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_keeps_everything_behind_it() {
-        let mut survey = survey();
-        survey.need_from(Stamp::new(21));
-        assert_eq!(needed(&survey), [false, false, true, true]);
-        survey.need_from(Stamp::new(99));
-        assert_eq!(needed(&survey), [false, false, true, true]);
-        assert!(survey.holders().is_empty());
+    fn what_is_under_way_keeps_everything_behind_it_and_is_nobodys() {
+        let mut here = survey();
+        here.keep_from(Stamp::new(21));
+        here.keep_from(Stamp::new(99));
+        let mut all = survey();
+        wait(&mut all, None, &[5]);
+        all.add(&here);
+        let unneeded = [0, 1, 2, 3].map(|segment| all.is_unneeded(segment));
+        assert_eq!(unneeded, [false, true, false, false]);
+        assert_eq!(needed(&all), [true, false, false, false]);
+        assert_eq!((all.needed_segments(), all.holders().len()), (1, 1));
     }
 }

@@ -11,6 +11,7 @@ use crate::door::{ConnectionId, Output};
 use crate::drops::ClientName;
 use crate::durable::Then;
 use crate::jobs::{Census, Job};
+use crate::message::Origin;
 use crate::session::Session;
 use crate::shard::Shard;
 use crate::survey::{Segments, Survey};
@@ -185,7 +186,7 @@ impl Shard {
         }
         self.survey_under_way(&mut census);
         let lowest = census.lowest.min(self.lowest_under_way());
-        self.groups.passing = None;
+        self.groups.passing.clear();
         self.waits = census.waiting;
         if let Some(survey) = census.survey {
             self.output(Output::Surveyed(survey));
@@ -215,8 +216,10 @@ impl Shard {
         for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
             seen += 1;
             census.waiting.bytes += flight.item.message.weight() as u64;
-            if let Some(stamp) = flight.item.origin.needs()
-                && stamp >= floor
+            let origin = flight.item.origin;
+            let is_let_go = matches!(origin, Origin::Queue(stamp) if stamp < floor);
+            if let Some(stamp) = origin.needs()
+                && !is_let_go
             {
                 need(stamp);
             }
@@ -227,6 +230,7 @@ impl Shard {
             let claims = waiting.claims.iter();
             let claims = claims.map(|delivery| delivery.claim.stored.message);
             claims.for_each(&mut need);
+            waiting.needed_by_held().for_each(&mut need);
             census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
             seen += stored.len() + waiting.claims.len() + waiting.held();
         }
@@ -252,7 +256,11 @@ impl Shard {
                 survey.charge(None, &segments);
             }
         }
-        survey.need_from(self.lowest_on_its_way());
+        let mut passing = Segments::default();
+        for stamp in self.groups.passing.stamps() {
+            survey.need(*stamp, &mut passing);
+        }
+        survey.keep_from(self.oldest_unseen());
     }
 
     /// What waits for a connected client, if that is more than for one that keeps up.
@@ -276,15 +284,19 @@ impl Shard {
     fn lowest_under_way(&self) -> Stamp {
         let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
         let waiting = waiting.map(|claim| claim.stored.message);
-        waiting.fold(self.lowest_on_its_way(), Stamp::min)
+        let passing = self.groups.passing.stamps().iter().copied();
+        waiting
+            .chain(passing)
+            .fold(self.oldest_unseen(), Stamp::min)
     }
 
-    fn lowest_on_its_way(&self) -> Stamp {
+    /// From which message on somebody may wait for one of whom nothing is known.
+    fn oldest_unseen(&self) -> Stamp {
         let under_way = self.appends.iter().filter_map(|append| match &append.then {
             Then::Publish(stored) => stored.stamp,
             _ => None,
         });
-        let all = under_way.chain(self.groups.passing);
+        let all = under_way.chain(self.groups.passing.others_from());
         let all = all.chain(self.fanout_stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }

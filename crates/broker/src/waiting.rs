@@ -64,8 +64,42 @@ pub(crate) struct Groups {
     pub(crate) backlogs: BTreeMap<GroupId, Backlog>,
     /// Claims that are over and not yet struck out.
     pub(crate) settled: Vec<Stamp>,
-    /// The oldest message that has gone to other shards since it was last said what is needed.
-    pub(crate) passing: Option<Stamp>,
+    /// What has moved since it was last said what is needed.
+    pub(crate) passing: Passing,
+}
+
+/// Messages of claims that have gone to other shards or other members: a look at one place after the other may miss them.
+#[derive(Debug, Default)]
+pub(crate) struct Passing {
+    stamps: Vec<Stamp>,
+    /// The oldest of those that are not among them, because they are too many.
+    others_from: Option<Stamp>,
+}
+
+impl Passing {
+    /// Messages that are known one by one.
+    const STAMPS_MAX: usize = 4096;
+
+    pub(crate) fn note(&mut self, message: Stamp) {
+        if self.stamps.len() < Self::STAMPS_MAX {
+            self.stamps.push(message);
+        } else {
+            self.others_from = self.others_from.into_iter().chain([message]).min();
+        }
+    }
+
+    pub(crate) fn stamps(&self) -> &[Stamp] {
+        &self.stamps
+    }
+
+    pub(crate) fn others_from(&self) -> Option<Stamp> {
+        self.others_from
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.stamps.clear();
+        self.others_from = None;
+    }
 }
 
 /// What a group waits for while nobody of it is free, oldest first.
@@ -226,6 +260,12 @@ impl Waiting {
     /// Messages in memory.
     pub(crate) fn held(&self) -> usize {
         self.flows.len() + self.live.len()
+    }
+
+    /// Stored messages that some of them are.
+    pub(crate) fn needed_by_held(&self) -> impl Iterator<Item = Stamp> + '_ {
+        let flows = self.flows.iter();
+        flows.filter_map(|(_, held)| held.origin.needs())
     }
 
     /// What they weigh.

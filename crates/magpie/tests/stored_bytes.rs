@@ -207,11 +207,6 @@ fn an_account_that_fills_the_room_takes_nothing_from_another() {
     await_room(&server);
     assert!(server.metric("magpie_dropped_queued_total", "") > 0);
 
-    eprintln!(
-        "DBG {} {}",
-        server.program().errors(),
-        server.program().output()
-    );
     assert_eq!(bob.reconnect(), Ok(true));
     assert_eq!(bob.receive().unwrap().text(), "the oldest of all");
 }

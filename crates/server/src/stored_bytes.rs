@@ -40,6 +40,15 @@ struct Segment {
     bytes: u64,
     /// Nobody needed them when that was looked at last.
     unneeded: bool,
+    /// When it was counted, by the server's time; zero if it stood there at the start.
+    counted_at: Millis,
+}
+
+impl Segment {
+    /// Whether all of it has been there for a while. Stamps do not tell: they may be ahead of the time.
+    fn is_old(&self, now: Millis) -> bool {
+        now.since(self.counted_at) >= AGE_MIN_MS
+    }
 }
 
 impl StoredBytes {
@@ -47,7 +56,7 @@ impl StoredBytes {
     pub(crate) fn find(&mut self, stamp: Stamp, bytes: u64) {
         self.found += bytes;
         self.total = self.found;
-        self.end_segment(stamp);
+        self.end_segment(stamp, Millis::ZERO);
     }
 
     /// So many bytes have been written since the start, with about as many between each of these stamps that have come since the
@@ -59,10 +68,10 @@ impl StoredBytes {
         let parts = marks.len() as u64;
         for (part, mark) in (1..).zip(marks) {
             self.total = before + more * part / parts;
-            self.end_segment(mark);
+            self.end_segment(mark, now);
         }
         self.total = before + more;
-        self.end_segment(moment(now));
+        self.end_segment(moment(now), now);
     }
 
     /// Every message with an older stamp is deleted.
@@ -118,7 +127,6 @@ impl StoredBytes {
     /// Takes in a survey, and says which stamps nobody needs in this one nor in the one before: a message may be on its way between
     /// shards while they look, and if it is young, on its way to the disk.
     pub(crate) fn surveyed(&mut self, survey: &Survey, now: Millis) -> Vec<RangeInclusive<Stamp>> {
-        let young = oldest_kept(now);
         let mut unneeded: Vec<RangeInclusive<Stamp>> = Vec::new();
         let mut previous = Stamp::ZERO;
         let mut ends = survey.ends().iter().enumerate().peekable();
@@ -128,7 +136,7 @@ impl StoredBytes {
             while ends.next_if(|(_, end)| **end < segment.end).is_some() {}
             let found = ends.next_if(|(_, end)| **end == segment.end);
             let is_unneeded =
-                segment.end < young && found.is_some_and(|(number, _)| !survey.is_needed(number));
+                segment.is_old(now) && found.is_some_and(|(number, _)| survey.is_unneeded(number));
             let was_unneeded = std::mem::replace(&mut segment.unneeded, is_unneeded);
             if segment.bytes == 0 || !is_unneeded || !was_unneeded {
                 continue;
@@ -164,18 +172,25 @@ impl StoredBytes {
     /// What accounts have to lose when there is more than there may be and a survey says who holds what: whoever holds most, down
     /// to what the next one holds, and so on until there is enough room.
     pub(crate) fn shed(&self, survey: &Survey, limit: u64, now: Millis) -> Option<Shed> {
-        let before = oldest_kept(now);
+        let young = self.segments.partition_point(|segment| segment.is_old(now));
+        let newest_old = young
+            .checked_sub(1)
+            .and_then(|old| self.segments.get(old))?;
+        let before = Stamp::new(newest_old.end.value() + 1);
         let (needed, can_be_dropped) = self.needed(survey, before);
         if needed <= limit || !can_be_dropped {
             return None;
         }
-        let too_many = (needed - comfortable(limit)).div_ceil(SEGMENT_BYTES);
+        // Several sessions may keep the same segment, and all of them have to give it up.
+        let held: u64 = survey.holders().values().sum();
+        let surplus = u128::from(needed - comfortable(limit)) * u128::from(held);
+        let too_many = surplus.div_ceil(u128::from(needed)) as u64;
         let level = level(survey.holders(), too_many);
         let holders = survey.holders().iter();
         let above = holders.filter(|(_, held)| **held > level);
         let parts: BTreeMap<Holder, u32> = above
             .map(|(holder, held)| {
-                let part = (held - level) * u64::from(Shed::PARTS) / held;
+                let part = ((held - level) * u64::from(Shed::PARTS)).div_ceil(*held);
                 (*holder, part as u32)
             })
             .collect();
@@ -201,7 +216,7 @@ impl StoredBytes {
         (self.held() - unneeded, some_are_old)
     }
 
-    fn end_segment(&mut self, end: Stamp) {
+    fn end_segment(&mut self, end: Stamp, counted_at: Millis) {
         let bytes = self.total - self.segmented;
         let is_behind = self.segments.back().is_none_or(|last| last.end < end);
         if bytes >= SEGMENT_BYTES && is_behind {
@@ -209,6 +224,7 @@ impl StoredBytes {
                 end,
                 bytes,
                 unneeded: false,
+                counted_at,
             });
             self.segmented = self.total;
             self.segment_bytes += bytes;
@@ -236,11 +252,6 @@ fn level(holders: &BTreeMap<Holder, u64>, too_many: u64) -> u64 {
         given_up += step;
     }
     0
-}
-
-/// Whatever is stamped before may be dropped.
-fn oldest_kept(now: Millis) -> Stamp {
-    moment(Millis::new(now.value().saturating_sub(AGE_MIN_MS)))
 }
 
 /// The youngest stamp that the clocks of shards, which follow the time, can have given at a moment.
@@ -338,19 +349,19 @@ mod tests {
         let expected = [
             Stamp::new(1)..=moment(after(2)),
             moments(4, 5),
-            moments(7, 9),
+            moments(7, 10),
         ];
         assert_eq!(unneeded, expected);
         for range in &unneeded {
             stored.deleted(range);
         }
-        assert_eq!(stored.held(), (20 - 2 - 1 - 2) * MIB);
-        assert_eq!(stored.segments.len(), 20 - 1 - 1);
-        // The tenth has been found unneeded once, and is now for the second time; the fourth only now.
+        assert_eq!(stored.held(), (20 - 2 - 1 - 3) * MIB);
+        assert_eq!(stored.segments.len(), 20 - 1 - 2);
+        // The eleventh has been found unneeded once, and is now for the second time; the fourth only now.
         let third = survey(&stored, &[(1, &[3]), (2, &[6, 7])]);
-        assert_eq!(stored.surveyed(&third, after(22)), [moments(9, 10)]);
+        assert_eq!(stored.surveyed(&third, after(22)), [moments(10, 11)]);
         stored.trimmed(moment(after(8)));
-        assert_eq!(stored.held(), 11 * MIB);
+        assert_eq!(stored.held(), 10 * MIB);
     }
 
     #[test]
@@ -362,10 +373,10 @@ mod tests {
         assert_eq!(stored.shed(&survey, 80 * MIB, after(100)), None);
         let shed = stored.shed(&survey, 72 * MIB, after(100));
         let shed = shed.expect("80 are needed");
-        // 17 are too many for an eighth to be free.
-        let part = 17 * Shed::PARTS / 80;
+        // 17 are too many for an eighth to be free, and 101 are kept of the 80 that are needed.
+        let part = (22 * Shed::PARTS).div_ceil(80);
         assert_eq!(shed.parts, [(Some(AccountId::new(1)), part)].into());
-        assert_eq!(shed.before, moment(after(90)));
+        assert_eq!(shed.before.value(), moment(after(90)).value() + 1);
     }
 
     #[test]

@@ -298,7 +298,7 @@ impl House {
         }
         let ends = all.ends().iter().enumerate();
         let unneeded: BTreeSet<Stamp> = ends
-            .filter(|(segment, _)| !all.is_needed(*segment))
+            .filter(|(segment, _)| all.is_unneeded(*segment))
             .map(|(_, end)| *end)
             .collect();
         for stamp in unneeded.intersection(&self.unneeded_before) {

@@ -9,7 +9,7 @@ use records::{Stamp, key};
 use crate::connect::refused;
 use crate::got::Got;
 use crate::packets::{goodbye, hello, message, options, puback, pubrel, subscribe};
-use crate::world::{World, account, open_settings, resident};
+use crate::world::{Client, World, account, open_settings, resident};
 
 fn press(world: &mut World, full: bool) {
     for shard in 0..world.shards.len() {
@@ -23,7 +23,7 @@ fn press(world: &mut World, full: bool) {
 
 /// Accounts lose so much in a hundred of what waits for them, as far as it was stamped before.
 fn shed(world: &mut World, before: Stamp, percents: &[(Holder, u32)]) {
-    let part = |percent: u32| percent * Shed::PARTS / 100;
+    let part = |percent: u32| (percent * Shed::PARTS).div_ceil(100);
     let parts = percents
         .iter()
         .map(|(holder, percent)| (*holder, part(*percent)));
@@ -138,7 +138,7 @@ fn what_is_under_way_to_a_client_that_does_not_acknowledge_gives_way_as_well() {
     shed(&mut world, YOUNG, &[(alice, 40)]);
     assert_eq!(needed(&mut world), [3, 4, 5]);
     assert_eq!(dropped(&world), 0);
-    shed(&mut world, YOUNG, &[(alice, 34)]);
+    shed(&mut world, YOUNG, &[(alice, 67)]);
     assert_eq!(needed(&mut world), [5]);
     assert_eq!(dropped(&world), 2);
     // It gets what had been sent, and goes on with what is left.
@@ -149,6 +149,57 @@ fn what_is_under_way_to_a_client_that_does_not_acknowledge_gives_way_as_well() {
         world.send(slow, &puback(message.packet_id.expect("it has one")));
     }
     assert_eq!(world.texts(slow), ["t 5"]);
+}
+
+/// A group with a lasting member that is away, and a worker of alice's that is there and acknowledges nothing.
+fn group_of_alices(world: &mut World) -> Client {
+    let keeper = world.join(&resident(V5, "keeper"));
+    world.subscribe(keeper, "$share/g/t", 1);
+    world.cut(keeper);
+    let worker = world.join(&hello(V5, "worker").login("alice"));
+    world.subscribe(worker, "$share/g/t", 1);
+    worker
+}
+
+#[test]
+fn what_is_under_way_from_a_group_goes_to_another_member_though_it_has_been_let_go() {
+    let mut world = World::with(1, open_settings());
+    let worker = group_of_alices(&mut world);
+    let publisher = world.guest(V5, "p");
+    world.publish(publisher, "t", "once", 1);
+    assert_eq!(world.texts(worker), ["t once"]);
+    let stamps = stamps(&world);
+    assert!(world.survey(&stamps).is_needed(0));
+    shed(&mut world, YOUNG, &[(account("alice"), 100)]);
+    assert!(world.survey(&stamps).is_unneeded(0));
+    world.store.retain(|at, _| key::parse_queue(at).is_err());
+    let other = world.guest(V5, "other");
+    world.subscribe(other, "$share/g/t", 1);
+    world.cut(worker);
+    assert_eq!(world.texts(other), ["t once"]);
+    assert_eq!(dropped(&world), 0);
+}
+
+#[test]
+fn what_groups_have_given_a_client_that_does_not_acknowledge_is_let_go_too() {
+    let mut settings = open_settings();
+    settings.limits.inflight_max = 1;
+    let mut world = World::with(1, settings);
+    let worker = group_of_alices(&mut world);
+    let publisher = world.guest(V5, "p");
+    for number in 0..5 {
+        world.publish(publisher, "t", &number.to_string(), 1);
+    }
+    assert_eq!(world.texts(worker), ["t 0"]);
+    let stamps = stamps(&world);
+    let needed = |world: &mut World| {
+        let survey = world.survey(&stamps);
+        (0..5).filter(|segment| survey.is_needed(*segment)).count()
+    };
+    assert_eq!(needed(&mut world), 5);
+    shed(&mut world, YOUNG, &[(account("alice"), 100), (None, 100)]);
+    assert_eq!(needed(&mut world), 0);
+    assert_eq!(dropped(&world), 4, "the first is in memory");
 }
 
 #[test]

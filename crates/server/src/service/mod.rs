@@ -15,7 +15,7 @@ use std::time::Duration;
 use broker::{Input as ShardInput, Settings, Shed};
 use chat::{Chat, Output};
 use mqtt_codec::ReasonCode;
-use records::SessionRef;
+use records::{KeyRange, SessionRef};
 use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
 
 use crate::admission::Admission;
@@ -41,6 +41,11 @@ use system::System;
 
 /// Longest sleep; whatever is done once in a while is looked at so often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Ranges of the queue that are deleted at once: the committer has places for twice as many.
+const QUEUE_TRIMS_MAX: usize = store::TRIMS_MAX / 2;
+/// Ranges of the messenger that wait for a place; of more, the next start deletes the rest.
+const REFUSED_TRIMS_MAX: usize = 10_000;
 
 /// What the service's thread works with.
 pub(crate) struct Parts {
@@ -93,6 +98,8 @@ pub(crate) struct ServiceThread {
     next_shard: usize,
     clock: Clock,
     queue: StoredQueue,
+    /// What the messenger wants deleted and the committer had no place for.
+    refused_trims: VecDeque<KeyRange>,
     gauges: Gauges,
     system: System,
     stopping: bool,
@@ -125,6 +132,7 @@ impl ServiceThread {
             next_shard: 0,
             clock: Clock::new(),
             queue: StoredQueue::new(parts.stored, parts.needs, parts.tallies.clone()),
+            refused_trims: VecDeque::new(),
             gauges: Gauges::new(parts.tallies.clone()),
             system: System::new(parts.tallies),
             stopping: false,
@@ -258,8 +266,12 @@ impl ServiceThread {
             }
             Output::Answered { request, outcome } => self.answered(request, outcome),
             Output::Trim(range) => {
-                // Refused only while many are under way; the next start, or the next week's trim, covers it.
-                self.committer.trim(range);
+                // Refused only while many are under way.
+                if !self.committer.trim(range.clone())
+                    && self.refused_trims.len() < REFUSED_TRIMS_MAX
+                {
+                    self.refused_trims.push_back(range);
+                }
             }
         }
     }
@@ -326,7 +338,12 @@ impl ServiceThread {
         let Some(findings) = self.queue.ask(now, &self.post) else {
             return;
         };
-        for range in &findings.unneeded {
+        while let Some(range) = self.refused_trims.front()
+            && self.committer.trim(range.clone())
+        {
+            self.refused_trims.pop_front();
+        }
+        for range in findings.unneeded.iter().take(QUEUE_TRIMS_MAX) {
             // Refused only while many are under way: then it is found again.
             if !self.committer.trim(queue::keys(range)) {
                 break;
