@@ -21,6 +21,9 @@ const READ_BYTES: usize = 18 * 1024;
 const RECORD_BYTES: usize = 16 * 1024;
 /// What a record is longer than its plaintext, with room to spare.
 const RECORD_OVERHEAD: usize = 256;
+/// A record of TLS 1.3 with an alert, such as the one that ends a connection: its header, the alert's two bytes, its type, and the
+/// tag. (RFC 8446, 5.2 and 6) No PUBLISH is so short.
+const ALERT_BYTES: usize = 5 + 2 + 1 + 16;
 /// Ciphertext that may wait for the socket before more is encrypted; one write may go one record beyond it.
 const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 /// Ciphertext that may wait before a peer that asks for answers and takes none is given up: what one write leaves at most,
@@ -87,6 +90,12 @@ impl TlsStream {
     /// Bytes of the peer that are kept until more have come.
     pub(crate) fn held_bytes(&self) -> usize {
         self.incoming.len()
+    }
+
+    /// Whether anything may wait to be read that is longer than an alert.
+    pub(crate) fn may_hold_more(&self) -> bool {
+        let taken = self.decrypted_taken == self.decrypted.len();
+        !taken || !self.incoming.is_empty() || self.wire.may_hold_more_than(ALERT_BYTES)
     }
 
     /// The socket below, TLS given up.

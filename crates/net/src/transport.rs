@@ -168,15 +168,15 @@ impl Transport {
         }
     }
 
-    /// Whether bytes may wait to be read. It is known of plain TCP only; the others may hold some themselves.
+    /// Whether bytes may wait to be read that say something. It is known of plain TCP and of TLS only; the others may hold some
+    /// themselves.
     pub fn may_hold_more(&self) -> bool {
         match self {
-            Self::Plain(wire) => wire.may_hold_more(),
-            Self::Tls(_)
-            | Self::WebSocket(_)
-            | Self::SecureWebSocket(_)
-            | Self::Arriving(_)
-            | Self::Pipe(_) => true,
+            Self::Plain(wire) => wire.may_hold_more_than(0),
+            Self::Tls(stream) => stream.may_hold_more(),
+            Self::WebSocket(_) | Self::SecureWebSocket(_) | Self::Arriving(_) | Self::Pipe(_) => {
+                true
+            }
         }
     }
 

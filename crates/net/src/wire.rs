@@ -40,10 +40,10 @@ impl Wire {
         }
     }
 
-    /// Whether bytes may wait to be read; a Unix socket cannot be asked.
-    pub(crate) fn may_hold_more(&self) -> bool {
+    /// Whether more than so many bytes, at most 63, may wait to be read; a Unix socket cannot be asked.
+    pub(crate) fn may_hold_more_than(&self, bytes: usize) -> bool {
         match self {
-            Self::Tcp(stream) => stream.peek(&mut [0]).is_ok_and(|count| count > 0),
+            Self::Tcp(stream) => stream.peek(&mut [0; 64]).is_ok_and(|count| count > bytes),
             Self::Unix(_) => true,
         }
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -234,6 +235,53 @@ fn a_short_read_says_that_the_socket_is_empty() {
     assert!(matches!(read(&mut server, &mut scratch), Received::Closed));
     server.finish();
     peer.join().unwrap();
+}
+
+/// How a client ends its side.
+#[derive(Clone, Copy)]
+enum End {
+    Abrupt,
+    Told,
+    BehindMore,
+}
+
+#[test]
+fn whoever_has_gone_without_another_word_holds_nothing_more() {
+    let scene = Scene::new();
+    for (end, expected) in [
+        (End::Abrupt, false),
+        (End::Told, false),
+        (End::BehindMore, true),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        accepted.set_nonblocking(true).unwrap();
+        let wire = Wire::tcp(mio::net::TcpStream::from_std(accepted));
+        let mut server = Transport::accepted(wire, &scene.layers);
+        let session = scene.client(&TLS13);
+        let peer = std::thread::spawn(move || {
+            let mut stream = StreamOwned::new(session, client);
+            stream.write_all(b"CONNECT").unwrap();
+            // The server has read it.
+            stream.read_exact(&mut [0]).unwrap();
+            match end {
+                End::Abrupt => {}
+                End::Told => stream.conn.send_close_notify(),
+                End::BehindMore => stream.write_all(b"PUBLISH").unwrap(),
+            }
+            stream.flush().unwrap();
+            stream.sock.shutdown(Shutdown::Write).unwrap();
+            stream
+        });
+        secured(&mut server);
+        let received = read(&mut server, &mut [0; 64]);
+        assert!(matches!(received, Received::Buffered(7, _)), "{received:?}");
+        assert_eq!(server.write(b"x").unwrap(), 1);
+        let stream = peer.join().unwrap();
+        assert_eq!(server.may_hold_more(), expected);
+        drop(stream);
+    }
 }
 
 #[test]
