@@ -45,6 +45,11 @@ impl Survey {
         &self.ends
     }
 
+    /// Which segment has this last stamp.
+    pub fn segment(&self, end: Stamp) -> Option<usize> {
+        self.ends.binary_search(&end).ok()
+    }
+
     /// Whether somebody waits for a message of a segment.
     pub fn is_needed(&self, segment: usize) -> bool {
         self.needed[segment]
@@ -53,11 +58,6 @@ impl Survey {
     /// Whether nobody waits for a message of a segment, and none of it can be on its way.
     pub fn is_unneeded(&self, segment: usize) -> bool {
         !self.needed[segment] && self.ends[segment] < self.kept_from
-    }
-
-    /// Segments that somebody waits for.
-    pub fn needed_segments(&self) -> u64 {
-        self.needed.iter().filter(|needed| **needed).count() as u64
     }
 
     /// How many segments each account keeps.
@@ -163,6 +163,10 @@ mod tests {
         let unneeded = [0, 1, 2, 3].map(|segment| all.is_unneeded(segment));
         assert_eq!(unneeded, [false, true, false, false]);
         assert_eq!(needed(&all), [true, false, false, false]);
-        assert_eq!((all.needed_segments(), all.holders().len()), (1, 1));
+        assert_eq!(all.holders(), &[(None, 1)].into());
+        assert_eq!(
+            [20, 21].map(|end| all.segment(Stamp::new(end))),
+            [Some(1), None]
+        );
     }
 }

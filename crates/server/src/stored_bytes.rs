@@ -129,14 +129,12 @@ impl StoredBytes {
     pub(crate) fn surveyed(&mut self, survey: &Survey, now: Millis) -> Vec<RangeInclusive<Stamp>> {
         let mut unneeded: Vec<RangeInclusive<Stamp>> = Vec::new();
         let mut previous = Stamp::ZERO;
-        let mut ends = survey.ends().iter().enumerate().peekable();
         for segment in &mut self.segments {
             let begin = Stamp::new(previous.value() + 1);
             previous = segment.end;
-            while ends.next_if(|(_, end)| **end < segment.end).is_some() {}
-            let found = ends.next_if(|(_, end)| **end == segment.end);
+            let found = survey.segment(segment.end);
             let is_unneeded =
-                segment.is_old(now) && found.is_some_and(|(number, _)| survey.is_unneeded(number));
+                segment.is_old(now) && found.is_some_and(|found| survey.is_unneeded(found));
             let was_unneeded = std::mem::replace(&mut segment.unneeded, is_unneeded);
             if segment.bytes == 0 || !is_unneeded || !was_unneeded {
                 continue;
@@ -201,16 +199,11 @@ impl StoredBytes {
     fn needed(&self, survey: &Survey, before: Stamp) -> (u64, bool) {
         let mut unneeded = 0;
         let mut some_are_old = false;
-        let mut segments = self.segments.iter().peekable();
-        for (number, end) in survey.ends().iter().enumerate() {
-            while segments.next_if(|segment| segment.end < *end).is_some() {}
-            let Some(segment) = segments.next_if(|segment| segment.end == *end) else {
-                continue;
-            };
-            if survey.is_needed(number) {
-                some_are_old |= segment.end < before;
-            } else {
-                unneeded += segment.bytes;
+        for segment in &self.segments {
+            match survey.segment(segment.end) {
+                Some(found) if survey.is_needed(found) => some_are_old |= segment.end < before,
+                Some(_) => unneeded += segment.bytes,
+                None => {}
             }
         }
         (self.held() - unneeded, some_are_old)
