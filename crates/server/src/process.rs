@@ -1,5 +1,5 @@
-//! What the operating system says of this process, for `/metrics`: the figures that every program of a Prometheus shop has. Linux
-//! alone tells them (`proc(5)`); elsewhere there are none.
+//! What the operating system says of this process: its memory, and for `/metrics` the figures that every program of a Prometheus shop
+//! has. Linux alone tells them (`proc(5)`); elsewhere there are none.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -37,6 +37,18 @@ pub fn figures() -> Option<ProcessFigures> {
         page_size() as u64,
         open_fds()?,
     )
+}
+
+/// Resident memory at present and at its highest, in bytes; `None` where the operating system does not tell.
+pub fn resident_bytes() -> Option<(u64, u64)> {
+    const KIB: u64 = 1024;
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kib * KIB)
+    };
+    Some((field("VmRSS:")?, field("VmHWM:")?))
 }
 
 /// When the machine was started, in seconds since the Unix epoch.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use server::process;
+
 /// Blocks of this many bytes and more come from the system and go back to it when they are freed. Not far above glibc's own
 /// 128 KiB: the tables of connections and sessions grow by moving, and below this they would leave holes of their former
 /// sizes behind (2 MiB with 4 MiB here).
@@ -34,12 +36,12 @@ pub(super) fn give_back_after_bursts() -> std::io::Result<()> {
             let mut trims = Trims::default();
             loop {
                 std::thread::sleep(LOOK);
-                let Some(resident) = resident_bytes() else {
+                let Some((resident, _)) = process::resident_bytes() else {
                     return;
                 };
                 if trims.is_due(resident) {
                     trim();
-                    trims.done(resident_bytes().unwrap_or(resident));
+                    trims.done(process::resident_bytes().map_or(resident, |(left, _)| left));
                 }
             }
         })
@@ -79,16 +81,6 @@ fn trim() {
     }
 }
 
-/// Resident memory; `None` where the system does not say.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_system_says_how_much_is_resident() {
-        let resident = resident_bytes().expect("Linux says");
+        let (resident, _) = process::resident_bytes().expect("Linux says");
         assert!(
             (1_000_000..100_000_000_000).contains(&resident),
             "{resident}"

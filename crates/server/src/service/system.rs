@@ -11,6 +11,7 @@ use mqtt_codec::QoS;
 use records::{Millis, Moment};
 
 use crate::post::{Post, ShardEvent};
+use crate::process;
 use crate::tally::{Tallies, Tally};
 
 /// How often the number of clients is looked at for its maximum.
@@ -140,7 +141,7 @@ impl System {
             ("bytes/received", counters.bytes_received),
             ("bytes/sent", counters.bytes_sent),
         ];
-        if let Some((current, maximum)) = memory() {
+        if let Some((current, maximum)) = process::resident_bytes() {
             numbers.extend([("heap/current", current), ("heap/maximum", maximum)]);
         }
         let numbers = numbers
@@ -203,18 +204,6 @@ fn dropped(counters: &Counters) -> u64 {
 
 fn connected(population: &Population) -> u64 {
     population.sessions.saturating_sub(population.away) as u64
-}
-
-/// Resident memory of the process at present and at its highest, in bytes, where the operating system tells.
-fn memory() -> Option<(u64, u64)> {
-    const KIB: u64 = 1024;
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
-        Some(kib * KIB)
-    };
-    Some((field("VmRSS:")?, field("VmHWM:")?))
 }
 
 #[cfg(test)]
