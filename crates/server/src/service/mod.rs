@@ -10,7 +10,7 @@ mod system;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::{Input as ShardInput, Settings, Shed};
 use chat::{Chat, Output};
@@ -28,6 +28,7 @@ use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::readers::{Readers, StoreSource};
+use crate::repeats::Repeats;
 use crate::stored_bytes::StoredBytes;
 use crate::tally::Tallies;
 use crate::translate;
@@ -46,6 +47,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 const QUEUE_TRIMS_MAX: usize = store::TRIMS_MAX / 2;
 /// Ranges of the messenger that wait for a place; of more, the next start deletes the rest.
 const REFUSED_TRIMS_MAX: usize = 10_000;
+
+/// Accounts that lose what waits for them, for as long as too much waits.
+static SHEDS: Repeats = Repeats::new();
 
 /// What the service's thread works with.
 pub(crate) struct Parts {
@@ -359,7 +363,7 @@ impl ServiceThread {
         }
     }
 
-    /// Names the accounts that lose what waits for them.
+    /// Names the accounts that lose what waits for them, each once a minute.
     fn say_who_sheds(&self, shed: &Shed) {
         const NAMED_MAX: usize = 5;
         let directory = self.logins.directory();
@@ -370,10 +374,14 @@ impl ServiceThread {
             let account = known.as_ref().map_or("", |known| known.name());
             let percent = u64::from(**part) * 100 / u64::from(Shed::PARTS);
             let accounts = parts.len();
+            let Some(left_out) = SHEDS.meet(account, Instant::now()) else {
+                continue;
+            };
             tracing::warn!(
                 account,
                 percent,
                 accounts,
+                left_out,
                 "holds most of what waits on disk, and loses so much of it"
             );
         }
