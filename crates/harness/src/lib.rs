@@ -9,7 +9,9 @@ mod server;
 mod watched;
 
 mod authority;
+mod burst;
 mod client;
+mod crowd;
 mod http;
 mod wire;
 
@@ -19,7 +21,9 @@ pub mod proof;
 
 pub use authority::{Authority, Signed};
 pub use binary::magpie;
+pub use burst::Burst;
 pub use client::{Acknowledgement, Client, ClientError, Dial, Event, Message};
+pub use crowd::{connect_from, raise_descriptors};
 pub use folder::repository;
 pub use http::{HttpAnswer, http_get, http_post, http_raw};
 pub use mqtt_codec::{QoS, Version};

@@ -168,15 +168,15 @@ impl Transport {
         }
     }
 
-    /// Whether bytes may wait to be read that say something. It is known of plain TCP and of TLS only; the others may hold some
-    /// themselves.
-    pub fn may_hold_more(&self) -> bool {
+    /// Whether bytes may wait to be read that say something, for a peer that has ended its side. A WebSocket reads one message
+    /// ahead for it; the handshakes and pipes do not know.
+    pub fn may_hold_more(&mut self) -> bool {
         match self {
             Self::Plain(wire) => wire.may_hold_more_than(0),
             Self::Tls(stream) => stream.may_hold_more(),
-            Self::WebSocket(_) | Self::SecureWebSocket(_) | Self::Arriving(_) | Self::Pipe(_) => {
-                true
-            }
+            Self::WebSocket(stream) => stream.may_hold_more(),
+            Self::SecureWebSocket(stream) => stream.may_hold_more(),
+            Self::Arriving(_) | Self::Pipe(_) => true,
         }
     }
 

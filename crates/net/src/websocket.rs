@@ -102,6 +102,8 @@ pub struct WebSocketStream<S> {
     unflushed: bool,
     /// The last long message, until the next read: while it is held tungstenite cannot keep its memory to read into.
     long: Option<Bytes>,
+    /// A message that was read before anybody wanted it.
+    ahead: Option<Bytes>,
 }
 
 /// What is below, with the share of one read: tungstenite by itself would read for as long as fragments come.
@@ -141,6 +143,7 @@ impl<S: Carrier> WebSocketStream<S> {
             trusted: false,
             unflushed: false,
             long: None,
+            ahead: None,
         }
     }
 
@@ -166,9 +169,24 @@ impl<S: Carrier> WebSocketStream<S> {
         &mut self.socket.get_mut().stream
     }
 
-    /// Bytes of the peer that are kept until a message is whole. Pings between its fragments count too, though they are not kept.
+    /// Bytes of the peer that are kept until a message is whole or wanted. Pings between its fragments count too, though they are not kept.
     pub(crate) fn held_bytes(&self) -> usize {
-        self.socket.get_ref().gathered
+        self.socket.get_ref().gathered + self.ahead.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Whether a message or a part of one may wait to be read. It reads one ahead, which is all it can tell it by.
+    pub(crate) fn may_hold_more(&mut self) -> bool {
+        if self.ahead.is_some() {
+            return true;
+        }
+        match self.read(SHARE_BYTES_MIN) {
+            Received::Message(bytes) => {
+                self.ahead = Some(bytes);
+                true
+            }
+            Received::Closed => false,
+            _ => true,
+        }
     }
 
     /// Whether a message is not wholly in the socket.
@@ -178,6 +196,9 @@ impl<S: Carrier> WebSocketStream<S> {
 
     /// Reads until there is a message, but not much more than `share` bytes.
     pub(crate) fn read(&mut self, share: usize) -> Received {
+        if let Some(bytes) = self.ahead.take() {
+            return Received::Message(bytes);
+        }
         self.socket.get_mut().begin(share.max(SHARE_BYTES_MIN));
         for _ in 0..EMPTY_AT_ONCE {
             let outcome = self.socket.read();

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use net::{MessageLimits, Received, Transport};
@@ -142,5 +142,50 @@ fn what_came_behind_the_handshake_comes_first() {
     let mut server = Transport::websocket(server, leftover, LIMITS).unwrap();
     assert_eq!(read(&mut server), Some(vec![9]));
     drop(client);
+    assert_eq!(read(&mut server), None);
+}
+
+/// What a client that has ended its side has left behind what was read.
+#[test]
+fn whoever_has_gone_without_another_word_holds_nothing_more() {
+    type Leaves = fn(&mut WebSocket<TcpStream>);
+    let nothing: Leaves = |_| {};
+    let farewell: Leaves = |client| client.close(None).unwrap();
+    let ping: Leaves = |client| client.send(Message::Ping(Bytes::new())).unwrap();
+    let more: Leaves = |client| client.send(binary(b"PUBLISH")).unwrap();
+    for (leaves, expected) in [
+        (nothing, None),
+        (farewell, None),
+        (ping, None),
+        (more, Some(b"PUBLISH".to_vec())),
+    ] {
+        let (mut client, mut server) = pair();
+        client.send(binary(b"CONNECT")).unwrap();
+        assert_eq!(read(&mut server), Some(b"CONNECT".to_vec()));
+        leaves(&mut client);
+        client.get_ref().shutdown(Shutdown::Write).unwrap();
+        for _ in 0..2 {
+            assert_eq!(server.may_hold_more(), expected.is_some());
+        }
+        if let Some(expected) = expected {
+            assert_eq!(server.held_bytes(), expected.len());
+            assert_eq!(read(&mut server), Some(expected));
+        }
+        assert_eq!(read(&mut server), None);
+    }
+}
+
+/// Also where it was read together with the message before.
+#[test]
+fn a_message_that_is_read_ahead_is_not_lost() {
+    let (mut client, mut server) = pair();
+    client.write(binary(b"CONNECT")).unwrap();
+    client.write(binary(b"PUBLISH")).unwrap();
+    client.flush().unwrap();
+    client.get_ref().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read(&mut server), Some(b"CONNECT".to_vec()));
+    assert!(server.may_hold_more());
+    assert_eq!(read(&mut server), Some(b"PUBLISH".to_vec()));
+    assert!(!server.may_hold_more());
     assert_eq!(read(&mut server), None);
 }

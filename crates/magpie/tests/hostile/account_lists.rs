@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use harness::{PATIENCE, Server, http_post, password};
+use harness::{PATIENCE, Server, connect_from, http_post, password};
 use records::{Account, AccountId, AccountName, Millis, Role, Write, key};
 use serde_json::{Value, json};
 use store::{Batch, DataDir, EmbeddedStore, Holder, OpenOptions, Store as _};
 
-use crate::crowd::{connect_from, turn};
+use crate::crowd::turn;
 use crate::pair::Pair;
 
 /// Accounts beside those that talk.

@@ -4,9 +4,11 @@
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use harness::{ClientError, Launch, PATIENCE, Server, Version, http_get};
+use harness::{
+    ClientError, Launch, PATIENCE, Server, Version, connect_from, http_get, raise_descriptors,
+};
 
-use crate::crowd::{answer, connect_from, count_open, raise_descriptors, silent, turn};
+use crate::crowd::{answer, count_open, silent, turn};
 use crate::pair::Pair;
 
 /// Kept for the store and other files (docs/limits.md).

@@ -3,9 +3,9 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use harness::{Launch, PATIENCE, http_get};
+use harness::{Launch, PATIENCE, connect_from, http_get, raise_descriptors};
 
-use crate::crowd::{connect_from, raise_descriptors, turn};
+use crate::crowd::turn;
 use crate::pair::Pair;
 
 /// Of which the server lets 300 in.

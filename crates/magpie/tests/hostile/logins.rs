@@ -1,14 +1,17 @@
 //! Logins that are meant to harm: guesses that come all at once, a flood whose sockets are closed at once, and wrong passwords that
 //! are to close an account to its owner.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use harness::{ClientError, Dial, HttpAnswer, Launch, Server, Version, http_post, password};
+use harness::{
+    ClientError, Dial, HttpAnswer, Launch, Server, Version, connect_from, http_post, password,
+    raise_descriptors,
+};
 use serde_json::{Value, json};
 
-use crate::crowd::{answer, connect_from, raise_descriptors, turn};
+use crate::crowd::{answer, turn};
 use crate::pair::Pair;
 
 const WRONG: u8 = 0x86;
@@ -82,8 +85,36 @@ fn of_900_guesses_at_once_60_are_checked() {
     pair.check("900 guesses at once");
 }
 
-#[test]
-fn a_flood_of_logins_whose_sockets_close_at_once_delays_nobody() {
+/// A connection that will send one packet, directly on TCP.
+fn over_tcp(server: &Server) -> TcpStream {
+    connect_from(8, server.mqtt()).unwrap()
+}
+
+/// A connection that will send one packet, as the one message of a WebSocket; its mask is 0.
+fn over_websocket(server: &Server) -> TcpStream {
+    let mut stream = connect_from(8, server.http()).unwrap();
+    let request = format!(
+        "GET /mqtt HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n",
+        server.http()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{answer:?}");
+    stream
+}
+
+/// One message under the mask 0; it is shorter than 126 bytes.
+fn message(packet: &[u8]) -> Vec<u8> {
+    [&[0x82, 0x80 | packet.len() as u8, 0, 0, 0, 0], packet].concat()
+}
+
+fn check_flood(what: &str, open: fn(&Server) -> TcpStream, framed: fn(&[u8]) -> Vec<u8>) {
     let _turn = turn();
     // Not even where its guesses are not counted.
     let server =
@@ -91,9 +122,9 @@ fn a_flood_of_logins_whose_sockets_close_at_once_delays_nobody() {
     let pair = Pair::start(&server);
     let mut staying = Vec::new();
     for number in 0..1800 {
-        let mut stream = connect_from(8, server.mqtt()).unwrap();
+        let mut stream = open(&server);
         let guess = connect(&format!("name{number}"), "a wrong password");
-        stream.write_all(&guess).unwrap();
+        stream.write_all(&framed(&guess)).unwrap();
         // Some wait, so that there is always something to check.
         if number % 6 == 0 {
             staying.push(stream);
@@ -109,7 +140,19 @@ fn a_flood_of_logins_whose_sockets_close_at_once_delays_nobody() {
     });
     assert!(server.metric("magpie_logins_abandoned_total", "") > 100);
     drop(staying);
-    pair.check("a flood of 1,800 logins whose sockets close at once");
+    pair.check(what);
+}
+
+#[test]
+fn a_flood_of_logins_whose_sockets_close_at_once_delays_nobody() {
+    let what = "a flood of 1,800 logins whose sockets close at once";
+    check_flood(what, over_tcp, <[u8]>::to_vec);
+}
+
+#[test]
+fn nor_does_such_a_flood_over_websocket() {
+    let what = "the same over WebSocket";
+    check_flood(what, over_websocket, message);
 }
 
 #[test]

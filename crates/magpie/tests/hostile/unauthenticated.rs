@@ -4,9 +4,9 @@ use std::io::{ErrorKind, Write as _};
 use std::net::TcpStream;
 use std::time::Instant;
 
-use harness::{Launch, PATIENCE, Version};
+use harness::{Launch, PATIENCE, Version, connect_from, raise_descriptors};
 
-use crate::crowd::{connect_from, count_open, raise_descriptors, turn};
+use crate::crowd::{count_open, turn};
 use crate::pair::Pair;
 
 const CONNECTIONS: usize = 2_000;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::proof::{self, Ledger, Random, Reader, Round, Stage, Writer};
-use harness::{Launch, Server};
+use harness::{Burst, Dial, Launch, Server, Version};
 
 use extras::Extras;
 use memory::Series;
@@ -105,7 +105,11 @@ fn hours_of_everything_at_once_lose_nothing_and_leave_nothing() {
     let lengths = proof::conversations(&server, &ledger);
     proof::judge_readers(&ledger, &lengths, &seen);
     let delivered = seen.iter().map(|seen| seen.messages.len()).sum();
+    // What a burst takes comes back also from a server that has done all this.
+    memory::settled(server.program().pid());
+    let burst = Burst::measure(&server, Dial::new(server.mqtt(), Version::V5, "burst"));
     soak.say_table(cycles, ledger.acknowledged.len(), delivered, &extras);
+    say(&format!("| a burst of 1,000 subscribers | {burst} |"));
     soak.restarted.judge();
     soak.running.judge();
 }
