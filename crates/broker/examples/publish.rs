@@ -69,7 +69,11 @@ impl World {
         for number in 0..SUBSCRIBERS {
             let mut subscribe = Vec::new();
             // Half of them by a wildcard.
-            let filter = if number % 2 == 0 { TOPIC } else { "site/+/floor/#" };
+            let filter = if number % 2 == 0 {
+                TOPIC
+            } else {
+                "site/+/floor/#"
+            };
             let options = SubscriptionOptions::new(qos);
             Subscribe::encode(VERSION, 1, None, &[(filter, options)], &mut subscribe);
             let subscriber = world.connect(&format!("subscriber-{number}"), lasting);

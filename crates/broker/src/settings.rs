@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mqtt_codec::ReasonCode;
 
-use crate::access::AccessList;
-use crate::allowances::Allowances;
+use crate::access::list::AccessList;
+use crate::publishing::allowances::Allowances;
 
 /// Every limit of the broker core. The defaults are the product's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,10 @@
+//! Network connections: bytes, packets, CONNECT, time limits.
+
+pub(crate) mod connect;
+pub(crate) mod connection;
+pub(crate) mod packets;
+pub(crate) mod pending_connect;
+pub(crate) mod reading;
+pub(crate) mod timeouts;
+pub(crate) mod timers;
+pub(crate) mod unauthenticated;

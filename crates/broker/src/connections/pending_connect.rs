@@ -1,0 +1,51 @@
+//! A CONNECT between its packet and its session, while credentials are checked or on its way to another
+//! shard. Data only.
+
+use std::sync::Arc;
+
+use mqtt_codec::Version;
+use records::{Millis, Stamp};
+
+use crate::access::list::Identity;
+use crate::authentication::exchange::Exchange;
+use crate::wills::will::Will;
+
+/// A CONNECT on its way to its session, possibly on another shard.
+pub struct PendingConnect {
+    pub(crate) version: Version,
+    pub(crate) client_id: Arc<str>,
+    /// The server chose the client id. [5 MQTT-3.1.3-7]
+    pub(crate) assigned: bool,
+    pub(crate) clean_start: bool,
+    pub(crate) keepalive_secs: u16,
+    pub(crate) expiry_secs: u32,
+    pub(crate) receive_maximum: u16,
+    pub(crate) packet_bytes_max: u32,
+    /// The client's Topic Alias Maximum.
+    pub(crate) aliases_max: u16,
+    pub(crate) problem_information: bool,
+    pub(crate) response_information: bool,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) identity: Option<Identity>,
+    /// When the CONNECT came.
+    pub(crate) asked_at: Millis,
+    /// Its place among the CONNECTs of all shards.
+    pub(crate) asked: Stamp,
+    /// The shard that owns the session.
+    pub(crate) home: u16,
+    /// Its enhanced authentication, for the shard it goes to.
+    pub(crate) exchange: Option<Box<Exchange>>,
+    /// Bytes that came behind the CONNECT.
+    pub(crate) rest: Vec<u8>,
+    /// Through which of the settings' entrances it came.
+    pub(crate) entrance: u8,
+}
+
+impl std::fmt::Debug for PendingConnect {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PendingConnect")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,591 @@
+//! Delivery: from a message and its recipients to bytes in output buffers, or to a place in a session's
+//! bounded queue. One frame per layout is encoded, whatever the number of recipients.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, Version};
+use mqtt_session::{Alias, FlightState};
+use records::{Millis, Outgoing, OutgoingState, SessionRef, Stamp};
+use routing::Match;
+
+use crate::connections::connection::Stage;
+use crate::delivery::frames::Layout;
+use crate::io::Output;
+use crate::message::{Message, MessageView, Origin};
+use crate::metrics::drops::DropReason;
+use crate::sessions::session::{Held, Identifiers, StoredDelivery};
+use crate::shard::Shard;
+use crate::stored::appends::{Then, raise};
+
+/// Stored messages read at once for one session.
+pub const FETCH_MAX: usize = 256;
+
+/// Finished exactly-once deliveries that may wait for a session's cursors to pass them.
+const DONE_MAX: usize = 65_536;
+
+/// Bytes of the property that stands for a topic.
+const ALIAS_BYTES: u64 = 3;
+/// What a packet may grow by with it: the property, and a byte more for each of two lengths.
+const ALIAS_ROOM: usize = 5;
+/// Topics shorter than this are not worth an alias.
+const ALIASED_TOPIC_MIN: usize = 8;
+
+/// A message on its way to its recipients.
+pub(crate) struct Publication<'a> {
+    pub(crate) view: MessageView<'a>,
+    /// Owned form, made when the first recipient has to wait.
+    pub(crate) shared: Option<Arc<Message>>,
+    pub(crate) stamp: Option<Stamp>,
+    pub(crate) publisher: SessionRef,
+    pub(crate) now: Millis,
+}
+
+impl Publication<'_> {
+    pub(crate) fn message(&mut self) -> Arc<Message> {
+        let (view, now) = (self.view, self.now);
+        self.shared
+            .get_or_insert_with(|| Arc::new(view.to_message(now)))
+            .clone()
+    }
+}
+
+impl Shard {
+    /// Delivers to the subscribers of this shard; whether there are any.
+    pub(crate) fn deliver_here(&mut self, publication: &mut Publication<'_>) -> bool {
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.clear();
+        let topic = publication.view.topic;
+        // [5 MQTT-3.8.3-3]
+        match self.local_session(publication.publisher) {
+            Some(slot) => self.index.collect_from(slot, topic, &mut matches),
+            None => self.index.collect(topic, &mut matches),
+        }
+        let subscribed = !matches.is_empty();
+        self.frames.clear();
+        // Nobody durable waited when it came: one who does now would get it from memory, before what is stored.
+        let unstored = publication.view.qos != QoS::AtMostOnce && publication.stamp.is_none();
+        let is_newer = |found: &Match| unstored && found.durable();
+        // The disk, or the way from another shard, may have taken all the time it had. [5 MQTT-3.3.2-5]
+        if publication.view.is_late(publication.now) {
+            self.counters.expired += matches.len() as u64;
+            matches.clear();
+        }
+        if self.goes_in_pieces(matches.len()) {
+            matches.retain(|found| !is_newer(found));
+            self.begin_fanout(matches, publication);
+        } else {
+            for found in matches.iter().filter(|found| !is_newer(found)) {
+                if !self.fanouts.is_empty() {
+                    self.give_owed(found.session, publication.now);
+                }
+                self.deliver_match(found, publication);
+            }
+            matches.clear();
+            self.matches = matches;
+        }
+        if let Some(stamp) = publication.stamp {
+            raise(&mut self.routed, stamp);
+        }
+        subscribed
+    }
+
+    pub(crate) fn deliver_match(&mut self, found: &Match, publication: &mut Publication<'_>) {
+        let slot = found.session;
+        // [3.1.1 MQTT-3.8.4-6] [5 MQTT-3.8.4-8]
+        let granted = QoS::from_bits(found.qos()).unwrap_or(QoS::AtMostOnce);
+        let qos = publication.view.qos.min(granted);
+        // [3.1.1 MQTT-3.3.1-9] [5 MQTT-3.3.1-12] [5 MQTT-3.3.1-13]
+        let retain = found.retain_as_published() && publication.view.retain;
+        if qos == QoS::AtMostOnce {
+            self.deliver_qos0(slot, retain, found.identifiers(), publication);
+        } else {
+            self.deliver_flow(slot, qos, retain, found.identifiers(), publication);
+        }
+    }
+
+    fn deliver_qos0(
+        &mut self,
+        slot: u32,
+        retain: bool,
+        identifiers: &[u32],
+        publication: &mut Publication<'_>,
+    ) {
+        let Some(target) = self.open_connection(slot) else {
+            return;
+        };
+        let session = &self.sessions[slot as usize];
+        let queued = session
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.queues(QoS::AtMostOnce));
+        let connection = &self.connections[target];
+        let room = connection.backlog() <= self.settings.limits.outgoing_bytes_max;
+        // What is stored may have to be matched by the subscription's former terms after a crash.
+        let early = publication.stamp.is_some() && self.is_changing(slot);
+        if queued || early || !room {
+            let held = Held {
+                message: publication.message(),
+                qos: QoS::AtMostOnce,
+                retain,
+                origin: Origin::Memory,
+                identifiers: owned(identifiers),
+            };
+            self.hold(slot, held);
+            return;
+        }
+        let layout = Layout {
+            version: connection.version,
+            qos: QoS::AtMostOnce,
+            retain,
+            dup: false,
+            alias: Alias::None,
+            identifiers,
+        };
+        self.write_frame(target, publication.view, layout, None, publication.now);
+    }
+
+    fn deliver_flow(
+        &mut self,
+        slot: u32,
+        qos: QoS,
+        retain: bool,
+        identifiers: &[u32],
+        publication: &mut Publication<'_>,
+    ) {
+        let session = &self.sessions[slot as usize];
+        let stored = publication.stamp.filter(|_| session.is_stored());
+        let first = session
+            .waiting
+            .as_ref()
+            .is_none_or(|waiting| !waiting.holds_back());
+        if first && self.window_open(slot) {
+            let origin = stored.map_or(Origin::Memory, Origin::Queue);
+            let held = Held {
+                message: publication.message(),
+                qos,
+                retain,
+                origin,
+                identifiers: owned(identifiers),
+            };
+            self.begin_delivery(slot, &held, publication.now);
+            return;
+        }
+        if session.is_over() {
+            return;
+        }
+        match stored {
+            Some(stamp) => {
+                let delivery = StoredDelivery {
+                    stamp,
+                    qos,
+                    retain,
+                    weight: publication.view.weight(),
+                    identifiers: owned(identifiers),
+                };
+                self.hold_stored(slot, delivery);
+            }
+            None => {
+                let message = publication.message();
+                let held = Held {
+                    message,
+                    qos,
+                    retain,
+                    origin: Origin::Memory,
+                    identifiers: owned(identifiers),
+                };
+                self.hold(slot, held);
+            }
+        }
+    }
+
+    /// The connection of a session that has had its CONNACK. [3.1.1 MQTT-3.2.0-1] [5 MQTT-3.2.0-1]
+    pub(crate) fn open_connection(&self, slot: u32) -> Option<u32> {
+        let connection = self.sessions[slot as usize].connection;
+        let stage = &self.connections.get(connection)?.stage;
+        matches!(stage, Stage::Open { .. }).then_some(connection)
+    }
+
+    /// Whether a QoS 1 or 2 delivery may begin at once. [5 MQTT-3.3.4-9] [5 MQTT-4.9.0-2]
+    pub(crate) fn window_open(&self, slot: u32) -> bool {
+        let Some(connection) = self.open_connection(slot) else {
+            return false;
+        };
+        let session = &self.sessions[slot as usize];
+        let connection = &self.connections[connection];
+        let window = connection
+            .receive_maximum
+            .min(self.settings.limits.inflight_max);
+        connection.backlog() <= self.settings.limits.outgoing_bytes_max
+            && !self.is_changing(slot)
+            && session.done.len() < DONE_MAX
+            && session
+                .outbound
+                .as_ref()
+                .is_none_or(|outbound| outbound.unsent() == 0 && outbound.has_room(window))
+    }
+
+    /// Gives a delivery its packet identifier and sends it; an exactly-once delivery of a stored message is
+    /// remembered on disk first.
+    pub(crate) fn begin_delivery(&mut self, slot: u32, held: &Held, now: Millis) {
+        let state = match held.qos {
+            QoS::AtMostOnce => {
+                let connection = self.sessions[slot as usize].connection;
+                self.send_publish(connection, held, None, false, now);
+                return;
+            }
+            QoS::AtLeastOnce => FlightState::AwaitPuback,
+            QoS::ExactlyOnce => FlightState::AwaitPubrec,
+        };
+        self.mark_dirty(slot, now);
+        if self.too_large(slot, held, now) {
+            // [5 MQTT-3.1.2-25]: as if its delivery was completed.
+            self.counters.dropped_too_large += 1;
+            self.note_dropped(slot, DropReason::TooLarge, 1);
+            self.claim_over(held.origin, now);
+            return;
+        }
+        if let Some(occasion) = self.earlier_occasion(slot, held) {
+            self.begin_again(slot, held, occasion, now);
+            return;
+        }
+        let remembered = held.qos == QoS::ExactlyOnce && self.is_remembered(slot, held.origin);
+        let session = &mut self.sessions[slot as usize];
+        let connection = session.connection;
+        let state = if remembered {
+            FlightState::Beginning
+        } else {
+            state
+        };
+        let packet_id = session.outbound().begin(state, held.clone());
+        if remembered {
+            let outgoing = Outgoing {
+                packet_id,
+                state: OutgoingState::Sent,
+                retain: held.retain,
+                identifiers: held.identifiers.clone(),
+            };
+            let writes = self.outgoing_writes(slot, held.origin, &outgoing);
+            let session = self.sessions[slot as usize].reference(self.shard, slot);
+            self.append(writes, Then::Deliver { session, packet_id }, now);
+            return;
+        }
+        self.send_publish(connection, held, Some(packet_id), false, now);
+    }
+
+    /// Encodes one delivery into the connection's buffer. Whoever begins with another message has selected it
+    /// in the frame cache.
+    pub(crate) fn send_publish(
+        &mut self,
+        connection: u32,
+        held: &Held,
+        packet_id: Option<u16>,
+        dup: bool,
+        now: Millis,
+    ) {
+        let layout = Layout {
+            version: self.connections[connection].version,
+            qos: held.qos,
+            retain: held.retain,
+            dup,
+            alias: Alias::None,
+            identifiers: held.identifiers.as_deref().unwrap_or(&[]),
+        };
+        self.write_frame(connection, held.message.view(), layout, packet_id, now);
+    }
+
+    fn write_frame(
+        &mut self,
+        connection: u32,
+        view: MessageView<'_>,
+        layout: Layout<'_>,
+        packet_id: Option<u16>,
+        now: Millis,
+    ) {
+        let limit = self.connections[connection].packet_bytes_max as usize;
+        let mut room = usize::MAX;
+        if limit != u32::MAX as usize {
+            let length = self.frames.length(view, layout, now);
+            // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
+            let Some(left) = limit.checked_sub(length) else {
+                self.counters.dropped_too_large += 1;
+                if let Some(slot) = self.session_of(connection) {
+                    self.note_dropped(slot, DropReason::TooLarge, 1);
+                }
+                return;
+            };
+            room = left;
+        }
+        // Setting an alias makes a packet larger.
+        let layout = if room >= ALIAS_ROOM {
+            self.aliased(connection, view.topic, layout)
+        } else {
+            layout
+        };
+        let out = self.connections.buffer(connection);
+        let written = self.frames.write(view, layout, packet_id, now, out);
+        self.turn_bytes += written;
+        self.spend(written);
+        if let Alias::Use(_) = layout.alias {
+            // A property of three bytes stands for the topic.
+            self.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
+        }
+        self.counters.publishes_sent += 1;
+        if !layout.dup {
+            self.measuring.delivered(view.read_at);
+        }
+        self.counters.payload_bytes_sent += view.payload.len() as u64;
+    }
+
+    /// Writes the topic by an alias, if the client allows them and it is worth one. Whoever has not been told of an
+    /// alias on this very connection is not sent it. [5 MQTT-3.3.2-7] [5 MQTT-3.1.2-26] [5 MQTT-3.1.2-27]
+    fn aliased<'a>(&mut self, connection: u32, topic: &str, layout: Layout<'a>) -> Layout<'a> {
+        let connection = &mut self.connections[connection];
+        let maximum = connection.aliases_max;
+        if maximum == 0 || topic.len() < ALIASED_TOPIC_MIN {
+            return layout;
+        }
+        let hasher = &self.hasher;
+        let (hash, kept) = self.frames.topic(topic, || hasher.hash_one(topic) as u32);
+        let aliases = connection.aliases.get_or_insert_default();
+        Layout {
+            alias: aliases.next(topic, hash, maximum, kept),
+            ..layout
+        }
+    }
+
+    pub(crate) fn too_large(&mut self, slot: u32, held: &Held, now: Millis) -> bool {
+        let connection = &self.connections[self.sessions[slot as usize].connection];
+        if connection.packet_bytes_max == u32::MAX {
+            return false;
+        }
+        let limit = connection.packet_bytes_max as usize;
+        let layout = Layout {
+            version: connection.version,
+            qos: held.qos,
+            retain: held.retain,
+            dup: false,
+            alias: Alias::None,
+            identifiers: held.identifiers.as_deref().unwrap_or(&[]),
+        };
+        self.frames.length(held.message.view(), layout, now) > limit
+    }
+
+    // Waiting.
+
+    /// Keeps a delivery in memory, within the session's bound: beyond it QoS 0 goes first, the oldest of it, then the
+    /// oldest of all.
+    pub(crate) fn hold(&mut self, slot: u32, held: Held) {
+        let limits = &self.settings.limits;
+        let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+        waiting.hold(held);
+        self.counters.held += 1;
+        let (mut live, mut flows) = (0, 0);
+        while waiting.held() > limits.queued_messages_max
+            || waiting.held_bytes() > limits.queued_bytes_max
+        {
+            let Some(dropped) = waiting.drop_oldest() else {
+                break;
+            };
+            if dropped.qos == QoS::AtMostOnce {
+                live += 1;
+            } else {
+                flows += 1;
+            }
+        }
+        self.drop_held(slot, live);
+        self.drop_queued(slot, DropReason::QueueFull, flows);
+    }
+
+    /// Keeps a delivery whose message is on disk; what waits there in total is bounded too.
+    pub(crate) fn hold_stored(&mut self, slot: u32, delivery: StoredDelivery) {
+        let limits = &self.settings.limits;
+        let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+        waiting.push_stored(delivery);
+        let mut dropped = 0;
+        while waiting.stored().len() > limits.stored_messages_max
+            || waiting.stored_bytes() > limits.stored_bytes_max
+        {
+            if waiting.drop_oldest_stored().is_none() {
+                break;
+            }
+            dropped += 1;
+        }
+        self.drop_queued(slot, DropReason::QueueFull, dropped);
+    }
+
+    /// Sends what waits, as far as window and buffer allow: first what was under way when the connection
+    /// broke, then what has waited longest.
+    pub(crate) fn pump(&mut self, slot: u32, now: Millis) {
+        if self.open_connection(slot).is_none() {
+            return;
+        }
+        self.resend(slot, now);
+        loop {
+            while !self.is_spent() && self.next_waiting(slot, now) {}
+            if self.is_spent() || !self.pull_claims(slot) {
+                break;
+            }
+        }
+        self.pump_chat(slot, now);
+        self.pump_retained(slot);
+        if self.is_spent() && self.sessions[slot as usize].wants_room() {
+            self.put_off_pump(slot);
+        }
+        self.sessions[slot as usize].shed();
+    }
+
+    /// Sends or drops one waiting delivery; false when nothing can be done now.
+    fn next_waiting(&mut self, slot: u32, now: Millis) -> bool {
+        let open = self.window_open(slot);
+        let changing = self.is_changing(slot);
+        let session = &mut self.sessions[slot as usize];
+        let connection = session.connection;
+        let Some(waiting) = session.waiting.as_mut() else {
+            return false;
+        };
+        let limit = self.settings.limits.outgoing_bytes_max;
+        let room = self.connections[connection].backlog() <= limit && !changing;
+        if let Some(held) = waiting.next_held(open, room) {
+            self.begin_unless_expired(slot, &held, now);
+            return true;
+        }
+        if !open {
+            return false;
+        }
+        if !waiting.claims.is_empty() {
+            return self.next_claimed(slot, now);
+        }
+        if waiting.stored().is_empty() {
+            return false;
+        }
+        let Some((stamp, message)) = waiting.fetched.pop_front() else {
+            self.fetch(slot);
+            return false;
+        };
+        let Some(delivery) = waiting.pop_stored() else {
+            return false;
+        };
+        assert_eq!(
+            delivery.stamp, stamp,
+            "messages come back in the order in which they were asked for"
+        );
+        match message {
+            Some(message) => self.begin_stored(slot, delivery, message, now),
+            // What is remembered of its delivery goes with the next cursors.
+            None => self.mark_dirty(slot, now),
+        }
+        true
+    }
+
+    fn begin_stored(
+        &mut self,
+        slot: u32,
+        delivery: StoredDelivery,
+        message: Arc<Message>,
+        now: Millis,
+    ) {
+        let held = Held {
+            message,
+            qos: delivery.qos,
+            retain: delivery.retain,
+            origin: Origin::Queue(delivery.stamp),
+            identifiers: delivery.identifiers,
+        };
+        let recovered = self.sessions[slot as usize]
+            .waiting()
+            .take_recovered(delivery.stamp);
+        match recovered {
+            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
+            None => self.begin_unless_expired(slot, &held, now),
+        }
+    }
+
+    pub(crate) fn begin_unless_expired(&mut self, slot: u32, held: &Held, now: Millis) {
+        if held.message.view().expired(now) {
+            self.counters.expired += 1;
+            self.claim_over(held.origin, now);
+            self.mark_dirty(slot, now);
+            return;
+        }
+        self.frames.select(&held.message);
+        self.begin_delivery(slot, held, now);
+    }
+
+    pub(crate) fn fetch(&mut self, slot: u32) {
+        let session = &mut self.sessions[slot as usize];
+        let reference = session.reference(self.shard, slot);
+        let waiting = session.waiting();
+        if std::mem::replace(&mut waiting.fetching, true) {
+            return;
+        }
+        waiting.fetching_claims = !waiting.claims.is_empty();
+        let stamps = if waiting.fetching_claims {
+            let claims = waiting.claims.iter().take(FETCH_MAX);
+            claims
+                .map(|delivery| delivery.claim.stored.message)
+                .collect()
+        } else {
+            waiting.stored().stamps().take(FETCH_MAX).collect()
+        };
+        self.output(Output::Fetch {
+            session: reference,
+            stamps,
+        });
+    }
+
+    /// Stored messages have been read.
+    pub(crate) fn fetched(
+        &mut self,
+        reference: SessionRef,
+        messages: Vec<(Stamp, Option<Arc<Message>>)>,
+        now: Millis,
+    ) {
+        let Some(slot) = self.session_slot(reference) else {
+            return;
+        };
+        let open = self.open_connection(slot).is_some();
+        let waiting = self.sessions[slot as usize].waiting();
+        waiting.fetching = false;
+        if !open {
+            // Away again: nothing is kept in memory for it.
+            self.sessions[slot as usize].shed();
+            return;
+        }
+        if waiting.fetching_claims {
+            waiting.take_fetched_claims(messages);
+            self.pump(slot, now);
+            return;
+        }
+        // What was dropped for the bound meanwhile is no longer at the front. An answer from before a reconnect may have been asked
+        // for groups, and have the same message first.
+        let Some(front) = waiting.stored().front() else {
+            return;
+        };
+        let mut fetched: VecDeque<_> = messages
+            .into_iter()
+            .skip_while(|(stamp, _)| *stamp != front)
+            .zip(waiting.stored().stamps())
+            .take_while(|((stamp, _), owed)| stamp == owed)
+            .map(|(message, _)| message)
+            .collect();
+        let session = &self.sessions[slot as usize];
+        if session.withdraws {
+            // What it may not have any more is as good as gone.
+            for (_, message) in &mut fetched {
+                message.take_if(|message| !self.may_receive(session, &message.topic));
+            }
+        }
+        self.sessions[slot as usize].waiting().fetched = fetched;
+        self.pump(slot, now);
+    }
+
+    /// The protocol version a connection speaks.
+    pub(crate) fn version(&self, connection: u32) -> Version {
+        self.connections[connection].version
+    }
+}
+
+fn owned(identifiers: &[u32]) -> Identifiers {
+    (!identifiers.is_empty()).then(|| identifiers.into())
+}

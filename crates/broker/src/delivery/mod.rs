@@ -1,0 +1,7 @@
+//! From a message and its recipients to bytes in output buffers, and what waits until a client takes it.
+
+pub(crate) mod acknowledge;
+pub(crate) mod deliver;
+pub(crate) mod fanout;
+pub(crate) mod frames;
+pub(crate) mod waiting;

@@ -1,0 +1,432 @@
+//! What waits for one session because its window or its socket is full or its client is away. It owns the
+//! queues and knows what they weigh; how much may wait, the rooms that push decide.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use mqtt_codec::QoS;
+use records::Stamp;
+use routing::{GroupId, RetainedCursor};
+use smallvec::SmallVec;
+
+use crate::message::{Message, Origin, StoredClaim};
+use crate::stored::queue::{Identifiers, StoredDelivery, StoredQueue};
+
+/// A delivery that waits or is under way.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) message: Arc<Message>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) origin: Origin,
+    pub(crate) identifiers: Identifiers,
+}
+
+impl Held {
+    /// Stands for an exactly-once delivery of which only PUBREL is left to send.
+    pub(crate) fn released(origin: Origin) -> Self {
+        Self {
+            message: Arc::new(Message::released()),
+            qos: QoS::ExactlyOnce,
+            retain: false,
+            origin,
+            identifiers: None,
+        }
+    }
+}
+
+/// A new subscription that is still getting retained messages.
+#[derive(Debug)]
+pub(crate) struct RetainedJob {
+    pub(crate) filter: Box<str>,
+    pub(crate) qos: QoS,
+    pub(crate) identifier: u32,
+    pub(crate) cursor: RetainedCursor,
+}
+
+/// A stored message that a group waits for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitingClaim {
+    pub(crate) stored: StoredClaim,
+    /// Quality of service it was published with.
+    pub(crate) qos: QoS,
+    /// Bytes of its message.
+    pub(crate) weight: u32,
+}
+
+/// Claims of one message, by group.
+pub(crate) type Claims = SmallVec<[(GroupId, Stamp); 1]>;
+
+/// What a shard's ordinary shared subscriptions have at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// What waits while nobody of a group is free.
+    pub(crate) backlogs: BTreeMap<GroupId, Backlog>,
+    /// Claims that are over and not yet struck out.
+    pub(crate) settled: Vec<Stamp>,
+    /// What has moved since it was last said what is needed.
+    pub(crate) passing: Passing,
+}
+
+/// Messages of claims that have gone to other shards or other members: a look at one place after the other may miss them.
+#[derive(Debug, Default)]
+pub(crate) struct Passing {
+    stamps: Vec<Stamp>,
+    /// The oldest of those that are not among them, because they are too many.
+    others_from: Option<Stamp>,
+}
+
+impl Passing {
+    /// Messages that are known one by one.
+    const STAMPS_MAX: usize = 4096;
+
+    pub(crate) fn note(&mut self, message: Stamp) {
+        if self.stamps.len() < Self::STAMPS_MAX {
+            self.stamps.push(message);
+        } else {
+            self.others_from = self.others_from.into_iter().chain([message]).min();
+        }
+    }
+
+    pub(crate) fn stamps(&self) -> &[Stamp] {
+        &self.stamps
+    }
+
+    pub(crate) fn others_from(&self) -> Option<Stamp> {
+        self.others_from
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.stamps.clear();
+        self.others_from = None;
+    }
+}
+
+/// What a group waits for while nobody of it is free, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    claims: VecDeque<WaitingClaim>,
+    bytes: u64,
+}
+
+impl Backlog {
+    pub(crate) fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.claims.is_empty()
+    }
+
+    /// What the messages weigh.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &WaitingClaim> {
+        self.claims.iter()
+    }
+
+    /// Puts it in its place; nearly always that is the end.
+    pub(crate) fn insert(&mut self, claim: WaitingClaim) {
+        self.bytes += u64::from(claim.weight);
+        let place = self
+            .claims
+            .partition_point(|known| known.stored.claim < claim.stored.claim);
+        self.claims.insert(place, claim);
+    }
+
+    /// The stamp of the message that has waited longest.
+    pub(crate) fn oldest(&self) -> Option<Stamp> {
+        self.claims.front().map(|claim| claim.stored.message)
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<WaitingClaim> {
+        let claim = self.claims.pop_front()?;
+        self.bytes -= u64::from(claim.weight);
+        Some(claim)
+    }
+}
+
+/// A message that is a session's because it was its claim.
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimDelivery {
+    pub(crate) group: GroupId,
+    pub(crate) claim: WaitingClaim,
+    pub(crate) qos: QoS,
+    /// RETAIN is kept if the message has it.
+    pub(crate) keeps_retain: bool,
+    pub(crate) identifiers: Identifiers,
+}
+
+impl ClaimDelivery {
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Claim {
+            group: self.group,
+            stored: Some(self.claim.stored),
+            qos: self.claim.qos,
+        }
+    }
+}
+
+/// What a session gives back to one of its groups.
+#[derive(Debug)]
+pub(crate) enum Returned {
+    /// It is on disk.
+    Stored(GroupId, WaitingClaim),
+    /// It is only in memory.
+    Held(GroupId, Arc<Message>),
+}
+
+impl Returned {
+    /// What a delivery of a group gives back.
+    pub(crate) fn of(
+        group: GroupId,
+        stored: Option<StoredClaim>,
+        qos: QoS,
+        message: &Arc<Message>,
+    ) -> Self {
+        let Some(stored) = stored else {
+            return Self::Held(group, message.clone());
+        };
+        let claim = WaitingClaim {
+            stored,
+            qos,
+            weight: message.weight() as u32,
+        };
+        Self::Stored(group, claim)
+    }
+}
+
+/// A session's queues.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// QoS 1 and 2, with the number of each arrival.
+    flows: VecDeque<(u64, Held)>,
+    /// QoS 0, which no window holds back.
+    live: VecDeque<(u64, Held)>,
+    arrivals: u64,
+    held_bytes: usize,
+    stored: StoredQueue,
+    stored_bytes: u64,
+    /// Older stored messages are kept for this session in memory only, while they are under way to its client.
+    pub(crate) floor: Stamp,
+    /// The front of `stored`, as far as it has been read.
+    pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
+    /// The store has been asked for the front of `stored`.
+    pub(crate) fetching: bool,
+    /// It was asked for the front of `claims`.
+    pub(crate) fetching_claims: bool,
+    /// What this session's groups have given it, a few at a time.
+    pub(crate) claims: VecDeque<ClaimDelivery>,
+    /// The front of `claims`, as far as it has been read.
+    pub(crate) fetched_claims: VecDeque<(Stamp, Option<Arc<Message>>)>,
+    pub(crate) retained: VecDeque<RetainedJob>,
+    /// The session is listed for a slice of retained messages.
+    pub(crate) retained_listed: bool,
+    /// What the store remembers of exactly-once deliveries begun before a restart.
+    pub(crate) recovered: Vec<(Stamp, records::Outgoing)>,
+}
+
+impl Waiting {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held() == 0
+            && self.stored.is_empty()
+            && self.claims.is_empty()
+            && self.retained.is_empty()
+            && self.recovered.is_empty()
+            && self.floor == Stamp::ZERO
+    }
+
+    /// Whether a new QoS 1 or 2 message has to queue behind others. What is merely remembered holds nothing back.
+    pub(crate) fn holds_back(&self) -> bool {
+        !(self.flows.is_empty()
+            && self.stored.is_empty()
+            && self.claims.is_empty()
+            && self.retained.is_empty())
+    }
+
+    /// Whether a message that is only in memory has to queue behind others of its kind: QoS 0 waits for no
+    /// acknowledgement. [5 MQTT-4.9.0-3]
+    pub(crate) fn queues(&self, qos: QoS) -> bool {
+        match qos {
+            QoS::AtMostOnce => !self.live.is_empty(),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => !self.flows.is_empty(),
+        }
+    }
+
+    // In memory.
+
+    /// Messages in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.flows.len() + self.live.len()
+    }
+
+    /// Stored messages that some of them are.
+    pub(crate) fn needed_by_held(&self) -> impl Iterator<Item = Stamp> + '_ {
+        let flows = self.flows.iter();
+        flows.filter_map(|(_, held)| held.origin.needs())
+    }
+
+    /// What they weigh.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    pub(crate) fn hold(&mut self, held: Held) {
+        self.arrivals += 1;
+        self.held_bytes += held.message.weight();
+        let entry = (self.arrivals, held);
+        match entry.1.qos {
+            QoS::AtMostOnce => self.live.push_back(entry),
+            QoS::AtLeastOnce | QoS::ExactlyOnce => self.flows.push_back(entry),
+        }
+    }
+
+    /// The next message in memory, in the order of their arrival as far as the windows allow: `flow` while a
+    /// QoS 1 or 2 delivery may begin, `live` while the socket takes more.
+    pub(crate) fn next_held(&mut self, flow: bool, live: bool) -> Option<Held> {
+        let arrival = |queue: &VecDeque<(u64, Held)>| queue.front().map(|(arrival, _)| *arrival);
+        let flow = arrival(&self.flows).filter(|_| flow);
+        let live = arrival(&self.live).filter(|_| live);
+        let first_is_live = match (flow, live) {
+            (None, None) => return None,
+            (Some(flow), Some(live)) => live < flow,
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+        };
+        if first_is_live {
+            self.drop_live()
+        } else {
+            self.drop_flow()
+        }
+    }
+
+    /// Takes out the oldest QoS 0 message, or the oldest of all when there is none.
+    pub(crate) fn drop_oldest(&mut self) -> Option<Held> {
+        self.drop_live().or_else(|| self.drop_flow())
+    }
+
+    /// Forgets the QoS 0 messages and says how many there were.
+    pub(crate) fn drop_all_live(&mut self) -> usize {
+        let dropped = std::mem::take(&mut self.live);
+        let bytes: usize = dropped.iter().map(|(_, held)| held.message.weight()).sum();
+        self.held_bytes -= bytes;
+        dropped.len()
+    }
+
+    /// Drops what is only in memory and whose topic is not wanted; how many there were.
+    pub(crate) fn retain_held(&mut self, wants: impl Fn(&str) -> bool) -> usize {
+        let before = self.held();
+        let mut bytes = 0;
+        for queue in [&mut self.flows, &mut self.live] {
+            queue.retain(|(_, held)| {
+                let stays = !matches!(held.origin, Origin::Memory) || wants(&held.message.topic);
+                if !stays {
+                    bytes += held.message.weight();
+                }
+                stays
+            });
+        }
+        self.held_bytes -= bytes;
+        before - self.held()
+    }
+
+    fn drop_live(&mut self) -> Option<Held> {
+        let (_, held) = self.live.pop_front()?;
+        self.held_bytes -= held.message.weight();
+        Some(held)
+    }
+
+    fn drop_flow(&mut self) -> Option<Held> {
+        let (_, held) = self.flows.pop_front()?;
+        self.held_bytes -= held.message.weight();
+        Some(held)
+    }
+
+    // In the queue table.
+
+    /// Deliveries whose messages are on disk, in their order.
+    pub(crate) fn stored(&self) -> &StoredQueue {
+        &self.stored
+    }
+
+    /// What their messages weigh.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.stored_bytes
+    }
+
+    pub(crate) fn push_stored(&mut self, delivery: StoredDelivery) {
+        self.stored_bytes += u64::from(delivery.weight);
+        self.stored.push_back(delivery);
+    }
+
+    pub(crate) fn pop_stored(&mut self) -> Option<StoredDelivery> {
+        let delivery = self.stored.pop_front()?;
+        self.stored_bytes -= u64::from(delivery.weight);
+        Some(delivery)
+    }
+
+    /// Takes out the oldest delivery, and its message if that has been read already.
+    pub(crate) fn drop_oldest_stored(&mut self) -> Option<StoredDelivery> {
+        let delivery = self.pop_stored()?;
+        if !self.fetched.is_empty() {
+            self.fetched.pop_front();
+        }
+        Some(delivery)
+    }
+
+    // Of groups.
+
+    /// The store has answered. Some of it may have gone to other members meanwhile.
+    pub(crate) fn take_fetched_claims(&mut self, messages: Vec<(Stamp, Option<Arc<Message>>)>) {
+        let mut messages = messages.into_iter();
+        let claims = self.claims.iter();
+        self.fetched_claims = claims
+            .map_while(|delivery| {
+                let message = delivery.claim.stored.message;
+                messages.find(|(stamp, _)| *stamp == message)
+            })
+            .collect();
+    }
+
+    /// Takes out what has come from groups, of one or of all, and has not been sent.
+    pub(crate) fn take_claims(&mut self, only: Option<GroupId>) -> Vec<Returned> {
+        let concerned = |group| only.is_none_or(|only| only == group);
+        let mut returned = Vec::new();
+        let recovered = &self.recovered;
+        self.claims.retain(|delivery| {
+            let key = delivery.origin().stored_key();
+            // One that had begun before a restart is finished with its member. [5 MQTT-4.8.2-4]
+            let begun = recovered.iter().any(|(known, _)| Some(*known) == key);
+            if begun || !concerned(delivery.group) {
+                return true;
+            }
+            returned.push(Returned::Stored(delivery.group, delivery.claim));
+            false
+        });
+        if !returned.is_empty() {
+            // It is read again as it stands now.
+            self.fetched_claims.clear();
+        }
+        let bytes = &mut self.held_bytes;
+        self.flows.retain(|(_, held)| match held.origin {
+            Origin::Claim { group, stored, qos } if concerned(group) => {
+                *bytes -= held.message.weight();
+                returned.push(Returned::of(group, stored, qos, &held.message));
+                false
+            }
+            _ => true,
+        });
+        returned
+    }
+
+    /// Begins to remember an exactly-once delivery the store knows of.
+    pub(crate) fn take_recovered(&mut self, stamp: Stamp) -> Option<records::Outgoing> {
+        let place = self
+            .recovered
+            .iter()
+            .position(|(known, _)| *known == stamp)?;
+        Some(self.recovered.swap_remove(place).1)
+    }
+}

@@ -1,0 +1,431 @@
+//! A session's part in the messenger: which of its subscriptions under `im/` a delivery meets, and how a
+//! session that cannot keep up, or was away, gets the same entries from the store. What is delivered is
+//! the messenger's business; `im/` topics are relative to the session and never enter the shard's index.
+
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, ReasonCode, topic};
+use records::{Millis, Pos, SessionRef};
+
+use crate::io::{Audience, ChatDelivery, Output, Service};
+use crate::message::{Message, Origin};
+use crate::sessions::session::{ChatFilter, ChatInterest, ChatMode, Held, Session};
+use crate::shard::Shard;
+
+/// First level of the messenger's tree.
+pub(crate) const TREE: &str = "im";
+
+/// Whether a topic or filter belongs to the messenger: its first level is literally `im`.
+pub(crate) fn is_chat(topic: &str) -> bool {
+    topic
+        .strip_prefix(TREE)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Shard {
+    /// One session gets what it has subscribed to of a delivery.
+    pub(crate) fn deliver_chat_to(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, now: Millis) {
+        // What the store has brought already is not brought again by the live path.
+        let known = delivery.pos.is_some_and(|pos| {
+            let chat = self.sessions[slot as usize].chat.as_ref();
+            chat.is_some_and(|chat| chat.sent >= pos)
+        });
+        if known {
+            return;
+        }
+        // What is addressed to one session is shared with nobody.
+        let addressed = matches!(delivery.audience, Audience::Session(_));
+        for (part, message) in delivery.packets.iter().enumerate() {
+            let session = &self.sessions[slot as usize];
+            let Some(wanted) = wanted(session, message, |known| addressed || known.share.is_none())
+            else {
+                continue;
+            };
+            let Some(pos) = delivery.pos.filter(|_| wanted.qos != QoS::AtMostOnce) else {
+                self.deliver_live(slot, message, &wanted, Origin::Memory, now);
+                continue;
+            };
+            let live = session
+                .chat
+                .as_ref()
+                .is_some_and(|chat| chat.mode == ChatMode::Live);
+            if live && !self.send_part(slot, delivery, pos, part, &wanted, now) {
+                // The store has the entry, and brings the rest of it.
+                self.set_chat_mode(slot, ChatMode::Behind);
+            }
+        }
+        if let (Some(pos), Some(chat)) = (delivery.pos, self.sessions[slot as usize].chat.as_mut())
+        {
+            match chat.mode {
+                ChatMode::Live => chat.has_sent(pos),
+                ChatMode::Behind | ChatMode::Fetching => chat.seen = chat.seen.max(pos),
+                ChatMode::Draining { .. } => {
+                    chat.seen = chat.seen.max(pos);
+                    // The answer that is being sent came before this entry.
+                    chat.mode = ChatMode::Draining { more: true };
+                }
+            }
+        }
+    }
+
+    /// What is not stored goes to connected sessions only, within their bound.
+    pub(crate) fn deliver_live(
+        &mut self,
+        slot: u32,
+        message: &Arc<Message>,
+        wanted: &Wanted,
+        origin: Origin,
+        now: Millis,
+    ) {
+        let Some(connection) = self.open_connection(slot) else {
+            return;
+        };
+        let session = &self.sessions[slot as usize];
+        let held = wanted.held(message.clone(), origin);
+        let backlog = self.connections[connection].backlog();
+        let free = session
+            .waiting
+            .as_ref()
+            .is_none_or(|waiting| !waiting.queues(held.qos));
+        let room = match held.qos {
+            QoS::AtMostOnce => backlog <= self.settings.limits.outgoing_bytes_max,
+            QoS::AtLeastOnce | QoS::ExactlyOnce => self.window_open(slot),
+        };
+        if free && room {
+            self.begin_unless_expired(slot, &held, now);
+        } else {
+            self.hold(slot, held);
+        }
+    }
+
+    /// Sends one packet of a stored entry; false when the window has no room, and then the session's cursor
+    /// stands inside the entry.
+    fn send_part(
+        &mut self,
+        slot: u32,
+        entry: &ChatDelivery,
+        pos: Pos,
+        part: usize,
+        wanted: &Wanted,
+        now: Millis,
+    ) -> bool {
+        if !self.window_open(slot) {
+            if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+                chat.begun = (pos, part);
+            }
+            return false;
+        }
+        let origin = Origin::Chat {
+            pos,
+            part: part as u8,
+            receipt: entry.receipt.filter(|_| part == 0),
+        };
+        let held = wanted.held(entry.packets[part].clone(), origin);
+        let waiting = &mut self.sessions[slot as usize].waiting;
+        let recovered = origin.stored_key().and_then(|key| {
+            let waiting = waiting.as_mut();
+            waiting.and_then(|waiting| waiting.take_recovered(key))
+        });
+        match recovered {
+            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
+            None => self.begin_unless_expired(slot, &held, now),
+        }
+        self.mark_dirty(slot, now);
+        true
+    }
+
+    fn set_chat_mode(&mut self, slot: u32, mode: ChatMode) {
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.mode = mode;
+        }
+    }
+
+    /// Sends what was read from the store as far as the window allows, and asks for more.
+    pub(crate) fn pump_chat(&mut self, slot: u32, now: Millis) {
+        loop {
+            if self.is_spent() || !self.window_open(slot) {
+                return;
+            }
+            let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+                return;
+            };
+            match chat.mode {
+                ChatMode::Live | ChatMode::Fetching => return,
+                ChatMode::Behind => {
+                    self.catch_up(slot);
+                    return;
+                }
+                ChatMode::Draining { more } => match chat.backlog.pop_front() {
+                    Some(entry) => self.send_entry(slot, entry, now),
+                    None if more => chat.mode = ChatMode::Behind,
+                    None => chat.mode = ChatMode::Live,
+                },
+            }
+        }
+    }
+
+    fn catch_up(&mut self, slot: u32) {
+        let reference = self.sessions[slot as usize].reference(self.shard, slot);
+        let session = &mut self.sessions[slot as usize];
+        let (Some(account), Some(chat)) = (session.account, session.chat.as_mut()) else {
+            return;
+        };
+        chat.mode = ChatMode::Fetching;
+        let since = chat.sent;
+        self.output(Output::Service(Service::CatchUp {
+            session: reference,
+            account,
+            since,
+        }));
+    }
+
+    /// One entry from the store, or the rest of it; what does not fit the window is put back.
+    fn send_entry(&mut self, slot: u32, entry: Arc<ChatDelivery>, now: Millis) {
+        let (Some(pos), Some(chat)) = (entry.pos, self.sessions[slot as usize].chat.as_ref())
+        else {
+            return;
+        };
+        let from = if chat.begun.0 == pos { chat.begun.1 } else { 0 };
+        for (part, message) in entry.packets.iter().enumerate().skip(from) {
+            let session = &self.sessions[slot as usize];
+            let Some(wanted) = wanted(session, message, |known| known.share.is_none())
+                .filter(|wanted| wanted.qos != QoS::AtMostOnce)
+            else {
+                continue;
+            };
+            if !self.send_part(slot, &entry, pos, part, &wanted, now) {
+                if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+                    chat.backlog.push_front(entry);
+                }
+                return;
+            }
+        }
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.has_sent(pos);
+        }
+        self.mark_dirty(slot, now);
+    }
+
+    /// The store has answered a session that was behind.
+    pub(crate) fn caught_up(
+        &mut self,
+        reference: SessionRef,
+        entries: Vec<Arc<ChatDelivery>>,
+        upto: Pos,
+        more: bool,
+        now: Millis,
+    ) {
+        let Some(slot) = self.session_slot(reference) else {
+            return;
+        };
+        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+            return;
+        };
+        if chat.mode != ChatMode::Fetching {
+            return;
+        }
+        if entries.is_empty() {
+            chat.sent = chat.sent.max(upto);
+        }
+        let more = more || chat.seen > upto;
+        // An answer to an earlier question may come late.
+        let sent = chat.sent;
+        let news = entries
+            .into_iter()
+            .filter(|entry| entry.pos.is_some_and(|pos| pos > sent));
+        chat.backlog.extend(news);
+        chat.mode = ChatMode::Draining { more };
+        self.pump(slot, now);
+    }
+
+    /// A session that was live is live again only after it has asked the store.
+    pub(crate) fn chat_connected(&mut self, slot: u32, now: Millis) {
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.backlog.clear();
+            // Live-only subscriptions have nothing to catch up with.
+            let resumes = chat
+                .filters
+                .iter()
+                .any(|known| known.options & 3 != 0 && known.share.is_none());
+            chat.mode = if resumes {
+                ChatMode::Behind
+            } else {
+                ChatMode::Live
+            };
+            self.pump_chat(slot, now);
+        }
+    }
+
+    /// The connection ended: from here on the store collects.
+    pub(crate) fn chat_disconnected(&mut self, slot: u32) {
+        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            chat.backlog.clear();
+            chat.mode = ChatMode::Behind;
+        }
+    }
+
+    /// A device has acknowledged a message.
+    pub(crate) fn chat_received(&mut self, slot: u32, origin: Origin) {
+        let (Origin::Chat {
+            receipt: Some((conversation, seq)),
+            ..
+        }
+        | Origin::Share {
+            receipt: Some((conversation, seq)),
+        }) = origin
+        else {
+            return;
+        };
+        let Some(account) = self.sessions[slot as usize].account else {
+            return;
+        };
+        self.output(Output::Service(Service::Received {
+            account,
+            conversation,
+            seq,
+        }));
+    }
+
+    // Subscriptions.
+
+    /// Adds or replaces a subscription under `im/`; true when it replaced one.
+    pub(crate) fn subscribe_chat(&mut self, slot: u32, filter: ChatFilter) -> bool {
+        let latest = self.latest_pos;
+        let session = &mut self.sessions[slot as usize];
+        let chat = session.chat.get_or_insert_with(|| {
+            Box::new(ChatInterest {
+                filters: Vec::new(),
+                sent: latest,
+                seen: latest,
+                begun: (Pos::ZERO, 0),
+                mode: ChatMode::Live,
+                backlog: std::collections::VecDeque::new(),
+            })
+        });
+        let known = chat
+            .filters
+            .iter_mut()
+            .find(|known| known.filter == filter.filter && known.share == filter.share);
+        let existed = known.is_some();
+        match known {
+            Some(known) => *known = filter,
+            None => chat.filters.push(filter),
+        }
+        if let Some(account) = session.account {
+            let slots = self.accounts.entry(account).or_default();
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
+        existed
+    }
+
+    /// Removes a subscription under `im/`; false when there was none.
+    pub(crate) fn unsubscribe_chat(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        share: Option<&str>,
+        now: Millis,
+    ) -> bool {
+        let account = self.sessions[slot as usize].account;
+        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+            return false;
+        };
+        let before = chat.filters.len();
+        chat.filters
+            .retain(|known| &*known.filter != filter || known.share.as_deref() != share);
+        let removed = chat.filters.len() < before;
+        if chat.filters.is_empty() {
+            self.leave_messenger(slot, now);
+        }
+        if let (Some(account), Some(name), true) = (account, share, removed) {
+            self.announce_chat_share(account, name, filter, now);
+        }
+        removed
+    }
+
+    /// The session has no part in the messenger any more.
+    pub(crate) fn leave_messenger(&mut self, slot: u32, now: Millis) {
+        let session = &mut self.sessions[slot as usize];
+        let chat = session.chat.take();
+        let Some(account) = session.account else {
+            return;
+        };
+        if let Some(slots) = self.accounts.get_mut(&account) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.accounts.remove(&account);
+            }
+        }
+        for known in chat.iter().flat_map(|chat| &chat.filters) {
+            if let Some(name) = &known.share {
+                self.announce_chat_share(account, name, &known.filter, now);
+            }
+        }
+    }
+
+    /// The messenger has stored or refused a publish.
+    pub(crate) fn chat_acknowledged(
+        &mut self,
+        reference: SessionRef,
+        ack: u64,
+        outcome: Result<(), (ReasonCode, Box<str>)>,
+        now: Millis,
+    ) {
+        self.chat_publishes = self.chat_publishes.saturating_sub(1);
+        if self.chat_will_settled(ack, &outcome, now) {
+            // Nobody waits for it.
+        } else if let Some(slot) = self.session_slot(reference) {
+            self.settle_chat(slot, ack, outcome);
+        }
+        self.wake_stalled();
+    }
+}
+
+/// How a session wants a packet of the messenger.
+pub(crate) struct Wanted {
+    qos: QoS,
+    identifiers: crate::sessions::session::Identifiers,
+}
+
+impl Wanted {
+    fn held(&self, message: Arc<Message>, origin: Origin) -> Held {
+        Held {
+            message,
+            qos: self.qos,
+            retain: false,
+            origin,
+            identifiers: self.identifiers.clone(),
+        }
+    }
+}
+
+/// The highest QoS, up to the message's own, and all identifiers of those matching filters that count.
+/// [5 MQTT-3.3.4-2] [5 MQTT-3.3.4-4]
+pub(crate) fn wanted(
+    session: &Session,
+    message: &Message,
+    counts: impl Fn(&ChatFilter) -> bool,
+) -> Option<Wanted> {
+    let chat = session.chat.as_ref()?;
+    let name = &*message.topic;
+    let mut qos = None;
+    let mut identifiers = Vec::new();
+    for known in chat
+        .filters
+        .iter()
+        .filter(|known| counts(known) && topic::matches(&known.filter, name))
+    {
+        let granted = QoS::from_bits(known.options & 3).unwrap_or(QoS::AtMostOnce);
+        qos = qos.max(Some(granted));
+        if known.identifier != 0 {
+            identifiers.push(known.identifier);
+        }
+    }
+    let identifiers = (!identifiers.is_empty()).then(|| identifiers.into());
+    qos.map(|granted: QoS| Wanted {
+        qos: granted.min(message.qos),
+        identifiers,
+    })
+}

@@ -1,0 +1,530 @@
+//! A PUBLISH from a client: protocol rules, permission, and the way it goes on: to the messenger, to the
+//! disk first, or straight to its recipients.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mqtt_codec::{Publish, QoS, ReasonCode, Version};
+use mqtt_session::{AckKind, AckOrdinal, AliasError};
+use records::{AccountId, Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
+
+use crate::access::list::{Client, RESERVED};
+use crate::delivery::deliver::Publication;
+use crate::delivery::waiting::Claims;
+use crate::io::{ChatPublish, ConnectionId, Output, Service};
+use crate::message::{Message, MessageView};
+use crate::messenger::deliver::is_chat;
+use crate::sessions::session::Unsettled;
+use crate::shard::Shard;
+use crate::stored::appends::{APPEND_BYTES_MAX, StoredPublish, Then, stored_number};
+
+/// Why the connection has to close.
+pub(crate) type Fault = ReasonCode;
+
+/// A PUBLISH whose protocol part is done.
+struct Accepted<'a> {
+    id: ConnectionId,
+    session: u32,
+    view: MessageView<'a>,
+    ack: Option<(AckKind, u16)>,
+    response_topic: Option<&'a str>,
+    correlation: Option<&'a [u8]>,
+}
+
+impl Shard {
+    /// A client published.
+    pub(crate) fn on_publish(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        packet: &Publish<'_>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        self.counters.publishes_received += 1;
+        self.counters.payload_bytes_received += packet.payload.len() as u64;
+        if packet.properties.has_subscription_identifier() {
+            // [5 MQTT-3.3.4-6]
+            return Err(ReasonCode::PROTOCOL_ERROR);
+        }
+        let mut resolved = String::new();
+        let topic = self.resolve_topic(id, packet, &mut resolved)?;
+        if let Some(packet_id) = packet.packet_id {
+            if packet.qos == QoS::ExactlyOnce && self.is_repeated(id, session, packet_id, now) {
+                return Ok(());
+            }
+            self.check_window(id, session)?;
+            if packet.qos == QoS::ExactlyOnce {
+                self.sessions[session as usize]
+                    .inbound
+                    .get_or_insert_default()
+                    .publish(packet_id);
+            }
+        }
+        if !self.topic_fits(topic) {
+            let sentence = "topic too long or too deep";
+            return self.refuse(
+                id,
+                session,
+                packet,
+                ReasonCode::TOPIC_NAME_INVALID,
+                sentence,
+            );
+        }
+        let mut properties = Vec::new();
+        packet.properties.write_forwarded(&mut properties);
+        let view = MessageView {
+            topic,
+            payload: packet.payload,
+            properties: &properties,
+            qos: packet.qos,
+            retain: packet.retain,
+            expires_at: packet
+                .properties
+                .message_expiry
+                .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
+            read_at: self.measuring.turn_at,
+        };
+        let accepted = Accepted {
+            id,
+            session,
+            view,
+            ack: ack_of(packet),
+            response_topic: packet.properties.response_topic,
+            correlation: packet.properties.correlation_data,
+        };
+        if is_chat(topic) {
+            return self.publish_to_messenger(&accepted, packet);
+        }
+        if !self.session_may_publish(session, topic) {
+            let sentence = if topic.starts_with('$') {
+                RESERVED
+            } else {
+                "not allowed by the access list"
+            };
+            return self.refuse(id, session, packet, ReasonCode::NOT_AUTHORIZED, sentence);
+        }
+        self.charge_publish(id, session, now);
+        self.publish_ordinary(&accepted, packet, now)
+    }
+
+    /// The topic, through its alias if it has one. [5 MQTT-3.3.2-7] [5 MQTT-3.3.2-12]
+    fn resolve_topic<'a>(
+        &mut self,
+        id: ConnectionId,
+        packet: &Publish<'a>,
+        resolved: &'a mut String,
+    ) -> Result<&'a str, Fault> {
+        let maximum = self.settings.limits.topic_alias_maximum;
+        let Some(alias) = packet.properties.topic_alias else {
+            return Ok(packet.topic);
+        };
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(packet.topic);
+        };
+        let aliases = &mut connection.publishing().aliases;
+        let outcome = if packet.topic.is_empty() {
+            aliases
+                .topic(alias, maximum)
+                .map(|topic| resolved.push_str(topic))
+        } else {
+            aliases.set(alias, packet.topic, maximum)
+        };
+        match outcome {
+            Ok(()) if packet.topic.is_empty() => Ok(resolved),
+            Ok(()) => Ok(packet.topic),
+            Err(AliasError::Invalid { .. }) => Err(ReasonCode::TOPIC_ALIAS_INVALID),
+            Err(AliasError::Unset(_)) => Err(ReasonCode::PROTOCOL_ERROR),
+        }
+    }
+
+    /// A client may have at most Receive Maximum publishes unacknowledged. [5 MQTT-3.3.4-9]
+    fn check_window(&mut self, id: ConnectionId, session: u32) -> Result<(), Fault> {
+        let maximum = usize::from(self.settings.limits.receive_maximum);
+        let unreleased = self.sessions[session as usize]
+            .inbound
+            .as_ref()
+            .map_or(0, |inbound| inbound.len());
+        let Some(connection) = self.connection_mut(id) else {
+            return Ok(());
+        };
+        // PUBRECs that are owed belong to unreleased messages, which are counted.
+        let owed = connection
+            .publishing
+            .as_ref()
+            .map_or(0, |publishing| publishing.acks.pubacks());
+        if owed + unreleased < maximum {
+            return Ok(());
+        }
+        match connection.version {
+            Version::V5 => Err(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED),
+            // Older clients were not told; only what they hold open without bound is refused.
+            Version::V31 | Version::V311 if unreleased >= maximum => {
+                Err(ReasonCode::RECEIVE_MAXIMUM_EXCEEDED)
+            }
+            Version::V31 | Version::V311 => {
+                self.stall(id);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a QoS 2 publish is one we own already; it is acknowledged again, once it is on disk, and
+    /// nothing else. [3.1.1 MQTT-4.3.3-2] [5 MQTT-4.3.3-10]
+    fn is_repeated(&mut self, id: ConnectionId, session: u32, packet_id: u16, now: Millis) -> bool {
+        let owned = self.sessions[session as usize]
+            .inbound
+            .as_ref()
+            .is_some_and(|inbound| inbound.holds(packet_id));
+        if !owned {
+            return false;
+        }
+        let ordinal = self.owe(id, AckKind::Pubrec, packet_id);
+        let unsettled = &mut self.sessions[session as usize].unsettled;
+        let waiting = unsettled
+            .iter_mut()
+            .find(|waiting| waiting.packet_id == packet_id && waiting.connection != id);
+        if let Some(waiting) = waiting {
+            waiting.connection = id;
+            waiting.ordinal = ordinal;
+            return true;
+        }
+        // Repeated on the connection it came on, its answer stands before this one.
+        let then = Then::Settle {
+            connection: id,
+            ordinal,
+        };
+        self.append(Vec::new(), then, now);
+        true
+    }
+
+    fn session_may_publish(&self, session: u32, topic: &str) -> bool {
+        let session = &self.sessions[session as usize];
+        let client = Client {
+            account: session.account.map(|_| &*session.name),
+            client_id: &session.client_id,
+        };
+        self.may_publish(client, session.admin, topic)
+    }
+
+    /// Whether a client may publish to an ordinary topic.
+    pub(crate) fn may_publish(&self, client: Client<'_>, admin: bool, topic: &str) -> bool {
+        // Topics of the server itself are nobody's to publish.
+        if topic.starts_with('$') {
+            return false;
+        }
+        admin || self.settings.allow_anonymous || self.settings.access.may_publish(client, topic)
+    }
+
+    /// Whether a topic name is neither too long nor too deep.
+    pub(crate) fn topic_fits(&self, topic: &str) -> bool {
+        topic.len() <= self.topic_bytes_max()
+            && topic.split('/').count() <= self.settings.limits.topic_levels_max
+    }
+
+    /// The longest topic name or filter, one that a key can hold whatever the operator allows.
+    pub(crate) fn topic_bytes_max(&self) -> usize {
+        let limit = self.settings.limits.topic_bytes_max;
+        limit.min(key::TEXT_BYTES_MAX)
+    }
+
+    /// Refuses a publish: MQTT 5 has a reason code for it, earlier versions get their acknowledgement and
+    /// nothing happens. [3.1.1 MQTT-3.3.5-2]
+    pub(crate) fn refuse(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        packet: &Publish<'_>,
+        reason: ReasonCode,
+        sentence: &str,
+    ) -> Result<(), Fault> {
+        self.counters.publishes_refused += 1;
+        let Some((kind, packet_id)) = ack_of(packet) else {
+            return Ok(());
+        };
+        if kind == AckKind::Pubrec
+            && let Some(inbound) = self.sessions[session as usize].inbound.as_mut()
+        {
+            // [5 MQTT-4.3.3-9]: after an error the identifier is free.
+            inbound.release(packet_id);
+        }
+        self.acknowledge(id, kind, packet_id, reason, Some(sentence.into()));
+        Ok(())
+    }
+
+    // Ordinary topics.
+
+    fn publish_ordinary(
+        &mut self,
+        accepted: &Accepted<'_>,
+        packet: &Publish<'_>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        let view = accepted.view;
+        if view.retain && !view.payload.is_empty() && !self.may_retain(accepted.session, view) {
+            self.counters.retained_refused += 1;
+            let sentence = "too many or too large retained messages";
+            return self.refuse(
+                accepted.id,
+                accepted.session,
+                packet,
+                ReasonCode::QUOTA_EXCEEDED,
+                sentence,
+            );
+        }
+        let publisher =
+            self.sessions[accepted.session as usize].reference(self.shard, accepted.session);
+        let ordered_behind_others = self.owes_acks(accepted.id);
+        let claims = self.begin_claims(view.topic, view.qos, now);
+        let durable = !claims.is_empty()
+            || (view.qos != QoS::AtMostOnce && self.durable_interest(view.topic));
+        let owned_by_session = accepted
+            .ack
+            .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
+            && self.sessions[accepted.session as usize].is_stored();
+        let promised = accepted.ack.is_some() && ordered_behind_others;
+        let stays = durable || owned_by_session || (view.retain && !view.payload.is_empty());
+        if (durable && self.storage_full) || (stays && self.disk_full) {
+            return self.refuse_for_room(accepted.id, accepted.session, packet, now);
+        }
+        if durable || view.retain || owned_by_session || promised {
+            let copies = usize::from(durable) + usize::from(view.retain);
+            let beside = self.claim_bytes_max(&claims);
+            if copies * record_bytes_max(view) + beside > APPEND_BYTES_MAX {
+                let sentence = "too large to be stored";
+                return self.refuse(
+                    accepted.id,
+                    accepted.session,
+                    packet,
+                    ReasonCode::QUOTA_EXCEEDED,
+                    sentence,
+                );
+            }
+            self.publish_stored(accepted, durable.then_some(claims), owned_by_session, now);
+            return Ok(());
+        }
+        let mut publication = Publication {
+            view,
+            shared: None,
+            stamp: None,
+            publisher,
+            now,
+        };
+        let reason = self.deliver_everywhere(&mut publication, None, &claims);
+        if let Some((kind, packet_id)) = accepted.ack {
+            self.acknowledge(accepted.id, kind, packet_id, reason, None);
+        }
+        Ok(())
+    }
+
+    /// Writes first; delivery and acknowledgement follow the disk. `durable` are the claims of a message that goes
+    /// into the queue. A QoS 0 message to be retained does not
+    /// wait: nothing was promised for it.
+    fn publish_stored(
+        &mut self,
+        accepted: &Accepted<'_>,
+        durable: Option<Claims>,
+        owned_by_session: bool,
+        now: Millis,
+    ) {
+        let message = Arc::new(accepted.view.to_message(now));
+        let session = &self.sessions[accepted.session as usize];
+        let number = stored_number(session.number);
+        let account = session.account;
+        let publisher = session.reference(self.shard, accepted.session);
+        let stamp = self.stamp(now);
+        let mut writes = Vec::new();
+        let queued = durable.is_some();
+        let claims = durable.unwrap_or_default();
+        if queued {
+            writes.push(self.queue_write(stamp, &message, number));
+            writes.extend(self.claim_writes(&claims, stamp));
+        }
+        if message.retain {
+            writes.push(retained_write(&message, stamp, account));
+        }
+        if let (true, Some(number), Some((_, packet_id))) = (owned_by_session, number, accepted.ack)
+        {
+            writes.push(Write::Put {
+                key: key::incoming(number, packet_id),
+                value: Incoming {}.encode(),
+            });
+        }
+        let ack = accepted
+            .ack
+            .map(|(kind, packet_id)| (accepted.id, self.owe(accepted.id, kind, packet_id)));
+        let stored = StoredPublish {
+            retained: message.retain.then_some(stamp),
+            stamp: queued.then_some(stamp),
+            message,
+            claims,
+            publisher,
+            account,
+            ack,
+        };
+        if accepted.ack.is_none() {
+            self.release_publish(&stored, now);
+            self.append(writes, Then::Nothing, now);
+        } else {
+            self.append(writes, Then::Publish(Box::new(stored)), now);
+        }
+    }
+
+    /// Writes a message into the queue.
+    pub(crate) fn queue_write(
+        &mut self,
+        stamp: Stamp,
+        message: &Message,
+        publisher: Option<SessionNumber>,
+    ) -> Write {
+        let write = Write::Put {
+            key: key::queue(stamp),
+            value: message.to_record(publisher).encode(),
+        };
+        let before = self.counters.queue_bytes_stored;
+        self.counters.queue_bytes_stored += write.bytes() as u64;
+        let after = self.counters.queue_bytes_stored;
+        self.queue_marks.note(stamp, before, after);
+        write
+    }
+
+    /// Whether a persistent session anywhere wants QoS 1 or 2 messages of this topic.
+    pub(crate) fn durable_interest(&self, topic: &str) -> bool {
+        self.index.has_durable(topic) || (self.shards > 1 && self.remote.matches(topic).durable)
+    }
+
+    // The messenger.
+
+    fn publish_to_messenger(
+        &mut self,
+        accepted: &Accepted<'_>,
+        packet: &Publish<'_>,
+    ) -> Result<(), Fault> {
+        let session = &self.sessions[accepted.session as usize];
+        let Some(account) = session.account else {
+            let sentence = "the messenger is for accounts: log in";
+            return self.refuse(
+                accepted.id,
+                accepted.session,
+                packet,
+                ReasonCode::NOT_AUTHORIZED,
+                sentence,
+            );
+        };
+        let mut attach = Vec::new();
+        if let (Some(number), Some((AckKind::Pubrec, packet_id))) =
+            (stored_number(session.number), accepted.ack)
+        {
+            attach.push(Write::Put {
+                key: key::incoming(number, packet_id),
+                value: Incoming {}.encode(),
+            });
+        }
+        let (reference, device) = (
+            session.reference(self.shard, accepted.session),
+            session.client_id.clone(),
+        );
+        let ack = accepted
+            .ack
+            .map(|(kind, packet_id)| self.owe_chat(accepted, kind, packet_id));
+        self.chat_publishes += usize::from(ack.is_some());
+        self.output(Output::Service(Service::Publish(Box::new(ChatPublish {
+            session: reference,
+            account,
+            device,
+            topic: accepted.view.topic.into(),
+            payload: Bytes::copy_from_slice(accepted.view.payload),
+            ack,
+            response_topic: accepted.response_topic.map(Into::into),
+            correlation: accepted.correlation.map(Bytes::copy_from_slice),
+            attach,
+            read_at: accepted.view.read_at,
+        }))));
+        Ok(())
+    }
+
+    /// Owes an acknowledgement the messenger will decide on; the number it is asked under says which.
+    fn owe_chat(&mut self, accepted: &Accepted<'_>, kind: AckKind, packet_id: u16) -> u64 {
+        let id = accepted.id;
+        let ordinal = self.owe(id, kind, packet_id);
+        let ack = (u64::from(id.serial) << 32) | (ordinal.0 & u64::from(u32::MAX));
+        if kind == AckKind::Pubrec {
+            let waiting = Unsettled {
+                ack,
+                packet_id,
+                connection: id,
+                ordinal,
+            };
+            self.sessions[accepted.session as usize]
+                .unsettled
+                .push(waiting);
+        }
+        ack
+    }
+
+    /// The messenger's verdict goes to the connection that published, or that has repeated the publish since.
+    pub(crate) fn settle_chat(
+        &mut self,
+        slot: u32,
+        ack: u64,
+        outcome: Result<(), (ReasonCode, Box<str>)>,
+    ) {
+        let session = &mut self.sessions[slot as usize];
+        let unsettled = &mut session.unsettled;
+        let place = unsettled.iter().position(|waiting| waiting.ack == ack);
+        let (id, ordinal) = match place.map(|place| unsettled.swap_remove(place)) {
+            Some(waiting) => {
+                if let (Err(_), Some(inbound)) = (&outcome, session.inbound.as_mut()) {
+                    // [5 MQTT-4.3.3-9]: refused, its identifier is free, whether or not the client can be told.
+                    inbound.release(waiting.packet_id);
+                }
+                (waiting.connection, waiting.ordinal)
+            }
+            None => {
+                let id = ConnectionId {
+                    slot: session.connection,
+                    serial: (ack >> 32) as u32,
+                };
+                (id, AckOrdinal(ack & u64::from(u32::MAX)))
+            }
+        };
+        match outcome {
+            Ok(()) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
+            Err((reason, sentence)) => {
+                self.counters.publishes_refused += 1;
+                self.settle(id, ordinal, reason, Some(sentence));
+            }
+        }
+    }
+}
+
+/// How a publish is acknowledged. [3.1.1 MQTT-3.3.4-1] [5 MQTT-3.3.4-1]
+fn ack_of(packet: &Publish<'_>) -> Option<(AckKind, u16)> {
+    let kind = match packet.qos {
+        QoS::AtMostOnce => return None,
+        QoS::AtLeastOnce => AckKind::Puback,
+        QoS::ExactlyOnce => AckKind::Pubrec,
+    };
+    packet.packet_id.map(|packet_id| (kind, packet_id))
+}
+
+/// Bytes that key and value of a stored message take at most, and what goes into the same append beside it.
+fn record_bytes_max(view: MessageView<'_>) -> usize {
+    const REST: usize = 256;
+    2 * view.topic.len() + view.payload.len() + view.properties.len() + REST
+}
+
+pub(crate) fn retained_write(message: &Message, stamp: Stamp, account: Option<AccountId>) -> Write {
+    let key = key::retained(&message.topic);
+    if message.payload.is_empty() {
+        return Write::Delete { key };
+    }
+    Write::Put {
+        key,
+        value: Retained {
+            stamp,
+            account,
+            message: message.to_record(None),
+        }
+        .encode(),
+    }
+}

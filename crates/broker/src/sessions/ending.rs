@@ -1,0 +1,365 @@
+//! How connections end, and what their end means for sessions: take-over, DISCONNECT, wills, expiry.
+//! It decides nothing about when a connection is silent for too long; that is `watch`.
+
+use std::sync::Arc;
+
+use mqtt_codec::{ReasonCode, Version, disconnect};
+use records::Millis;
+
+use crate::access::list::Identity;
+use crate::connections::connection::Stage;
+use crate::io::{ConnectionId, Output, Service};
+use crate::publishing::publish::Fault;
+use crate::sessions::session::NO_CONNECTION;
+use crate::settings::Settings;
+use crate::shard::Shard;
+use crate::stored::appends::Then;
+use crate::turn::deferred::{Closed, Closing, Job};
+use crate::turn::run::SESSIONS_PER_PIECE;
+
+/// How long a closed account or token is remembered: longer than a CONNECT takes to be checked and handed over.
+const CLOSED_KEPT_MS: u64 = 600_000;
+/// Closed accounts and tokens remembered; the oldest is forgotten.
+const CLOSED_MAX: usize = 10_000;
+/// Connections that are sent to another server in one piece.
+const CONNECTIONS_PER_PIECE: u32 = 256;
+
+impl Shard {
+    // Connections.
+
+    /// Says why, if the protocol has a word for it, and closes. [5 MQTT-4.13.1-1]
+    pub(crate) fn disconnect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
+        let Some(connection) = self.connection(id) else {
+            return;
+        };
+        let (version, open) = (
+            connection.version,
+            matches!(connection.stage, Stage::Open { .. }),
+        );
+        // [5 MQTT-3.14.0-1]: no DISCONNECT before a successful CONNACK.
+        if open && version == Version::V5 {
+            self.send_disconnect(id.slot, reason);
+        }
+        self.lose_connection(id, now);
+    }
+
+    /// Detaches the session and has the socket closed once its bytes are written.
+    pub(crate) fn lose_connection(&mut self, id: ConnectionId, now: Millis) {
+        let Some(connection) = self.connection_mut(id) else {
+            return;
+        };
+        let stage = std::mem::replace(&mut connection.stage, Stage::Closing);
+        connection.partial = None;
+        connection.publishing = None;
+        connection.aliases = None;
+        connection.exchange = None;
+        self.count_unauthenticated(id, 0, now);
+        self.output(Output::Close(id));
+        let grace = self.connect_timeout_ms(id);
+        self.watch(id, now.saturating_add(grace), now);
+        match stage {
+            Stage::Open { session } => {
+                self.say_down(session);
+                self.detach(session, now);
+            }
+            Stage::Storing { session, .. } => {
+                // No CONNACK went out: the will of a CONNECT that was never accepted is nobody's will.
+                self.withdraw_will(session, now);
+                self.detach(session, now);
+            }
+            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
+            }
+        }
+    }
+
+    fn say_down(&mut self, slot: u32) {
+        let session = &self.sessions[slot as usize];
+        let Some(account) = session.account else {
+            return;
+        };
+        let session = session.reference(self.shard, slot);
+        self.output(Output::Service(Service::SessionDown { session, account }));
+    }
+
+    /// The socket is closed: the connection is forgotten.
+    pub fn forget(&mut self, id: ConnectionId) {
+        self.remove_connection(id);
+    }
+
+    /// Closes the connections of an account, or those that one of its tokens has opened.
+    pub(crate) fn close_clients(&mut self, closed: Closed, reason: ReasonCode, now: Millis) {
+        let all = &mut self.closed_clients;
+        all.retain(|(known, at)| *known != closed && now.since(*at) < CLOSED_KEPT_MS);
+        if all.len() >= CLOSED_MAX {
+            all.remove(0);
+        }
+        all.push((closed.clone(), now));
+        self.jobs
+            .push_back(Job::Close(Closing::new(closed, reason)));
+    }
+
+    /// Closes those of the connections that are found in one piece of the sessions.
+    pub(crate) fn close_some(&mut self, mut closing: Closing, now: Millis) {
+        let end = self.sessions.capacity();
+        let last = end.min(closing.next + SESSIONS_PER_PIECE);
+        for place in closing.next..last {
+            let session = self.sessions.get(place);
+            let concerned = session.filter(|session| {
+                session.connection != NO_CONNECTION
+                    && closing
+                        .closed
+                        .concerns(session.account, session.token.as_ref())
+            });
+            if let Some(session) = concerned {
+                self.disconnect(self.connection_id(session.connection), closing.reason, now);
+            }
+        }
+        closing.next = last;
+        if closing.next < end {
+            self.jobs.push_back(Job::Close(closing));
+        }
+    }
+
+    /// Whether its account or token was closed after a client had asked to come in: what its credentials were
+    /// checked against is no longer true.
+    pub(crate) fn is_closed_since(&self, identity: &Identity, asked_at: Millis) -> bool {
+        let mut closed = self.closed_clients.iter();
+        closed.any(|(closed, at)| {
+            *at >= asked_at && closed.concerns(identity.account, identity.token.as_ref())
+        })
+    }
+
+    pub(crate) fn shutdown(&mut self, now: Millis) {
+        self.is_shutting_down = true;
+        self.finish_fanouts(now);
+        self.finish_audiences(now);
+        let everyone: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .map(|(slot, connection)| ConnectionId {
+                slot,
+                serial: connection.serial,
+            })
+            .collect();
+        for id in everyone {
+            self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
+        }
+        while !self.cursors.dirty.is_empty() {
+            self.store_cursors(now);
+        }
+    }
+
+    /// Another configuration. If it sends clients elsewhere, those who are here already go too.
+    pub(crate) fn reconfigure(&mut self, settings: Arc<Settings>) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.rates.forget();
+        let now = &self.settings;
+        if (&before.access, before.allow_anonymous, &before.entrances)
+            != (&now.access, now.allow_anonymous, &now.entrances)
+        {
+            self.check_access_again();
+        }
+        if self.settings.redirect.reason().is_some() {
+            self.jobs.push_back(Job::SendAway { next: 0 });
+        }
+    }
+
+    /// Sends away those who are found in one piece of the connections.
+    pub(crate) fn send_some_away(&mut self, next: u32, now: Millis) {
+        let redirect = self.settings.redirect.clone();
+        let (Some(reason), Some(reference)) = (redirect.reason(), redirect.reference()) else {
+            return;
+        };
+        let end = self.connections.capacity();
+        let last = end.min(next.saturating_add(CONNECTIONS_PER_PIECE));
+        for slot in next..last {
+            if self.connections.get(slot).is_some() {
+                self.send_away(self.connection_id(slot), reason, reference, now);
+            }
+        }
+        if last < end {
+            self.jobs.push_back(Job::SendAway { next: last });
+        }
+    }
+
+    fn send_away(&mut self, id: ConnectionId, reason: ReasonCode, reference: &str, now: Millis) {
+        let connection = &self.connections[id.slot];
+        let maximum = connection.packet_bytes_max;
+        match connection.stage {
+            Stage::Open { .. } => {
+                self.counters.redirected += 1;
+                if connection.version == Version::V5 {
+                    let out = self.connections.buffer(id.slot);
+                    disconnect::encode_reference(reason, reference, maximum, out);
+                }
+                self.lose_connection(id, now);
+            }
+            Stage::Storing { .. } => self.refuse_connect(id, reason, now),
+            // They are told when they come as far as a CONNACK.
+            Stage::AwaitConnect | Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Closing => {
+            }
+        }
+    }
+
+    // Sessions.
+
+    /// The same client connects again: the older connection goes. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
+    pub(crate) fn take_over(&mut self, slot: u32, now: Millis) {
+        let connection = self.sessions[slot as usize].connection;
+        if connection == NO_CONNECTION {
+            return;
+        }
+        self.counters.takeovers += 1;
+        let id = self.connection_id(connection);
+        self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
+    }
+
+    /// DISCONNECT from the client. Only the one that says that all is well takes the will back. [3.1.1 MQTT-3.14.4-3]
+    /// [5 MQTT-3.14.4-3] [5 MQTT-3.1.2-8]
+    pub(crate) fn on_disconnect(
+        &mut self,
+        id: ConnectionId,
+        session: u32,
+        reason: ReasonCode,
+        expiry: Option<u32>,
+        now: Millis,
+    ) -> Result<(), Fault> {
+        if !disconnect::FROM_CLIENTS.contains(&reason) {
+            return Err(ReasonCode::PROTOCOL_ERROR);
+        }
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let state = &mut self.sessions[session as usize];
+        if let Some(secs) = expiry {
+            // A session that was to end with its connection can't be prolonged at its end.
+            if state.expiry_secs == 0 && secs != 0 {
+                return Err(ReasonCode::PROTOCOL_ERROR);
+            }
+            state.expiry_secs = secs.min(maximum);
+        }
+        if reason == ReasonCode::SUCCESS {
+            self.withdraw_will(session, now);
+        }
+        self.lose_connection(id, now);
+        Ok(())
+    }
+
+    /// The session's connection has ended, however it did.
+    fn detach(&mut self, slot: u32, now: Millis) {
+        let session = &mut self.sessions[slot as usize];
+        session.connection = NO_CONNECTION;
+        session.disconnected_at = Some(now);
+        if let Some(outbound) = session.outbound.as_mut() {
+            outbound.connection_lost();
+        }
+        let expiry = session.expiry_secs;
+        if let Some(waiting) = session.waiting.as_mut() {
+            // It is read again when it is wanted again.
+            waiting.fetched = std::collections::VecDeque::new();
+            // QoS 0 is for those who are there.
+            let dropped = waiting.drop_all_live() as u64;
+            self.drop_held(slot, dropped);
+        }
+        self.chat_disconnected(slot);
+        if expiry != 0 {
+            self.announce_shares(slot, now);
+        }
+        self.arrange_will(slot, now);
+        if expiry == 0 {
+            self.end_session(slot, now);
+            return;
+        }
+        self.return_waiting(slot, None, now);
+        self.rebalance_shares(slot, now);
+        self.sessions[slot as usize].shed();
+        self.mark_dirty(slot, now);
+        self.arrange_look(slot);
+        self.away.went(&mut self.sessions, slot);
+        self.end_longest_away(now);
+    }
+
+    /// Ends the session that has been away longest and holds no message while there are too many of them: two at most, so that after the
+    /// limit was lowered each that goes makes room for itself and one more.
+    fn end_longest_away(&mut self, now: Millis) {
+        const ENDS_MAX: usize = 2;
+        for _ in 0..ENDS_MAX {
+            let limit = self.settings.limits.offline_sessions_max;
+            if self.away.len() <= limit || self.is_shutting_down {
+                return;
+            }
+            // A session with messages ends by its own account's excess or when its time is over.
+            let Some(longest) = self.longest_away_without_messages() else {
+                return;
+            };
+            self.counters.sessions_dropped += 1;
+            self.end_session(longest, now);
+        }
+    }
+
+    /// Has the session looked at when its will is due or it ends. A session that comes and goes keeps the look
+    /// it has: that one finds out when the next is due.
+    pub(crate) fn arrange_look(&mut self, slot: u32) {
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let session = &mut self.sessions[slot as usize];
+        let Some(at) = [session.will_due(), session.ends_at(maximum)]
+            .into_iter()
+            .flatten()
+            .min()
+        else {
+            return;
+        };
+        if session.look_at == Millis::ZERO || at < session.look_at {
+            let earlier = std::mem::replace(&mut session.look_at, at);
+            self.deadlines.give_up(earlier, slot, session.serial);
+            self.deadlines.schedule(at, slot, session.serial);
+        }
+    }
+
+    /// The time of a look at a session has come.
+    pub(crate) fn look_at_session(&mut self, slot: u32, serial: u32, now: Millis) {
+        let Some(session) = self
+            .sessions
+            .get_mut(slot as usize)
+            .filter(|session| session.serial == serial)
+        else {
+            return;
+        };
+        session.look_at = Millis::ZERO;
+        if self.end_if_expired(slot, now) {
+            return;
+        }
+        if self.sessions[slot as usize]
+            .will_due()
+            .is_some_and(|at| at <= now)
+        {
+            self.publish_will(slot, now);
+        }
+        self.arrange_look(slot);
+    }
+
+    /// Ends a session whose time is over, though the look that it waits for has not come; whether it was.
+    /// [5 MQTT-4.1.0-2]
+    pub(crate) fn end_if_expired(&mut self, slot: u32, now: Millis) -> bool {
+        let maximum = self.settings.limits.session_expiry_max_secs;
+        let ends_at = self.sessions[slot as usize].ends_at(maximum);
+        let over = ends_at.is_some_and(|at| at <= now);
+        if over {
+            self.counters.sessions_expired += 1;
+            self.end_session(slot, now);
+        }
+        over
+    }
+
+    /// The session is over: nothing of it remains but retained messages.
+    /// [3.1.1 MQTT-3.1.2-7] [5 MQTT-4.1.0-2]
+    pub(crate) fn end_session(&mut self, slot: u32, now: Millis) {
+        // [5 MQTT-3.1.2-8]: a will that was still delayed is due at the session's end.
+        self.publish_will(slot, now);
+        if self.sessions[slot as usize].is_stored() {
+            let writes = self.session_deletes(slot);
+            self.append_in_pieces(writes, Then::Nothing, now);
+            self.last_end = self.appends.back().map(|append| append.ticket);
+        }
+        self.leave_messenger(slot, now);
+        self.retire(slot, now);
+    }
+}

@@ -1,0 +1,8 @@
+//! What outlives a connection: sessions, where they are found, how they end, and what one account may have of them.
+
+pub(crate) mod account_limits;
+pub(crate) mod account_usage;
+pub(crate) mod ending;
+pub(crate) mod lookup;
+pub(crate) mod offline;
+pub(crate) mod session;

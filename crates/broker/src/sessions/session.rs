@@ -1,0 +1,313 @@
+//! One client's session on this shard: what outlives its connection. The rules are in the rooms that act
+//! on it; this one owns the state and its bounds.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use ahash::RandomState;
+use mqtt_session::{AckOrdinal, Inbound, Outbound};
+use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
+use routing::{FilterId, GroupId};
+use smallvec::SmallVec;
+
+use crate::access::list::Identity;
+pub(crate) use crate::delivery::waiting::{Held, RetainedJob, Waiting};
+use crate::io::{ChatDelivery, ConnectionId};
+use crate::message::Origin;
+pub(crate) use crate::stored::queue::{Identifiers, StoredDelivery};
+use crate::wills::will::Will;
+
+/// No session.
+pub(crate) const NO_SESSION: u32 = u32::MAX;
+/// A session without a connection.
+pub(crate) const NO_CONNECTION: u32 = u32::MAX;
+/// Expiry interval of a session that is kept until the server's own limit.
+pub(crate) const NEVER: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) serial: u32,
+    /// Slot of its connection, or [`NO_CONNECTION`].
+    pub(crate) connection: u32,
+    pub(crate) account: Option<AccountId>,
+    pub(crate) admin: bool,
+    /// The token that its last connection came in by.
+    pub(crate) token: Option<Arc<[u8; 32]>>,
+    /// 3, 4 or 5.
+    pub(crate) protocol_level: u8,
+    /// A write of its cursors is due.
+    pub(crate) dirty: bool,
+    /// It is listed for what could not be sent in an earlier turn.
+    pub(crate) put_off: bool,
+    /// Of its filters, with what each takes beside.
+    pub(crate) filter_bytes: u32,
+    /// Of what waits for it on disk, each message is held against the access list.
+    pub(crate) withdraws: bool,
+    pub(crate) expiry_secs: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) client_id: Arc<str>,
+    /// Zero for a session that is not stored.
+    pub(crate) number: SessionNumber,
+    pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
+    /// Since when its ordinary filters are held, by filter, if it is stored: a SUBSCRIBE that repeats one changes nothing
+    /// about which messages it waits for.
+    pub(crate) held_since: Vec<(FilterId, Stamp)>,
+    /// Shared ordinary filters, as the client wrote them.
+    pub(crate) shares: Vec<Membership>,
+    pub(crate) outbound: Option<Box<Outbound<Held>>>,
+    pub(crate) inbound: Option<Box<Inbound>>,
+    pub(crate) waiting: Option<Box<Waiting>>,
+    pub(crate) chat: Option<Box<ChatInterest>>,
+    pub(crate) will: Option<Box<Will>>,
+    /// The place of its last connection's CONNECT among all.
+    pub(crate) asked: Stamp,
+    /// Exactly-once deliveries that are finished but still remembered on disk.
+    pub(crate) done: Vec<Origin>,
+    /// Exactly-once receipts whose fate is with the messenger.
+    pub(crate) unsettled: Vec<Unsettled>,
+    /// When it is looked at; zero while no look is arranged.
+    pub(crate) look_at: Millis,
+    /// Set while there is no connection.
+    pub(crate) disconnected_at: Option<Millis>,
+    /// Its neighbours among the sessions without a connection.
+    pub(crate) away: AwayNeighbours,
+}
+
+/// A session's neighbours in the order in which sessions went away; [`NO_SESSION`] is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct AwayNeighbours {
+    pub(crate) before: u32,
+    pub(crate) after: u32,
+}
+
+impl Default for AwayNeighbours {
+    fn default() -> Self {
+        Self {
+            before: NO_SESSION,
+            after: NO_SESSION,
+        }
+    }
+}
+
+/// A QoS 2 publish the messenger has not answered yet. It outlives the connection it came on: when the
+/// client repeats it on the next one, the answer goes there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Unsettled {
+    /// The number the messenger knows it by.
+    pub(crate) ack: u64,
+    pub(crate) packet_id: u16,
+    pub(crate) connection: ConnectionId,
+    pub(crate) ordinal: AckOrdinal,
+}
+
+/// A session's place in a group.
+#[derive(Debug, Clone)]
+pub(crate) struct Membership {
+    pub(crate) group: GroupId,
+    /// `$share/<name>/<filter>`.
+    pub(crate) filter: Box<str>,
+}
+
+/// A session's part in the messenger.
+#[derive(Debug)]
+pub(crate) struct ChatInterest {
+    pub(crate) filters: Vec<ChatFilter>,
+    /// The last stored entry that was handed to the session's flow.
+    pub(crate) sent: Pos,
+    /// The last stored entry the shard saw for this account while it was not live.
+    pub(crate) seen: Pos,
+    /// The entry after `sent` whose first packets, so many, were handed over already.
+    pub(crate) begun: (Pos, usize),
+    pub(crate) mode: ChatMode,
+    /// Entries read from the store that do not fit the window yet.
+    pub(crate) backlog: VecDeque<Arc<ChatDelivery>>,
+}
+
+impl ChatInterest {
+    /// An entry was handed over completely.
+    pub(crate) fn has_sent(&mut self, pos: Pos) {
+        self.sent = self.sent.max(pos);
+        self.begun = (Pos::ZERO, 0);
+    }
+}
+
+/// How a session gets stored entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChatMode {
+    /// As they are made.
+    Live,
+    /// From the store, once it is connected and its window has room.
+    Behind,
+    /// The store has been asked.
+    Fetching,
+    /// The backlog ends with `more`: whether the store has to be asked again.
+    Draining { more: bool },
+}
+
+/// A subscription under `im/`.
+#[derive(Debug, Clone)]
+pub(crate) struct ChatFilter {
+    /// Without a `$share/<name>/` prefix.
+    pub(crate) filter: Box<str>,
+    /// Share name.
+    pub(crate) share: Option<Box<str>>,
+    pub(crate) options: u8,
+    pub(crate) identifier: u32,
+}
+
+impl Session {
+    /// One that has nothing yet and ends with its connection.
+    pub(crate) fn new(serial: u32, identity: &Identity, client_id: Arc<str>) -> Self {
+        Self {
+            serial,
+            connection: NO_CONNECTION,
+            account: identity.account,
+            admin: identity.admin,
+            token: identity.token.clone(),
+            protocol_level: 0,
+            dirty: false,
+            put_off: false,
+            filter_bytes: 0,
+            withdraws: false,
+            expiry_secs: 0,
+            name: identity.name.clone(),
+            client_id,
+            number: SessionNumber::ZERO,
+            subscriptions: SmallVec::new(),
+            held_since: Vec::new(),
+            outbound: None,
+            inbound: None,
+            waiting: None,
+            chat: None,
+            will: None,
+            asked: Stamp::ZERO,
+            done: Vec::new(),
+            unsettled: Vec::new(),
+            shares: Vec::new(),
+            look_at: Millis::ZERO,
+            disconnected_at: None,
+            away: AwayNeighbours::default(),
+        }
+    }
+
+    pub(crate) fn reference(&self, shard: u16, slot: u32) -> SessionRef {
+        SessionRef {
+            shard,
+            slot,
+            generation: self.serial,
+        }
+    }
+
+    /// When the delay of its will is over, while there is no connection.
+    pub(crate) fn will_due(&self) -> Option<Millis> {
+        let (will, since) = (self.will.as_ref()?, self.disconnected_at?);
+        Some(since.saturating_add(u64::from(will.delay_secs) * 1000))
+    }
+
+    /// When it ends, while there is no connection; `None` is never.
+    pub(crate) fn ends_at(&self, max_secs: u32) -> Option<Millis> {
+        let (secs, since) = (self.expiry_secs.min(max_secs), self.disconnected_at?);
+        (secs != NEVER).then(|| since.saturating_add(u64::from(secs) * 1000))
+    }
+
+    pub(crate) fn is_stored(&self) -> bool {
+        self.number != SessionNumber::ZERO
+    }
+
+    /// Since when a filter is held.
+    pub(crate) fn since(&self, filter: FilterId) -> Option<Stamp> {
+        let place = self.place_of_since(filter).ok()?;
+        Some(self.held_since[place].1)
+    }
+
+    /// A filter is held, since the moment already known if it was before.
+    pub(crate) fn hold_since(&mut self, filter: FilterId, since: Stamp) {
+        if let Err(place) = self.place_of_since(filter) {
+            self.held_since.insert(place, (filter, since));
+        }
+    }
+
+    /// A filter is given up, or becomes durable: what came before does not wait for it.
+    pub(crate) fn forget_since(&mut self, filter: FilterId) {
+        if let Ok(place) = self.place_of_since(filter) {
+            self.held_since.remove(place);
+        }
+    }
+
+    fn place_of_since(&self, filter: FilterId) -> Result<usize, usize> {
+        self.held_since
+            .binary_search_by_key(&filter, |(known, _)| *known)
+    }
+
+    /// Whether the store knew of an exactly-once delivery of this message.
+    pub(crate) fn remembers(&self, stamp: Stamp) -> bool {
+        let waiting = self.waiting.iter();
+        let mut recovered = waiting.flat_map(|waiting| &waiting.recovered);
+        recovered.any(|(known, _)| *known == stamp)
+    }
+
+    pub(crate) fn outbound(&mut self) -> &mut Outbound<Held> {
+        self.outbound.get_or_insert_default()
+    }
+
+    pub(crate) fn waiting(&mut self) -> &mut Waiting {
+        self.waiting.get_or_insert_default()
+    }
+
+    /// Whether something waits for room in the connection's buffer.
+    pub(crate) fn wants_room(&self) -> bool {
+        let behind = self.chat.as_ref().is_some_and(|chat| match chat.mode {
+            ChatMode::Live | ChatMode::Fetching => false,
+            ChatMode::Behind | ChatMode::Draining { .. } => true,
+        });
+        let unsent = self
+            .outbound
+            .as_ref()
+            .is_some_and(|outbound| outbound.unsent() > 0);
+        self.waiting.is_some() || behind || unsent || !self.shares.is_empty()
+    }
+
+    /// Gives back memory that an idle session does not need.
+    pub(crate) fn shed(&mut self) {
+        if let Some(outbound) = self.outbound.as_mut()
+            && outbound.is_idle()
+        {
+            // Its identifiers go on in their sequence until its record says where they stand.
+            if self.dirty {
+                outbound.shrink();
+            } else {
+                self.outbound = None;
+            }
+            if let Some(waiting) = self.waiting.as_mut() {
+                waiting.floor = Stamp::ZERO;
+            }
+        }
+        if self
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.is_empty())
+        {
+            self.waiting = None;
+        }
+        if self
+            .inbound
+            .as_ref()
+            .is_some_and(|inbound| inbound.is_empty())
+        {
+            self.inbound = None;
+        }
+    }
+}
+
+/// Where a client's session stands in the tables, and on which shard.
+pub(crate) fn session_hash(
+    hasher: &RandomState,
+    account: Option<AccountId>,
+    client_id: &str,
+) -> u64 {
+    let mut state = hasher.build_hasher();
+    account.map_or(0, AccountId::value).hash(&mut state);
+    client_id.hash(&mut state);
+    state.finish()
+}

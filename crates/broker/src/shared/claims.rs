@@ -1,0 +1,567 @@
+//! How the messages of ordinary shared subscriptions reach one member of each group, wait while nobody is free, and go
+//! to somebody else when a member is gone. Whose turn it is, is the index's business.
+//!
+//! A message that a group with a lasting member has to get is in the queue table like any other, and the group's claim
+//! beside it says that no member has had it yet. A claim names no member: while it stands, whoever is there gets the
+//! message, after a crash too; it is struck out once a member has the message.
+
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, topic};
+use records::{Millis, SessionRef, Stamp, Write, key};
+use routing::{Chosen, GroupId, Match, Standing, Subscriber};
+use smallvec::SmallVec;
+
+use crate::delivery::deliver::{FETCH_MAX, Publication};
+use crate::delivery::waiting::{Backlog, ClaimDelivery, Claims, WaitingClaim};
+use crate::io::{ForwardedClaim, Output, PassedClaim, PassedOn};
+use crate::message::{Message, Origin, StoredClaim};
+use crate::metrics::drops::DropReason;
+use crate::sessions::session::Held;
+use crate::shard::Shard;
+use crate::stored::appends::{Then, claim_delete};
+
+/// Claims that are over and not yet struck out, at most; beyond it they are written at once.
+const SETTLED_MAX: usize = 4096;
+
+impl Shard {
+    // Before the disk.
+
+    /// Gives a claim to each group that has to get the topic whatever happens to the server.
+    pub(crate) fn begin_claims(&mut self, topic: &str, qos: QoS, now: Millis) -> Claims {
+        let mut claims = Claims::new();
+        if qos != QoS::AtMostOnce {
+            let zero = Stamp::ZERO;
+            self.shared
+                .durable(topic, |group| claims.push((group, zero)));
+        }
+        for (_, claim) in &mut claims {
+            *claim = self.stamp(now);
+        }
+        claims
+    }
+
+    /// What is written beside the message.
+    pub(crate) fn claim_writes(&self, claims: &Claims, message: Stamp) -> Vec<Write> {
+        let mut writes = Vec::with_capacity(claims.len());
+        for (group, claim) in claims {
+            let Some(group) = self.shared.text(*group) else {
+                continue;
+            };
+            let record = records::Claim {
+                message,
+                group: group.into(),
+            };
+            writes.push(Write::Put {
+                key: key::claim(*claim),
+                value: record.encode(),
+            });
+        }
+        writes
+    }
+
+    /// Bytes that that takes at most.
+    pub(crate) fn claim_bytes_max(&self, claims: &Claims) -> usize {
+        const REST: usize = 64;
+        let texts = claims
+            .iter()
+            .filter_map(|(group, _)| self.shared.text(*group));
+        texts.map(|text| text.len() + REST).sum()
+    }
+
+    // A message for its groups.
+
+    /// Delivers to one member of each group that gets the topic; whether there is one, and the groups that are served
+    /// on another shard.
+    pub(crate) fn serve_groups(
+        &mut self,
+        publication: &mut Publication<'_>,
+        claims: &Claims,
+    ) -> (bool, Vec<ForwardedClaim>) {
+        let mut elsewhere = Vec::new();
+        if self.shared.is_empty() && claims.is_empty() {
+            return (false, elsewhere);
+        }
+        let mut choices: SmallVec<[(GroupId, Chosen); 4]> = SmallVec::new();
+        let standing = |slot| self.standing(slot);
+        self.shared
+            .choose(publication.view.topic, standing, |group, chosen| {
+                choices.push((group, chosen));
+            });
+        let message = publication.stamp;
+        let stored = |claim: &Stamp| {
+            message.map(|message| StoredClaim {
+                claim: *claim,
+                message,
+            })
+        };
+        // The last member of their groups has gone while the message went to the disk. One who has come since has founded the
+        // group anew and gets the message without a claim: the old one is struck out before, or it would come again.
+        let chosen = |group| choices.iter().any(|(known, _)| *known == group);
+        let over = claims.iter().filter(|(group, _)| !chosen(*group));
+        let over: Vec<Write> = over
+            .map(|(_, claim)| Write::Delete {
+                key: key::claim(*claim),
+            })
+            .collect();
+        if !over.is_empty() {
+            self.append(over, Then::Nothing, publication.now);
+        }
+        for (group, chosen) in &choices {
+            let claim = claims.iter().find(|(known, _)| known == group);
+            let stored = claim.and_then(|(_, claim)| stored(claim));
+            self.serve_group(*group, *chosen, stored, publication, &mut elsewhere);
+        }
+        (!choices.is_empty(), elsewhere)
+    }
+
+    fn serve_group(
+        &mut self,
+        group: GroupId,
+        chosen: Chosen,
+        stored: Option<StoredClaim>,
+        publication: &mut Publication<'_>,
+        elsewhere: &mut Vec<ForwardedClaim>,
+    ) {
+        match (chosen, stored) {
+            (Chosen::Here(member), _) => self.give_claimed(group, &member, stored, publication),
+            (Chosen::Shard(shard), _) | (Chosen::AwayElsewhere(shard), None) => {
+                if let Some(text) = self.shared.text(group) {
+                    elsewhere.push(ForwardedClaim {
+                        shard,
+                        group: text.into(),
+                        claim: stored.map(|stored| stored.claim),
+                    });
+                }
+            }
+            (Chosen::Busy(_) | Chosen::Away(_) | Chosen::AwayElsewhere(_), Some(stored)) => {
+                let claim = waiting_claim(stored, publication);
+                self.await_member(group, claim, publication.now);
+            }
+            (Chosen::Busy(member) | Chosen::Away(member), None) => {
+                self.give_claimed(group, &member, None, publication);
+            }
+        }
+    }
+
+    /// Another shard has found that it is this shard's turn.
+    pub(crate) fn serve_forwarded(
+        &mut self,
+        claim: &ForwardedClaim,
+        publication: &mut Publication<'_>,
+    ) {
+        let now = publication.now;
+        let stored = match (claim.claim, publication.stamp) {
+            (Some(claim), Some(message)) => Some(StoredClaim { claim, message }),
+            _ => None,
+        };
+        let group =
+            topic::shared(&claim.group).and_then(|(name, plain)| self.shared.id(name, plain));
+        let Some(group) = group else {
+            // The group has ended everywhere.
+            self.settle_claim_of(stored, now);
+            return;
+        };
+        let chosen = self.shared.choose_here(group, |slot| self.standing(slot));
+        match (chosen, stored) {
+            (Some(Chosen::Here(member)), _)
+            | (Some(Chosen::Busy(member) | Chosen::Away(member)), None) => {
+                self.give_claimed(group, &member, stored, publication);
+            }
+            (_, Some(stored)) => {
+                self.await_member(group, waiting_claim(stored, publication), now);
+                self.rebalance(group, now);
+            }
+            // Its members have gone to other shards, or have ended.
+            (_, None) => self.offer(group, publication.message(), now),
+        }
+    }
+
+    fn give_claimed(
+        &mut self,
+        group: GroupId,
+        member: &Subscriber,
+        stored: Option<StoredClaim>,
+        publication: &mut Publication<'_>,
+    ) {
+        let now = publication.now;
+        // [5 MQTT-4.8.2-3]
+        let qos = publication.view.qos.min(granted(member));
+        if qos == QoS::AtMostOnce && stored.is_none() {
+            self.frames.clear();
+            self.deliver_match(&Match::from(member), publication);
+            return;
+        }
+        let claim = Origin::Claim {
+            group,
+            stored,
+            qos: publication.view.qos,
+        };
+        let held = held(member, publication.message(), claim);
+        if qos == QoS::AtMostOnce {
+            self.give_once(member.session, held, now);
+        } else {
+            self.begin_or_hold(member.session, held, now);
+        }
+    }
+
+    /// A claimed message goes to a member at QoS 0: at most once, so that a crash must not repeat it.
+    fn give_once(&mut self, slot: u32, mut held: Held, now: Millis) {
+        let settle = claim_delete(held.origin).into_iter().collect();
+        held.origin = Origin::Memory;
+        let session = self.sessions[slot as usize].reference(self.shard, slot);
+        let held = Box::new(held);
+        self.append(settle, Then::Live { session, held }, now);
+    }
+
+    /// The claim is struck out on disk.
+    pub(crate) fn give_live(&mut self, session: SessionRef, held: Held, now: Millis) {
+        let Some(slot) = self.session_slot(session) else {
+            return;
+        };
+        let Some(connection) = self.open_connection(slot) else {
+            return;
+        };
+        let waiting = &self.sessions[slot as usize].waiting;
+        let queues = waiting
+            .as_ref()
+            .is_some_and(|waiting| waiting.queues(held.qos));
+        let limit = self.settings.limits.outgoing_bytes_max;
+        if queues || self.connections[connection].backlog() > limit {
+            self.hold(slot, held);
+        } else {
+            self.begin_unless_expired(slot, &held, now);
+        }
+    }
+
+    fn begin_or_hold(&mut self, slot: u32, held: Held, now: Millis) {
+        if self.standing(slot) == Standing::Free {
+            self.begin_unless_expired(slot, &held, now);
+        } else {
+            self.hold(slot, held);
+        }
+    }
+
+    /// Whether a session can take a message.
+    pub(crate) fn standing(&self, slot: u32) -> Standing {
+        if self.open_connection(slot).is_none() {
+            return Standing::Away;
+        }
+        let waiting = &self.sessions[slot as usize].waiting;
+        let idle = waiting.as_ref().is_none_or(|waiting| !waiting.holds_back());
+        if idle && self.window_open(slot) {
+            Standing::Free
+        } else {
+            Standing::Busy
+        }
+    }
+
+    // Waiting.
+
+    /// Keeps a stored message for the next member that is free, within the bound of a session's queue.
+    pub(crate) fn await_member(&mut self, group: GroupId, claim: WaitingClaim, now: Millis) {
+        let limits = &self.settings.limits;
+        let backlog = self.groups.backlogs.entry(group).or_default();
+        backlog.insert(claim);
+        let mut dropped = SmallVec::<[WaitingClaim; 1]>::new();
+        while backlog.len() > limits.stored_messages_max
+            || backlog.bytes() > limits.stored_bytes_max
+        {
+            dropped.extend(backlog.pop());
+        }
+        for dropped in dropped {
+            self.counters.dropped_queued += 1;
+            self.note_dropped_of_group(DropReason::QueueFull);
+            self.settle_claim(dropped.stored.claim, now);
+        }
+    }
+
+    /// Takes what a session's groups have waiting, a slice at a time; false when there is nothing for it.
+    pub(crate) fn pull_claims(&mut self, slot: u32) -> bool {
+        let session = &self.sessions[slot as usize];
+        if self.groups.backlogs.is_empty() || session.shares.is_empty() {
+            return false;
+        }
+        if self.standing(slot) != Standing::Free {
+            return false;
+        }
+        // Whichever are fewer: of ten thousand groups hardly any has something waiting.
+        let groups: SmallVec<[GroupId; 4]> = if session.shares.len() <= self.groups.backlogs.len() {
+            session.shares.iter().map(|share| share.group).collect()
+        } else {
+            self.groups.backlogs.keys().copied().collect()
+        };
+        let mut pulled = 0;
+        for group in groups {
+            if pulled == FETCH_MAX {
+                break;
+            }
+            let Some(member) = self.shared.member(group, slot).copied() else {
+                continue;
+            };
+            let Some(backlog) = self.groups.backlogs.get_mut(&group) else {
+                continue;
+            };
+            let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+            while pulled < FETCH_MAX
+                && let Some(claim) = backlog.pop()
+            {
+                pulled += 1;
+                waiting.claims.push_back(delivery(group, &member, claim));
+            }
+            if backlog.is_empty() {
+                self.groups.backlogs.remove(&group);
+            }
+        }
+        pulled > 0
+    }
+
+    /// Sends or drops the next of what a session's groups have given it, as [`Shard::pump`] does with the rest;
+    /// false when it has to be read first.
+    pub(crate) fn next_claimed(&mut self, slot: u32, now: Millis) -> bool {
+        let waiting = self.sessions[slot as usize].waiting();
+        let Some((stamp, message)) = waiting.fetched_claims.pop_front() else {
+            self.fetch(slot);
+            return false;
+        };
+        let Some(delivery) = waiting.claims.pop_front() else {
+            return false;
+        };
+        assert_eq!(
+            delivery.claim.stored.message, stamp,
+            "messages come back in the order in which they were asked for"
+        );
+        let origin = delivery.origin();
+        let recovered = origin
+            .stored_key()
+            .and_then(|key| waiting.take_recovered(key));
+        let Some(message) = message else {
+            self.claim_over(origin, now);
+            self.mark_dirty(slot, now);
+            return true;
+        };
+        let held = Held {
+            qos: delivery.qos,
+            retain: delivery.keeps_retain && message.retain,
+            message,
+            origin,
+            identifiers: delivery.identifiers,
+        };
+        match recovered {
+            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
+            None if held.qos == QoS::AtMostOnce => self.give_once(slot, held, now),
+            None => self.begin_unless_expired(slot, &held, now),
+        }
+        true
+    }
+
+    /// Lets a group's waiting messages go where somebody can take them.
+    pub(crate) fn rebalance(&mut self, group: GroupId, now: Millis) {
+        if !self.groups.backlogs.contains_key(&group) {
+            return;
+        }
+        if !self.shared.exists(group) {
+            let backlog = self.groups.backlogs.remove(&group).unwrap_or_default();
+            for claim in backlog.iter() {
+                self.settle_claim(claim.stored.claim, now);
+            }
+            return;
+        }
+        let members = self.shared.members(group).iter();
+        let connected: Vec<u32> = members
+            .map(|member| member.session)
+            .filter(|slot| self.open_connection(*slot).is_some())
+            .collect();
+        if connected.is_empty() {
+            if let Some(shard) = self.shared.connected_elsewhere(group) {
+                let claims = self.groups.backlogs.remove(&group).unwrap_or_default();
+                self.pass_on(shard, group, &claims, Vec::new(), now);
+            }
+            return;
+        }
+        for slot in connected {
+            self.pump(slot, now);
+        }
+    }
+
+    /// Finds another member for a message that is only in memory.
+    pub(crate) fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
+        match self.shared.choose_of(group, |slot| self.standing(slot)) {
+            Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Away(member)) => {
+                self.give_held(group, &member, message, now);
+            }
+            Some(Chosen::Shard(shard) | Chosen::AwayElsewhere(shard)) => {
+                self.pass_on(shard, group, &Backlog::default(), vec![message], now);
+            }
+            None => {}
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        shard: u16,
+        group: GroupId,
+        claims: &Backlog,
+        held: Vec<Arc<Message>>,
+        now: Millis,
+    ) {
+        let Some(text) = self.shared.text(group) else {
+            return;
+        };
+        // Until the other shard has them, this one says that they are needed.
+        for claim in claims.iter() {
+            self.groups.passing.note(claim.stored.message);
+        }
+        let clock = self.stamp(now);
+        let passed = PassedOn {
+            group: text.into(),
+            stored: claims
+                .iter()
+                .map(|claim| PassedClaim {
+                    claim: claim.stored.claim,
+                    message: claim.stored.message,
+                    qos: claim.qos,
+                    weight: claim.weight,
+                })
+                .collect(),
+            held,
+            clock,
+        };
+        self.output(Output::PassOn { shard, passed });
+    }
+
+    /// Another shard has messages of a group that it has nobody for.
+    pub(crate) fn passed_on(&mut self, passed: PassedOn, now: Millis) {
+        self.observe(passed.clock);
+        let group =
+            topic::shared(&passed.group).and_then(|(name, plain)| self.shared.id(name, plain));
+        for claim in passed.stored {
+            match group {
+                Some(group) => {
+                    let stored = StoredClaim {
+                        claim: claim.claim,
+                        message: claim.message,
+                    };
+                    let claim = WaitingClaim {
+                        stored,
+                        qos: claim.qos,
+                        weight: claim.weight,
+                    };
+                    self.await_member(group, claim, now);
+                }
+                None => self.settle_claim(claim.claim, now),
+            }
+        }
+        let Some(group) = group else { return };
+        self.rebalance(group, now);
+        for message in passed.held {
+            self.take_passed(group, message, now);
+        }
+    }
+
+    /// A message that has come because it was this shard's turn stays here if it can: two shards without a free member
+    /// would pass it to each other for ever.
+    fn take_passed(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
+        match self.shared.choose_here(group, |slot| self.standing(slot)) {
+            Some(Chosen::Here(member) | Chosen::Busy(member)) => {
+                self.give_held(group, &member, message, now);
+            }
+            Some(Chosen::Away(member)) => match self.shared.connected_elsewhere(group) {
+                Some(shard) => {
+                    self.pass_on(shard, group, &Backlog::default(), vec![message], now);
+                }
+                None => self.give_held(group, &member, message, now),
+            },
+            Some(Chosen::Shard(_) | Chosen::AwayElsewhere(_)) | None => {
+                self.offer(group, message, now);
+            }
+        }
+    }
+
+    /// Gives a member a message that is only in memory; at QoS 0 it is for those who are there.
+    fn give_held(
+        &mut self,
+        group: GroupId,
+        member: &Subscriber,
+        message: Arc<Message>,
+        now: Millis,
+    ) {
+        let claim = Origin::Claim {
+            group,
+            stored: None,
+            qos: message.qos,
+        };
+        let held = held(member, message, claim);
+        if held.qos != QoS::AtMostOnce || self.open_connection(member.session).is_some() {
+            self.begin_or_hold(member.session, held, now);
+        }
+    }
+
+    // Claims that are over.
+
+    /// A member has the message, or it is not to be delivered any more.
+    pub(crate) fn claim_over(&mut self, origin: Origin, now: Millis) {
+        if let Origin::Claim { stored, .. } = origin {
+            self.settle_claim_of(stored, now);
+        }
+    }
+
+    fn settle_claim_of(&mut self, stored: Option<StoredClaim>, now: Millis) {
+        if let Some(stored) = stored {
+            self.settle_claim(stored.claim, now);
+        }
+    }
+
+    /// Has a claim struck out with the next cursors; a crash before that repeats it.
+    pub(crate) fn settle_claim(&mut self, claim: Stamp, now: Millis) {
+        self.groups.settled.push(claim);
+        if self.groups.settled.len() >= SETTLED_MAX {
+            self.store_settled(now);
+        } else {
+            self.cursors_soon(now);
+        }
+    }
+
+    pub(crate) fn store_settled(&mut self, now: Millis) {
+        if self.groups.settled.is_empty() {
+            return;
+        }
+        let settled = std::mem::take(&mut self.groups.settled).into_iter();
+        let writes = settled.map(|claim| Write::Delete {
+            key: key::claim(claim),
+        });
+        self.append(writes.collect(), Then::Nothing, now);
+    }
+}
+
+fn waiting_claim(stored: StoredClaim, publication: &Publication<'_>) -> WaitingClaim {
+    WaitingClaim {
+        stored,
+        qos: publication.view.qos,
+        weight: publication.view.weight(),
+    }
+}
+
+fn granted(member: &Subscriber) -> QoS {
+    QoS::from_bits(member.qos()).unwrap_or(QoS::AtMostOnce)
+}
+
+fn held(member: &Subscriber, message: Arc<Message>, origin: Origin) -> Held {
+    Held {
+        qos: message.qos.min(granted(member)),
+        retain: member.retain_as_published() && message.retain,
+        message,
+        origin,
+        identifiers: (member.identifier != 0).then(|| [member.identifier].into()),
+    }
+}
+
+fn delivery(group: GroupId, member: &Subscriber, claim: WaitingClaim) -> ClaimDelivery {
+    ClaimDelivery {
+        group,
+        claim,
+        qos: claim.qos.min(granted(member)),
+        keeps_retain: member.retain_as_published(),
+        identifiers: (member.identifier != 0).then(|| [member.identifier].into()),
+    }
+}

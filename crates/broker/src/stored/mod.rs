@@ -1,0 +1,8 @@
+//! What is on its way to the disk and what waits there: appends, cursors of sessions, the queue table.
+
+pub(crate) mod appends;
+pub(crate) mod queue;
+pub(crate) mod queue_marks;
+pub(crate) mod redelivery;
+pub(crate) mod shedding;
+pub(crate) mod survey;

@@ -1,0 +1,229 @@
+//! What sessions had been sent before the server died or was stopped: which stored QoS 1 messages go again with DUP, and
+//! under which packet identifier. It owns that memory, on disk beside the cursors; QoS 2 has its own (`durable`).
+//!
+//! A record says what was under way when it was written, within the last second. What was sent after it follows it in the
+//! session's order, and so do its identifiers, unless something that is not stored came between.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use mqtt_codec::QoS;
+use mqtt_session::FlightState;
+use records::{Millis, Pos, Progress, Stamp};
+
+use crate::message::Origin;
+use crate::sessions::session::Held;
+use crate::shard::Shard;
+use crate::stored::appends::{is_covered, raise};
+use crate::subscriptions::superseded::Former;
+
+/// How far sessions have come, as far as that is not on disk, or was only there when the shard was built.
+#[derive(Debug, Default)]
+pub(crate) struct Cursors {
+    /// Sessions whose cursors are to be written, the one that has waited longest first.
+    pub(crate) dirty: VecDeque<u32>,
+    /// When.
+    pub(crate) due: Option<Millis>,
+    /// By session, what it had been sent before the server died or was stopped.
+    pub(crate) earlier: BTreeMap<u32, Earlier>,
+    /// By session, what its subscriptions were while what waits for it was matched.
+    pub(crate) former: BTreeMap<u32, Former>,
+    /// By session, packets under way to the disk that change or end subscriptions of QoS 1 or 2.
+    pub(crate) changing: BTreeMap<u32, usize>,
+}
+
+/// What is known of one session.
+#[derive(Debug)]
+pub(crate) struct Earlier {
+    /// Deliveries that had begun, by their keys.
+    under_way: Vec<(Stamp, u16)>,
+    /// Per shard of origin, up to where messages had been sent: what of them is not under way is over.
+    sent: Vec<Stamp>,
+    /// The identifier that the first delivery behind them had, or may have had.
+    next_packet_id: u16,
+    /// Ordinary messages and messenger entries up to here may have been sent.
+    queue: Stamp,
+    chat: Pos,
+}
+
+/// A message that may have been sent before: under which identifier, if that is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Occasion(Option<u16>);
+
+impl Earlier {
+    fn may_have_been_sent(&self, origin: Origin) -> bool {
+        match origin {
+            Origin::Queue(stamp) => stamp <= self.queue,
+            Origin::Chat { pos, .. } => pos <= self.chat,
+            Origin::Claim {
+                stored: Some(stored),
+                ..
+            } => stored.message <= self.queue,
+            Origin::Memory | Origin::Share { .. } | Origin::Claim { stored: None, .. } => false,
+        }
+    }
+}
+
+impl Shard {
+    /// Takes back what a session had been sent. One that was connected when the server died may have been sent
+    /// everything that was stored for it by then.
+    pub(crate) fn recover_progress(&mut self, slot: u32, record: &records::Session, now: Millis) {
+        let progress = &record.progress;
+        let connected = record.disconnected_at.is_none();
+        let (queue, chat) = if connected {
+            // Until it is known how much there was.
+            (Stamp::MAX, Pos::MAX)
+        } else {
+            let chat = progress.chat_sent.max(progress.chat_doubtful);
+            (progress.queue_doubtful, chat)
+        };
+        let known = Earlier {
+            under_way: progress.under_way.clone(),
+            sent: progress.queue_sent.clone(),
+            next_packet_id: progress.next_packet_id,
+            queue,
+            chat,
+        };
+        let nothing = known.under_way.is_empty()
+            && known.sent.is_empty()
+            && queue == Stamp::ZERO
+            && chat == Pos::ZERO;
+        if nothing {
+            return;
+        }
+        self.cursors.earlier.insert(slot, known);
+        if connected {
+            // What is stored from here on, while it is away, is not sent to it.
+            self.mark_dirty(slot, now);
+        }
+    }
+
+    /// Everything that was stored is known.
+    pub(crate) fn recovered_earlier(&mut self) {
+        let newest = self.routed.iter().copied().max().unwrap_or(Stamp::ZERO);
+        let latest = self.latest_pos;
+        for known in self.cursors.earlier.values_mut() {
+            known.queue = known.queue.min(newest);
+            known.chat = known.chat.min(latest);
+        }
+    }
+
+    /// Whether a delivery that begins may have begun before. [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
+    pub(crate) fn earlier_occasion(&mut self, slot: u32, held: &Held) -> Option<Occasion> {
+        if self.cursors.earlier.is_empty() {
+            return None;
+        }
+        let known = self.cursors.earlier.get_mut(&slot)?;
+        let session = &mut self.sessions[slot as usize];
+        if session.outbound.is_none() {
+            session.outbound().start_at(known.next_packet_id);
+        }
+        let key = held.origin.stored_key()?;
+        if let Ok(place) = known.under_way.binary_search_by_key(&key, |(key, _)| *key) {
+            let (_, packet_id) = known.under_way.remove(place);
+            return Some(Occasion(Some(packet_id)));
+        }
+        // What had begun at QoS 2 is remembered one by one.
+        let doubtful = held.qos == QoS::AtLeastOnce && known.may_have_been_sent(held.origin);
+        doubtful.then_some(Occasion(None))
+    }
+
+    /// Sends it again, under its identifier as far as that is known and free. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
+    pub(crate) fn begin_again(&mut self, slot: u32, held: &Held, occasion: Occasion, now: Millis) {
+        // As it began, whatever its subscription has become since.
+        let held = Held {
+            qos: QoS::AtLeastOnce,
+            ..held.clone()
+        };
+        let session = &mut self.sessions[slot as usize];
+        let connection = session.connection;
+        let outbound = session.outbound();
+        let state = FlightState::AwaitPuback;
+        let packet_id = match occasion.0 {
+            Some(packet_id) if outbound.begin_again(packet_id, state, held.clone()) => packet_id,
+            Some(_) | None => outbound.begin(state, held.clone()),
+        };
+        self.send_publish(connection, &held, Some(packet_id), true, now);
+    }
+
+    /// What a session's record says beside its cursors; `sent` is how far messages have been sent, per shard of origin.
+    pub(crate) fn progress(
+        &self,
+        slot: u32,
+        record: &records::Session,
+        sent: Vec<Stamp>,
+    ) -> Progress {
+        let session = &self.sessions[slot as usize];
+        let known = self.cursors.earlier.get(&slot);
+        let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
+        let begun = flights.filter_map(|flight| {
+            let at_least_once = flight.state == FlightState::AwaitPuback;
+            let key = flight.item.origin.stored_key().filter(|_| at_least_once)?;
+            Some((key, flight.packet_id))
+        });
+        let earlier = known.iter().flat_map(|known| &known.under_way).copied();
+        let mut under_way: Vec<(Stamp, u16)> = begun.chain(earlier).collect();
+        under_way.sort_unstable();
+        let chat_sent = session.chat.as_ref().map(|chat| match chat.begun {
+            (begun, 1..) => chat.sent.max(begun),
+            (_, 0) => chat.sent,
+        });
+        let mut queue_sent = match &session.outbound {
+            Some(outbound) if !outbound.is_empty() => sent,
+            Some(_) | None => vec![Stamp::ZERO; self.routed.len()],
+        };
+        for stamp in known.iter().flat_map(|known| &known.sent) {
+            raise(&mut queue_sent, *stamp);
+        }
+        let cursors = &record.queue_cursors;
+        queue_sent.retain(|sent| *sent != Stamp::ZERO && !is_covered(cursors, *sent));
+        let next_packet_id = match &session.outbound {
+            // One that nothing keeps is given up with this record.
+            Some(outbound) if session.dirty || !outbound.is_idle() => outbound.next_id(),
+            Some(_) | None => known.map_or(0, |known| known.next_packet_id),
+        };
+        Progress {
+            under_way,
+            queue_sent,
+            chat_sent: chat_sent
+                .filter(|sent| *sent > record.chat_cursor)
+                .unwrap_or(Pos::ZERO),
+            next_packet_id,
+            queue_doubtful: known.map_or(Stamp::ZERO, |known| known.queue),
+            chat_doubtful: known.map_or(Pos::ZERO, |known| known.chat),
+        }
+    }
+
+    /// Gives up what is known of a session once all that it is about has come up. What a group waits for may come up
+    /// at any time.
+    pub(crate) fn forget_earlier(&mut self, slot: u32) {
+        if self.cursors.earlier.is_empty() {
+            return;
+        }
+        let session = &self.sessions[slot as usize];
+        let Some(known) = self.cursors.earlier.get_mut(&slot) else {
+            return;
+        };
+        let waiting = || {
+            let waiting = session.waiting.iter();
+            waiting.flat_map(|waiting| waiting.stored().stamps())
+        };
+        let queue_passed = waiting().next().is_none();
+        let chat_sent = session.chat.as_ref().map_or(Pos::MAX, |chat| chat.sent);
+        let is_member = !session.shares.is_empty();
+        known
+            .under_way
+            .retain(|(key, _)| match Origin::from_outgoing_key(*key) {
+                Origin::Queue(_) => !queue_passed,
+                Origin::Chat { pos, .. } => pos > chat_sent,
+                Origin::Claim { .. } => is_member,
+                Origin::Memory | Origin::Share { .. } => false,
+            });
+        let over = known.under_way.is_empty()
+            && known.chat <= chat_sent
+            && !is_member
+            && waiting().all(|stamp| stamp > known.queue && !is_covered(&known.sent, stamp));
+        if over {
+            self.cursors.earlier.remove(&slot);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! SUBSCRIBE and UNSUBSCRIBE to ordinary topics, and what filters were while something waited for them.
+
+pub(crate) mod removal;
+pub(crate) mod requests;
+pub(crate) mod subscribe;
+pub(crate) mod superseded;

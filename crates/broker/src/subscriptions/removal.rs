@@ -1,0 +1,116 @@
+//! The subscriptions of sessions that come, go or end, of which there may be very many: they are announced and given up in
+//! pieces. What giving up one means is said in `subscribe` and `shares`.
+
+use records::{Millis, SessionNumber, Write, key};
+
+use crate::sessions::session::{NO_CONNECTION, Session};
+use crate::shard::Shard;
+use crate::stored::appends::Then;
+use crate::subscriptions::requests::FILTERS_PER_PIECE;
+use crate::turn::deferred::Job;
+
+impl Session {
+    /// Whether its subscriptions are too many for one piece of work.
+    pub(crate) fn is_long(&self) -> bool {
+        self.subscriptions.len() + self.shares.len() > FILTERS_PER_PIECE
+    }
+
+    /// Whether it has ended and only its subscriptions are still there.
+    pub(crate) fn is_over(&self) -> bool {
+        self.connection == NO_CONNECTION && self.expiry_secs == 0
+    }
+}
+
+impl Shard {
+    /// The session is nobody's any more: whoever comes under its name gets a new one.
+    pub(crate) fn retire(&mut self, slot: u32, now: Millis) {
+        if !self.sessions[slot as usize].is_long() {
+            // Their records are on the list of what is deleted with the session's own.
+            self.drop_some_remains(slot, SessionNumber::ZERO, now);
+            return;
+        }
+        self.unlist_session(slot);
+        let serial = self.serial();
+        let session = &mut self.sessions[slot as usize];
+        // Nothing that was arranged for it finds it, and nothing is written for it.
+        session.serial = serial;
+        session.expiry_secs = 0;
+        session.dirty = false;
+        let number = std::mem::replace(&mut session.number, SessionNumber::ZERO);
+        self.jobs.push_back(Job::Remains {
+            slot,
+            serial,
+            number,
+        });
+    }
+
+    /// Gives up some of the subscriptions of a session that has ended. Once none is left, what it had not acknowledged
+    /// goes to others of its groups, and its place is free.
+    pub(crate) fn drop_some_remains(&mut self, slot: u32, number: SessionNumber, now: Millis) {
+        let stored = number != SessionNumber::ZERO;
+        let mut writes = Vec::new();
+        let mut filter = String::new();
+        for _ in 0..FILTERS_PER_PIECE {
+            let session = &mut self.sessions[slot as usize];
+            filter.clear();
+            if let Some(id) = session.subscriptions.pop() {
+                if stored || self.shards > 1 {
+                    self.index.write_filter(id, &mut filter);
+                }
+                self.drop_subscription(slot, id, &filter, now);
+            } else if let Some(share) = session.shares.pop() {
+                filter.push_str(&share.filter);
+                self.has_left_share(slot, &share, now);
+            } else {
+                break;
+            }
+            self.spend(filter.len());
+            if stored {
+                writes.push(Write::Delete {
+                    key: key::subscription(number, &filter),
+                });
+            }
+        }
+        if !writes.is_empty() {
+            self.append_in_pieces(writes, Then::Nothing, now);
+        }
+        let session = &self.sessions[slot as usize];
+        if session.subscriptions.is_empty() && session.shares.is_empty() {
+            self.return_all(slot, now);
+            self.remove_session(slot);
+            return;
+        }
+        let serial = session.serial;
+        self.jobs.push_back(Job::Remains {
+            slot,
+            serial,
+            number,
+        });
+    }
+
+    /// A member of many groups has come or gone: some of them, of the first `left`, are told. They are taken from the
+    /// end, so that one that is given up meanwhile makes none be passed by.
+    pub(crate) fn announce_some_shares(&mut self, slot: u32, left: usize, now: Millis) {
+        let session = &self.sessions[slot as usize];
+        let away = session.connection == NO_CONNECTION;
+        let end = left.min(session.shares.len());
+        let begin = end.saturating_sub(FILTERS_PER_PIECE);
+        let shares: Vec<_> = session.shares[begin..end].to_vec();
+        for share in shares {
+            self.spend(share.filter.len());
+            self.announce_share(&share, now);
+            if away {
+                self.rebalance(share.group, now);
+            }
+        }
+        if begin > 0 {
+            self.put_off_shares(slot, begin);
+        }
+    }
+
+    /// Has the first `left` groups of a session told of it in later turns.
+    pub(crate) fn put_off_shares(&mut self, slot: u32, left: usize) {
+        let serial = self.sessions[slot as usize].serial;
+        self.jobs.push_back(Job::Shares { slot, serial, left });
+    }
+}

@@ -1,0 +1,185 @@
+//! What can be put off to a later turn, as far as it has come. Data only: what a piece does is in the rooms that begin it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::vec::IntoIter;
+
+use mqtt_codec::{ReasonCode, SubscriptionOptions};
+use records::{AccountId, SessionNumber, SessionRef, Stamp, Subscription, Write};
+
+use crate::io::{ConnectionId, Shed};
+use crate::metrics::counters::SlowClient;
+use crate::stored::appends::Granted;
+use crate::stored::survey::Survey;
+
+/// Something that goes on in a later turn.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// What waits for a session: slot and serial.
+    Pump(u32, u32),
+    /// A slice of the retained messages for a new subscription of a session: slot and serial.
+    Retained(u32, u32),
+    /// The rest of a long SUBSCRIBE or UNSUBSCRIBE.
+    Filters(Box<Filters>),
+    /// The subscriptions of a session that has ended.
+    Remains {
+        /// Its place, which it keeps until none is left.
+        slot: u32,
+        /// Given to what is left of it.
+        serial: u32,
+        /// What their records stand under; zero if there are none, or if they are deleted already.
+        number: SessionNumber,
+    },
+    /// The rest of a session's groups, which are told that it has come or gone.
+    Shares {
+        /// The session.
+        slot: u32,
+        /// Its serial.
+        serial: u32,
+        /// How many are left, from the first on.
+        left: usize,
+    },
+    /// The next recipients of a message that has very many.
+    Fanout,
+    /// The next accounts of a delivery that has very many.
+    Audience,
+    /// The rest of an account's connections.
+    Close(Closing),
+    /// The rest of the connections that are sent to another server.
+    SendAway {
+        /// The slot looked at next.
+        next: u32,
+    },
+    /// The rest of the sessions whose subscriptions and wills are held against a changed access list.
+    Access {
+        /// The slot looked at next.
+        next: usize,
+    },
+    /// The rest of the sessions that may have to lose their oldest stored messages.
+    Shed(Shedding),
+    /// The rest of the sessions whose waiting messages are counted.
+    Census(Box<Census>),
+}
+
+/// The sessions that may have to lose their oldest messages, as far as they have been looked through.
+#[derive(Debug)]
+pub(crate) struct Shedding {
+    pub(crate) order: Arc<Shed>,
+    /// The slot looked at next.
+    pub(crate) next: usize,
+    /// How many that one has still to lose, if it has lost some.
+    pub(crate) left: Option<usize>,
+    /// What was less than one message, in [`Shed::PARTS`].
+    pub(crate) carried: u64,
+}
+
+/// What waits for all sessions, counted in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// The slot looked at next.
+    pub(crate) next: usize,
+    pub(crate) lowest: Stamp,
+    pub(crate) waiting: Waits,
+    pub(crate) survey: Option<Box<Survey>>,
+    /// For which connected clients most waits, the most first.
+    pub(crate) slowest: Vec<SlowClient>,
+}
+
+/// Deliveries that wait or are under way, as they were counted last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+/// What is left of a packet, and what its beginning has come to.
+#[derive(Debug)]
+pub(crate) struct Filters {
+    pub(crate) connection: ConnectionId,
+    pub(crate) session: SessionRef,
+    pub(crate) packet_id: u16,
+    pub(crate) codes: Vec<ReasonCode>,
+    /// Why the last of those filters was refused whose code does not say enough: an answer has one sentence.
+    pub(crate) sentence: Option<&'static str>,
+    /// Nothing is sent to the session until the change is on disk.
+    pub(crate) changes: bool,
+    pub(crate) work: FilterWork,
+}
+
+#[derive(Debug)]
+pub(crate) enum FilterWork {
+    Subscribe {
+        left: IntoIter<(Box<str>, SubscriptionOptions)>,
+        identifier: u32,
+        granted: Vec<Granted>,
+        /// A filter that is repeated in the packet is written once, as it stands in the end.
+        records: BTreeMap<Box<str>, Subscription>,
+    },
+    Unsubscribe {
+        left: IntoIter<Box<str>>,
+        revoked: Vec<Box<str>>,
+        writes: Vec<Write>,
+    },
+}
+
+impl Filters {
+    /// Whether every filter has been acted on.
+    pub(crate) fn is_done(&self) -> bool {
+        match &self.work {
+            FilterWork::Subscribe { left, .. } => left.len() == 0,
+            FilterWork::Unsubscribe { left, .. } => left.len() == 0,
+        }
+    }
+}
+
+/// Whose connections are closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closed {
+    account: AccountId,
+    /// Only those that it opened.
+    token: Option<Arc<[u8; 32]>>,
+}
+
+impl Closed {
+    pub(crate) fn account(account: AccountId) -> Self {
+        Self {
+            account,
+            token: None,
+        }
+    }
+
+    pub(crate) fn token(account: AccountId, token: Arc<[u8; 32]>) -> Self {
+        Self {
+            account,
+            token: Some(token),
+        }
+    }
+
+    /// Whether a client of this account, which came in by this token, is among them.
+    pub(crate) fn concerns(
+        &self,
+        account: Option<AccountId>,
+        token: Option<&Arc<[u8; 32]>>,
+    ) -> bool {
+        account == Some(self.account) && (self.token.is_none() || self.token.as_ref() == token)
+    }
+}
+
+/// Clients whose connections are closed, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) closed: Closed,
+    pub(crate) reason: ReasonCode,
+    /// The slot looked at next.
+    pub(crate) next: usize,
+}
+
+impl Closing {
+    pub(crate) fn new(closed: Closed, reason: ReasonCode) -> Self {
+        Self {
+            closed,
+            reason,
+            next: 0,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! How much one turn of the event loop does at most, and the work that was put off to later ones: whatever a
+//! client can make long is done in pieces, so that nobody else waits for more than one. What a piece does is in the
+//! rooms beside it.
+
+use std::sync::Arc;
+
+use records::{Millis, Moment, Stamp};
+
+use crate::delivery::waiting::Backlog;
+use crate::io::{ConnectionId, Output};
+use crate::message::Origin;
+use crate::metrics::counters::SlowClient;
+use crate::metrics::drops::ClientName;
+use crate::sessions::session::Session;
+use crate::shard::Shard;
+use crate::stored::appends::Then;
+use crate::stored::survey::{Segments, Survey};
+use crate::turn::deferred::{Census, Job};
+
+/// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
+/// message: about a millisecond.
+pub(crate) const TURN_WORK_MAX: usize = 1024 * 1024;
+/// What a message costs beside its bytes, in bytes.
+const MESSAGE_WORK: usize = 128;
+/// What a piece of work costs at least, so that pieces without any result come to an end too.
+const PIECE_WORK: usize = 4096;
+/// Sessions that are looked through in one piece; most are only passed by.
+pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
+/// Waiting messages looked through in one piece.
+pub(crate) const WAITING_PER_PIECE: usize = 65_536;
+
+impl Shard {
+    /// A turn begins, in which what is received was read about `at`: what the last one did is no longer held against it.
+    pub fn begin_turn(&mut self, at: Moment) {
+        self.work = 0;
+        self.measuring.turn_at = at;
+        self.let_go_of_forwarded();
+    }
+
+    /// Whether it is to be told with [`Self::end_turn`] when what this turn had to say was written.
+    pub fn measures(&self) -> bool {
+        !self.measuring.is_idle()
+    }
+
+    /// What this turn had to say is written, as far as sockets took it.
+    pub fn end_turn(&mut self, at: Moment) {
+        self.measuring.written(at);
+    }
+
+    /// Whether work was put off so that what waits can be written first.
+    pub fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty() || !self.jobs.is_empty()
+    }
+
+    /// Goes on with what was put off, for a while.
+    pub fn resume_deferred(&mut self, now: Millis) {
+        self.turn_bytes = 0;
+        self.work = 0;
+        for _ in 0..self.deferred.len() {
+            if self.is_spent() {
+                break;
+            }
+            let Some(id) = self.deferred.pop_front() else {
+                break;
+            };
+            self.resume(id, now);
+        }
+        // Neither holds up the other.
+        self.work = 0;
+        while !self.is_spent() {
+            let Some(job) = self.jobs.pop_front() else {
+                break;
+            };
+            self.work += PIECE_WORK;
+            self.run(job, now);
+        }
+        self.hand_over();
+    }
+
+    fn run(&mut self, job: Job, now: Millis) {
+        match job {
+            Job::Pump(slot, serial) => {
+                let session = self.sessions.get_mut(slot as usize);
+                if let Some(session) = session.filter(|session| session.serial == serial) {
+                    session.put_off = false;
+                    self.pump(slot, now);
+                }
+            }
+            Job::Retained(slot, serial) => {
+                let session = self.sessions.get(slot as usize);
+                if session.is_some_and(|session| session.serial == serial) {
+                    self.run_retained_slice(slot, now);
+                }
+            }
+            Job::Remains {
+                slot,
+                serial,
+                number,
+            } => {
+                assert_eq!(
+                    self.sessions[slot as usize].serial, serial,
+                    "it keeps its place until this is done"
+                );
+                self.drop_some_remains(slot, number, now);
+            }
+            Job::Shares { slot, serial, left } => {
+                let session = self.sessions.get(slot as usize);
+                if session.is_some_and(|session| session.serial == serial) {
+                    self.announce_some_shares(slot, left, now);
+                }
+            }
+            Job::Fanout => self.go_on_with_fanout(now),
+            Job::Audience => self.go_on_with_audience(now),
+            Job::Filters(filters) => self.go_on_with_filters(*filters, now),
+            Job::Close(closing) => self.close_some(closing, now),
+            Job::SendAway { next } => self.send_some_away(next, now),
+            Job::Access { next } => self.check_some_access(next, now),
+            Job::Shed(shedding) => self.shed_some(shedding, now),
+            Job::Census(census) => self.count_some(*census),
+        }
+    }
+
+    /// Whether this turn has sent as much of what waits as it should.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.work >= TURN_WORK_MAX
+    }
+
+    /// A message of so many bytes was put into a buffer, or taken in.
+    pub(crate) fn spend(&mut self, bytes: usize) {
+        self.work += bytes + MESSAGE_WORK;
+    }
+
+    /// Lists a session for the next turn.
+    pub(crate) fn put_off_pump(&mut self, slot: u32) {
+        let session = &mut self.sessions[slot as usize];
+        if !std::mem::replace(&mut session.put_off, true) {
+            let serial = session.serial;
+            self.jobs.push_back(Job::Pump(slot, serial));
+        }
+    }
+
+    /// Puts connections that were not read on the list of those that are read again.
+    pub(crate) fn put_off_reading(&mut self, connections: Vec<ConnectionId>) {
+        self.deferred.extend(connections);
+    }
+
+    /// Finds the stamp below which messages wait for nobody here, and below which none will be stamped: an idle
+    /// shard's clock follows the time. The answer is [`Output::LowWater`].
+    ///
+    /// Sessions are looked through in pieces. A message that moves from where it has not been seen yet to where it has
+    /// been looked already is missed in this round; whoever asks takes two rounds together.
+    pub fn seek_low_water(&mut self, now: Millis) {
+        self.begin_census(None, now);
+    }
+
+    /// The same, and finds which segments of the queue table somebody here waits for. The answer is [`Output::Surveyed`] before
+    /// [`Output::LowWater`], and two rounds are needed for it as well.
+    pub fn survey(&mut self, ends: Arc<[Stamp]>, now: Millis) {
+        self.begin_census(Some(Box::new(Survey::new(ends))), now);
+    }
+
+    fn begin_census(&mut self, survey: Option<Box<Survey>>, now: Millis) {
+        let lowest = self.stamp(now).min(self.lowest_under_way());
+        let mut census = Census {
+            lowest,
+            survey,
+            ..Census::default()
+        };
+        self.survey_under_way(&mut census);
+        self.jobs.push_back(Job::Census(Box::new(census)));
+    }
+
+    fn count_some(&mut self, mut census: Census) {
+        let end = self.sessions.capacity();
+        let last = end.min(census.next + SESSIONS_PER_PIECE);
+        let mut seen = 0;
+        while census.next < last && seen < WAITING_PER_PIECE {
+            seen += self.count_session(&mut census);
+            census.next += 1;
+        }
+        // About what looking costs, in the turn's currency.
+        self.work += TURN_WORK_MAX / 2;
+        if census.next < end {
+            self.jobs.push_back(Job::Census(Box::new(census)));
+            return;
+        }
+        self.survey_under_way(&mut census);
+        let lowest = census.lowest.min(self.lowest_under_way());
+        self.groups.passing.clear();
+        self.waits = census.waiting;
+        if let Some(survey) = census.survey {
+            self.output(Output::Surveyed(survey));
+        }
+        self.slowest = census.slowest;
+        self.output(Output::LowWater(lowest));
+    }
+
+    /// Counts what waits for one session, and says how much that was to look at.
+    fn count_session(&self, census: &mut Census) -> usize {
+        let Some(session) = self.sessions.get(census.next) else {
+            return 0;
+        };
+        let mut seen = 0;
+        let waiting = session.waiting.as_ref();
+        let floor = waiting.map_or(Stamp::ZERO, |waiting| waiting.floor);
+        let mut segments = Segments::default();
+        let mut need = |stamp: Stamp| {
+            census.lowest = census.lowest.min(stamp);
+            if let Some(survey) = &mut census.survey {
+                survey.need(stamp, &mut segments);
+            }
+        };
+        if let Some(slow) = self.slow_client(session) {
+            SlowClient::rank(&mut census.slowest, slow);
+        }
+        for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
+            seen += 1;
+            census.waiting.bytes += flight.item.message.weight() as u64;
+            let origin = flight.item.origin;
+            let is_let_go = matches!(origin, Origin::Queue(stamp) if stamp < floor);
+            if let Some(stamp) = origin.needs()
+                && !is_let_go
+            {
+                need(stamp);
+            }
+        }
+        if let Some(waiting) = waiting {
+            let stored = waiting.stored();
+            stored.stamps().for_each(&mut need);
+            let claims = waiting.claims.iter();
+            let claims = claims.map(|delivery| delivery.claim.stored.message);
+            claims.for_each(&mut need);
+            waiting.needed_by_held().for_each(&mut need);
+            census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
+            seen += stored.len() + waiting.claims.len() + waiting.held();
+        }
+        if let Some(survey) = &mut census.survey {
+            survey.charge(session.account, &segments);
+        }
+        census.waiting.messages += seen as u64;
+        seen
+    }
+
+    /// Notes what groups wait for, and keeps what is under way.
+    fn survey_under_way(&self, census: &mut Census) {
+        let Some(survey) = &mut census.survey else {
+            return;
+        };
+        for backlog in self.groups.backlogs.values() {
+            let mut segments = Segments::default();
+            for claim in backlog.iter() {
+                survey.need(claim.stored.message, &mut segments);
+            }
+            // Once, though it is asked at the beginning and at the end.
+            if census.next == 0 {
+                survey.charge(None, &segments);
+            }
+        }
+        let mut passing = Segments::default();
+        for stamp in self.groups.passing.stamps() {
+            survey.need(*stamp, &mut passing);
+        }
+        survey.keep_from(self.oldest_unseen());
+    }
+
+    /// What waits for a connected client, if that is more than for one that keeps up.
+    fn slow_client(&self, session: &Session) -> Option<SlowClient> {
+        let connection = self.connections.get(session.connection)?;
+        let mut bytes = connection.backlog() as u64;
+        let mut messages = 0;
+        if let Some(waiting) = &session.waiting {
+            bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
+            messages += waiting.held() + waiting.stored().len() + waiting.claims.len();
+        }
+        (bytes >= SlowClient::BYTES_MIN).then(|| SlowClient {
+            client: ClientName::of(session),
+            messages: messages as u64,
+            bytes,
+        })
+    }
+
+    /// What is still on its way to the disk has reached nobody yet, whoever may wait for it. What waits in groups is
+    /// nobody's, and what they have passed on may not have arrived.
+    fn lowest_under_way(&self) -> Stamp {
+        let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
+        let waiting = waiting.map(|claim| claim.stored.message);
+        let passing = self.groups.passing.stamps().iter().copied();
+        waiting
+            .chain(passing)
+            .fold(self.oldest_unseen(), Stamp::min)
+    }
+
+    /// From which message on somebody may wait for one of whom nothing is known.
+    fn oldest_unseen(&self) -> Stamp {
+        let under_way = self.appends.iter().filter_map(|append| match &append.then {
+            Then::Publish(stored) => stored.stamp,
+            _ => None,
+        });
+        let all = under_way.chain(self.groups.passing.others_from());
+        let all = all.chain(self.fanout_stamps());
+        all.fold(Stamp::new(u64::MAX), Stamp::min)
+    }
+}

@@ -1,0 +1,4 @@
+//! Wills, from CONNECT to their publication.
+
+pub(crate) mod publish;
+pub(crate) mod will;

@@ -1,0 +1,238 @@
+//! Wills, from the CONNECT that brings one to its publication. A will is on disk before its CONNACK, whatever the session,
+//! because the end of the server ends the connection too: what stands there at the next start is published then.
+
+use std::sync::Arc;
+
+use mqtt_codec::{QoS, ReasonCode};
+use records::{AccountId, Millis, Moment, Write, key};
+
+use crate::access::list::Identity;
+use crate::io::{ChatPublish, Output, Service};
+use crate::message::Message;
+use crate::messenger::deliver::is_chat;
+use crate::sessions::session::Session;
+use crate::shard::Shard;
+use crate::stored::appends::{StoredPublish, Then, stored_number};
+use crate::wills::will::Will;
+
+/// The upper half of the numbers under which the messenger is told of wills: no connection has this serial.
+const WILL_ACK: u64 = 0xFFFF_FFFF << 32;
+
+/// A will the messenger has not answered yet.
+#[derive(Debug)]
+pub(crate) struct ToldWill {
+    ack: u64,
+    account: Option<AccountId>,
+    client_id: Arc<str>,
+}
+
+/// What the store knows of a connection that ended with the server.
+#[derive(Debug)]
+pub(crate) struct RecoveredWill {
+    /// Whose it was; the account is `None` for an anonymous client.
+    pub(crate) identity: Identity,
+    /// Client id.
+    pub(crate) client_id: Arc<str>,
+    /// The will.
+    pub(crate) record: records::Will,
+}
+
+impl Shard {
+    // With the connection.
+
+    /// What is written with the set-up of a connection: its will, or that the session's earlier one is gone.
+    pub(crate) fn will_write(&self, slot: u32, had_will: bool) -> Option<Write> {
+        let session = &self.sessions[slot as usize];
+        let key = will_key(session.account, &session.client_id);
+        match &session.will {
+            Some(will) => Some(Write::Put {
+                key,
+                value: will.to_record().encode(),
+            }),
+            None => had_will.then_some(Write::Delete { key }),
+        }
+    }
+
+    /// A client takes its will back. [3.1.1 MQTT-3.14.4-3] [5 MQTT-3.14.4-3]
+    pub(crate) fn withdraw_will(&mut self, slot: u32, now: Millis) {
+        let session = &mut self.sessions[slot as usize];
+        if session.will.take().is_some() {
+            let key = will_key(session.account, &session.client_id);
+            self.append(vec![Write::Delete { key }], Then::Nothing, now);
+        }
+    }
+
+    /// Publishes the will of a connection that has ended, unless it is to wait. [5 MQTT-3.1.2-8]
+    pub(crate) fn arrange_will(&mut self, slot: u32, now: Millis) {
+        let session = &self.sessions[slot as usize];
+        let waits = session
+            .will
+            .as_ref()
+            .is_some_and(|will| will.delay_secs.min(session.expiry_secs) > 0);
+        if !waits {
+            self.publish_will(slot, now);
+        }
+    }
+
+    /// [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.1.2-10]: published, it is no longer there.
+    pub(crate) fn publish_will(&mut self, slot: u32, now: Millis) {
+        let Some(will) = self.sessions[slot as usize].will.take() else {
+            return;
+        };
+        self.counters.wills_published += 1;
+        if is_chat(&will.message.topic) {
+            self.tell_chat_will(slot, &will.message);
+            return;
+        }
+        let session = &self.sessions[slot as usize];
+        let publisher = session.reference(self.shard, slot);
+        let number = stored_number(session.number);
+        let account = session.account;
+        let gone = Write::Delete {
+            key: will_key(session.account, &session.client_id),
+        };
+        let claims = self.begin_claims(&will.message.topic, will.message.qos, now);
+        let stamp = self.stamp(now);
+        let message = Arc::new(Message {
+            at: now,
+            expires_at: will
+                .expiry_secs
+                .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
+            ..will.message
+        });
+        let durable = !claims.is_empty()
+            || (message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic));
+        let mut writes = Vec::new();
+        if durable {
+            writes.push(self.queue_write(stamp, &message, number));
+            writes.extend(self.claim_writes(&claims, stamp));
+        }
+        let may_retain = message.payload.is_empty() || self.may_retain(slot, message.view());
+        let retained = message.retain && may_retain;
+        if retained {
+            writes.push(crate::publishing::publish::retained_write(
+                &message, stamp, account,
+            ));
+        }
+        let stored = StoredPublish {
+            retained: retained.then_some(stamp),
+            stamp: durable.then_some(stamp),
+            message,
+            claims,
+            publisher,
+            account,
+            ack: None,
+        };
+        if writes.is_empty() {
+            self.release_publish(&stored, now);
+            self.append(vec![gone], Then::Nothing, now);
+        } else {
+            writes.push(gone);
+            self.append(writes, Then::Publish(Box::new(stored)), now);
+        }
+    }
+
+    // The messenger.
+
+    /// A will that names a conversation is a message of its account like any other. It goes from the disk in the
+    /// commit that holds the message.
+    fn tell_chat_will(&mut self, slot: u32, message: &Message) {
+        let session = &self.sessions[slot as usize];
+        let Some(account) = session.account else {
+            return;
+        };
+        let told = self.told_wills.back();
+        let ack = told.map_or(WILL_ACK, |told| {
+            WILL_ACK | (told.ack.wrapping_add(1) & u64::from(u32::MAX))
+        });
+        let publish = ChatPublish {
+            session: session.reference(self.shard, slot),
+            account,
+            device: session.client_id.clone(),
+            topic: message.topic.clone(),
+            payload: message.payload.clone(),
+            ack: Some(ack),
+            response_topic: None,
+            correlation: None,
+            attach: vec![Write::Delete {
+                key: will_key(session.account, &session.client_id),
+            }],
+            read_at: Moment::UNKNOWN,
+        };
+        let told = ToldWill {
+            ack,
+            account: session.account,
+            client_id: session.client_id.clone(),
+        };
+        self.told_wills.push_back(told);
+        self.chat_publishes += 1;
+        self.output(Output::Service(Service::Publish(Box::new(publish))));
+    }
+
+    /// The messenger has answered; false when it was no will. The client may have left another will meanwhile.
+    pub(crate) fn chat_will_settled<R>(
+        &mut self,
+        ack: u64,
+        outcome: &Result<(), (ReasonCode, R)>,
+        now: Millis,
+    ) -> bool {
+        let place = self.told_wills.iter().position(|told| told.ack == ack);
+        let Some(told) = place.and_then(|place| self.told_wills.remove(place)) else {
+            return false;
+        };
+        let slot = self.find_session(told.account, &told.client_id);
+        let again = slot.and_then(|slot| self.will_write(slot, false));
+        let gone = || {
+            // Refused, it is not asked about again at every start.
+            outcome.is_err().then(|| Write::Delete {
+                key: will_key(told.account, &told.client_id),
+            })
+        };
+        let writes: Vec<Write> = again.or_else(gone).into_iter().collect();
+        if !writes.is_empty() {
+            self.append(writes, Then::Nothing, now);
+        }
+        true
+    }
+
+    // After a restart.
+
+    /// Takes back the will of a connection that ended with the server. Sessions come before.
+    pub(crate) fn recover_will(&mut self, recovered: RecoveredWill, now: Millis) {
+        let account = recovered.identity.account;
+        let known = self.find_session(account, &recovered.client_id);
+        let slot = known.unwrap_or_else(|| {
+            // A session that ended with the server, for as long as it takes to say so.
+            let serial = self.serial();
+            let session = Session {
+                disconnected_at: Some(now),
+                ..Session::new(serial, &recovered.identity, recovered.client_id.clone())
+            };
+            self.insert_session(session)
+        });
+        let will = Will::from_record(recovered.record);
+        self.sessions[slot as usize].will = Some(Box::new(will));
+    }
+
+    /// Publishes the wills that were taken back, once every shard knows what the others wait for; those that are to
+    /// wait do so from the end of their connections on, which for a killed server is its start.
+    pub(crate) fn publish_recovered_wills(&mut self, now: Millis) {
+        let sessions = self.sessions.iter();
+        let left: Vec<u32> = sessions
+            .filter(|(_, session)| session.will.is_some())
+            .map(|(slot, _)| slot as u32)
+            .collect();
+        for slot in left {
+            if self.sessions[slot as usize].expiry_secs == 0 {
+                self.end_session(slot, now);
+            } else {
+                self.arrange_will(slot, now);
+                self.arrange_look(slot);
+            }
+        }
+    }
+}
+
+fn will_key(account: Option<AccountId>, client_id: &str) -> Vec<u8> {
+    key::will(account.unwrap_or(AccountId::ZERO), client_id)
+}
