@@ -431,7 +431,7 @@ pub struct ChatPublish {
 #[derive(Debug)]
 pub struct ChatDelivery {
     /// Whom it concerns.
-    pub audience: Audience,
+    pub recipients: Recipients,
     /// The packets it consists of; a session gets those it subscribed to.
     pub packets: Vec<Arc<Message>>,
     /// Position of a stored entry, which a session can catch up with.
@@ -442,7 +442,7 @@ pub struct ChatDelivery {
 
 /// Whom a delivery concerns.
 #[derive(Debug)]
-pub enum Audience {
+pub enum Recipients {
     /// Every session of these accounts.
     Accounts(Arc<[AccountId]>),
     /// One session.

@@ -26,9 +26,9 @@ pub use access::list::{AccessList, Action, Client, Identity, Rule, Verdict, Who}
 pub use connections::pending_connect::PendingConnect;
 pub use delivery::deliver::FETCH_MAX;
 pub use io::{
-    Announcement, Audience, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId,
-    ExchangeRequest, Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
-    Pressure, Service, Shed, Ticket,
+    Announcement, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId, ExchangeRequest,
+    Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn, Pressure,
+    Recipients, Service, Shed, Ticket,
 };
 pub use message::Message;
 pub use metrics::counters::{Counters, Population, SlowClient};

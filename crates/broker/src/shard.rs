@@ -19,7 +19,7 @@ use crate::delivery::frames::FrameCache;
 use crate::delivery::waiting::Groups;
 use crate::io::{ConnectionId, Forwarded, Input, Output, Ticket};
 use crate::message::Message;
-use crate::messenger::recipients::OwedDeliveries;
+use crate::messenger::recipients::PendingDeliveries;
 use crate::metrics::counters::{Counters, Population, SlowClient};
 use crate::metrics::drops::Drops;
 use crate::metrics::latency::{Latencies, Measuring};
@@ -91,7 +91,7 @@ pub struct Shard {
     /// Messages that have not got to all their recipients yet, the oldest first.
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
-    pub(crate) owed_deliveries: OwedDeliveries,
+    pub(crate) pending_deliveries: PendingDeliveries,
     /// Messages on their way to other shards, the oldest first, see `across`.
     pub(crate) forwarded: VecDeque<Arc<Forwarded>>,
     /// What this turn has done, see `turn`.
@@ -173,7 +173,7 @@ impl Shard {
             jobs: VecDeque::new(),
             forwarded: VecDeque::new(),
             fanouts: VecDeque::new(),
-            owed_deliveries: OwedDeliveries::new(),
+            pending_deliveries: PendingDeliveries::new(),
             work: 0,
             waits: Waits::default(),
             slowest: Vec::new(),
@@ -489,7 +489,7 @@ impl Shard {
                     let ticket = last.ticket;
                     self.appends.push_back(PendingAppend { ticket, then });
                 }
-                None => self.go_on(then, now),
+                None => self.continue_after(then, now),
             }
             return;
         }

@@ -97,9 +97,9 @@ pub(crate) fn deliver(delivery: Delivery, post: &Post) {
 /// A delivery as shards know it.
 pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
     ChatDelivery {
-        audience: match delivery.audience {
-            Audience::Accounts(accounts) => broker::Audience::Accounts(accounts),
-            Audience::Session(session) => broker::Audience::Session(session),
+        recipients: match delivery.audience {
+            Audience::Accounts(accounts) => broker::Recipients::Accounts(accounts),
+            Audience::Session(session) => broker::Recipients::Session(session),
         },
         packets: delivery
             .packets

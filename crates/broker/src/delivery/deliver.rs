@@ -77,7 +77,7 @@ impl Shard {
         } else {
             for found in matches.iter().filter(|found| !is_newer(found)) {
                 if !self.fanouts.is_empty() {
-                    self.give_owed(found.session, publication.now);
+                    self.deliver_pending(found.session, publication.now);
                 }
                 self.deliver_match(found, publication);
             }

@@ -83,7 +83,7 @@ impl Shard {
         recipients.sort_unstable_by_key(|found| found.session);
         let rest = recipients.len().saturating_sub(self.piece());
         for found in recipients.drain(rest..) {
-            self.give_owed(found.session, publication.now);
+            self.deliver_pending(found.session, publication.now);
             self.deliver_match(&found, publication);
         }
         let publisher = self.local_session(publication.publisher);
@@ -106,7 +106,7 @@ impl Shard {
     }
 
     /// The next piece of the oldest one.
-    pub(crate) fn go_on_with_fanout(&mut self, now: Millis) {
+    pub(crate) fn continue_fanout(&mut self, now: Millis) {
         let Some(fanout) = self.fanouts.front() else {
             return;
         };
@@ -120,14 +120,14 @@ impl Shard {
                 self.put_off_reading(over.and_then(|over| over.paused).into_iter().collect());
                 return;
             };
-            self.deliver_owed(&found, &mut publication);
+            self.deliver_unless_late(&found, &mut publication);
             self.spend(RECIPIENT_WORK);
         }
         self.jobs.push_back(Job::Fanout);
     }
 
     /// Gives a session what it is owed before something that came later, or before it changes what it wants.
-    pub(crate) fn give_owed(&mut self, slot: u32, now: Millis) {
+    pub(crate) fn deliver_pending(&mut self, slot: u32, now: Millis) {
         for number in 0..self.fanouts.len() {
             let fanout = &mut self.fanouts[number];
             let Some(place) = fanout.place_of(slot) else {
@@ -138,13 +138,13 @@ impl Shard {
             let message = fanout.message.clone();
             let mut publication = fanout.publication(&message, now);
             self.frames.clear();
-            self.deliver_owed(&found, &mut publication);
+            self.deliver_unless_late(&found, &mut publication);
             // Whatever is delivered next is another message.
             self.frames.clear();
         }
     }
 
-    fn deliver_owed(&mut self, found: &Match, publication: &mut Publication<'_>) {
+    fn deliver_unless_late(&mut self, found: &Match, publication: &mut Publication<'_>) {
         // Its turn may have come too late. [5 MQTT-3.3.2-5]
         if publication.view.is_late(publication.now) {
             self.counters.expired += 1;
@@ -154,7 +154,7 @@ impl Shard {
     }
 
     /// A session is no more: whoever gets its place gets nothing of what it was owed.
-    pub(crate) fn owe_nothing(&mut self, slot: u32) {
+    pub(crate) fn forget_recipient(&mut self, slot: u32) {
         for fanout in &mut self.fanouts {
             if fanout.place_of(slot).is_some() {
                 fanout.done.insert(slot);
@@ -165,12 +165,12 @@ impl Shard {
     /// Delivers the rest at once.
     pub(crate) fn finish_fanouts(&mut self, now: Millis) {
         while !self.fanouts.is_empty() {
-            self.go_on_with_fanout(now);
+            self.continue_fanout(now);
         }
     }
 
     /// Stored messages that are on their way to a session.
-    pub(crate) fn owed_stamps(&self, slot: u32) -> impl Iterator<Item = Stamp> + '_ {
+    pub(crate) fn pending_stamps(&self, slot: u32) -> impl Iterator<Item = Stamp> + '_ {
         let owing = self.fanouts.iter();
         owing
             .filter(move |fanout| fanout.place_of(slot).is_some())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mqtt_codec::{QoS, ReasonCode, topic};
 use records::{Millis, Pos, SessionRef};
 
-use crate::io::{Audience, ChatDelivery, Output, Service};
+use crate::io::{ChatDelivery, Output, Recipients, Service};
 use crate::message::{Message, Origin};
 use crate::sessions::session::{ChatFilter, ChatInterest, ChatMode, Held, Session};
 use crate::shard::Shard;
@@ -34,7 +34,7 @@ impl Shard {
             return;
         }
         // What is addressed to one session is shared with nobody.
-        let addressed = matches!(delivery.audience, Audience::Session(_));
+        let addressed = matches!(delivery.recipients, Recipients::Session(_));
         for (part, message) in delivery.packets.iter().enumerate() {
             let session = &self.sessions[slot as usize];
             let Some(wanted) = wanted(session, message, |known| addressed || known.share.is_none())

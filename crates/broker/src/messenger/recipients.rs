@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use records::{AccountId, Millis};
 
-use crate::io::{Audience, ChatDelivery};
+use crate::io::{ChatDelivery, Recipients};
 use crate::shard::Shard;
 use crate::turn::deferred::Job;
 
@@ -19,14 +19,14 @@ const ACCOUNT_WORK: usize = 768;
 const LOOK_WORK: usize = 64;
 /// Deliveries that are on their way in pieces; one more goes to its whole audience at once, so that whoever sends more of them
 /// than there is time for fills the shard's mailbox, and not this list.
-const OWED_MAX: usize = 8;
+const PENDING_MAX: usize = 8;
 
 /// Deliveries that have not got to all their accounts yet, the oldest first.
-pub(crate) type OwedDeliveries = VecDeque<OwedDelivery>;
+pub(crate) type PendingDeliveries = VecDeque<PendingDelivery>;
 
 /// A delivery, and who has still to get it.
 #[derive(Debug)]
-pub(crate) struct OwedDelivery {
+pub(crate) struct PendingDelivery {
     delivery: Arc<ChatDelivery>,
     /// In ascending order.
     accounts: Arc<[AccountId]>,
@@ -36,7 +36,7 @@ pub(crate) struct OwedDelivery {
     done: BTreeSet<AccountId>,
 }
 
-impl OwedDelivery {
+impl PendingDelivery {
     fn new(delivery: &Arc<ChatDelivery>, accounts: &Arc<[AccountId]>) -> Self {
         // The members of a group are in this order already.
         let accounts = if accounts.is_sorted() {
@@ -77,23 +77,23 @@ impl Shard {
         if let Some(pos) = delivery.pos {
             self.latest_pos = self.latest_pos.max(pos);
         }
-        match &delivery.audience {
-            Audience::Session(reference) => {
+        match &delivery.recipients {
+            Recipients::Session(reference) => {
                 if let Some(slot) = self.session_slot(*reference) {
-                    self.give_owed_deliveries(slot, now);
+                    self.deliver_pending_to_account_of(slot, now);
                     self.deliver_chat_to(slot, delivery, now);
                 }
             }
-            Audience::Accounts(accounts) => {
+            Recipients::Accounts(accounts) => {
                 let many = accounts.len() > self.settings.limits.deliveries_at_once_max;
-                if many && self.owed_deliveries.len() < OWED_MAX {
-                    let owed = OwedDelivery::new(delivery, accounts);
-                    self.owed_deliveries.push_back(owed);
-                    self.jobs.push_back(Job::Audience);
+                if many && self.pending_deliveries.len() < PENDING_MAX {
+                    let owed = PendingDelivery::new(delivery, accounts);
+                    self.pending_deliveries.push_back(owed);
+                    self.jobs.push_back(Job::AccountDelivery);
                     return;
                 }
                 for account in accounts.iter() {
-                    self.give_owed_to(*account, now);
+                    self.deliver_pending_to_account(*account, now);
                     self.deliver_chat_to_account(*account, delivery, now);
                 }
             }
@@ -101,33 +101,33 @@ impl Shard {
     }
 
     /// The next accounts of the oldest delivery.
-    pub(crate) fn go_on_with_audience(&mut self, now: Millis) {
+    pub(crate) fn continue_account_delivery(&mut self, now: Millis) {
         let most = PIECE_MAX.min(self.settings.limits.deliveries_at_once_max.max(1));
         for _ in 0..most {
-            let Some(owed) = self.owed_deliveries.front_mut() else {
+            let Some(owed) = self.pending_deliveries.front_mut() else {
                 return;
             };
             let Some(account) = owed.next() else {
-                self.owed_deliveries.pop_front();
+                self.pending_deliveries.pop_front();
                 return;
             };
             let delivery = owed.delivery.clone();
             let present = self.deliver_chat_to_account(account, &delivery, now);
             self.spend(if present { ACCOUNT_WORK } else { LOOK_WORK });
         }
-        self.jobs.push_back(Job::Audience);
+        self.jobs.push_back(Job::AccountDelivery);
     }
 
     /// Gives the account of a session what it is owed, before the session changes what it wants.
-    pub(crate) fn give_owed_deliveries(&mut self, slot: u32, now: Millis) {
+    pub(crate) fn deliver_pending_to_account_of(&mut self, slot: u32, now: Millis) {
         if let Some(account) = self.sessions[slot as usize].account {
-            self.give_owed_to(account, now);
+            self.deliver_pending_to_account(account, now);
         }
     }
 
-    fn give_owed_to(&mut self, account: AccountId, now: Millis) {
-        for number in 0..self.owed_deliveries.len() {
-            let owed = &mut self.owed_deliveries[number];
+    fn deliver_pending_to_account(&mut self, account: AccountId, now: Millis) {
+        for number in 0..self.pending_deliveries.len() {
+            let owed = &mut self.pending_deliveries[number];
             if owed.take(account) {
                 let delivery = owed.delivery.clone();
                 self.deliver_chat_to_account(account, &delivery, now);
@@ -136,9 +136,9 @@ impl Shard {
     }
 
     /// Delivers the rest at once.
-    pub(crate) fn finish_audiences(&mut self, now: Millis) {
-        while !self.owed_deliveries.is_empty() {
-            self.go_on_with_audience(now);
+    pub(crate) fn finish_account_deliveries(&mut self, now: Millis) {
+        while !self.pending_deliveries.is_empty() {
+            self.continue_account_delivery(now);
         }
     }
 

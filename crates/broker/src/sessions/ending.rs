@@ -132,7 +132,7 @@ impl Shard {
     pub(crate) fn shutdown(&mut self, now: Millis) {
         self.is_shutting_down = true;
         self.finish_fanouts(now);
-        self.finish_audiences(now);
+        self.finish_account_deliveries(now);
         let everyone: Vec<ConnectionId> = self
             .connections
             .iter()

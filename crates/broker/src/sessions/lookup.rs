@@ -47,7 +47,7 @@ impl Shard {
 
     pub(crate) fn remove_session(&mut self, slot: u32) {
         self.unlist_session(slot);
-        self.owe_nothing(slot);
+        self.forget_recipient(slot);
         self.cursors.earlier.remove(&slot);
         self.cursors.former.remove(&slot);
         self.cursors.changing.remove(&slot);

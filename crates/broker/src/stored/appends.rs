@@ -118,12 +118,12 @@ impl Shard {
             let Some(append) = self.appends.pop_front() else {
                 break;
             };
-            self.go_on(append.then, now);
+            self.continue_after(append.then, now);
         }
         self.wake_stalled();
     }
 
-    pub(crate) fn go_on(&mut self, then: Then, now: Millis) {
+    pub(crate) fn continue_after(&mut self, then: Then, now: Millis) {
         match then {
             Then::Nothing => {}
             Then::Connack {
@@ -234,7 +234,7 @@ impl Shard {
         let mut sent = self.routed.clone();
         let waiting = self.sessions[slot as usize].waiting.iter();
         let waiting = waiting.flat_map(|waiting| waiting.stored().stamps());
-        stand_before(&mut sent, waiting.chain(self.owed_stamps(slot)));
+        stand_before(&mut sent, waiting.chain(self.pending_stamps(slot)));
         sent
     }
 

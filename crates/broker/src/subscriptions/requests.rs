@@ -99,7 +99,7 @@ impl Shard {
 
     /// The next piece. It goes on to the end when the connection is lost: a session that is kept has the same
     /// subscriptions in memory and on disk.
-    pub(crate) fn go_on_with_filters(&mut self, mut filters: Filters, now: Millis) {
+    pub(crate) fn continue_filters(&mut self, mut filters: Filters, now: Millis) {
         let Some(slot) = self.session_slot(filters.session) else {
             return;
         };

@@ -129,8 +129,8 @@ impl Shard {
         identifier: u32,
         now: Millis,
     ) -> Result<bool, Refusal> {
-        self.give_owed(slot, now);
-        self.give_owed_deliveries(slot, now);
+        self.deliver_pending(slot, now);
+        self.deliver_pending_to_account_of(slot, now);
         let (share, plain) = match topic::shared(filter) {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),
@@ -350,8 +350,8 @@ impl Shard {
 
     /// Removes one subscription, compared literally. [3.1.1 MQTT-3.10.4-1] [5 MQTT-3.10.4-1]
     pub(crate) fn revoke(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
-        self.give_owed(slot, now);
-        self.give_owed_deliveries(slot, now);
+        self.deliver_pending(slot, now);
+        self.deliver_pending_to_account_of(slot, now);
         let (share, plain) = match topic::shared(filter) {
             Some((share, plain)) => (Some(share), plain),
             None => (None, filter),

@@ -42,7 +42,7 @@ pub(crate) enum Job {
     /// The next recipients of a message that has very many.
     Fanout,
     /// The next accounts of a delivery that has very many.
-    Audience,
+    AccountDelivery,
     /// The rest of an account's connections.
     Close(Closing),
     /// The rest of the connections that are sent to another server.

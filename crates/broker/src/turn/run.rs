@@ -109,9 +109,9 @@ impl Shard {
                     self.announce_some_shares(slot, left, now);
                 }
             }
-            Job::Fanout => self.go_on_with_fanout(now),
-            Job::Audience => self.go_on_with_audience(now),
-            Job::Filters(filters) => self.go_on_with_filters(*filters, now),
+            Job::Fanout => self.continue_fanout(now),
+            Job::AccountDelivery => self.continue_account_delivery(now),
+            Job::Filters(filters) => self.continue_filters(*filters, now),
             Job::Close(closing) => self.close_some(closing, now),
             Job::SendAway { next } => self.send_some_away(next, now),
             Job::Access { next } => self.check_some_access(next, now),

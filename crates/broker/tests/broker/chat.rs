@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::{Audience, ChatDelivery, ChatPublish, Input, Message, Service};
+use broker::{ChatDelivery, ChatPublish, Input, Message, Recipients, Service};
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
 use records::{AccountId, ConversationId, Millis, Moment, Pos, Seq};
@@ -33,15 +33,15 @@ pub(crate) fn packet(topic: &str, payload: &str, qos: QoS) -> Arc<Message> {
     })
 }
 
-pub(crate) fn accounts(names: &[&str]) -> Audience {
+pub(crate) fn accounts(names: &[&str]) -> Recipients {
     let list: Vec<AccountId> = names.iter().filter_map(|name| account(name)).collect();
-    Audience::Accounts(list.into())
+    Recipients::Accounts(list.into())
 }
 
 /// Message number `pos` of the conversation between alice and bob, as alice sees it.
 pub(crate) fn entry(pos: u64) -> Arc<ChatDelivery> {
     Arc::new(ChatDelivery {
-        audience: accounts(&["alice"]),
+        recipients: accounts(&["alice"]),
         packets: vec![
             packet("im/in/@bob", &pos.to_string(), QoS::ExactlyOnce),
             packet("im/text/@bob", &format!("bob: {pos}"), QoS::ExactlyOnce),
@@ -51,9 +51,9 @@ pub(crate) fn entry(pos: u64) -> Arc<ChatDelivery> {
     })
 }
 
-pub(crate) fn live(audience: Audience, packets: Vec<Arc<Message>>) -> Arc<ChatDelivery> {
+pub(crate) fn live(recipients: Recipients, packets: Vec<Arc<Message>>) -> Arc<ChatDelivery> {
     Arc::new(ChatDelivery {
-        audience,
+        recipients,
         packets,
         pos: None,
         receipt: None,

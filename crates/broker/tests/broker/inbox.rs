@@ -1,7 +1,7 @@
 //! Deliveries of the messenger: by account and filter, live or from the store, acknowledged by devices, and
 //! shared among them.
 
-use broker::{Audience, Service};
+use broker::{Recipients, Service};
 use mqtt_codec::QoS;
 use mqtt_codec::Version::V5;
 use records::{ConversationId, Seq};
@@ -404,7 +404,7 @@ fn an_answer_to_one_session_is_shared_with_nobody() {
     let ack = packet("im/ack/m1", "{\"ok\":true}", QoS::AtLeastOnce);
     deliver(
         &mut world,
-        &live(Audience::Session(publish.session), vec![ack]),
+        &live(Recipients::Session(publish.session), vec![ack]),
     );
     assert_eq!(world.messages(phone).len(), 1);
     assert_eq!(world.take(laptop), []);

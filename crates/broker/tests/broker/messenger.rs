@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use broker::{Audience, Input, Message, Service};
+use broker::{Input, Message, Recipients, Service};
 use mqtt_codec::Version::{V5, V31, V311};
 use mqtt_codec::{QoS, ReasonCode};
 use records::SessionRef;
@@ -65,7 +65,7 @@ fn an_ask_carries_its_response_topic_and_correlation() {
         properties: properties.into(),
         ..(*packet("im/answer/7", "{}", QoS::AtLeastOnce)).clone()
     });
-    let to = Audience::Session(publish.session);
+    let to = Recipients::Session(publish.session);
     deliver(&mut world, &live(to, vec![answer]));
     let got = world.messages(bob).remove(0);
     assert_eq!(got.correlation, Some(vec![9, 9]));

@@ -10,7 +10,7 @@ mod world;
 
 use std::sync::Arc;
 
-use broker::{Audience, ChatDelivery, Input, Message};
+use broker::{ChatDelivery, Input, Message, Recipients};
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
 use records::{AccountId, ConversationId, Moment, Pos, Seq};
@@ -128,18 +128,18 @@ fn deliver(world: &mut World, feed: &mut Feed<'_>) {
     let pos = (shape & 1 != 0).then(|| world.next_pos());
     let conversation = ConversationId::new(1);
     let receipt = (shape & 2 != 0).then(|| (conversation, Seq::new(pos.map_or(1, Pos::value))));
-    let audience = match world.session(feed) {
-        Some(session) if shape & 4 != 0 && pos.is_none() => Audience::Session(session),
+    let recipients = match world.session(feed) {
+        Some(session) if shape & 4 != 0 && pos.is_none() => Recipients::Session(session),
         _ => {
             let accounts: Vec<AccountId> = (1..=3)
                 .filter(|account| shape & (8 << account) != 0)
                 .map(AccountId::new)
                 .collect();
-            Audience::Accounts(accounts.into())
+            Recipients::Accounts(accounts.into())
         }
     };
     world.deliver(ChatDelivery {
-        audience,
+        recipients,
         packets,
         pos,
         receipt,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use broker::{Audience, ChatDelivery, Input};
+use broker::{ChatDelivery, Input, Recipients};
 use mqtt_codec::QoS;
 use mqtt_codec::Version::{V5, V311};
 use records::{AccountId, Pos};
@@ -32,7 +32,7 @@ fn crowd(count: u64) -> (World, Vec<Client>) {
 fn deliver_only(world: &mut World, pos: u64, members: impl IntoIterator<Item = u64>) {
     let accounts: Vec<AccountId> = members.into_iter().map(member).collect();
     let delivery = Arc::new(ChatDelivery {
-        audience: Audience::Accounts(accounts.into()),
+        recipients: Recipients::Accounts(accounts.into()),
         packets: vec![packet("im/in/eng", &pos.to_string(), QoS::ExactlyOnce)],
         pos: Some(Pos::new(pos)),
         receipt: None,
