@@ -34,7 +34,7 @@ use crate::shared::members::ChatShare;
 use crate::stored::appends::{PendingAppend, Then};
 use crate::stored::queue_marks::QueueMarks;
 use crate::stored::redelivery::Cursors;
-use crate::turn::deferred::{Closed, Job, Waits};
+use crate::turn::deferred::{Closed, DeferredWork, Waits};
 use crate::turn::run::TURN_WORK_MAX;
 use crate::wills::publish::ToldWill;
 
@@ -85,9 +85,9 @@ pub struct Shard {
     pub(crate) queue_marks: QueueMarks,
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
-    pub(crate) deferred: VecDeque<ConnectionId>,
+    pub(crate) deferred_reads: VecDeque<ConnectionId>,
     /// Whatever else was put off.
-    pub(crate) jobs: VecDeque<Job>,
+    pub(crate) deferred_work: VecDeque<DeferredWork>,
     /// Messages that have not got to all their recipients yet, the oldest first.
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
@@ -169,8 +169,8 @@ impl Shard {
             told_wills: VecDeque::new(),
             queue_marks: QueueMarks::default(),
             outputs: VecDeque::new(),
-            deferred: VecDeque::new(),
-            jobs: VecDeque::new(),
+            deferred_reads: VecDeque::new(),
+            deferred_work: VecDeque::new(),
             forwarded: VecDeque::new(),
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),

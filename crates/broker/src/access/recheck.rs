@@ -12,7 +12,7 @@ use crate::metrics::drops::DropReason;
 use crate::metrics::system::is_system;
 use crate::sessions::session::{NO_CONNECTION, Session};
 use crate::shard::Shard;
-use crate::turn::deferred::{FilterWork, Filters, Job};
+use crate::turn::deferred::{DeferredWork, FilterRequest, FilterWork};
 use crate::turn::run::{SESSIONS_PER_PIECE, TURN_WORK_MAX};
 
 /// No packet asked for it: nothing is answered.
@@ -21,7 +21,8 @@ pub(crate) const UNASKED: u16 = 0;
 impl Shard {
     /// Looks through all sessions, in pieces, for what is allowed no longer.
     pub fn check_access_again(&mut self) {
-        self.jobs.push_back(Job::Access { next: 0 });
+        self.deferred_work
+            .push_back(DeferredWork::Access { next: 0 });
     }
 
     /// The sessions of one piece.
@@ -35,7 +36,7 @@ impl Shard {
             next += 1;
         }
         if next < end {
-            self.jobs.push_back(Job::Access { next });
+            self.deferred_work.push_back(DeferredWork::Access { next });
         }
     }
 
@@ -67,7 +68,7 @@ impl Shard {
             },
             connection => self.connection_id(connection),
         };
-        let filters = Filters {
+        let filters = FilterRequest {
             connection,
             session: self.sessions[place].reference(self.shard, slot),
             packet_id: UNASKED,
@@ -80,7 +81,8 @@ impl Shard {
                 writes: Vec::new(),
             },
         };
-        self.jobs.push_back(Job::Filters(Box::new(filters)));
+        self.deferred_work
+            .push_back(DeferredWork::FilterRequest(Box::new(filters)));
     }
 
     /// Whether clients without an account may come in where this one is, or, for one that is away, anywhere.
@@ -111,8 +113,8 @@ impl Shard {
                 | Stage::Closing => self.disconnect(id, ReasonCode::NOT_AUTHORIZED, now),
             }
         }
-        let remains = self.sessions.get(slot as usize);
-        if remains.is_some_and(|session| session.serial == serial) {
+        let still_there = self.sessions.get(slot as usize);
+        if still_there.is_some_and(|session| session.serial == serial) {
             self.end_session(slot, now);
         }
     }

@@ -57,7 +57,7 @@ impl Shard {
             }
             if self.turn_bytes > TURN_BYTES_MAX || self.work > READ_WORK_MAX {
                 self.pause(id);
-                self.deferred.push_back(id);
+                self.deferred_reads.push_back(id);
                 break;
             }
             match self.process_packet(id, &bytes[used..], now) {

@@ -307,7 +307,7 @@ impl Shard {
                 return;
             }
             if self.is_spent() {
-                self.put_off_pump(slot);
+                self.defer_pump(slot);
                 return;
             }
             let outbound = self.sessions[slot as usize].outbound();

@@ -430,7 +430,7 @@ impl Shard {
         self.pump_chat(slot, now);
         self.pump_retained(slot);
         if self.is_spent() && self.sessions[slot as usize].wants_room() {
-            self.put_off_pump(slot);
+            self.defer_pump(slot);
         }
         self.sessions[slot as usize].shed();
     }

@@ -12,7 +12,7 @@ use crate::delivery::deliver::Publication;
 use crate::io::ConnectionId;
 use crate::message::Message;
 use crate::shard::Shard;
-use crate::turn::deferred::Job;
+use crate::turn::deferred::DeferredWork;
 
 /// Recipients in one piece.
 const PIECE_MAX: usize = 1024;
@@ -102,7 +102,7 @@ impl Shard {
             done: BTreeSet::new(),
             paused,
         });
-        self.jobs.push_back(Job::Fanout);
+        self.deferred_work.push_back(DeferredWork::Fanout);
     }
 
     /// The next piece of the oldest one.
@@ -117,13 +117,13 @@ impl Shard {
             let next = self.fanouts.front_mut().and_then(Fanout::next);
             let Some(found) = next else {
                 let over = self.fanouts.pop_front();
-                self.put_off_reading(over.and_then(|over| over.paused).into_iter().collect());
+                self.defer_reading(over.and_then(|over| over.paused).into_iter().collect());
                 return;
             };
             self.deliver_unless_late(&found, &mut publication);
             self.spend(RECIPIENT_WORK);
         }
-        self.jobs.push_back(Job::Fanout);
+        self.deferred_work.push_back(DeferredWork::Fanout);
     }
 
     /// Gives a session what it is owed before something that came later, or before it changes what it wants.

@@ -37,7 +37,7 @@ impl Held {
 
 /// A new subscription that is still getting retained messages.
 #[derive(Debug)]
-pub(crate) struct RetainedJob {
+pub(crate) struct RetainedReplay {
     pub(crate) filter: Box<str>,
     pub(crate) qos: QoS,
     pub(crate) identifier: u32,
@@ -221,7 +221,7 @@ pub(crate) struct Waiting {
     pub(crate) claims: VecDeque<ClaimDelivery>,
     /// The front of `claims`, as far as it has been read.
     pub(crate) fetched_claims: VecDeque<(Stamp, Option<Arc<Message>>)>,
-    pub(crate) retained: VecDeque<RetainedJob>,
+    pub(crate) retained: VecDeque<RetainedReplay>,
     /// The session is listed for a slice of retained messages.
     pub(crate) retained_listed: bool,
     /// What the store remembers of exactly-once deliveries begun before a restart.

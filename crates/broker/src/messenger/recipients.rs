@@ -9,7 +9,7 @@ use records::{AccountId, Millis};
 
 use crate::io::{ChatDelivery, Recipients};
 use crate::shard::Shard;
-use crate::turn::deferred::Job;
+use crate::turn::deferred::DeferredWork;
 
 /// Accounts in one piece.
 const PIECE_MAX: usize = 1024;
@@ -89,7 +89,7 @@ impl Shard {
                 if many && self.pending_deliveries.len() < PENDING_MAX {
                     let owed = PendingDelivery::new(delivery, accounts);
                     self.pending_deliveries.push_back(owed);
-                    self.jobs.push_back(Job::AccountDelivery);
+                    self.deferred_work.push_back(DeferredWork::AccountDelivery);
                     return;
                 }
                 for account in accounts.iter() {
@@ -115,7 +115,7 @@ impl Shard {
             let present = self.deliver_chat_to_account(account, &delivery, now);
             self.spend(if present { ACCOUNT_WORK } else { LOOK_WORK });
         }
-        self.jobs.push_back(Job::AccountDelivery);
+        self.deferred_work.push_back(DeferredWork::AccountDelivery);
     }
 
     /// Gives the account of a session what it is owed, before the session changes what it wants.

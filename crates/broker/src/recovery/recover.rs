@@ -152,13 +152,13 @@ fn sessions<R: Rows>(
         Ok(())
     })?;
     if let Some(shard) = shards.first_mut() {
-        forget_remains(shard, flows.subscriptions, now);
+        delete_orphaned_subscriptions(shard, flows.subscriptions, now);
     }
     Ok(())
 }
 
 /// Strikes out the subscriptions of sessions that ended shortly before the server did.
-fn forget_remains(
+fn delete_orphaned_subscriptions(
     shard: &mut Shard,
     subscriptions: BTreeMap<SessionNumber, Vec<(String, Subscription)>>,
     now: Millis,

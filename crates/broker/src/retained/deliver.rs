@@ -9,9 +9,9 @@ use routing::RetainedCursor;
 
 use crate::message::{MessageView, Origin};
 use crate::retained::message::{RetainedMessage, charge};
-use crate::sessions::session::{Held, RetainedJob};
+use crate::sessions::session::{Held, RetainedReplay};
 use crate::shard::Shard;
-use crate::turn::deferred::Job;
+use crate::turn::deferred::DeferredWork;
 
 /// Retained messages delivered in one slice.
 const SLICE: usize = 256;
@@ -57,7 +57,7 @@ impl Shard {
         if self.retained.is_empty() {
             return;
         }
-        let job = RetainedJob {
+        let job = RetainedReplay {
             filter: filter.into(),
             qos,
             identifier,
@@ -81,7 +81,8 @@ impl Shard {
         let room = open && waiting.held() < WAITING_MAX;
         if room && !waiting.retained.is_empty() && !waiting.retained_listed {
             waiting.retained_listed = true;
-            self.jobs.push_back(Job::Retained(slot, serial));
+            self.deferred_work
+                .push_back(DeferredWork::Retained(slot, serial));
         }
     }
 

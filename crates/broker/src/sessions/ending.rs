@@ -14,7 +14,7 @@ use crate::sessions::session::NO_CONNECTION;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
-use crate::turn::deferred::{Closed, Closing, Job};
+use crate::turn::deferred::{Closed, Closing, DeferredWork};
 use crate::turn::run::SESSIONS_PER_PIECE;
 
 /// How long a closed account or token is remembered: longer than a CONNECT takes to be checked and handed over.
@@ -94,8 +94,8 @@ impl Shard {
             all.remove(0);
         }
         all.push((closed.clone(), now));
-        self.jobs
-            .push_back(Job::Close(Closing::new(closed, reason)));
+        self.deferred_work
+            .push_back(DeferredWork::Close(Closing::new(closed, reason)));
     }
 
     /// Closes those of the connections that are found in one piece of the sessions.
@@ -116,7 +116,7 @@ impl Shard {
         }
         closing.next = last;
         if closing.next < end {
-            self.jobs.push_back(Job::Close(closing));
+            self.deferred_work.push_back(DeferredWork::Close(closing));
         }
     }
 
@@ -160,12 +160,13 @@ impl Shard {
             self.check_access_again();
         }
         if self.settings.redirect.reason().is_some() {
-            self.jobs.push_back(Job::SendAway { next: 0 });
+            self.deferred_work
+                .push_back(DeferredWork::Redirect { next: 0 });
         }
     }
 
     /// Sends away those who are found in one piece of the connections.
-    pub(crate) fn send_some_away(&mut self, next: u32, now: Millis) {
+    pub(crate) fn redirect_some(&mut self, next: u32, now: Millis) {
         let redirect = self.settings.redirect.clone();
         let (Some(reason), Some(reference)) = (redirect.reason(), redirect.reference()) else {
             return;
@@ -174,15 +175,22 @@ impl Shard {
         let last = end.min(next.saturating_add(CONNECTIONS_PER_PIECE));
         for slot in next..last {
             if self.connections.get(slot).is_some() {
-                self.send_away(self.connection_id(slot), reason, reference, now);
+                self.redirect_connection(self.connection_id(slot), reason, reference, now);
             }
         }
         if last < end {
-            self.jobs.push_back(Job::SendAway { next: last });
+            self.deferred_work
+                .push_back(DeferredWork::Redirect { next: last });
         }
     }
 
-    fn send_away(&mut self, id: ConnectionId, reason: ReasonCode, reference: &str, now: Millis) {
+    fn redirect_connection(
+        &mut self,
+        id: ConnectionId,
+        reason: ReasonCode,
+        reference: &str,
+        now: Millis,
+    ) {
         let connection = &self.connections[id.slot];
         let maximum = connection.packet_bytes_max;
         match connection.stage {

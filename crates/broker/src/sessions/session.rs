@@ -12,7 +12,7 @@ use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
 use crate::access::list::Identity;
-pub(crate) use crate::delivery::waiting::{Held, RetainedJob, Waiting};
+pub(crate) use crate::delivery::waiting::{Held, RetainedReplay, Waiting};
 use crate::io::{ChatDelivery, ConnectionId};
 use crate::message::Origin;
 pub(crate) use crate::stored::queue::{Identifiers, StoredDelivery};
@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// A write of its cursors is due.
     pub(crate) dirty: bool,
     /// It is listed for what could not be sent in an earlier turn.
-    pub(crate) put_off: bool,
+    pub(crate) pump_deferred: bool,
     /// Of its filters, with what each takes beside.
     pub(crate) filter_bytes: u32,
     /// Of what waits for it on disk, each message is held against the access list.
@@ -167,7 +167,7 @@ impl Session {
             token: identity.token.clone(),
             protocol_level: 0,
             dirty: false,
-            put_off: false,
+            pump_deferred: false,
             filter_bytes: 0,
             withdraws: false,
             expiry_secs: 0,

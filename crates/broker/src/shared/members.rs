@@ -87,7 +87,7 @@ impl Shard {
     pub(crate) fn announce_shares(&mut self, slot: u32, now: Millis) {
         let session = &self.sessions[slot as usize];
         if session.is_long() {
-            self.put_off_shares(slot, session.shares.len());
+            self.defer_shares(slot, session.shares.len());
         } else if self.shards > 1 {
             for share in session.shares.clone() {
                 self.announce_share(&share, now);

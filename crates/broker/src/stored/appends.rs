@@ -191,7 +191,7 @@ impl Shard {
             return;
         }
         let stalled = std::mem::take(&mut self.stalled);
-        self.put_off_reading(stalled);
+        self.defer_reading(stalled);
     }
 
     // Sessions.

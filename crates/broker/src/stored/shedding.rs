@@ -14,7 +14,7 @@ use crate::publishing::publish::Fault;
 use crate::sessions::session::Session;
 use crate::shard::Shard;
 use crate::stored::survey::Holder;
-use crate::turn::deferred::{Job, Shedding};
+use crate::turn::deferred::{DeferredWork, Shedding};
 use crate::turn::run::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
 
 impl Shedding {
@@ -102,7 +102,7 @@ impl Shard {
 
     /// Who holds most is to hold less.
     pub(crate) fn begin_shedding(&mut self, order: Arc<Shed>) {
-        self.jobs.push_back(Job::Shed(Shedding {
+        self.deferred_work.push_back(DeferredWork::Shed(Shedding {
             order,
             next: 0,
             left: None,
@@ -132,7 +132,7 @@ impl Shard {
         // About what looking costs, in the turn's currency.
         self.work += TURN_WORK_MAX / 2;
         if shedding.next < end {
-            self.jobs.push_back(Job::Shed(shedding));
+            self.deferred_work.push_back(DeferredWork::Shed(shedding));
         }
     }
 

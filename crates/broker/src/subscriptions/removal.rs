@@ -7,7 +7,7 @@ use crate::sessions::session::{NO_CONNECTION, Session};
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::subscriptions::requests::FILTERS_PER_PIECE;
-use crate::turn::deferred::Job;
+use crate::turn::deferred::DeferredWork;
 
 impl Session {
     /// Whether its subscriptions are too many for one piece of work.
@@ -26,7 +26,7 @@ impl Shard {
     pub(crate) fn retire(&mut self, slot: u32, now: Millis) {
         if !self.sessions[slot as usize].is_long() {
             // Their records are on the list of what is deleted with the session's own.
-            self.drop_some_remains(slot, SessionNumber::ZERO, now);
+            self.drop_ended_subscriptions(slot, SessionNumber::ZERO, now);
             return;
         }
         self.unlist_session(slot);
@@ -37,7 +37,7 @@ impl Shard {
         session.expiry_secs = 0;
         session.dirty = false;
         let number = std::mem::replace(&mut session.number, SessionNumber::ZERO);
-        self.jobs.push_back(Job::Remains {
+        self.deferred_work.push_back(DeferredWork::EndedSession {
             slot,
             serial,
             number,
@@ -46,7 +46,12 @@ impl Shard {
 
     /// Gives up some of the subscriptions of a session that has ended. Once none is left, what it had not acknowledged
     /// goes to others of its groups, and its place is free.
-    pub(crate) fn drop_some_remains(&mut self, slot: u32, number: SessionNumber, now: Millis) {
+    pub(crate) fn drop_ended_subscriptions(
+        &mut self,
+        slot: u32,
+        number: SessionNumber,
+        now: Millis,
+    ) {
         let stored = number != SessionNumber::ZERO;
         let mut writes = Vec::new();
         let mut filter = String::new();
@@ -81,7 +86,7 @@ impl Shard {
             return;
         }
         let serial = session.serial;
-        self.jobs.push_back(Job::Remains {
+        self.deferred_work.push_back(DeferredWork::EndedSession {
             slot,
             serial,
             number,
@@ -104,13 +109,14 @@ impl Shard {
             }
         }
         if begin > 0 {
-            self.put_off_shares(slot, begin);
+            self.defer_shares(slot, begin);
         }
     }
 
     /// Has the first `left` groups of a session told of it in later turns.
-    pub(crate) fn put_off_shares(&mut self, slot: u32, left: usize) {
+    pub(crate) fn defer_shares(&mut self, slot: u32, left: usize) {
         let serial = self.sessions[slot as usize].serial;
-        self.jobs.push_back(Job::Shares { slot, serial, left });
+        self.deferred_work
+            .push_back(DeferredWork::Shares { slot, serial, left });
     }
 }

@@ -12,7 +12,7 @@ use crate::messenger::deliver::is_chat;
 use crate::publishing::publish::Fault;
 use crate::shard::Shard;
 use crate::stored::appends::{Granted, PendingSuback};
-use crate::turn::deferred::{FilterWork, Filters, Job};
+use crate::turn::deferred::{DeferredWork, FilterRequest, FilterWork};
 
 /// Filters acted on in one piece.
 pub(crate) const FILTERS_PER_PIECE: usize = 256;
@@ -79,7 +79,7 @@ impl Shard {
         work: FilterWork,
         now: Millis,
     ) {
-        let mut filters = Filters {
+        let mut filters = FilterRequest {
             connection,
             session: self.sessions[slot as usize].reference(self.shard, slot),
             packet_id,
@@ -88,24 +88,26 @@ impl Shard {
             changes: false,
             work,
         };
-        self.do_some(slot, &mut filters, now);
+        self.apply_some(slot, &mut filters, now);
         if filters.is_done() {
             self.finish_filters(slot, filters, now);
         } else {
             self.pause(connection);
-            self.jobs.push_back(Job::Filters(Box::new(filters)));
+            self.deferred_work
+                .push_back(DeferredWork::FilterRequest(Box::new(filters)));
         }
     }
 
     /// The next piece. It goes on to the end when the connection is lost: a session that is kept has the same
     /// subscriptions in memory and on disk.
-    pub(crate) fn continue_filters(&mut self, mut filters: Filters, now: Millis) {
+    pub(crate) fn continue_filters(&mut self, mut filters: FilterRequest, now: Millis) {
         let Some(slot) = self.session_slot(filters.session) else {
             return;
         };
-        self.do_some(slot, &mut filters, now);
+        self.apply_some(slot, &mut filters, now);
         if !filters.is_done() {
-            self.jobs.push_back(Job::Filters(Box::new(filters)));
+            self.deferred_work
+                .push_back(DeferredWork::FilterRequest(Box::new(filters)));
             return;
         }
         let connection = filters.connection;
@@ -113,7 +115,7 @@ impl Shard {
         self.resume(connection, now);
     }
 
-    fn do_some(&mut self, slot: u32, filters: &mut Filters, now: Millis) {
+    fn apply_some(&mut self, slot: u32, filters: &mut FilterRequest, now: Millis) {
         match &mut filters.work {
             FilterWork::Subscribe {
                 left,
@@ -179,7 +181,7 @@ impl Shard {
         }
     }
 
-    fn finish_filters(&mut self, slot: u32, filters: Filters, now: Millis) {
+    fn finish_filters(&mut self, slot: u32, filters: FilterRequest, now: Millis) {
         let (connection, packet_id) = (filters.connection, filters.packet_id);
         let mut pending = PendingSuback {
             connection,

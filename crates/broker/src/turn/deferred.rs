@@ -14,15 +14,15 @@ use crate::stored::survey::Survey;
 
 /// Something that goes on in a later turn.
 #[derive(Debug)]
-pub(crate) enum Job {
+pub(crate) enum DeferredWork {
     /// What waits for a session: slot and serial.
     Pump(u32, u32),
     /// A slice of the retained messages for a new subscription of a session: slot and serial.
     Retained(u32, u32),
     /// The rest of a long SUBSCRIBE or UNSUBSCRIBE.
-    Filters(Box<Filters>),
+    FilterRequest(Box<FilterRequest>),
     /// The subscriptions of a session that has ended.
-    Remains {
+    EndedSession {
         /// Its place, which it keeps until none is left.
         slot: u32,
         /// Given to what is left of it.
@@ -46,7 +46,7 @@ pub(crate) enum Job {
     /// The rest of an account's connections.
     Close(Closing),
     /// The rest of the connections that are sent to another server.
-    SendAway {
+    Redirect {
         /// The slot looked at next.
         next: u32,
     },
@@ -94,7 +94,7 @@ pub(crate) struct Waits {
 
 /// What is left of a packet, and what its beginning has come to.
 #[derive(Debug)]
-pub(crate) struct Filters {
+pub(crate) struct FilterRequest {
     pub(crate) connection: ConnectionId,
     pub(crate) session: SessionRef,
     pub(crate) packet_id: u16,
@@ -122,7 +122,7 @@ pub(crate) enum FilterWork {
     },
 }
 
-impl Filters {
+impl FilterRequest {
     /// Whether every filter has been acted on.
     pub(crate) fn is_done(&self) -> bool {
         match &self.work {

@@ -15,7 +15,7 @@ use crate::sessions::session::Session;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::stored::survey::{Segments, Survey};
-use crate::turn::deferred::{Census, Job};
+use crate::turn::deferred::{Census, DeferredWork};
 
 /// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
 /// message: about a millisecond.
@@ -49,18 +49,18 @@ impl Shard {
 
     /// Whether work was put off so that what waits can be written first.
     pub fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty() || !self.jobs.is_empty()
+        !self.deferred_reads.is_empty() || !self.deferred_work.is_empty()
     }
 
     /// Goes on with what was put off, for a while.
     pub fn resume_deferred(&mut self, now: Millis) {
         self.turn_bytes = 0;
         self.work = 0;
-        for _ in 0..self.deferred.len() {
+        for _ in 0..self.deferred_reads.len() {
             if self.is_spent() {
                 break;
             }
-            let Some(id) = self.deferred.pop_front() else {
+            let Some(id) = self.deferred_reads.pop_front() else {
                 break;
             };
             self.resume(id, now);
@@ -68,7 +68,7 @@ impl Shard {
         // Neither holds up the other.
         self.work = 0;
         while !self.is_spent() {
-            let Some(job) = self.jobs.pop_front() else {
+            let Some(job) = self.deferred_work.pop_front() else {
                 break;
             };
             self.work += PIECE_WORK;
@@ -77,22 +77,22 @@ impl Shard {
         self.hand_over();
     }
 
-    fn run(&mut self, job: Job, now: Millis) {
+    fn run(&mut self, job: DeferredWork, now: Millis) {
         match job {
-            Job::Pump(slot, serial) => {
+            DeferredWork::Pump(slot, serial) => {
                 let session = self.sessions.get_mut(slot as usize);
                 if let Some(session) = session.filter(|session| session.serial == serial) {
-                    session.put_off = false;
+                    session.pump_deferred = false;
                     self.pump(slot, now);
                 }
             }
-            Job::Retained(slot, serial) => {
+            DeferredWork::Retained(slot, serial) => {
                 let session = self.sessions.get(slot as usize);
                 if session.is_some_and(|session| session.serial == serial) {
                     self.run_retained_slice(slot, now);
                 }
             }
-            Job::Remains {
+            DeferredWork::EndedSession {
                 slot,
                 serial,
                 number,
@@ -101,22 +101,22 @@ impl Shard {
                     self.sessions[slot as usize].serial, serial,
                     "it keeps its place until this is done"
                 );
-                self.drop_some_remains(slot, number, now);
+                self.drop_ended_subscriptions(slot, number, now);
             }
-            Job::Shares { slot, serial, left } => {
+            DeferredWork::Shares { slot, serial, left } => {
                 let session = self.sessions.get(slot as usize);
                 if session.is_some_and(|session| session.serial == serial) {
                     self.announce_some_shares(slot, left, now);
                 }
             }
-            Job::Fanout => self.continue_fanout(now),
-            Job::AccountDelivery => self.continue_account_delivery(now),
-            Job::Filters(filters) => self.continue_filters(*filters, now),
-            Job::Close(closing) => self.close_some(closing, now),
-            Job::SendAway { next } => self.send_some_away(next, now),
-            Job::Access { next } => self.check_some_access(next, now),
-            Job::Shed(shedding) => self.shed_some(shedding, now),
-            Job::Census(census) => self.count_some(*census),
+            DeferredWork::Fanout => self.continue_fanout(now),
+            DeferredWork::AccountDelivery => self.continue_account_delivery(now),
+            DeferredWork::FilterRequest(filters) => self.continue_filters(*filters, now),
+            DeferredWork::Close(closing) => self.close_some(closing, now),
+            DeferredWork::Redirect { next } => self.redirect_some(next, now),
+            DeferredWork::Access { next } => self.check_some_access(next, now),
+            DeferredWork::Shed(shedding) => self.shed_some(shedding, now),
+            DeferredWork::Census(census) => self.count_some(*census),
         }
     }
 
@@ -131,17 +131,18 @@ impl Shard {
     }
 
     /// Lists a session for the next turn.
-    pub(crate) fn put_off_pump(&mut self, slot: u32) {
+    pub(crate) fn defer_pump(&mut self, slot: u32) {
         let session = &mut self.sessions[slot as usize];
-        if !std::mem::replace(&mut session.put_off, true) {
+        if !std::mem::replace(&mut session.pump_deferred, true) {
             let serial = session.serial;
-            self.jobs.push_back(Job::Pump(slot, serial));
+            self.deferred_work
+                .push_back(DeferredWork::Pump(slot, serial));
         }
     }
 
     /// Puts connections that were not read on the list of those that are read again.
-    pub(crate) fn put_off_reading(&mut self, connections: Vec<ConnectionId>) {
-        self.deferred.extend(connections);
+    pub(crate) fn defer_reading(&mut self, connections: Vec<ConnectionId>) {
+        self.deferred_reads.extend(connections);
     }
 
     /// Finds the stamp below which messages wait for nobody here, and below which none will be stamped: an idle
@@ -167,7 +168,8 @@ impl Shard {
             ..Census::default()
         };
         self.survey_under_way(&mut census);
-        self.jobs.push_back(Job::Census(Box::new(census)));
+        self.deferred_work
+            .push_back(DeferredWork::Census(Box::new(census)));
     }
 
     fn count_some(&mut self, mut census: Census) {
@@ -181,7 +183,8 @@ impl Shard {
         // About what looking costs, in the turn's currency.
         self.work += TURN_WORK_MAX / 2;
         if census.next < end {
-            self.jobs.push_back(Job::Census(Box::new(census)));
+            self.deferred_work
+                .push_back(DeferredWork::Census(Box::new(census)));
             return;
         }
         self.survey_under_way(&mut census);
