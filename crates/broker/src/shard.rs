@@ -27,7 +27,7 @@ use crate::publishing::rates::Rates;
 use crate::retained::message::RetainedMessage;
 use crate::retained::usage::RetainedUsage;
 use crate::sessions::account_usage::AccountUsage;
-use crate::sessions::offline::Away;
+use crate::sessions::offline::OfflineSessions;
 use crate::sessions::session::Session;
 use crate::settings::Settings;
 use crate::shared::members::ChatShare;
@@ -104,7 +104,7 @@ pub struct Shard {
     /// Everybody is being disconnected, which says nothing about how many are away.
     pub(crate) is_shutting_down: bool,
     /// Sessions without a connection.
-    pub(crate) away: Away,
+    pub(crate) offline: OfflineSessions,
     /// Connections that are not read until the disk has caught up.
     pub(crate) stalled: Vec<ConnectionId>,
     pub(crate) turn_bytes: usize,
@@ -178,7 +178,7 @@ impl Shard {
             waits: Waits::default(),
             slowest: Vec::new(),
             is_shutting_down: false,
-            away: Away::default(),
+            offline: OfflineSessions::default(),
             stalled: Vec::new(),
             turn_bytes: 0,
             wheel: Wheel::new(now),
@@ -414,7 +414,7 @@ impl Shard {
             retained: self.retained.len(),
             retained_bytes: self.retained_usage.total().bytes,
             appends_pending: self.appends.len(),
-            away: self.away.len(),
+            offline: self.offline.len(),
             shared_subscriptions: self.shared.len(),
             waiting_messages: self.waits.messages,
             waiting_bytes: self.waits.bytes,

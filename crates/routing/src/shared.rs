@@ -54,7 +54,7 @@ pub enum Standing {
     /// Connected, and has enough to do.
     Busy,
     /// Not connected.
-    Away,
+    Offline,
 }
 
 /// Who gets a message of a group.
@@ -67,9 +67,9 @@ pub enum Chosen {
     /// Nobody is free: a member on this shard that is connected.
     Busy(Subscriber),
     /// Nobody is connected: a member on this shard that may come back.
-    Away(Subscriber),
+    Offline(Subscriber),
     /// Nobody is connected, and who may come back is on another shard.
-    AwayElsewhere(u16),
+    OfflineElsewhere(u16),
 }
 
 /// What subscribing to a group did.
@@ -315,8 +315,8 @@ impl Group {
         }
         let place = self.take(elsewhere, members, |_| true)?;
         Some(match place {
-            Place::Member(member) => Chosen::Away(member),
-            Place::Shard(shard) => Chosen::AwayElsewhere(shard),
+            Place::Member(member) => Chosen::Offline(member),
+            Place::Shard(shard) => Chosen::OfflineElsewhere(shard),
         })
     }
 

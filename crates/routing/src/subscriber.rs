@@ -14,7 +14,7 @@ pub struct Subscriber {
     /// Subscription options as MQTT 5 writes them (section 3.8.3.1): QoS, no local, retain as published, retain
     /// handling. MQTT 3.1.1 uses the QoS bits only.
     pub options: u8,
-    /// Whether messages wait for this session while it is away, and must be on disk.
+    /// Whether messages wait for this session while it is offline, and must be on disk.
     pub durable: bool,
 }
 

@@ -13,7 +13,7 @@ pub(crate) const USER: &str = "alice";
 /// Where a client stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    Away,
+    Offline,
     Connecting,
     Open,
 }
@@ -97,7 +97,7 @@ impl Client {
             number,
             v5,
             persistent,
-            phase: Phase::Away,
+            phase: Phase::Offline,
             link: None,
             hello: Hello::default(),
             wire: Wire::default(),
@@ -152,7 +152,7 @@ impl Client {
         if !had_session {
             self.ghost = self.link;
         }
-        self.phase = Phase::Away;
+        self.phase = Phase::Offline;
         self.link = None;
         self.wire = Wire::default();
         self.must_clean |= model.connection_lost(self.number, time);

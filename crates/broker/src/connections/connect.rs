@@ -329,7 +329,7 @@ impl Shard {
         if is_stored || !lasts {
             return true;
         }
-        if self.disk_full || self.is_full_of_absent() {
+        if self.disk_full || self.is_full_of_offline_sessions() {
             return false;
         }
         identity
@@ -403,7 +403,7 @@ impl Shard {
         session.asked = pending.asked;
         session.protocol_level = pending.version.level();
         session.disconnected_at = None;
-        self.away.came(&mut self.sessions, slot);
+        self.offline.remove(&mut self.sessions, slot);
         let Some(connection) = self.connection_mut(id) else {
             return;
         };

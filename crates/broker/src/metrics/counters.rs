@@ -166,7 +166,7 @@ pub struct Population {
     /// Appends that wait for the disk.
     pub appends_pending: usize,
     /// Sessions without a connection.
-    pub away: usize,
+    pub offline: usize,
     /// Of the subscriptions, those that are shared.
     pub shared_subscriptions: usize,
     /// Deliveries that wait for sessions or are under way, when [`Shard::seek_low_water`] was last answered.
@@ -185,7 +185,7 @@ impl Population {
             retained: self.retained.max(other.retained),
             retained_bytes: self.retained_bytes.max(other.retained_bytes),
             appends_pending: self.appends_pending + other.appends_pending,
-            away: self.away + other.away,
+            offline: self.offline + other.offline,
             shared_subscriptions: self.shared_subscriptions + other.shared_subscriptions,
             waiting_messages: self.waiting_messages + other.waiting_messages,
             waiting_bytes: self.waiting_bytes + other.waiting_bytes,

@@ -432,12 +432,12 @@ impl Shard {
 
     /// Ends a recovery: the messenger has come this far.
     pub(crate) fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
-        let mut away: Vec<u32> = (0..recovery.waiting.len() as u32).collect();
+        let mut offline: Vec<u32> = (0..recovery.waiting.len() as u32).collect();
         drop(recovery);
         let since = |slot: &u32| self.sessions[*slot as usize].disconnected_at;
-        away.sort_unstable_by_key(|slot| (since(slot), *slot));
-        for slot in away {
-            self.away.went(&mut self.sessions, slot);
+        offline.sort_unstable_by_key(|slot| (since(slot), *slot));
+        for slot in offline {
+            self.offline.push(&mut self.sessions, slot);
         }
         self.latest_pos = self.latest_pos.max(latest_pos);
         self.recovered_earlier();

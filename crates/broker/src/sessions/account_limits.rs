@@ -35,8 +35,9 @@ impl Shard {
             return true;
         }
         let slots = self.usage.slots_on(account, self.shard).into_iter();
-        let away = slots.filter(|slot| self.sessions[*slot as usize].connection == NO_CONNECTION);
-        let least = away.min_by_key(|slot| {
+        let offline =
+            slots.filter(|slot| self.sessions[*slot as usize].connection == NO_CONNECTION);
+        let least = offline.min_by_key(|slot| {
             let session = &self.sessions[*slot as usize];
             (session.holds_messages(), session.disconnected_at)
         });
@@ -50,13 +51,13 @@ impl Shard {
 
     /// Whether all sessions without a connection there may be hold messages that others were promised to deliver: then nobody can
     /// have another lasting session.
-    pub(crate) fn is_full_of_absent(&self) -> bool {
-        self.away.len() > self.settings.limits.offline_sessions_max
+    pub(crate) fn is_full_of_offline_sessions(&self) -> bool {
+        self.offline.len() > self.settings.limits.offline_sessions_max
     }
 
     /// Of the sessions that have been away longest the first that holds no message.
-    pub(crate) fn longest_away_without_messages(&self) -> Option<u32> {
-        let oldest = self.away.iter(&self.sessions).take(LOOKED_AT_MAX);
+    pub(crate) fn oldest_offline_without_messages(&self) -> Option<u32> {
+        let oldest = self.offline.iter(&self.sessions).take(LOOKED_AT_MAX);
         oldest.into_iter().find(|slot| {
             let session = &self.sessions[*slot as usize];
             !session.holds_messages()

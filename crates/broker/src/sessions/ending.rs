@@ -281,25 +281,25 @@ impl Shard {
         self.sessions[slot as usize].shed();
         self.mark_dirty(slot, now);
         self.arrange_look(slot);
-        self.away.went(&mut self.sessions, slot);
-        self.end_longest_away(now);
+        self.offline.push(&mut self.sessions, slot);
+        self.end_oldest_offline(now);
     }
 
     /// Ends the session that has been away longest and holds no message while there are too many of them: two at most, so that after the
     /// limit was lowered each that goes makes room for itself and one more.
-    fn end_longest_away(&mut self, now: Millis) {
+    fn end_oldest_offline(&mut self, now: Millis) {
         const ENDS_MAX: usize = 2;
         for _ in 0..ENDS_MAX {
             let limit = self.settings.limits.offline_sessions_max;
-            if self.away.len() <= limit || self.is_shutting_down {
+            if self.offline.len() <= limit || self.is_shutting_down {
                 return;
             }
             // A session with messages ends by its own account's excess or when its time is over.
-            let Some(longest) = self.longest_away_without_messages() else {
+            let Some(oldest) = self.oldest_offline_without_messages() else {
                 return;
             };
             self.counters.sessions_dropped += 1;
-            self.end_session(longest, now);
+            self.end_session(oldest, now);
         }
     }
 

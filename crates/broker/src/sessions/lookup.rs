@@ -62,7 +62,7 @@ impl Shard {
             .give_up(session.look_at, slot, session.serial);
         self.session_table.remove(hash as u32, slot);
         self.uncount_session(slot);
-        self.away.came(&mut self.sessions, slot);
+        self.offline.remove(&mut self.sessions, slot);
     }
 
     /// The shard that owns the session of this client.

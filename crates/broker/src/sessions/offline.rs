@@ -3,27 +3,27 @@
 
 use slab::Slab;
 
-use crate::sessions::session::{AwayNeighbours, NO_SESSION, Session};
+use crate::sessions::session::{NO_SESSION, OfflineLinks, Session};
 
 /// The order.
 #[derive(Debug)]
-pub(crate) struct Away {
-    longest: u32,
+pub(crate) struct OfflineSessions {
+    oldest: u32,
     newest: u32,
     len: usize,
 }
 
-impl Default for Away {
+impl Default for OfflineSessions {
     fn default() -> Self {
         Self {
-            longest: NO_SESSION,
+            oldest: NO_SESSION,
             newest: NO_SESSION,
             len: 0,
         }
     }
 }
 
-impl Away {
+impl OfflineSessions {
     /// Sessions that are away.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -31,48 +31,48 @@ impl Away {
 
     /// Those that are away, the longest first.
     pub(crate) fn iter<'s>(&self, sessions: &'s Slab<Session>) -> impl Iterator<Item = u32> + 's {
-        let after = |slot: &u32| Some(sessions[*slot as usize].away.after);
+        let after = |slot: &u32| Some(sessions[*slot as usize].offline.after);
         let is_session = |slot: u32| (slot != NO_SESSION).then_some(slot);
-        std::iter::successors(is_session(self.longest), move |slot| {
+        std::iter::successors(is_session(self.oldest), move |slot| {
             after(slot).and_then(is_session)
         })
     }
 
     /// A session has gone.
-    pub(crate) fn went(&mut self, sessions: &mut Slab<Session>, slot: u32) {
+    pub(crate) fn push(&mut self, sessions: &mut Slab<Session>, slot: u32) {
         if self.holds(sessions, slot) {
             return;
         }
-        sessions[slot as usize].away = AwayNeighbours {
+        sessions[slot as usize].offline = OfflineLinks {
             before: self.newest,
             after: NO_SESSION,
         };
         match self.newest {
-            NO_SESSION => self.longest = slot,
-            newest => sessions[newest as usize].away.after = slot,
+            NO_SESSION => self.oldest = slot,
+            newest => sessions[newest as usize].offline.after = slot,
         }
         self.newest = slot;
         self.len += 1;
     }
 
     /// A session is back, or over.
-    pub(crate) fn came(&mut self, sessions: &mut Slab<Session>, slot: u32) {
+    pub(crate) fn remove(&mut self, sessions: &mut Slab<Session>, slot: u32) {
         if !self.holds(sessions, slot) {
             return;
         }
-        let AwayNeighbours { before, after } = std::mem::take(&mut sessions[slot as usize].away);
+        let OfflineLinks { before, after } = std::mem::take(&mut sessions[slot as usize].offline);
         match before {
-            NO_SESSION => self.longest = after,
-            before => sessions[before as usize].away.after = after,
+            NO_SESSION => self.oldest = after,
+            before => sessions[before as usize].offline.after = after,
         }
         match after {
             NO_SESSION => self.newest = before,
-            after => sessions[after as usize].away.before = before,
+            after => sessions[after as usize].offline.before = before,
         }
         self.len -= 1;
     }
 
     fn holds(&self, sessions: &Slab<Session>, slot: u32) -> bool {
-        self.longest == slot || sessions[slot as usize].away.before != NO_SESSION
+        self.oldest == slot || sessions[slot as usize].offline.before != NO_SESSION
     }
 }

@@ -71,17 +71,17 @@ pub(crate) struct Session {
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
     /// Its neighbours among the sessions without a connection.
-    pub(crate) away: AwayNeighbours,
+    pub(crate) offline: OfflineLinks,
 }
 
 /// A session's neighbours in the order in which sessions went away; [`NO_SESSION`] is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct AwayNeighbours {
+pub(crate) struct OfflineLinks {
     pub(crate) before: u32,
     pub(crate) after: u32,
 }
 
-impl Default for AwayNeighbours {
+impl Default for OfflineLinks {
     fn default() -> Self {
         Self {
             before: NO_SESSION,
@@ -187,7 +187,7 @@ impl Session {
             shares: Vec::new(),
             look_at: Millis::ZERO,
             disconnected_at: None,
-            away: AwayNeighbours::default(),
+            offline: OfflineLinks::default(),
         }
     }
 

@@ -125,7 +125,7 @@ impl Shard {
     ) {
         match (chosen, stored) {
             (Chosen::Here(member), _) => self.give_claimed(group, &member, stored, publication),
-            (Chosen::Shard(shard), _) | (Chosen::AwayElsewhere(shard), None) => {
+            (Chosen::Shard(shard), _) | (Chosen::OfflineElsewhere(shard), None) => {
                 if let Some(text) = self.shared.text(group) {
                     elsewhere.push(ForwardedClaim {
                         shard,
@@ -134,11 +134,11 @@ impl Shard {
                     });
                 }
             }
-            (Chosen::Busy(_) | Chosen::Away(_) | Chosen::AwayElsewhere(_), Some(stored)) => {
+            (Chosen::Busy(_) | Chosen::Offline(_) | Chosen::OfflineElsewhere(_), Some(stored)) => {
                 let claim = waiting_claim(stored, publication);
                 self.await_member(group, claim, publication.now);
             }
-            (Chosen::Busy(member) | Chosen::Away(member), None) => {
+            (Chosen::Busy(member) | Chosen::Offline(member), None) => {
                 self.give_claimed(group, &member, None, publication);
             }
         }
@@ -165,7 +165,7 @@ impl Shard {
         let chosen = self.shared.choose_here(group, |slot| self.standing(slot));
         match (chosen, stored) {
             (Some(Chosen::Here(member)), _)
-            | (Some(Chosen::Busy(member) | Chosen::Away(member)), None) => {
+            | (Some(Chosen::Busy(member) | Chosen::Offline(member)), None) => {
                 self.give_claimed(group, &member, stored, publication);
             }
             (_, Some(stored)) => {
@@ -245,7 +245,7 @@ impl Shard {
     /// Whether a session can take a message.
     pub(crate) fn standing(&self, slot: u32) -> Standing {
         if self.open_connection(slot).is_none() {
-            return Standing::Away;
+            return Standing::Offline;
         }
         let waiting = &self.sessions[slot as usize].waiting;
         let idle = waiting.as_ref().is_none_or(|waiting| !waiting.holds_back());
@@ -387,10 +387,10 @@ impl Shard {
     /// Finds another member for a message that is only in memory.
     pub(crate) fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
         match self.shared.choose_of(group, |slot| self.standing(slot)) {
-            Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Away(member)) => {
+            Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Offline(member)) => {
                 self.give_held(group, &member, message, now);
             }
-            Some(Chosen::Shard(shard) | Chosen::AwayElsewhere(shard)) => {
+            Some(Chosen::Shard(shard) | Chosen::OfflineElsewhere(shard)) => {
                 self.pass_on(shard, group, &Backlog::default(), vec![message], now);
             }
             None => {}
@@ -466,13 +466,13 @@ impl Shard {
             Some(Chosen::Here(member) | Chosen::Busy(member)) => {
                 self.give_held(group, &member, message, now);
             }
-            Some(Chosen::Away(member)) => match self.shared.connected_elsewhere(group) {
+            Some(Chosen::Offline(member)) => match self.shared.connected_elsewhere(group) {
                 Some(shard) => {
                     self.pass_on(shard, group, &Backlog::default(), vec![message], now);
                 }
                 None => self.give_held(group, &member, message, now),
             },
-            Some(Chosen::Shard(_) | Chosen::AwayElsewhere(_)) | None => {
+            Some(Chosen::Shard(_) | Chosen::OfflineElsewhere(_)) | None => {
                 self.offer(group, message, now);
             }
         }

@@ -97,14 +97,14 @@ impl Shard {
     /// end, so that one that is given up meanwhile makes none be passed by.
     pub(crate) fn announce_some_shares(&mut self, slot: u32, left: usize, now: Millis) {
         let session = &self.sessions[slot as usize];
-        let away = session.connection == NO_CONNECTION;
+        let offline = session.connection == NO_CONNECTION;
         let end = left.min(session.shares.len());
         let begin = end.saturating_sub(FILTERS_PER_PIECE);
         let shares: Vec<_> = session.shares[begin..end].to_vec();
         for share in shares {
             self.spend(share.filter.len());
             self.announce_share(&share, now);
-            if away {
+            if offline {
                 self.rebalance(share.group, now);
             }
         }

@@ -43,8 +43,8 @@ fn free(_: u32) -> Standing {
     Standing::Free
 }
 
-fn away(_: u32) -> Standing {
-    Standing::Away
+fn offline(_: u32) -> Standing {
+    Standing::Offline
 }
 
 #[test]
@@ -56,22 +56,22 @@ fn members_take_turns() {
 }
 
 #[test]
-fn who_is_busy_or_away_is_passed_over_unless_nobody_is_free() {
+fn who_is_busy_or_offline_is_passed_over_unless_nobody_is_free() {
     let (index, _) = index(&[5, 6, 7]);
     for _ in 0..3 {
         let standing = |session| match session {
             5 => Standing::Busy,
             6 => Standing::Free,
-            _ => Standing::Away,
+            _ => Standing::Offline,
         };
         assert_eq!(chosen(&index, standing), [Chosen::Here(member(6))]);
         let standing = |session| match session {
             5 => Standing::Busy,
-            _ => Standing::Away,
+            _ => Standing::Offline,
         };
         assert_eq!(chosen(&index, standing), [Chosen::Busy(member(5))]);
     }
-    assert!(matches!(chosen(&index, away)[..], [Chosen::Away(_)]));
+    assert!(matches!(chosen(&index, offline)[..], [Chosen::Offline(_)]));
 }
 
 #[test]
@@ -95,10 +95,13 @@ fn other_shards_take_as_many_turns_as_they_have_connected_members() {
     index.announce("g", "t/#", 3, GroupInterest::default());
     assert_eq!(index.connected_elsewhere(group), None);
     assert_eq!(chosen(&index, free), [here]);
-    // Nobody is connected: those who are away wait for it.
+    // Nobody is connected: those who are offline wait for it.
     index.unsubscribe(group, 5);
-    assert_eq!(chosen(&index, free), [Chosen::AwayElsewhere(9)]);
-    assert_eq!(index.choose_of(group, free), Some(Chosen::AwayElsewhere(9)));
+    assert_eq!(chosen(&index, free), [Chosen::OfflineElsewhere(9)]);
+    assert_eq!(
+        index.choose_of(group, free),
+        Some(Chosen::OfflineElsewhere(9))
+    );
     assert_eq!(index.choose_here(group, free), None);
     index.announce("g", "t/#", 9, GroupInterest::default());
     assert!(index.is_empty() && !index.exists(group));

@@ -115,8 +115,8 @@ impl System {
             ("clients/total", population.sessions as u64),
             ("clients/connected", clients),
             ("clients/active", clients),
-            ("clients/disconnected", population.away as u64),
-            ("clients/inactive", population.away as u64),
+            ("clients/disconnected", population.offline as u64),
+            ("clients/inactive", population.offline as u64),
             ("clients/maximum", self.clients_maximum),
             (
                 "clients/expired",
@@ -203,7 +203,7 @@ fn dropped(counters: &Counters) -> u64 {
 }
 
 fn connected(population: &Population) -> u64 {
-    population.sessions.saturating_sub(population.away) as u64
+    population.sessions.saturating_sub(population.offline) as u64
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn some_client_acts(&mut self) -> Verdict {
         let number = self.dice.below(self.clients.len());
         match self.clients[number].phase {
-            Phase::Away => {
+            Phase::Offline => {
                 if self.dice.percent(40) {
                     self.connect(number);
                 }

@@ -67,7 +67,7 @@ impl World {
     fn round(&mut self, come: &dyn Fn(&Self) -> bool) -> Result<bool, String> {
         let mut busy = false;
         for number in 0..self.clients.len() {
-            if self.clients[number].phase == Phase::Away && come(self) {
+            if self.clients[number].phase == Phase::Offline && come(self) {
                 self.connect(number);
                 busy = true;
             }
