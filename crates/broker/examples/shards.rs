@@ -73,7 +73,7 @@ struct Work {
 }
 
 /// What the threads share.
-struct House {
+struct Shared {
     inboxes: Vec<Inbox>,
     start: Barrier,
 }
@@ -102,12 +102,12 @@ impl Inbox {
 }
 
 fn measure(shards: u16, time: Duration) -> Work {
-    let house = Arc::new(House {
+    let shared = Arc::new(Shared {
         inboxes: (0..shards).map(|_| Inbox::default()).collect(),
         start: Barrier::new(usize::from(shards)),
     });
     let mut threads: Vec<Thread> = (0..shards)
-        .map(|number| Thread::new(number, shards, house.clone()))
+        .map(|number| Thread::new(number, shards, shared.clone()))
         .collect();
     for user in 0..USERS {
         add_user(&mut threads, user);
@@ -152,13 +152,13 @@ fn add_user(threads: &mut [Thread], user: usize) {
         publish::encode(VERSION, PublishHead::new(&topic), &PAYLOAD, &mut packet);
         packets.push(packet);
     }
-    let door = &mut threads[0];
-    let mut id = door.shard.accept(NOW);
-    door.shard.begin_turn(Moment::UNKNOWN);
-    door.shard.receive(id, &bytes, NOW);
-    door.carry_out();
+    let first = &mut threads[0];
+    let mut id = first.shard.accept(NOW);
+    first.shard.begin_turn(Moment::UNKNOWN);
+    first.shard.receive(id, &bytes, NOW);
+    first.carry_out();
     let mut home = 0;
-    if let Some((shard, pending)) = door.leaves.take() {
+    if let Some((shard, pending)) = first.leaves.take() {
         home = usize::from(shard);
         id = threads[home].shard.adopt(pending, NOW);
     }
@@ -172,7 +172,7 @@ fn add_user(threads: &mut [Thread], user: usize) {
 struct Thread {
     number: u16,
     shard: Shard,
-    house: Arc<House>,
+    shared: Arc<Shared>,
     letters: VecDeque<Input>,
     outgoing: Vec<Vec<Input>>,
     /// Who belongs on another shard.
@@ -185,7 +185,7 @@ struct Thread {
 }
 
 impl Thread {
-    fn new(number: u16, shards: u16, house: Arc<House>) -> Self {
+    fn new(number: u16, shards: u16, shared: Arc<Shared>) -> Self {
         let place = Place {
             shard: number,
             shards,
@@ -199,7 +199,7 @@ impl Thread {
         Self {
             number,
             shard: Shard::new(&place, Arc::new(settings), NOW),
-            house,
+            shared,
             letters: VecDeque::new(),
             outgoing: (0..shards).map(|_| Vec::new()).collect(),
             leaves: None,
@@ -210,7 +210,7 @@ impl Thread {
     }
 
     fn run(mut self, time: Duration) -> Work {
-        self.house.start.wait();
+        self.shared.start.wait();
         let begun = Instant::now();
         let cpu = thread_cpu();
         while begun.elapsed() < time {
@@ -233,7 +233,7 @@ impl Thread {
     fn turn(&mut self, publishes: usize) {
         self.shard.begin_turn(Moment::UNKNOWN);
         let mut letters = std::mem::take(&mut self.letters);
-        self.house.inboxes[usize::from(self.number)].take(&mut letters);
+        self.shared.inboxes[usize::from(self.number)].take(&mut letters);
         for letter in letters.drain(..) {
             self.shard.handle(letter, NOW);
         }
@@ -242,7 +242,7 @@ impl Thread {
             self.shard.resume_deferred(NOW);
         }
         let full = |inbox: &Inbox| inbox.len.load(Ordering::Acquire) >= INBOX_MAX;
-        if self.house.inboxes.iter().any(full) {
+        if self.shared.inboxes.iter().any(full) {
             std::thread::yield_now();
         } else {
             for _ in 0..publishes {
@@ -282,7 +282,7 @@ impl Thread {
                 other => panic!("clean sessions need nothing of the kind: {other:?}"),
             }
         }
-        for (inbox, letters) in self.house.inboxes.iter().zip(&mut self.outgoing) {
+        for (inbox, letters) in self.shared.inboxes.iter().zip(&mut self.outgoing) {
             if !letters.is_empty() {
                 inbox.put(letters);
             }

@@ -38,7 +38,7 @@ pub use publishing::allowances::Allowances;
 pub use recovery::recover::{Rows, Unreadable, recover};
 pub use retained::message::RetainedMessage;
 pub use sessions::account_usage::AccountUsage;
-pub use settings::{Entrance, Limits, Redirect, Settings};
+pub use settings::{Limits, ListenerSettings, Redirect, Settings};
 pub use shard::{Place, SHARDS_MAX, Shard};
 pub use stored::appends::APPEND_BYTES_MAX;
 pub use stored::survey::{Holder, Survey};

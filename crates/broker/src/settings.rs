@@ -145,8 +145,8 @@ pub struct Settings {
     pub redirect: Redirect,
     /// What accounts have used up of their publish rate; all shards of a server are given the same.
     pub allowances: Arc<Allowances>,
-    /// Entrances with limits of their own, from number 1 on; for every other number the whole shard's hold.
-    pub entrances: Vec<Entrance>,
+    /// Listeners with limits of their own, from number 1 on; for every other number the whole shard's hold.
+    pub listeners: Vec<ListenerSettings>,
 }
 
 /// Whether clients are sent to another server, for now or for good, and where that is.
@@ -182,7 +182,7 @@ impl Redirect {
 
 /// What holds for the connections that come through one listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entrance {
+pub struct ListenerSettings {
     /// Largest packet in bytes, as [`Limits::packet_bytes_max`].
     pub packet_bytes_max: u32,
     /// Seconds a connection may take to send its CONNECT.
@@ -192,12 +192,12 @@ pub struct Entrance {
 }
 
 impl Settings {
-    /// What holds for an entrance.
-    pub fn entrance(&self, number: u8) -> Entrance {
+    /// What holds for a listener.
+    pub fn listener(&self, number: u8) -> ListenerSettings {
         let own = usize::from(number)
             .checked_sub(1)
-            .and_then(|index| self.entrances.get(index));
-        own.copied().unwrap_or(Entrance {
+            .and_then(|index| self.listeners.get(index));
+        own.copied().unwrap_or(ListenerSettings {
             packet_bytes_max: self.limits.packet_bytes_max,
             connect_timeout_secs: self.limits.connect_timeout_secs,
             allow_anonymous: self.allow_anonymous,

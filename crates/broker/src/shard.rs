@@ -1,4 +1,4 @@
-//! One shard: its tables of connections and sessions, its clock, its door. What it does with a packet
+//! One shard: its tables of connections and sessions, its clock, its inputs and outputs. What it does with a packet
 //! is in the rooms beside it (`connect`, `publish`, `subscribe`, `deliver`, `acknowledge`, `messenger`,
 //! `claims`, `durable`, `retained`), each an `impl Shard`.
 
@@ -41,7 +41,7 @@ use crate::wills::publish::ToldWill;
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
 /// Connections looked at in one call.
-const LOOKS_PER_CALL: usize = 1024;
+const CHECKS_PER_CALL: usize = 1024;
 /// Sessions that end, or wills that are published, in one call.
 const ENDS_PER_CALL: usize = 128;
 /// What a shard is, among how many.
@@ -206,20 +206,20 @@ impl Shard {
         self.accept_through(0, now)
     }
 
-    /// A connection through an entrance with limits of its own, or 0.
-    pub fn accept_through(&mut self, entrance: u8, now: Millis) -> ConnectionId {
-        self.accept_late(entrance, 0, now)
+    /// A connection through a listener with limits of its own, or 0.
+    pub fn accept_through(&mut self, listener: u8, now: Millis) -> ConnectionId {
+        self.accept_late(listener, 0, now)
     }
 
     /// A connection that began `waited` milliseconds ago, outside: so much of the time for its CONNECT has gone.
-    pub fn accept_late(&mut self, entrance: u8, waited: u64, now: Millis) -> ConnectionId {
+    pub fn accept_late(&mut self, listener: u8, waited: u64, now: Millis) -> ConnectionId {
         self.counters.connections_accepted += 1;
         let id = self.insert_connection(now);
         if let Some(connection) = self.connection_mut(id) {
-            connection.entrance = entrance;
+            connection.listener = listener;
         }
         let left = self.connect_timeout_ms(id).saturating_sub(waited);
-        self.watch(id, now.saturating_add(left), now);
+        self.schedule_check(id, now.saturating_add(left), now);
         id
     }
 
@@ -363,18 +363,18 @@ impl Shard {
 
     /// Time has passed. What is left over is due at once.
     pub fn handle_timeout(&mut self, now: Millis) {
-        for _ in 0..LOOKS_PER_CALL {
+        for _ in 0..CHECKS_PER_CALL {
             let Some(id) = self.wheel.take_due(now) else {
                 break;
             };
-            self.look_at_connection(id, now);
+            self.check_connection(id, now);
         }
         let before = self.work;
         for _ in 0..ENDS_PER_CALL {
             let Some((slot, serial)) = self.deadlines.take_due(now) else {
                 break;
             };
-            self.look_at_session(slot, serial, now);
+            self.check_session(slot, serial, now);
             // Each may have a few hundred subscriptions.
             if self.work - before > TURN_WORK_MAX {
                 break;

@@ -4,17 +4,17 @@
 use net::{CredentialFiles, Credentials, CredentialsError};
 
 use crate::config::{CertificatePlace, Config};
-use crate::entrance;
+use crate::listener;
 
 /// Everything that is wrong with the certificates, and where in the configuration that stands.
 pub fn check_certificates(config: &Config) -> Vec<(CertificatePlace, CredentialsError)> {
     let listeners = config.mqtt.listeners.iter().enumerate();
     let mqtt = listeners.filter_map(|(index, listener)| {
-        let files = entrance::files(listener.tls.as_ref()?, listener.kind);
+        let files = listener::files(listener.tls.as_ref()?, listener.kind);
         wrong(Some(index), files)
     });
     let http = match (&config.http.certificate, &config.http.key) {
-        (Some(certificate), Some(key)) => wrong(None, entrance::http_files(certificate, key)),
+        (Some(certificate), Some(key)) => wrong(None, listener::http_files(certificate, key)),
         (_, _) => None,
     };
     mqtt.chain(http).collect()

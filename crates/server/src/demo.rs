@@ -1,4 +1,4 @@
-//! `--demo`: three people, two groups and some history in an empty server, made through the messenger's own door. Their
+//! `--demo`: three people, two groups and some history in an empty server, made as clients make them, through the messenger's inputs. Their
 //! passwords follow from the server's secret, so that every start can tell them without keeping them.
 
 use std::sync::Arc;

@@ -45,7 +45,7 @@ pub const REQUESTS_MAX: usize = 1024;
 /// How long an answer is awaited before the caller is told that the server is busy.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A running server, as its HTTP and command line doors see it. Cheap to clone.
+/// A running server, as HTTP and the command line see it. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,

@@ -11,7 +11,7 @@ mod tally;
 
 mod secret;
 
-mod entrance;
+mod listener;
 mod listeners;
 mod origin;
 
@@ -46,7 +46,7 @@ mod post;
 
 pub use check::check_certificates;
 pub use demo::{DemoLogin, DemoLoginState};
-pub use entrance::Endpoint;
+pub use listener::Endpoint;
 pub use listeners::ListenerError;
 pub use net::ListenError;
 pub use quic::QuicError;

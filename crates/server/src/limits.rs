@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{AccessList, Action, Entrance, Limits, Redirect, Rule, Settings, Verdict, Who};
+use broker::{
+    AccessList, Action, Limits, ListenerSettings, Redirect, Rule, Settings, Verdict, Who,
+};
 
 use crate::config::{
     AccessActions, AccessRule, AccessVerdict, AccessWho, Config, ListenerLimits, MqttConfig,
@@ -64,17 +66,17 @@ pub(crate) fn broker(config: &Config, shards: usize) -> Settings {
             RedirectMode::Temporary => Redirect::Temporary(mqtt.server_reference.as_str().into()),
             RedirectMode::Permanent => Redirect::Permanent(mqtt.server_reference.as_str().into()),
         },
-        entrances: mqtt
+        listeners: mqtt
             .listeners
             .iter()
-            .map(|listener| entrance(mqtt, &listener.limits))
+            .map(|listener| listener_settings(mqtt, &listener.limits))
             .collect(),
     }
 }
 
 /// For one listener.
-fn entrance(mqtt: &MqttConfig, own: &ListenerLimits) -> Entrance {
-    Entrance {
+fn listener_settings(mqtt: &MqttConfig, own: &ListenerLimits) -> ListenerSettings {
+    ListenerSettings {
         packet_bytes_max: own.max_packet_size.unwrap_or(mqtt.max_packet_size),
         connect_timeout_secs: secs16(own.connect_timeout.unwrap_or(mqtt.connect_timeout)),
         allow_anonymous: own.allow_anonymous.unwrap_or(mqtt.allow_anonymous),

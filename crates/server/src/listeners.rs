@@ -6,8 +6,8 @@ use std::sync::Arc;
 use net::{Credentials, Listener};
 
 use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
-use crate::entrance::{Endpoint, Entrance, Entrances};
-use crate::origin::EntranceNumber;
+use crate::listener::{Endpoint, ServedListener, ServedListeners};
+use crate::origin::ListenerNumber;
 use crate::quic::{self, HandshakeLimits, QuicError};
 
 /// Why a listener cannot be opened. The `Display` form says what to do.
@@ -30,13 +30,13 @@ pub enum ListenerError {
 /// A shard's share of a listener.
 pub(crate) struct Share {
     pub(crate) listener: Listener,
-    pub(crate) entrance: EntranceNumber,
+    pub(crate) number: ListenerNumber,
 }
 
 /// Listeners that are bound and answer nobody yet.
 pub(crate) struct Bound {
     pub(crate) endpoints: Vec<Endpoint>,
-    pub(crate) entrances: Arc<Entrances>,
+    pub(crate) served: Arc<ServedListeners>,
     /// By listener, one for each shard; none where no shard accepts, as for QUIC.
     shares: Vec<Vec<Listener>>,
     pub(crate) quic: Vec<quic::Bound>,
@@ -51,7 +51,7 @@ impl Bound {
         runtime: Option<&tokio::runtime::Handle>,
     ) -> Result<Self, ListenerError> {
         let mut bound = Self::nothing();
-        let mut entrances = Vec::new();
+        let mut served = Vec::new();
         let hosts = Arc::new(net::Hosts::new(hosts));
         for (index, config) in mqtt.listeners.iter().enumerate() {
             let listeners = match (&config.address, config.kind) {
@@ -64,21 +64,21 @@ impl Bound {
             if let Some(socket) = &socket {
                 endpoint.address = ListenAddress::Ip(socket.local_addr()?);
             }
-            let entrance = Entrance::new(index, config, mqtt, &endpoint, &hosts)?;
-            if let (Some(socket), Some(credentials)) = (socket, entrance.layers.tls.clone()) {
+            let listener = ServedListener::new(index, config, mqtt, &endpoint, &hosts)?;
+            if let (Some(socket), Some(credentials)) = (socket, listener.layers.tls.clone()) {
                 bound.quic.push(quic::Bound {
                     socket,
                     credentials,
                     limits: HandshakeLimits::of(mqtt, config),
-                    entrance: entrance.number,
+                    listener: listener.number,
                     runtime: runtime.ok_or(QuicError::NoRuntime)?.clone(),
                 });
             }
-            entrances.push(entrance);
+            served.push(listener);
             bound.endpoints.push(endpoint);
             bound.shares.push(listeners);
         }
-        bound.entrances = Entrances::new(entrances);
+        bound.served = ServedListeners::new(served);
         Ok(bound)
     }
 
@@ -86,7 +86,7 @@ impl Bound {
     pub(crate) fn nothing() -> Self {
         Self {
             endpoints: Vec::new(),
-            entrances: Entrances::new(Vec::new()),
+            served: ServedListeners::new(Vec::new()),
             shares: Vec::new(),
             quic: Vec::new(),
         }
@@ -95,7 +95,7 @@ impl Bound {
     /// The certificates of all of them.
     pub(crate) fn credentials(&self) -> Vec<Arc<Credentials>> {
         (0..self.endpoints.len())
-            .filter_map(|index| self.entrances.of_listener(index)?.layers.tls.clone())
+            .filter_map(|index| self.served.of_listener(index)?.layers.tls.clone())
             .collect()
     }
 
@@ -107,7 +107,7 @@ impl Bound {
                 listener.open()?;
                 shares.push(Share {
                     listener,
-                    entrance: EntranceNumber::of_listener(index),
+                    number: ListenerNumber::of_listener(index),
                 });
             }
         }

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 /// Where a connection came in: the HTTP server's `/mqtt` is 0, listeners count from 1 in the configuration's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct EntranceNumber(pub(crate) u8);
+pub(crate) struct ListenerNumber(pub(crate) u8);
 
-impl EntranceNumber {
+impl ListenerNumber {
     pub(crate) const HTTP: Self = Self(0);
 
     pub(crate) fn of_listener(index: usize) -> Self {
@@ -19,7 +19,7 @@ impl EntranceNumber {
 pub(crate) struct Origin {
     /// The peer's address, or that which its proxy names; unspecified while nobody has said, and for Unix sockets.
     pub(crate) address: IpAddr,
-    pub(crate) entrance: EntranceNumber,
+    pub(crate) listener: ListenerNumber,
     /// It is one too many, and open only to be told so.
     pub(crate) refused: Option<Full>,
 }

@@ -18,8 +18,8 @@ use crate::clock::{self, Clock, Told};
 use crate::config::{Config, Durability, HttpConfig};
 use crate::demo::{self, DemoLogin};
 use crate::drops::Drops;
-use crate::entrance::{self, Endpoint, Entrances};
 use crate::handle::{Handle, Health, Requests, Secret};
+use crate::listener::{self, Endpoint, ServedListeners};
 use crate::listeners::{Bound, ListenerError, Share};
 use crate::logins::{Directory, Keys, Logins};
 use crate::mailbox::{Doorbell, Mailbox};
@@ -275,7 +275,7 @@ fn assemble(
     let store: &Arc<dyn Store> = &(embedded.clone() as Arc<dyn Store>);
     let source = StoreSource(store.clone());
     let setup_token = state.chat.is_empty().then(service::new_token).flatten();
-    let (mqtt, entrances) = (bound.endpoints.clone(), bound.entrances.clone());
+    let (mqtt, served) = (bound.endpoints.clone(), bound.served.clone());
     let all_credentials = bound.credentials().into_iter();
     let certificates = Certificates::new(all_credentials.chain(http_credentials.clone()).collect());
     let quic = std::mem::take(&mut bound.quic);
@@ -318,13 +318,13 @@ fn assemble(
         tallies: tallies.clone(),
         drops: Arc::default(),
         began,
-        entrances: entrances.clone(),
+        served: served.clone(),
         health: health.clone(),
     };
     let cores = state.shards.into_iter().zip(state.first);
     let ways = listeners.into_iter().zip(needs.iter().cloned());
     let shards = starter.start_all(cores.zip(polls).zip(ways))?;
-    let quic_listeners = serve_quic(quic, &admission, entrances.clone(), &post)?;
+    let quic_listeners = serve_quic(quic, &admission, served.clone(), &post)?;
     let service_parts = service::Parts {
         chat: state.chat,
         source,
@@ -338,7 +338,7 @@ fn assemble(
         logins,
         readers,
         admission,
-        entrances,
+        served,
         disk_free_min,
         clock_believed_secs,
         certificates: certificates.clone(),
@@ -431,7 +431,7 @@ struct ShardStarter {
     tallies: Tallies,
     drops: Arc<Drops>,
     began: Instant,
-    entrances: Arc<Entrances>,
+    served: Arc<ServedListeners>,
     health: watch::Sender<Health>,
 }
 
@@ -470,7 +470,7 @@ impl ShardStarter {
             logins: self.logins.clone(),
             readers: self.readers.clone(),
             admission: self.admission.clone(),
-            entrances: self.entrances.clone(),
+            served: self.served.clone(),
             needs,
             told: self.told.clone(),
             tallies: self.tallies.clone(),
@@ -488,21 +488,21 @@ impl ShardStarter {
     }
 }
 
-/// Serves the listeners of QUIC, whose connections come to the shards through the same lobby.
+/// Serves the listeners of QUIC, whose connections come to the shards in the same way.
 fn serve_quic(
     listeners: Vec<quic::Bound>,
     admission: &Arc<Admission>,
-    entrances: Arc<Entrances>,
+    served: Arc<ServedListeners>,
     post: &Post,
 ) -> Result<Vec<QuicListener>, StartError> {
-    let lobby = Arc::new(quic::Lobby {
+    let destination = Arc::new(quic::Destination {
         admission: admission.clone(),
-        entrances,
+        served,
         post: post.clone(),
     });
     let served = listeners
         .into_iter()
-        .map(|bound| QuicListener::serve(bound, lobby.clone()));
+        .map(|bound| QuicListener::serve(bound, destination.clone()));
     Ok(served.collect::<Result<_, _>>()?)
 }
 
@@ -541,7 +541,7 @@ fn http_credentials(http: &HttpConfig) -> Result<Option<Arc<net::Credentials>>, 
     let (Some(certificate), Some(key)) = (&http.certificate, &http.key) else {
         return Ok(None);
     };
-    let files = entrance::http_files(certificate, key);
+    let files = listener::http_files(certificate, key);
     Ok(Some(Arc::new(net::Credentials::load(files)?)))
 }
 

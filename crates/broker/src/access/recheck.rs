@@ -32,7 +32,7 @@ impl Shard {
         let mut next = next;
         // A session with very many filters is a piece by itself.
         while next < last && self.work < TURN_WORK_MAX {
-            self.check_session(next, now);
+            self.recheck_session(next, now);
             next += 1;
         }
         if next < end {
@@ -40,7 +40,7 @@ impl Shard {
         }
     }
 
-    fn check_session(&mut self, place: usize, now: Millis) {
+    fn recheck_session(&mut self, place: usize, now: Millis) {
         let Some(session) = self.sessions.get(place) else {
             return;
         };
@@ -89,11 +89,11 @@ impl Shard {
     fn lets_anonymous_in(&self, session: &Session) -> bool {
         let settings = &self.settings;
         if session.connection == NO_CONNECTION {
-            let entrances = &settings.entrances;
-            return settings.allow_anonymous || entrances.iter().any(|one| one.allow_anonymous);
+            let listeners = &settings.listeners;
+            return settings.allow_anonymous || listeners.iter().any(|one| one.allow_anonymous);
         }
-        let entrance = self.connections[session.connection].entrance;
-        settings.entrance(entrance).allow_anonymous
+        let listener = self.connections[session.connection].listener;
+        settings.listener(listener).allow_anonymous
     }
 
     fn end_anonymous(&mut self, slot: u32, now: Millis) {

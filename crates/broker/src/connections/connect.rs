@@ -30,7 +30,7 @@ impl Shard {
     pub fn refuse_connection(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
         if let Some(connection) = self.connection_mut(id) {
             connection.refusal = Some(reason);
-            self.watch(id, now.saturating_add(REFUSAL_TIMEOUT_MS), now);
+            self.schedule_check(id, now.saturating_add(REFUSAL_TIMEOUT_MS), now);
         }
     }
 
@@ -39,7 +39,7 @@ impl Shard {
         let time = self.connect_timeout_ms(id);
         if let Some(connection) = self.connection_mut(id) {
             connection.refusal = None;
-            self.watch(id, now.saturating_add(time), now);
+            self.schedule_check(id, now.saturating_add(time), now);
         }
     }
 
@@ -60,15 +60,15 @@ impl Shard {
             self.refuse_connect(id, reason, now);
             return Ok(());
         }
-        let (entrance, vouched) = self.connection(id).map_or((0, false), |connection| {
-            (connection.entrance, connection.vouched)
+        let (listener, vouched) = self.connection(id).map_or((0, false), |connection| {
+            (connection.listener, connection.vouched)
         });
-        let allow_anonymous = self.settings.entrance(entrance).allow_anonymous;
+        let allow_anonymous = self.settings.listener(listener).allow_anonymous;
         let Some((client_id, assigned)) = self.client_id(packet, now) else {
             self.refuse_connect(id, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, now);
             return Ok(());
         };
-        let pending = Box::new(self.pending(packet, client_id, assigned, entrance, now));
+        let pending = Box::new(self.pending(packet, client_id, assigned, listener, now));
         if let Some(method) = packet.properties.authentication_method {
             if vouched {
                 // A certificate has proved who it is already; a second proof could be somebody else's.
@@ -125,7 +125,7 @@ impl Shard {
         packet: &Connect<'_>,
         client_id: Arc<str>,
         assigned: bool,
-        entrance: u8,
+        listener: u8,
         now: Millis,
     ) -> PendingConnect {
         PendingConnect {
@@ -146,7 +146,7 @@ impl Shard {
             asked: self.stamp(now),
             home: self.shard,
             exchange: None,
-            entrance,
+            listener,
             rest: Vec::new(),
         }
     }
@@ -260,13 +260,13 @@ impl Shard {
             connection.problem_information = pending.problem_information;
             connection.packet_bytes_max = pending.packet_bytes_max;
             connection.exchange = pending.exchange.take();
-            connection.entrance = pending.entrance;
+            connection.listener = pending.listener;
             let rest = std::mem::take(&mut pending.rest);
             connection.partial = (!rest.is_empty()).then(|| Box::new(rest));
             connection.paused = true;
         }
         let timeout = self.connect_timeout_ms(id);
-        self.watch(id, now.saturating_add(timeout), now);
+        self.schedule_check(id, now.saturating_add(timeout), now);
         self.open(id, *pending, now);
         id
     }
@@ -491,7 +491,7 @@ impl Shard {
         self.connections.buffer(id.slot).extend_from_slice(&connack);
         let keepalive = u64::from(self.connections[id.slot].keepalive_secs) * 1500;
         if keepalive > 0 {
-            self.watch(id, now.saturating_add(keepalive), now);
+            self.schedule_check(id, now.saturating_add(keepalive), now);
         }
         self.say_up(slot, present);
         self.announce_shares(slot, now);
@@ -531,7 +531,7 @@ impl Shard {
             session_present: present,
             session_expiry: chosen.expiry.then_some(session.expiry_secs),
             receive_maximum: limits.receive_maximum,
-            maximum_packet_size: self.settings.entrance(connection.entrance).packet_bytes_max,
+            maximum_packet_size: self.settings.listener(connection.listener).packet_bytes_max,
             assigned_client_id: chosen.client_id.then_some(&*session.client_id),
             topic_alias_maximum: limits.topic_alias_maximum,
             server_keep_alive: chosen.keepalive.then_some(connection.keepalive_secs),

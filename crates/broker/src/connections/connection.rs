@@ -66,8 +66,8 @@ pub(crate) struct Connection {
     pub(crate) problem_information: bool,
     /// The client asked for response information.
     pub(crate) response_information: bool,
-    /// Through which of the settings' entrances it came.
-    pub(crate) entrance: u8,
+    /// Through which of the settings' listeners it came.
+    pub(crate) listener: u8,
     /// Who it is has been proved outside: a CONNECT without a user name is asked about all the same.
     pub(crate) vouched: bool,
     /// What its CONNECT is answered with, whatever it says.
@@ -83,7 +83,7 @@ pub(crate) struct Connection {
     /// Second of the shard's clock at which the client was last heard.
     pub(crate) heard_secs: u32,
     /// Second of the shard's clock at which it is looked at.
-    pub(crate) look_secs: u32,
+    pub(crate) check_secs: u32,
     /// What it is counted for among the bytes of clients that have not been let in.
     pub(crate) unauthenticated_bytes: u32,
     /// Bytes of `outgoing` that are written.
@@ -113,7 +113,7 @@ impl Connection {
             paused: false,
             problem_information: true,
             response_information: false,
-            entrance: 0,
+            listener: 0,
             vouched: false,
             refusal: None,
             keepalive_secs: 0,
@@ -121,7 +121,7 @@ impl Connection {
             aliases_max: 0,
             packet_bytes_max: u32::MAX,
             heard_secs,
-            look_secs: 0,
+            check_secs: 0,
             unauthenticated_bytes: 0,
             written: 0,
             outgoing: Vec::new(),

@@ -23,7 +23,7 @@ impl Shard {
     ) -> Option<usize> {
         let connection = self.connection(id)?;
         let limits = &self.settings.limits;
-        let packet_bytes_max = self.settings.entrance(connection.entrance).packet_bytes_max;
+        let packet_bytes_max = self.settings.listener(connection.listener).packet_bytes_max;
         let maximum = match connection.stage {
             Stage::AwaitConnect | Stage::Authenticating(_) => {
                 limits.connect_bytes_max.min(packet_bytes_max)

@@ -37,8 +37,8 @@ pub struct PendingConnect {
     pub(crate) exchange: Option<Box<Exchange>>,
     /// Bytes that came behind the CONNECT.
     pub(crate) rest: Vec<u8>,
-    /// Through which of the settings' entrances it came.
-    pub(crate) entrance: u8,
+    /// Through which of the settings' listeners it came.
+    pub(crate) listener: u8,
 }
 
 impl std::fmt::Debug for PendingConnect {

@@ -9,36 +9,36 @@ use crate::io::{ConnectionId, Output};
 use crate::shard::Shard;
 
 /// Furthest that a look is arranged; less than the wheel's turn.
-const LOOK_MS_MAX: u64 = 120_000;
+const CHECK_MS_MAX: u64 = 120_000;
 
 impl Shard {
     /// Looks at a connection once `at` has come, or earlier if that is far away. Of several looks only the
     /// one arranged last counts.
-    pub(crate) fn watch(&mut self, id: ConnectionId, at: Millis, now: Millis) {
-        let at = at.min(now.saturating_add(LOOK_MS_MAX));
-        let look_secs = self.seconds(at);
+    pub(crate) fn schedule_check(&mut self, id: ConnectionId, at: Millis, now: Millis) {
+        let at = at.min(now.saturating_add(CHECK_MS_MAX));
+        let check_secs = self.seconds(at);
         if let Some(connection) = self.connection_mut(id) {
-            connection.look_secs = look_secs;
+            connection.check_secs = check_secs;
             self.wheel.schedule(id, at, now);
         }
     }
 
     /// How long this connection may take until it is open.
     pub(crate) fn connect_timeout_ms(&self, id: ConnectionId) -> u64 {
-        let entrance = self
+        let listener = self
             .connection(id)
-            .map_or(0, |connection| connection.entrance);
-        u64::from(self.settings.entrance(entrance).connect_timeout_secs) * 1000
+            .map_or(0, |connection| connection.listener);
+        u64::from(self.settings.listener(listener).connect_timeout_secs) * 1000
     }
 
     /// The time of a look has come.
-    pub(crate) fn look_at_connection(&mut self, id: ConnectionId, now: Millis) {
+    pub(crate) fn check_connection(&mut self, id: ConnectionId, now: Millis) {
         let timeout = self.connect_timeout_ms(id);
         let now_secs = self.seconds(now);
         let Some(connection) = self.connection(id) else {
             return;
         };
-        if connection.look_secs > now_secs {
+        if connection.check_secs > now_secs {
             return;
         }
         // Of the second in which it was heard the last moment counts: nobody is given up too early.
@@ -56,7 +56,7 @@ impl Shard {
             // An exchange in which the client has the next word is a CONNECT that has not come.
             Stage::Authenticating(_) if connection.awaits_client() => self.give_up_on(id, now),
             Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Storing { .. } => {
-                self.watch(id, now.saturating_add(timeout), now);
+                self.schedule_check(id, now.saturating_add(timeout), now);
             }
             Stage::Open { .. } if connection.keepalive_secs == 0 => {}
             Stage::Open { .. } => {
@@ -65,12 +65,12 @@ impl Shard {
                 // Whoever we do not read by our own choice may have said something.
                 let unheard = connection.paused && !connection.choked;
                 if due <= now && unheard {
-                    self.watch(id, now.saturating_add(timeout), now);
+                    self.schedule_check(id, now.saturating_add(timeout), now);
                 } else if due <= now {
                     self.counters.keepalive_timeouts += 1;
                     self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now);
                 } else {
-                    self.watch(id, due, now);
+                    self.schedule_check(id, due, now);
                 }
             }
         }

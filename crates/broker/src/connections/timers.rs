@@ -96,30 +96,30 @@ impl Wheel {
 /// session when it comes, or given up with it: sessions that come and go leave nothing behind.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    looks: BTreeSet<(Millis, u32, u32)>,
+    checks: BTreeSet<(Millis, u32, u32)>,
 }
 
 impl Deadlines {
     pub(crate) fn schedule(&mut self, at: Millis, slot: u32, serial: u32) {
-        self.looks.insert((at, slot, serial));
+        self.checks.insert((at, slot, serial));
     }
 
     pub(crate) fn give_up(&mut self, at: Millis, slot: u32, serial: u32) {
-        self.looks.remove(&(at, slot, serial));
+        self.checks.remove(&(at, slot, serial));
     }
 
     pub(crate) fn take_due(&mut self, now: Millis) -> Option<(u32, u32)> {
-        let (at, ..) = self.looks.first()?;
+        let (at, ..) = self.checks.first()?;
         if *at > now {
             return None;
         }
-        self.looks
+        self.checks
             .pop_first()
             .map(|(_, slot, serial)| (slot, serial))
     }
 
     pub(crate) fn next_due(&self) -> Option<Millis> {
-        self.looks.first().map(|(at, ..)| *at)
+        self.checks.first().map(|(at, ..)| *at)
     }
 }
 

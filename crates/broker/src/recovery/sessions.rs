@@ -175,7 +175,7 @@ impl Shard {
         }
         self.recover_flows(slot, record, recovered.outgoing, now);
         self.recover_progress(slot, record, now);
-        self.arrange_look(slot);
+        self.schedule_session_check(slot);
         let cursors = recovered.record.queue_cursors;
         let progress = recovered.record.progress;
         let interest = RecoveredInterest {

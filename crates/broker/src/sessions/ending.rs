@@ -56,7 +56,7 @@ impl Shard {
         self.count_unauthenticated(id, 0, now);
         self.output(Output::Close(id));
         let grace = self.connect_timeout_ms(id);
-        self.watch(id, now.saturating_add(grace), now);
+        self.schedule_check(id, now.saturating_add(grace), now);
         match stage {
             Stage::Open { session } => {
                 self.say_down(session);
@@ -154,8 +154,8 @@ impl Shard {
         let before = std::mem::replace(&mut self.settings, settings);
         self.rates.forget();
         let now = &self.settings;
-        if (&before.access, before.allow_anonymous, &before.entrances)
-            != (&now.access, now.allow_anonymous, &now.entrances)
+        if (&before.access, before.allow_anonymous, &before.listeners)
+            != (&now.access, now.allow_anonymous, &now.listeners)
         {
             self.check_access_again();
         }
@@ -280,7 +280,7 @@ impl Shard {
         self.rebalance_shares(slot, now);
         self.sessions[slot as usize].shed();
         self.mark_dirty(slot, now);
-        self.arrange_look(slot);
+        self.schedule_session_check(slot);
         self.offline.push(&mut self.sessions, slot);
         self.end_oldest_offline(now);
     }
@@ -305,7 +305,7 @@ impl Shard {
 
     /// Has the session looked at when its will is due or it ends. A session that comes and goes keeps the look
     /// it has: that one finds out when the next is due.
-    pub(crate) fn arrange_look(&mut self, slot: u32) {
+    pub(crate) fn schedule_session_check(&mut self, slot: u32) {
         let maximum = self.settings.limits.session_expiry_max_secs;
         let session = &mut self.sessions[slot as usize];
         let Some(at) = [session.will_due(), session.ends_at(maximum)]
@@ -315,15 +315,15 @@ impl Shard {
         else {
             return;
         };
-        if session.look_at == Millis::ZERO || at < session.look_at {
-            let earlier = std::mem::replace(&mut session.look_at, at);
+        if session.check_at == Millis::ZERO || at < session.check_at {
+            let earlier = std::mem::replace(&mut session.check_at, at);
             self.deadlines.give_up(earlier, slot, session.serial);
             self.deadlines.schedule(at, slot, session.serial);
         }
     }
 
     /// The time of a look at a session has come.
-    pub(crate) fn look_at_session(&mut self, slot: u32, serial: u32, now: Millis) {
+    pub(crate) fn check_session(&mut self, slot: u32, serial: u32, now: Millis) {
         let Some(session) = self
             .sessions
             .get_mut(slot as usize)
@@ -331,7 +331,7 @@ impl Shard {
         else {
             return;
         };
-        session.look_at = Millis::ZERO;
+        session.check_at = Millis::ZERO;
         if self.end_if_expired(slot, now) {
             return;
         }
@@ -341,7 +341,7 @@ impl Shard {
         {
             self.publish_will(slot, now);
         }
-        self.arrange_look(slot);
+        self.schedule_session_check(slot);
     }
 
     /// Ends a session whose time is over, though the look that it waits for has not come; whether it was.

@@ -59,7 +59,7 @@ impl Shard {
         let session = &self.sessions[slot as usize];
         let hash = session_hash(&self.hasher, session.account, &session.client_id);
         self.deadlines
-            .give_up(session.look_at, slot, session.serial);
+            .give_up(session.check_at, slot, session.serial);
         self.session_table.remove(hash as u32, slot);
         self.uncount_session(slot);
         self.offline.remove(&mut self.sessions, slot);

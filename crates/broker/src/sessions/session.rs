@@ -67,7 +67,7 @@ pub(crate) struct Session {
     /// Exactly-once receipts whose fate is with the messenger.
     pub(crate) unsettled: Vec<Unsettled>,
     /// When it is looked at; zero while no look is arranged.
-    pub(crate) look_at: Millis,
+    pub(crate) check_at: Millis,
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
     /// Its neighbours among the sessions without a connection.
@@ -185,7 +185,7 @@ impl Session {
             done: Vec::new(),
             unsettled: Vec::new(),
             shares: Vec::new(),
-            look_at: Millis::ZERO,
+            check_at: Millis::ZERO,
             disconnected_at: None,
             offline: OfflineLinks::default(),
         }

@@ -227,7 +227,7 @@ impl Shard {
                 self.end_session(slot, now);
             } else {
                 self.arrange_will(slot, now);
-                self.arrange_look(slot);
+                self.schedule_session_check(slot);
             }
         }
     }

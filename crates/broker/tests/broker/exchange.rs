@@ -1,4 +1,4 @@
-//! Enhanced authentication through the door: CONNECT, AUTH and CONNACK, and AUTH on an open connection.
+//! Enhanced authentication: CONNECT, AUTH and CONNACK, and AUTH on an open connection.
 
 use broker::Limits;
 use mqtt_codec::Version::{V5, V31, V311};

@@ -1,4 +1,4 @@
-//! The broker through its door: real packet bytes in, real packet bytes out, a clock that the test moves and
+//! The broker through its inputs and outputs: real packet bytes in, real packet bytes out, a clock that the test moves and
 //! a store that commits when the test says so.
 
 mod chat;

@@ -321,7 +321,7 @@ fn the_session_that_has_been_away_longest_ends_when_there_are_too_many() {
     assert!(come_and_go(&mut world, "a"), "there are three");
     assert!(!come_and_go(&mut world, "d"));
     assert_eq!(world.shards[0].counters().sessions_dropped, 1);
-    assert_eq!(world.shards[0].population().away, 3);
+    assert_eq!(world.shards[0].population().offline, 3);
     world.restart();
     // b had been away longest; after a restart the order is the same.
     assert!(!come_and_go(&mut world, "b"));
@@ -329,7 +329,7 @@ fn the_session_that_has_been_away_longest_ends_when_there_are_too_many() {
     assert!(come_and_go(&mut world, "d"));
     assert!(!come_and_go(&mut world, "c"), "b's return was one too many");
     world.input(0, Input::Shutdown);
-    assert_eq!(world.shards[0].population().away, 3);
+    assert_eq!(world.shards[0].population().offline, 3);
 }
 
 #[test]

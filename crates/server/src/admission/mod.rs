@@ -163,7 +163,7 @@ impl Admission {
     }
 
     fn listener(&self, origin: Origin) -> Option<&Listener> {
-        let index = usize::from(origin.entrance.0).checked_sub(1)?;
+        let index = usize::from(origin.listener.0).checked_sub(1)?;
         self.listeners.get(index)
     }
 
@@ -219,12 +219,12 @@ impl Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::EntranceNumber;
+    use crate::origin::ListenerNumber;
 
-    fn from(address: [u8; 4], entrance: u8) -> Origin {
+    fn from(address: [u8; 4], listener: u8) -> Origin {
         Origin {
             address: address.into(),
-            entrance: EntranceNumber(entrance),
+            listener: ListenerNumber(listener),
             refused: None,
         }
     }

@@ -1,4 +1,4 @@
-//! The configuration through its door: text in, values or mistakes out.
+//! The configuration through its public functions: text in, values or mistakes out.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

@@ -1,4 +1,4 @@
-//! Accounts and logins as the outer doors show them. How they are stored is `records`' business.
+//! Accounts and logins as HTTP and the command line show them. How they are stored is `records`' business.
 
 use records::NAME_BYTES_MAX;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Who there is, as the outer doors read it without asking the service thread: a flood of such questions must not slow the
+//! Who there is, as HTTP and the command line read it without asking the service thread: a flood of such questions must not slow the
 //! messenger.
 
 use std::sync::{Arc, OnceLock};

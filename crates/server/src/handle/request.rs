@@ -1,4 +1,4 @@
-//! What travels from the outer doors to the service thread, and the receiving end.
+//! What travels from HTTP and the command line to the service thread, and the receiving end.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 

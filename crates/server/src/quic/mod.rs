@@ -1,7 +1,7 @@
 //! MQTT over QUIC: a UDP socket of quinn's on the tokio threads, and for each connection one task that carries its one
 //! stream to a shard through a pipe. A shard sees a byte stream like any other; no rule of MQTT stands here.
 
-mod doorway;
+mod acceptor;
 mod settings;
 mod socket;
 mod stream;
@@ -15,12 +15,12 @@ use net::Credentials;
 use quinn::{Endpoint, EndpointConfig, VarInt};
 use tokio::runtime::Handle;
 
-use doorway::Doorway;
-pub(crate) use doorway::Lobby;
+use acceptor::Acceptor;
+pub(crate) use acceptor::Destination;
 use settings::Certificates;
 
 use crate::config::{ListenAddress, ListenerConfig, ListenerKind, MqttConfig};
-use crate::origin::EntranceNumber;
+use crate::origin::ListenerNumber;
 
 /// How a connection is closed, as the peer is told. Numbers of our own: no standard for MQTT over QUIC gives any.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +82,7 @@ pub(crate) struct Bound {
     pub(crate) socket: UdpSocket,
     pub(crate) credentials: Arc<Credentials>,
     pub(crate) limits: HandshakeLimits,
-    pub(crate) entrance: EntranceNumber,
+    pub(crate) listener: ListenerNumber,
     pub(crate) runtime: Handle,
 }
 
@@ -114,12 +114,12 @@ pub(crate) struct QuicListener {
 
 impl QuicListener {
     /// Answers from here on.
-    pub(crate) fn serve(bound: Bound, lobby: Arc<Lobby>) -> io::Result<Self> {
+    pub(crate) fn serve(bound: Bound, destination: Arc<Destination>) -> io::Result<Self> {
         let Bound {
             socket,
             credentials,
             limits,
-            entrance,
+            listener,
             runtime,
         } = bound;
         let certificates = Certificates::new(credentials).map_err(io::Error::other)?;
@@ -132,8 +132,9 @@ impl QuicListener {
             Arc::new(quinn::TokioRuntime),
         )?;
         drop(inside);
-        runtime
-            .spawn(Doorway::new(lobby, certificates, limits, entrance).stand_at(endpoint.clone()));
+        runtime.spawn(
+            Acceptor::new(destination, certificates, limits, listener).run(endpoint.clone()),
+        );
         Ok(Self { endpoint, runtime })
     }
 

@@ -25,7 +25,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
 /// A peer that answers nothing for so long is gone, as Linux gives up on TCP (`tcp_retries2`, 924 s). Whether a peer that
 /// answers is silent for too long, MQTT's keep-alive says alone.
 const IDLE_MAX: Duration = Duration::from_secs(15 * 60);
-/// Connection attempts that quinn holds until the doorway has looked at them, which it does at once.
+/// Connection attempts that quinn holds until the acceptor has looked at them, which it does at once.
 const UNSEEN_MAX: usize = 1024;
 /// What a client may send behind its first packet before that; a CONNECT without 0-RTT comes later.
 const UNSEEN_BYTES_MAX: u64 = 4 * 1024;

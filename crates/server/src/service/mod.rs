@@ -22,8 +22,8 @@ use crate::admission::Admission;
 use crate::certificates::Certificates;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::entrance::Entrances;
 use crate::handle::{Health, Requests, Secret};
+use crate::listener::ServedListeners;
 use crate::logins::Logins;
 use crate::mailbox::{Doorbell, Mailbox};
 use crate::post::{Post, ServiceEvent, ShardEvent};
@@ -63,7 +63,7 @@ pub(crate) struct Parts {
     pub(crate) logins: Arc<Logins>,
     pub(crate) readers: Readers,
     pub(crate) admission: Arc<Admission>,
-    pub(crate) entrances: Arc<Entrances>,
+    pub(crate) served: Arc<ServedListeners>,
     /// What the watchdog holds the disk's free bytes against.
     pub(crate) disk_free_min: Arc<AtomicU64>,
     /// For how long it waits before it believes a jump of the machine's clock.
@@ -89,7 +89,7 @@ pub(crate) struct ServiceThread {
     logins: Arc<Logins>,
     readers: Readers,
     admission: Arc<Admission>,
-    entrances: Arc<Entrances>,
+    served: Arc<ServedListeners>,
     disk_free_min: Arc<AtomicU64>,
     clock_believed_secs: Arc<AtomicU64>,
     certificates: Certificates,
@@ -123,7 +123,7 @@ impl ServiceThread {
             logins: parts.logins,
             readers: parts.readers,
             admission: parts.admission,
-            entrances: parts.entrances,
+            served: parts.served,
             disk_free_min: parts.disk_free_min,
             clock_believed_secs: parts.clock_believed_secs,
             certificates: parts.certificates,
@@ -301,7 +301,7 @@ impl ServiceThread {
             .tell_shards(|| ShardEvent::Input(ShardInput::Reconfigure(settings.clone())));
         self.logins.reconfigure(&config);
         self.admission.reconfigure(&config.mqtt);
-        self.entrances.reconfigure(&config.mqtt);
+        self.served.reconfigure(&config.mqtt);
         self.disk_free_min
             .store(config.server.disk_free_min as u64, Ordering::Relaxed);
         self.clock_believed_secs

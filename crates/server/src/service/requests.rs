@@ -16,7 +16,7 @@ use crate::handle::{
 };
 use crate::logins::{self, Caller, Known, PASSWORD_BYTES_MAX, TOKEN_PREFIX};
 use crate::mailbox::Mailbox;
-use crate::origin::{EntranceNumber, Origin};
+use crate::origin::{ListenerNumber, Origin};
 use crate::post::{Purpose, ServiceEvent, ShardEvent};
 
 /// The shortest password.
@@ -410,7 +410,7 @@ impl ServiceThread {
         } = adopted;
         let origin = Origin {
             address: peer.ip(),
-            entrance: EntranceNumber::HTTP,
+            listener: ListenerNumber::HTTP,
             refused: None,
         };
         if self.admission.admit_or_close(origin).is_none() {

@@ -1,4 +1,4 @@
-//! The door of a shard: listening sockets that all shards share. Whichever shard is awake takes the connection; it moves to
+//! A shard accepts connections: listening sockets that all shards share. Whichever shard is awake takes the connection; it moves to
 //! its session's shard once its CONNECT is known.
 
 use std::io;
@@ -9,7 +9,7 @@ use mio::{Registry, Token};
 use net::Transport;
 
 use crate::admission::Admission;
-use crate::entrance::Entrances;
+use crate::listener::ServedListeners;
 use crate::listeners::Share;
 use crate::origin::Origin;
 use crate::repeats::accept_failed;
@@ -21,9 +21,9 @@ const FIRST_LISTENER: usize = usize::MAX - 1;
 /// Rest after the operating system had no file descriptor to give.
 const OUT_OF_DESCRIPTORS_REST: Duration = Duration::from_millis(100);
 
-pub(super) struct Door {
+pub(super) struct Acceptor {
     listeners: Vec<Share>,
-    entrances: Arc<Entrances>,
+    served: Arc<ServedListeners>,
     admission: Arc<Admission>,
     /// Which listener is asked next; `None` when all have said that nobody waits.
     asking: Option<usize>,
@@ -31,10 +31,10 @@ pub(super) struct Door {
     rest_until: Option<Instant>,
 }
 
-impl Door {
+impl Acceptor {
     pub(super) fn open(
         mut listeners: Vec<Share>,
-        entrances: Arc<Entrances>,
+        served: Arc<ServedListeners>,
         registry: &Registry,
         admission: Arc<Admission>,
     ) -> io::Result<Self> {
@@ -45,7 +45,7 @@ impl Door {
         }
         Ok(Self {
             listeners,
-            entrances,
+            served,
             admission,
             // Somebody may have been waiting before the listener was watched.
             asking: Some(0),
@@ -59,7 +59,7 @@ impl Door {
     }
 
     /// Somebody waits.
-    pub(super) fn knock(&mut self) {
+    pub(super) fn note_readable(&mut self) {
         self.asking = Some(0);
     }
 
@@ -80,8 +80,8 @@ impl Door {
                 return None;
             }
             let share = self.listeners.get(self.asking?);
-            let Some((share, entrance)) =
-                share.and_then(|share| Some((share, self.entrances.get(share.entrance)?)))
+            let Some((share, listener)) =
+                share.and_then(|share| Some((share, self.served.get(share.number)?)))
             else {
                 self.asking = None;
                 self.left = ACCEPTS_PER_TURN;
@@ -90,16 +90,16 @@ impl Door {
             match share.listener.accept() {
                 Ok((wire, peer)) => {
                     self.left -= 1;
-                    let Some(origin) = entrance.origin(peer) else {
+                    let Some(origin) = listener.origin(peer) else {
                         continue;
                     };
                     let admitted = self.admission.admit(origin);
                     match admitted {
-                        Some(Origin { refused: None, .. }) => entrance.count_accepted(),
-                        Some(_) | None => entrance.count_refused(),
+                        Some(Origin { refused: None, .. }) => listener.count_accepted(),
+                        Some(_) | None => listener.count_refused(),
                     }
                     if let Some(origin) = admitted {
-                        return Some((Transport::accepted(wire, &entrance.layers), origin));
+                        return Some((Transport::accepted(wire, &listener.layers), origin));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -55,9 +55,9 @@ impl ShardThread {
     /// The account's name in the certificate that the peer has proved to hold, where the listener asks for it.
     pub(super) fn certified(&mut self, id: ConnectionId) -> Option<String> {
         let origin = self.sockets.origin(id)?;
-        let entrance = self.entrances.get(origin.entrance)?;
+        let listener = self.served.get(origin.listener)?;
         let socket = self.sockets.get_mut(id)?;
-        entrance.account(socket.transport.peer_certificate())
+        listener.account(socket.transport.peer_certificate())
     }
 
     /// From here on the connection counts as its client's. One too many is told so, or closed.
@@ -73,8 +73,8 @@ impl ShardThread {
             }
             return true;
         }
-        if let Some(entrance) = self.entrances.get(origin.entrance) {
-            entrance.count_refused();
+        if let Some(listener) = self.served.get(origin.listener) {
+            listener.count_refused();
         }
         if let Some(Origin {
             refused: Some(full),
@@ -93,10 +93,10 @@ impl ShardThread {
     }
 
     fn turn_away(&mut self, id: ConnectionId, origin: Origin, failure: Failure) {
-        if let Some(entrance) = self.entrances.get(origin.entrance) {
-            entrance.count_failure(failure);
+        if let Some(listener) = self.served.get(origin.listener) {
+            listener.count_failure(failure);
         }
-        tracing::debug!(address = %origin.address, listener = origin.entrance.0, %failure, "a connection was turned away");
+        tracing::debug!(address = %origin.address, listener = origin.listener.0, %failure, "a connection was turned away");
         let now = self.clock.now();
         self.core.closed(id, now);
     }
@@ -111,8 +111,8 @@ impl ShardThread {
                 .sockets
                 .get_mut(id)
                 .is_some_and(|socket| socket.transport.is_arriving());
-        if late && let Some(entrance) = self.entrances.get(origin.entrance) {
-            entrance.count_timeout();
+        if late && let Some(listener) = self.served.get(origin.listener) {
+            listener.count_timeout();
         }
     }
 }

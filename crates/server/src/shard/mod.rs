@@ -22,7 +22,7 @@ use store::{Append, Submitter};
 use crate::admission::Admission;
 use crate::clock::{Clock, Told};
 use crate::drops::Drops;
-use crate::entrance::Entrances;
+use crate::listener::ServedListeners;
 use crate::listeners::Share;
 use crate::logins::Logins;
 use crate::mailbox::Mailbox;
@@ -32,7 +32,7 @@ use crate::readers::Readers;
 use crate::repeats::Repeats;
 use crate::service::Needs;
 use crate::tally::Tallies;
-use accept::Door;
+use accept::Acceptor;
 use gauges::Gauges;
 use pipes::PipeWatcher;
 use sockets::Sockets;
@@ -80,7 +80,7 @@ pub(crate) struct Parts {
     pub(crate) drops: Arc<Drops>,
     /// From when on all shards count the time they measure.
     pub(crate) began: Instant,
-    pub(crate) entrances: Arc<Entrances>,
+    pub(crate) served: Arc<ServedListeners>,
     pub(crate) listeners: Vec<Share>,
 }
 
@@ -93,8 +93,8 @@ pub(crate) struct ShardThread {
     letters: VecDeque<ShardEvent>,
     post: Post,
     sockets: Sockets,
-    door: Door,
-    entrances: Arc<Entrances>,
+    acceptor: Acceptor,
+    served: Arc<ServedListeners>,
     /// Connections that have to be read though no event will say so.
     ready: VecDeque<ConnectionId>,
     /// The same for those whose MQTT has not begun.
@@ -117,9 +117,9 @@ pub(crate) struct ShardThread {
 
 impl ShardThread {
     pub(crate) fn new(parts: Parts) -> io::Result<Self> {
-        let door = Door::open(
+        let acceptor = Acceptor::open(
             parts.listeners,
-            parts.entrances.clone(),
+            parts.served.clone(),
             parts.poll.registry(),
             parts.admission.clone(),
         )?;
@@ -134,10 +134,10 @@ impl ShardThread {
             mailbox: parts.mailbox,
             letters: VecDeque::new(),
             post: parts.post,
-            door,
+            acceptor,
             ready: VecDeque::new(),
             arrivals: VecDeque::new(),
-            entrances: parts.entrances,
+            served: parts.served,
             flushes: Vec::new(),
             submitter: parts.submitter,
             waiting_appends: VecDeque::new(),
@@ -191,7 +191,7 @@ impl ShardThread {
         for event in events {
             match event.token() {
                 MAILBOX => {}
-                token if self.door.is_listener(token) => self.door.knock(),
+                token if self.acceptor.is_listener(token) => self.acceptor.note_readable(),
                 token => self.socket_event(token, event),
             }
         }
@@ -230,7 +230,7 @@ impl ShardThread {
         let at_once = !self.ready.is_empty()
             || !self.arrivals.is_empty()
             || self.core.has_deferred()
-            || self.door.is_ready()
+            || self.acceptor.is_ready()
             || self.sockets.has_overdue();
         if at_once {
             return Duration::ZERO;
@@ -279,7 +279,7 @@ impl ShardThread {
             } => {
                 self.carry_out_all();
                 let waited = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let id = self.core.accept_late(origin.entrance.0, waited, now);
+                let id = self.core.accept_late(origin.listener.0, waited, now);
                 self.enter(id, transport, origin);
                 // Its handshake is over already.
                 if self.certified(id).is_some() {
@@ -295,7 +295,7 @@ impl ShardThread {
             ShardEvent::ReportNeeds(Some(ends)) => self.core.survey(ends, now),
             ShardEvent::Stop => {
                 self.stop_at = Some(Instant::now() + STOP_TIME);
-                self.door.close(self.poll.registry());
+                self.acceptor.close(self.poll.registry());
                 self.core.handle(Input::Shutdown, now);
             }
         }
@@ -312,8 +312,8 @@ impl ShardThread {
 
     fn accept(&mut self) {
         let now = self.clock.now();
-        while let Some((transport, origin)) = self.door.next() {
-            let id = self.core.accept_through(origin.entrance.0, now);
+        while let Some((transport, origin)) = self.acceptor.next() {
+            let id = self.core.accept_through(origin.listener.0, now);
             if let Some(full) = origin.refused {
                 self.core
                     .refuse_connection(id, arrivals::refusal(full), now);

@@ -14,25 +14,25 @@ use tokio::time::timeout_at;
 use super::settings::Certificates;
 use super::{Ending, HandshakeLimits, NO_PLACE, TOO_SLOW, stream};
 use crate::admission::Admission;
-use crate::entrance::Entrances;
-use crate::origin::{EntranceNumber, Origin};
+use crate::listener::ServedListeners;
+use crate::origin::{ListenerNumber, Origin};
 use crate::post::{Post, ShardEvent};
 
 /// Bytes a pipe holds each way, while its reader is busy.
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// What the connections of all QUIC addresses share.
-pub(crate) struct Lobby {
+pub(crate) struct Destination {
     pub(crate) admission: Arc<Admission>,
-    pub(crate) entrances: Arc<Entrances>,
+    pub(crate) served: Arc<ServedListeners>,
     pub(crate) post: Post,
 }
 
 /// The way in at one address.
-pub(super) struct Doorway {
-    lobby: Arc<Lobby>,
+pub(super) struct Acceptor {
+    destination: Arc<Destination>,
     certificates: Certificates,
-    entrance: EntranceNumber,
+    listener: ListenerNumber,
     handshakes: Arc<Semaphore>,
     limits: HandshakeLimits,
     next_shard: AtomicUsize,
@@ -41,12 +41,12 @@ pub(super) struct Doorway {
     failed: metrics::Counter,
 }
 
-impl Doorway {
+impl Acceptor {
     pub(super) fn new(
-        lobby: Arc<Lobby>,
+        destination: Arc<Destination>,
         certificates: Certificates,
         limits: HandshakeLimits,
-        entrance: EntranceNumber,
+        listener: ListenerNumber,
     ) -> Self {
         metrics::describe_counter!(
             "magpie_quic_handshakes_refused_total",
@@ -61,9 +61,9 @@ impl Doorway {
             "QUIC connections that ended before their stream was open."
         );
         Self {
-            lobby,
+            destination,
             certificates,
-            entrance,
+            listener,
             handshakes: Arc::new(Semaphore::new(limits.handshakes_max)),
             limits,
             next_shard: AtomicUsize::new(0),
@@ -74,10 +74,10 @@ impl Doorway {
     }
 
     /// Lets in whoever comes, until the endpoint closes.
-    pub(super) async fn stand_at(self, endpoint: Endpoint) {
-        let doorway = Arc::new(self);
+    pub(super) async fn run(self, endpoint: Endpoint) {
+        let acceptor = Arc::new(self);
         while let Some(incoming) = endpoint.accept().await {
-            doorway.receive(incoming);
+            acceptor.receive(incoming);
         }
     }
 
@@ -107,7 +107,7 @@ impl Doorway {
         let ending = match self.stream_of(&connection, began).await {
             None => {
                 self.failed.increment(1);
-                self.lobby.admission.release(origin);
+                self.destination.admission.release(origin);
                 TOO_SLOW
             }
             Some((send, recv)) => {
@@ -135,19 +135,19 @@ impl Doorway {
         // Only here the peer has shown that the address is its own. If it moves later, the place stays where it was given.
         let origin = Origin {
             address: connection.remote_address().ip(),
-            entrance: self.entrance,
+            listener: self.listener,
             refused: None,
         };
-        let entrance = self.lobby.entrances.get(self.entrance);
-        if self.lobby.admission.admit_or_close(origin).is_none() {
-            if let Some(entrance) = entrance {
-                entrance.count_refused();
+        let listener = self.destination.served.get(self.listener);
+        if self.destination.admission.admit_or_close(origin).is_none() {
+            if let Some(listener) = listener {
+                listener.count_refused();
             }
             close(&connection, NO_PLACE);
             return None;
         }
-        if let Some(entrance) = entrance {
-            entrance.count_accepted();
+        if let Some(listener) = listener {
+            listener.count_accepted();
         }
         Some((connection, origin))
     }
@@ -175,7 +175,7 @@ impl Doorway {
             far.vouch(&certificate);
         }
         // It moves to its session's shard with its CONNECT; until then any will do.
-        let shards = &self.lobby.post.shards;
+        let shards = &self.destination.post.shards;
         let shard = self.next_shard.fetch_add(1, Ordering::Relaxed) % shards.len();
         shards[shard].send(ShardEvent::Connection {
             transport: Transport::Pipe(near),

@@ -13,7 +13,7 @@ use crate::config::{
     AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, MqttConfig,
     Network, TlsConfig, TlsMin,
 };
-use crate::origin::{EntranceNumber, Origin};
+use crate::origin::{ListenerNumber, Origin};
 
 /// What MQTT is called when protocols of a TLS connection are negotiated.
 const ALPN_MQTT: &[&[u8]] = &[b"mqtt"];
@@ -56,8 +56,8 @@ impl Endpoint {
 }
 
 /// One listener's rules and counters, shared by all shards.
-pub(crate) struct Entrance {
-    pub(crate) number: EntranceNumber,
+pub(crate) struct ServedListener {
+    pub(crate) number: ListenerNumber,
     pub(crate) layers: Layers,
     /// Who may send PROXY headers; none at all is everybody.
     proxies: Option<Vec<Network>>,
@@ -66,37 +66,37 @@ pub(crate) struct Entrance {
     refused: metrics::Counter,
     failures: Vec<(Failure, metrics::Counter)>,
     timeouts: metrics::Counter,
-    strangers: metrics::Counter,
+    untrusted_proxies: metrics::Counter,
 }
 
 /// Every listener, in the configuration's order.
-pub(crate) struct Entrances(Vec<Entrance>);
+pub(crate) struct ServedListeners(Vec<ServedListener>);
 
-impl Entrances {
-    pub(crate) fn new(entrances: Vec<Entrance>) -> Arc<Self> {
-        Arc::new(Self(entrances))
+impl ServedListeners {
+    pub(crate) fn new(served: Vec<ServedListener>) -> Arc<Self> {
+        Arc::new(Self(served))
     }
 
-    pub(crate) fn get(&self, number: EntranceNumber) -> Option<&Entrance> {
+    pub(crate) fn get(&self, number: ListenerNumber) -> Option<&ServedListener> {
         self.0.get(usize::from(number.0).checked_sub(1)?)
     }
 
     /// How long messages may be from now on.
     pub(crate) fn reconfigure(&self, mqtt: &MqttConfig) {
-        for (entrance, config) in self.0.iter().zip(&mqtt.listeners) {
-            if let Some(gate) = &entrance.layers.websocket {
+        for (listener, config) in self.0.iter().zip(&mqtt.listeners) {
+            if let Some(gate) = &listener.layers.websocket {
                 gate.bounds.set(message_limits(config, mqtt));
             }
         }
     }
 
-    pub(crate) fn of_listener(&self, index: usize) -> Option<&Entrance> {
+    pub(crate) fn of_listener(&self, index: usize) -> Option<&ServedListener> {
         self.0.get(index)
     }
 }
 
-impl Entrance {
-    /// The entrance of the listener at `index`, which listens at `endpoint`. Reads its certificates.
+impl ServedListener {
+    /// The listener at `index` of the configuration, which listens at `endpoint`. Reads its certificates.
     pub(crate) fn new(
         index: usize,
         config: &ListenerConfig,
@@ -127,7 +127,7 @@ impl Entrance {
         let listener = endpoint.to_string();
         let failure = |reason: &'static str| metrics::counter!("magpie_handshake_failures_total", "listener" => listener.clone(), "reason" => reason);
         Ok(Self {
-            number: EntranceNumber::of_listener(index),
+            number: ListenerNumber::of_listener(index),
             layers,
             proxies: config.proxies.clone(),
             name_from,
@@ -135,7 +135,7 @@ impl Entrance {
             refused: metrics::counter!("magpie_listener_refused_total", "listener" => listener.clone()),
             failures: Failure::ALL.map(|why| (why, failure(why.label()))).into(),
             timeouts: failure("timeout"),
-            strangers: failure("proxy_from"),
+            untrusted_proxies: failure("proxy_from"),
         })
     }
 
@@ -147,14 +147,14 @@ impl Entrance {
             Some(proxies) if proxies.is_empty() => net::UNIX_PEER,
             Some(proxies) if proxies.iter().any(|network| network.contains(peer)) => net::UNIX_PEER,
             Some(_) => {
-                self.strangers.increment(1);
+                self.untrusted_proxies.increment(1);
                 tracing::debug!(%peer, "a connection from no proxy was closed");
                 return None;
             }
         };
         Some(Origin {
             address,
-            entrance: self.number,
+            listener: self.number,
             refused: None,
         })
     }
