@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     };
     let mut running = server::start(config.clone(), &options)?;
     // Only behind `start`: a port that answers says that the state is recovered.
-    let doors = match Doors::open(
+    let others = match OtherServers::open(
         &runtime,
         &running.handle,
         metrics,
@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         &descriptors,
         &config.server.data,
     ) {
-        Ok(doors) => doors,
+        Ok(others) => others,
         Err(error) => {
             running.shutdown(DRAIN_TIMEOUT)?;
             return Err(error);
@@ -84,9 +84,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         .mqtt
         .iter()
         .map(ToString::to_string)
-        .chain([format!("{}://{}", doors.scheme(), doors.http)])
+        .chain([format!("{}://{}", others.scheme(), others.http)])
         .chain(
-            doors
+            others
                 .metrics
                 .map(|metrics| format!("http://{metrics}/metrics")),
         )
@@ -97,9 +97,9 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
             "there are accounts already: --demo has added nothing, and none of them has a login of the demonstration"
         );
     }
-    exposure::warn(&running.mqtt, (!doors.secure).then_some(doors.http));
+    exposure::warn(&running.mqtt, (!others.secure).then_some(others.http));
     let connections_max = descriptors.max().min(config.mqtt.connections_max);
-    tell(&running, &doors, &config.server, connections_max);
+    tell(&running, &others, &config.server, connections_max);
     memory::give_back_after_bursts().context("a thread cannot be started")?;
     notify::ready();
 
@@ -109,7 +109,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
         // Nothing can be saved by draining: a commit has failed, or a thread is gone.
         bail!("the server has failed: {reason}");
     }
-    doors.close(&runtime);
+    others.close(&runtime);
     let shut = running
         .shutdown(DRAIN_TIMEOUT)
         .context("the server did not end in order");
@@ -117,8 +117,8 @@ pub(crate) fn run(arguments: &ServeArguments) -> anyhow::Result<()> {
     shut
 }
 
-/// The doors beside MQTT: HTTP, the metrics where they have an address of their own, and the control socket.
-struct Doors {
+/// What is served beside MQTT: HTTP, the metrics where they have an address of their own, and the control socket.
+struct OtherServers {
     http: SocketAddr,
     /// Whether it is HTTPS.
     secure: bool,
@@ -128,7 +128,7 @@ struct Doors {
     control: JoinHandle<()>,
 }
 
-impl Doors {
+impl OtherServers {
     /// Binds all of them before any is served.
     fn open(
         runtime: &Runtime,
@@ -266,7 +266,7 @@ async fn wait(mut signals: Signals, handle: &Handle, settings: &Settings, log: &
 
 fn tell(
     running: &Running,
-    doors: &Doors,
+    others: &OtherServers,
     server: &server::config::ServerConfig,
     connections_max: usize,
 ) {
@@ -277,9 +277,9 @@ fn tell(
     };
     let banner = Banner {
         mqtt: &running.mqtt,
-        http: doors.http,
-        secure: doors.secure,
-        metrics: doors.metrics,
+        http: others.http,
+        secure: others.secure,
+        metrics: others.metrics,
         server,
         connections_max,
         setup,

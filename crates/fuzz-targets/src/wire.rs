@@ -1,4 +1,4 @@
-//! A connection whose bytes an input says: what the server reads of it and answers, through `net`'s own door and a pair
+//! A connection whose bytes an input says: what the server reads of it and answers, through `net`'s own transports and a pair
 //! of sockets. It knows no protocol.
 
 use std::io::{ErrorKind, Read as _, Write as _};

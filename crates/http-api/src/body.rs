@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::answer::Refusal;
-use crate::doors::Doors;
+use crate::state::HttpState;
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,10 +18,10 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A request's body, read as JSON. It has to say that it is JSON: a foreign page cannot send that type unasked.
 pub(crate) struct JsonBody<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequest<Doors> for JsonBody<T> {
+impl<T: DeserializeOwned> FromRequest<HttpState> for JsonBody<T> {
     type Rejection = Refusal;
 
-    async fn from_request(request: Request, doors: &Doors) -> Result<Self, Refusal> {
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Refusal> {
         let kind = request
             .headers()
             .get(header::CONTENT_TYPE)
@@ -40,7 +40,7 @@ impl<T: DeserializeOwned> FromRequest<Doors> for JsonBody<T> {
                 "the body has to be JSON, with Content-Type: application/json",
             ));
         }
-        let bytes = read(request.into_body(), doors.body_bytes_max).await?;
+        let bytes = read(request.into_body(), state.body_bytes_max).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Refusal::new(
                 StatusCode::BAD_REQUEST,

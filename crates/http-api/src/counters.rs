@@ -1,4 +1,4 @@
-//! What the HTTP door counts of connections that reach one of its limits. Refusals that have an answer of their own are
+//! What the HTTP server counts of connections that reach one of its limits. Refusals that have an answer of their own are
 //! counted where they are made.
 
 use std::io;

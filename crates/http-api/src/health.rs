@@ -7,12 +7,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use server::handle::Health;
 
-use crate::doors::Doors;
+use crate::state::HttpState;
 
 /// Whoever supervises the process ends it if this is not 200. So it is, while that would gain nothing: a new process finds the same
 /// full disk, and meanwhile everybody is disconnected.
-pub(crate) async fn healthz(State(doors): State<Doors>) -> Response {
-    let health = doors.handle.health();
+pub(crate) async fn healthz(State(state): State<HttpState>) -> Response {
+    let health = state.handle.health();
     let works = match &health {
         Health::Starting | Health::Ready | Health::DiskFull(_) | Health::Draining => true,
         Health::Stalled(_) | Health::Failed(_) => false,
@@ -21,8 +21,8 @@ pub(crate) async fn healthz(State(doors): State<Doors>) -> Response {
 }
 
 /// Whoever spreads clients sends none while this is not 200.
-pub(crate) async fn readyz(State(doors): State<Doors>) -> Response {
-    let health = doors.handle.health();
+pub(crate) async fn readyz(State(state): State<HttpState>) -> Response {
+    let health = state.handle.health();
     answer(health == Health::Ready, health)
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP door: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz`, `/readyz` and `/metrics`.
+//! The HTTP server: web client, REST under `/api/v1`, MQTT over WebSocket at `/mqtt`, `/healthz`, `/readyz` and `/metrics`.
 //! It asks the server through its `Handle`; it must not touch the store or know a rule of the messenger.
 
 mod admission;
@@ -9,7 +9,6 @@ mod write_timeout;
 mod answer;
 mod body;
 mod counters;
-mod doors;
 mod exposition;
 mod forwarded;
 mod health;
@@ -20,6 +19,7 @@ mod recorder;
 mod rest;
 mod router;
 mod security;
+mod state;
 mod web;
 mod websocket;
 

@@ -9,21 +9,21 @@ use axum::response::{IntoResponse, Response};
 use server::process;
 
 use crate::answer::Refusal;
-use crate::doors::{Doors, MetricsReaders};
 use crate::exposition;
 use crate::peer::Peer;
 use crate::rest::{Administrator, token};
+use crate::state::{HttpState, MetricsReaders};
 
 pub(crate) async fn show(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     peer: Peer,
     mut parts: Parts,
 ) -> Result<Response, Refusal> {
-    if !is_reader(&doors.metrics_readers, peer, &parts) {
-        Administrator::from_request_parts(&mut parts, &doors).await?;
+    if !is_reader(&state.metrics_readers, peer, &parts) {
+        Administrator::from_request_parts(&mut parts, &state).await?;
     }
-    let mut text = doors.metrics.render();
-    exposition::latencies(&mut text, &doors.handle.latencies());
+    let mut text = state.metrics.render();
+    exposition::latencies(&mut text, &state.handle.latencies());
     let figures = tokio::task::spawn_blocking(process::figures);
     if let Ok(Some(figures)) = figures.await {
         exposition::process(&mut text, &figures);

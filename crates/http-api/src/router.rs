@@ -7,11 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post};
 
 use crate::answer::Refusal;
-use crate::doors::Doors;
 use crate::rest::{accounts, groups, login, setup};
+use crate::state::HttpState;
 use crate::{health, metrics, security, web, websocket};
 
-pub(crate) fn router(doors: Doors) -> Router {
+pub(crate) fn router(state: HttpState) -> Router {
     let api = Router::new()
         .route("/server", get(setup::server))
         .route("/setup", post(setup::setup))
@@ -33,14 +33,14 @@ pub(crate) fn router(doors: Doors) -> Router {
         .fallback(elsewhere)
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
         .layer(middleware::from_fn_with_state(
-            doors.clone(),
+            state.clone(),
             security::guard,
         ))
-        .with_state(doors)
+        .with_state(state)
 }
 
 /// What an address that is only for monitoring answers.
-pub(crate) fn monitoring(doors: Doors) -> Router {
+pub(crate) fn monitoring(state: HttpState) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -48,24 +48,24 @@ pub(crate) fn monitoring(doors: Doors) -> Router {
         .fallback(|| async { Refusal::not_found() })
         .method_not_allowed_fallback(|| async { Refusal::method_not_allowed() })
         .layer(middleware::from_fn_with_state(
-            doors.clone(),
+            state.clone(),
             security::guard,
         ))
-        .with_state(doors)
+        .with_state(state)
 }
 
 /// What connections beyond a limit are answered: monitoring goes on.
-pub(crate) fn surplus(doors: Doors) -> Router {
+pub(crate) fn surplus(state: HttpState) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::show))
         .fallback(|| async { Refusal::too_many_connections() })
         .layer(middleware::from_fn_with_state(
-            doors.clone(),
+            state.clone(),
             security::guard,
         ))
-        .with_state(doors)
+        .with_state(state)
 }
 
 async fn elsewhere(request: Request) -> Response {

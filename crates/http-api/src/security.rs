@@ -9,12 +9,16 @@ use axum::response::{IntoResponse, Response};
 use net::Hosts;
 
 use crate::answer::Refusal;
-use crate::doors::Doors;
+use crate::state::HttpState;
 
 /// Turns away what no route shall see, and adds the headers.
-pub(crate) async fn guard(State(doors): State<Doors>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(state): State<HttpState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let policy = content_policy(request.headers());
-    let mut response = match check(&request, &doors.hosts) {
+    let mut response = match check(&request, &state.hosts) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };

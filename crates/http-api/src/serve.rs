@@ -28,12 +28,12 @@ use tower::ServiceExt as _;
 
 use crate::admission::{Admission, Place};
 use crate::counters::{Counters, Late};
-use crate::doors::{Doors, MetricsReaders};
 use crate::forwarded::Proxies;
 use crate::peer::Peer;
 use crate::recorder::Metrics;
 use crate::router;
 use crate::secure::SecureStream;
+use crate::state::{HttpState, MetricsReaders};
 use crate::write_timeout::WriteTimeout;
 
 /// Header lines of one request; more are answered 431 like one with too many bytes.
@@ -69,8 +69,8 @@ pub async fn serve(
             token: config.metrics_token.clone(),
         },
     };
-    let doors = doors(handle, metrics.clone(), &config, readers);
-    let routers = (router::router(doors.clone()), router::surplus(doors));
+    let state = state(handle, metrics.clone(), &config, readers);
+    let routers = (router::router(state.clone()), router::surplus(state));
     let connections = Connections::new(&config, routers, credentials, descriptors);
     tokio::select! {
         () = connections.accept(listener, stop) => {}
@@ -91,7 +91,7 @@ pub async fn serve_metrics(
         Some(token) => MetricsReaders::ThisMachine { token: Some(token) },
         None => MetricsReaders::Anybody,
     };
-    let router = router::monitoring(doors(handle, metrics, &config, readers));
+    let router = router::monitoring(state(handle, metrics, &config, readers));
     let config = HttpConfig {
         connections_max: METRICS_CONNECTIONS_MAX,
         connections_per_address_max: 0,
@@ -104,8 +104,13 @@ pub async fn serve_metrics(
         .await;
 }
 
-fn doors(handle: Handle, metrics: Metrics, config: &HttpConfig, readers: MetricsReaders) -> Doors {
-    Doors {
+fn state(
+    handle: Handle,
+    metrics: Metrics,
+    config: &HttpConfig,
+    readers: MetricsReaders,
+) -> HttpState {
+    HttpState {
         handle,
         metrics,
         metrics_readers: readers,

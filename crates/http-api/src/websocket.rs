@@ -19,9 +19,9 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::admission::Place;
 use crate::answer::Refusal;
-use crate::doors::Doors;
 use crate::peer::Peer;
 use crate::secure::SecureStream;
+use crate::state::HttpState;
 use crate::write_timeout::WriteTimeout;
 
 /// Connections that the HTTP server does not give away.
@@ -31,7 +31,7 @@ const VERSION: HeaderValue = HeaderValue::from_static("13");
 
 /// Answers 101 and passes the connection on, or says what is wrong with the request.
 pub(crate) async fn hand_over(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     peer: Peer,
     Extension(place): Extension<Arc<Place>>,
     mut request: Request,
@@ -40,7 +40,7 @@ pub(crate) async fn hand_over(
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(pass_on(
         upgrade,
-        doors.handle,
+        state.handle,
         peer,
         place,
         agreed.subprotocol,

@@ -1,4 +1,4 @@
-//! The committer through its door: what is submitted, what the store then has, and what each sink is told.
+//! The committer through its public functions: what is submitted, what the store then has, and what each sink is told.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 

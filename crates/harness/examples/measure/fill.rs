@@ -1,4 +1,4 @@
-//! Fills a server through its front door: persistent sessions that leave, and messages for them, each acknowledged.
+//! Fills a server as clients do: persistent sessions that leave, and messages for them, each acknowledged.
 
 use std::net::SocketAddr;
 use std::time::Instant;

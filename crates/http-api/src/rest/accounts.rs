@@ -11,13 +11,13 @@ use server::handle::{AccountQuery, AccountRole, NewAccount, RequestError, Secret
 use super::{Administrator, Caller, OneAccount};
 use crate::answer::Refusal;
 use crate::body::JsonBody;
-use crate::doors::Doors;
 use crate::parameters::Parameters;
 use crate::peer::Peer;
+use crate::state::HttpState;
 
 /// `?q=…&after=NAME&limit=N`, each of which may be left out.
 pub(crate) async fn list(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     Caller(caller): Caller,
     Parameters(parameters): Parameters,
 ) -> Result<impl IntoResponse, Refusal> {
@@ -34,19 +34,19 @@ pub(crate) async fn list(
             _ => query,
         };
     }
-    doors.handle.admit_list(&caller.name)?;
-    let page = doors.handle.accounts(&query)?;
+    state.handle.admit_list(&caller.name)?;
+    let page = state.handle.accounts(&query)?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)))
 }
 
 pub(crate) async fn one(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     Caller(caller): Caller,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<impl IntoResponse, Refusal> {
     let Path(name) = name.map_err(|_| Refusal::not_found())?;
-    doors.handle.admit_list(&caller.name)?;
-    let account = doors.handle.account(&name)?;
+    state.handle.admit_list(&caller.name)?;
+    let account = state.handle.account(&name)?;
     match caller.role {
         AccountRole::Member if account.disabled => {
             return Err(RequestError::NoSuchAccount { name }.into());
@@ -82,7 +82,7 @@ fn member() -> AccountRole {
 }
 
 pub(crate) async fn add(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     administrator: Administrator,
     peer: Peer,
     JsonBody(wanted): JsonBody<Wanted>,
@@ -102,7 +102,7 @@ pub(crate) async fn add(
         similar,
     };
     let by = administrator.actor(peer);
-    let account = doors.handle.add_account(account, by).await?;
+    let account = state.handle.add_account(account, by).await?;
     Ok((
         StatusCode::CREATED,
         [(header::CACHE_CONTROL, "no-store")],
@@ -111,13 +111,13 @@ pub(crate) async fn add(
 }
 
 pub(crate) async fn remove(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     administrator: Administrator,
     peer: Peer,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Path(name) = name.map_err(|_| Refusal::not_found())?;
     let by = administrator.actor(peer);
-    doors.handle.remove_account(name, by).await?;
+    state.handle.remove_account(name, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }

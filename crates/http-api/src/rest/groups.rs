@@ -6,17 +6,17 @@ use axum::http::StatusCode;
 
 use super::Administrator;
 use crate::answer::Refusal;
-use crate::doors::Doors;
 use crate::peer::Peer;
+use crate::state::HttpState;
 
 pub(crate) async fn delete(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     administrator: Administrator,
     peer: Peer,
     slug: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Refusal> {
     let Path(slug) = slug.map_err(|_| Refusal::not_found())?;
     let by = administrator.actor(peer);
-    doors.handle.delete_group(slug, by).await?;
+    state.handle.delete_group(slug, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,8 +11,8 @@ use server::handle::{AccountInfo, Secret};
 use super::token;
 use crate::answer::Refusal;
 use crate::body::JsonBody;
-use crate::doors::Doors;
 use crate::peer::Peer;
+use crate::state::HttpState;
 
 #[derive(Deserialize)]
 pub(crate) struct Credentials {
@@ -33,7 +33,7 @@ struct LoggedIn<'a> {
 }
 
 pub(crate) async fn login(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     peer: Peer,
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Result<impl IntoResponse, Refusal> {
@@ -42,7 +42,7 @@ pub(crate) async fn login(
         password,
         device,
     } = credentials;
-    let login = doors
+    let login = state
         .handle
         .login(name, password, device, peer.address.ip())
         .await?;
@@ -55,11 +55,11 @@ pub(crate) async fn login(
 }
 
 pub(crate) async fn logout(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     peer: Peer,
     parts: Parts,
 ) -> Result<StatusCode, Refusal> {
     let address = peer.address.ip();
-    doors.handle.logout(token(&parts)?, address).await?;
+    state.handle.logout(token(&parts)?, address).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use server::handle::{AccountInfo, AccountRole, Actor, RequestError, Secret};
 
 use crate::answer::Refusal;
-use crate::doors::Doors;
 use crate::peer::Peer;
+use crate::state::HttpState;
 
 /// Bytes of a token; ours are shorter.
 const TOKEN_BYTES_MAX: usize = 512;
@@ -30,19 +30,19 @@ pub(crate) struct Caller(AccountInfo);
 /// The same, an administrator's.
 pub(crate) struct Administrator(AccountInfo);
 
-impl FromRequestParts<Doors> for Caller {
+impl FromRequestParts<HttpState> for Caller {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Refusal> {
-        Ok(Self(doors.handle.authenticate_token(&token(parts)?)?))
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refusal> {
+        Ok(Self(state.handle.authenticate_token(&token(parts)?)?))
     }
 }
 
-impl FromRequestParts<Doors> for Administrator {
+impl FromRequestParts<HttpState> for Administrator {
     type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, doors: &Doors) -> Result<Self, Refusal> {
-        let Caller(account) = Caller::from_request_parts(parts, doors).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Refusal> {
+        let Caller(account) = Caller::from_request_parts(parts, state).await?;
         match account.role {
             AccountRole::Admin => Ok(Self(account)),
             AccountRole::Member => Err(RequestError::NotAllowed.into()),

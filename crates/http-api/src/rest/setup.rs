@@ -10,11 +10,11 @@ use server::handle::{AccountRole, NewAccount, Secret};
 use super::OneAccount;
 use crate::answer::Refusal;
 use crate::body::JsonBody;
-use crate::doors::Doors;
 use crate::peer::Peer;
+use crate::state::HttpState;
 
-pub(crate) async fn server(State(doors): State<Doors>) -> Result<impl IntoResponse, Refusal> {
-    let info = doors.handle.server_info()?;
+pub(crate) async fn server(State(state): State<HttpState>) -> Result<impl IntoResponse, Refusal> {
+    let info = state.handle.server_info()?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(info)))
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct FirstAccount {
 }
 
 pub(crate) async fn setup(
-    State(doors): State<Doors>,
+    State(state): State<HttpState>,
     peer: Peer,
     JsonBody(first): JsonBody<FirstAccount>,
 ) -> Result<impl IntoResponse, Refusal> {
@@ -45,7 +45,7 @@ pub(crate) async fn setup(
         role: AccountRole::Admin,
         similar: false,
     };
-    let account = doors
+    let account = state
         .handle
         .create_first_account(token, account, peer.address.ip())
         .await?;

@@ -1,4 +1,4 @@
-//! The HTTP door over real loopback sockets, in front of a service that answers from a short list. What the real
+//! The HTTP server over real loopback sockets, in front of a service that answers from a short list. What the real
 //! service answers is tested with the real server.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]

@@ -1,4 +1,4 @@
-//! Other people's clients through other doors: mosquitto's programs over TLS, with a certificate, and over a Unix socket;
+//! Other people's clients through other listeners: mosquitto's programs over TLS, with a certificate, and over a Unix socket;
 //! MQTT.js over secure WebSocket.
 
 use std::process::Command;
@@ -7,7 +7,7 @@ use harness::{Authority, Needs, Program, QoS, Version, password, repository};
 
 use crate::Scene;
 
-const DOORS: &str = r#"
+const LISTENERS: &str = r#"
 [[mqtt.listener]]
 address = "127.0.0.1:0"
 [[mqtt.listener]]
@@ -42,7 +42,7 @@ fn mosquitto_pub_comes_in_encrypted_certified_and_locally() {
     scene.write("clients.pem", clients.certificate());
     scene.write("authority.pem", scene.authority.certificate());
     let (certificate, key) = clients.client("bob", &[]).write(scene.folder.path(), "bob");
-    let server = scene.start(DOORS);
+    let server = scene.start(LISTENERS);
     server.add_account("bob");
     let mut alice = server.dial(Version::V5, "alice", "peer").connect().unwrap();
     alice.subscribe(&[("im/in/#", QoS::AtLeastOnce)]).unwrap();
@@ -60,7 +60,7 @@ fn mosquitto_pub_comes_in_encrypted_certified_and_locally() {
         "--key",
         key.to_str().unwrap(),
     ];
-    let doors: [(&str, Vec<&str>); 4] = [
+    let ways: [(&str, Vec<&str>); 4] = [
         ("password over TLS", [&encrypted[..], &login].concat()),
         ("certificate", [&encrypted[..], &certified].concat()),
         (
@@ -72,10 +72,10 @@ fn mosquitto_pub_comes_in_encrypted_certified_and_locally() {
             [&["--unix", socket.to_str().unwrap()], &login[..]].concat(),
         ),
     ];
-    for (what, door) in doors {
+    for (what, way) in ways {
         let mut command = Command::new("mosquitto_pub");
         command
-            .args(door)
+            .args(way)
             .args(["-q", "1", "-t", "im/to/@alice", "-m", what]);
         let (status, _, errors) = Program::run(what, &mut command, "");
         assert!(status.success(), "{what}: {status} {errors}");
@@ -105,7 +105,7 @@ fn mqtt_js_comes_in_over_secure_websocket() {
         let scene = Scene::new();
         scene.write("clients.pem", scene.authority.certificate());
         scene.write("authority.pem", scene.authority.certificate());
-        let server = scene.start(DOORS);
+        let server = scene.start(LISTENERS);
         server.add_account("bob");
         let mut alice = server.dial(Version::V5, "alice", "peer").connect().unwrap();
         alice.subscribe(&[("im/in/#", QoS::AtLeastOnce)]).unwrap();

@@ -1,4 +1,4 @@
-//! The indices through their public doors, against naive models.
+//! The indices through their public functions, against naive models.
 
 mod naive;
 mod remote;

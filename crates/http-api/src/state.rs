@@ -9,7 +9,7 @@ use crate::recorder::Metrics;
 
 /// What every route may use.
 #[derive(Clone)]
-pub(crate) struct Doors {
+pub(crate) struct HttpState {
     pub(crate) handle: Handle,
     pub(crate) metrics: Metrics,
     /// Who may read them here.
