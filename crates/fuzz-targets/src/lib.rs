@@ -14,7 +14,7 @@ mod shared;
 mod subscriptions;
 mod topics;
 
-mod door;
+mod shards;
 
 #[cfg(feature = "configuration")]
 mod configuration;
@@ -52,13 +52,17 @@ pub const TARGETS: &[Target] = &[
     target("subscriptions", subscriptions::run, seeds::decisions),
     target("shared", shared::run, seeds::decisions),
     target("retained", retained::run, seeds::decisions),
-    target("door", door::run, seeds::door),
-    target("damage", door::damage::run, seeds::damage),
+    target("shards", shards::run, seeds::shards),
+    target("damage", shards::damage::run, seeds::damage),
     target("messenger", messenger::run, seeds::messenger),
     target("losses", messenger::damage::run, seeds::losses),
-    target("websocket", websocket::run, seeds::strangers::websocket),
-    target("proxy", proxy::run, seeds::strangers::proxy),
-    target("scram", login::run, seeds::strangers::scram),
+    target(
+        "websocket",
+        websocket::run,
+        seeds::unauthenticated::websocket,
+    ),
+    target("proxy", proxy::run, seeds::unauthenticated::proxy),
+    target("scram", login::run, seeds::unauthenticated::scram),
     target("records", values::run, seeds::rows::records),
     target("stored", stored::run, stored::seeds),
     #[cfg(feature = "configuration")]

@@ -111,14 +111,16 @@ impl World {
         for _ in 0..rounds {
             let standing = |session| match is_ready(session) {
                 true => Standing::Free,
-                false => Standing::Away,
+                false => Standing::Offline,
             };
             self.index.choose(&topic, standing, |id, chosen| {
                 let text = self.index.text(id).expect("a group that is there");
                 let (name, filter) = mqtt_codec::topic::shared(&text).expect("a shared filter");
                 let chosen = match chosen {
-                    Chosen::Here(subscriber) | Chosen::Away(subscriber) => (0, subscriber.session),
-                    Chosen::Shard(shard) | Chosen::AwayElsewhere(shard) => (shard, 0),
+                    Chosen::Here(subscriber) | Chosen::Offline(subscriber) => {
+                        (0, subscriber.session)
+                    }
+                    Chosen::Shard(shard) | Chosen::OfflineElsewhere(shard) => (shard, 0),
                     Chosen::Busy(_) => panic!("nobody is busy"),
                 };
                 let group = (name.to_owned(), filter.to_owned());

@@ -11,7 +11,7 @@ use crate::wire::{self, Heard};
 
 const REQUEST: &[u8] = b"GET /mqtt HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n";
-/// Longest message of a stranger, and of a known peer.
+/// Longest message of an unauthenticated client, and of an authenticated one.
 const STRANGER_BYTES_MAX: u64 = 64 * 1024;
 const KNOWN_BYTES_MAX: u64 = 100_000;
 const FRAMES_MAX: usize = 64;

@@ -1,7 +1,7 @@
-//! A byte stream in both directions that lives in memory and costs no file descriptor: two ends, a bounded lane each way.
+//! A byte stream in both directions that lives in memory and costs no file descriptor: two ends, a bounded buffer each way.
 //! Readiness is edge-triggered like a socket's and is told to a watcher or to a task. It knows no thread and no packet.
 
-mod lane;
+mod direction;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +12,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::received::Received;
-use lane::Lane;
+use direction::Direction;
 
-/// Two ends of a new pipe. Each lane holds at most `capacity` bytes, and no memory while it is empty.
+/// Two ends of a new pipe. Each direction holds at most `capacity` bytes, and no memory while it is empty.
 pub fn pipe(capacity: usize) -> (PipeEnd, PipeEnd) {
     assert!(capacity > 0, "a pipe without room carries nothing");
     let pipe = Arc::new(Pipe {
@@ -94,7 +94,7 @@ struct Pipe {
 #[derive(Debug, Default)]
 struct State {
     /// By the side that writes into them.
-    lanes: [Lane; 2],
+    directions: [Direction; 2],
     watches: [Watch; 2],
 }
 
@@ -117,12 +117,12 @@ impl PipeEnd {
     /// What has arrived, `most` bytes of it. After `Blocked` readiness is told.
     pub fn read(&self, most: usize) -> Received {
         let mut state = self.lock();
-        let lane = state.lane(self.side.other());
-        let Some(bytes) = lane.take(most) else {
-            return lane.nothing();
+        let direction = state.direction(self.side.other());
+        let Some(bytes) = direction.take(most) else {
+            return direction.nothing();
         };
-        let awaited =
-            state.is_watched(self.side.other()) && state.lane(self.side.other()).room_was_awaited();
+        let awaited = state.is_watched(self.side.other())
+            && state.direction(self.side.other()).room_was_awaited();
         tell(state, awaited, self.side.other(), WRITABLE);
         Received::Message(bytes)
     }
@@ -133,9 +133,11 @@ impl PipeEnd {
             return Ok(0);
         }
         let mut state = self.lock();
-        let count = state.lane(self.side).append(bytes, self.pipe.capacity)?;
+        let count = state
+            .direction(self.side)
+            .append(bytes, self.pipe.capacity)?;
         let awaited =
-            state.is_watched(self.side.other()) && state.lane(self.side).bytes_were_awaited();
+            state.is_watched(self.side.other()) && state.direction(self.side).bytes_were_awaited();
         tell(state, awaited, self.side.other(), READABLE);
         Ok(count)
     }
@@ -143,9 +145,9 @@ impl PipeEnd {
     /// Says that nothing more will be written: behind what has been, the other end reads `Closed`.
     pub fn finish(&self) {
         let mut state = self.lock();
-        state.lane(self.side).finish();
+        state.direction(self.side).finish();
         let awaited =
-            state.is_watched(self.side.other()) && state.lane(self.side).bytes_were_awaited();
+            state.is_watched(self.side.other()) && state.direction(self.side).bytes_were_awaited();
         tell(state, awaited, self.side.other(), READABLE);
     }
 
@@ -153,8 +155,10 @@ impl PipeEnd {
     pub fn watch(&self, watcher: Arc<dyn Watcher>, tag: u64) {
         let mut state = self.lock();
         let readiness = Readiness {
-            readable: state.lane(self.side.other()).is_readable_now(),
-            writable: state.lane(self.side).is_writable_now(self.pipe.capacity),
+            readable: state.direction(self.side.other()).is_readable_now(),
+            writable: state
+                .direction(self.side)
+                .is_writable_now(self.pipe.capacity),
         };
         let before = std::mem::replace(state.watch(self.side), Watch::Watcher(watcher, tag));
         let is_ready = readiness.readable || readiness.writable;
@@ -196,7 +200,7 @@ impl PipeEnd {
     /// How many bytes can be written at once, `None` if there is nobody left to read them.
     pub fn poll_room(&self, context: &Context<'_>) -> Poll<Option<usize>> {
         let mut state = self.lock();
-        let room = state.lane(self.side).room(self.pipe.capacity);
+        let room = state.direction(self.side).room(self.pipe.capacity);
         if room == Some(0) {
             wait_as_task(state, self.side, context);
             return Poll::Pending;
@@ -207,7 +211,7 @@ impl PipeEnd {
     /// Ready when the other end has been dropped.
     pub fn poll_abandoned(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.lane(self.side).is_abandoned() {
+        if state.direction(self.side).is_abandoned() {
             return Poll::Ready(());
         }
         wait_as_task(state, self.side, context);
@@ -227,16 +231,16 @@ impl Drop for PipeEnd {
     fn drop(&mut self) {
         self.unwatch();
         let mut state = self.lock();
-        state.lane(self.side).finish();
-        let unread = state.lane(self.side.other()).abandon();
+        state.direction(self.side).finish();
+        let unread = state.direction(self.side.other()).abandon();
         tell(state, true, self.side.other(), BOTH);
         drop(unread);
     }
 }
 
 impl State {
-    fn lane(&mut self, writer: Side) -> &mut Lane {
-        &mut self.lanes[writer as usize]
+    fn direction(&mut self, writer: Side) -> &mut Direction {
+        &mut self.directions[writer as usize]
     }
 
     fn watch(&mut self, side: Side) -> &mut Watch {

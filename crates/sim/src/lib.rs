@@ -9,12 +9,12 @@ mod world;
 mod client;
 mod dice;
 mod disk;
-mod house;
 mod link;
 mod log;
 mod model;
 mod mutation;
 mod plan;
+mod server;
 mod wire;
 
 pub use mutation::Mutation;

@@ -9,12 +9,12 @@ use records::Millis;
 
 use crate::client::{Client, Phase};
 use crate::dice::Dice;
-use crate::house::House;
 use crate::link::Place;
 use crate::log::Log;
 use crate::model::{MessageNumber, Model, Verdict};
 use crate::order::Order;
 use crate::plan::Plan;
+use crate::server::Server;
 use crate::wire;
 
 const START: Millis = Millis::new(1_766_000_000_000);
@@ -47,7 +47,7 @@ enum Event {
 pub(crate) struct World {
     dice: Dice,
     plan: Plan,
-    house: House,
+    server: Server,
     model: Model,
     clients: Vec<Client>,
     /// Connections that their clients have left without closing them.
@@ -68,7 +68,7 @@ impl World {
         let mut dice = Dice::new(order.seed);
         let plan = Plan::draw(&mut dice);
         let seeds = [dice.word(), dice.word(), dice.word(), dice.word()];
-        let house = House::new(
+        let server = Server::new(
             plan.shards,
             plan.settings.clone(),
             seeds,
@@ -88,7 +88,7 @@ impl World {
             steps_max: plan.steps.min(order.steps_max),
             dice,
             plan,
-            house,
+            server,
             clients,
             abandoned: Vec::new(),
             void_wills: Vec::new(),
@@ -143,28 +143,28 @@ impl World {
             Event::LettersOpened => {
                 let shard = self.some_shard();
                 let count = self.dice.between(1, 5) as usize;
-                self.house.open_letters(shard, count);
+                self.server.open_letters(shard, count);
             }
             Event::Commit => self.some_appends_are_committed(),
             Event::PageBrought => {
                 let (choice, count) = (self.dice.below(64), self.dice.between(1, 8) as usize);
-                self.house.bring(choice, count);
+                self.server.bring(choice, count);
             }
             Event::LoginChecked => {
                 let choice = self.dice.below(64);
-                self.house.check_login(choice);
+                self.server.check_login(choice);
             }
             Event::DeferredResumed => {
                 let shard = self.some_shard();
-                self.house.resume_deferred(shard);
+                self.server.resume_deferred(shard);
             }
             Event::TimePasses => self.time_passes(),
             Event::TimeLookedAt => {
                 let shard = self.some_shard();
-                self.house.look_at_time(shard);
+                self.server.look_at_time(shard);
             }
             Event::Trim => {
-                self.house.trim();
+                self.server.trim();
             }
             Event::Crash => self.crash_maybe(),
             Event::Restart => self.restart_maybe(),
@@ -175,9 +175,9 @@ impl World {
     /// A weight is a whole number, and one of them is too often.
     fn crash_maybe(&mut self) {
         if self.dice.percent(SERVER_ENDS) {
-            let kept = self.dice.below(self.house.disk.waiting() + 1);
+            let kept = self.dice.below(self.server.disk.waiting() + 1);
             self.log.note(|| format!("CRASH, {kept} appends kept"));
-            self.house.crash(kept);
+            self.server.crash(kept);
             self.after_restart();
         }
     }
@@ -185,7 +185,7 @@ impl World {
     fn restart_maybe(&mut self) {
         if self.dice.percent(SERVER_ENDS) {
             self.log.note(|| "RESTART in good order".into());
-            self.house.restart();
+            self.server.restart();
             self.after_restart();
         }
     }
@@ -194,7 +194,7 @@ impl World {
         self.model.crashed();
         for client in &mut self.clients {
             client.wire.may_end = Some("the server went down");
-            client.wire.ended.get_or_insert(self.house.now.value());
+            client.wire.ended.get_or_insert(self.server.now.value());
         }
         self.abandoned.clear();
     }
@@ -202,15 +202,15 @@ impl World {
     // Choices.
 
     fn some_shard(&mut self) -> usize {
-        self.dice.below(self.house.shards.len())
+        self.dice.below(self.server.shards.len())
     }
 
     fn some_appends_are_committed(&mut self) {
-        let count = match self.house.disk.waiting() {
+        let count = match self.server.disk.waiting() {
             0 => 0,
             waiting => 1 + self.dice.below(waiting),
         };
-        if self.house.commit(count) {
+        if self.server.commit(count) {
             self.log.note(|| format!("disk: {count} committed"));
         }
     }
@@ -227,19 +227,19 @@ impl World {
     }
 
     fn advance(&mut self, millis: u64) {
-        self.house.now = self.house.now.saturating_add(millis);
-        self.model.time = self.house.now.value();
+        self.server.now = self.server.now.saturating_add(millis);
+        self.model.time = self.server.now.value();
     }
 
     /// A connection that the server still has.
     fn some_link(&mut self) -> Option<usize> {
-        let links = self.house.links.len();
+        let links = self.server.links.len();
         if links == 0 {
             return None;
         }
         // The newest ones mostly: older ones are closed.
         let choice = links - 1 - self.dice.below(links.min(8));
-        (self.house.links[choice].place != Place::Gone).then_some(choice)
+        (self.server.links[choice].place != Place::Gone).then_some(choice)
     }
 
     fn some_link_is_read(&mut self) {
@@ -249,10 +249,10 @@ impl World {
             1 => self.dice.between(10, 100) as usize,
             _ => usize::MAX,
         };
-        let before = self.house.links[link].up.len();
-        if self.house.read(link, bytes) {
-            let read = before - self.house.links[link].up.len();
-            let client = self.house.links[link].client;
+        let before = self.server.links[link].up.len();
+        if self.server.read(link, bytes) {
+            let read = before - self.server.links[link].up.len();
+            let client = self.server.links[link].client;
             self.log
                 .note(|| format!("server: reads {read} bytes of link {link} (client {client})"));
         }
@@ -260,7 +260,7 @@ impl World {
 
     fn some_link_is_flushed(&mut self) {
         let Some(link) = self.some_link() else { return };
-        if self.house.flush(link) {
+        if self.server.flush(link) {
             self.log.note(|| format!("server: writes to link {link}"));
         }
     }
@@ -280,14 +280,14 @@ impl World {
         let Some(link) = self.clients[number].link else {
             return Ok(());
         };
-        let down = &mut self.house.links[link].down;
+        let down = &mut self.server.links[link].down;
         let count = bytes.min(down.len());
         self.clients[number].wire.inbox.extend(down.drain(..count));
         let nothing_left = down.is_empty();
-        let socket = &self.house.links[link];
+        let socket = &self.server.links[link];
         let closed = socket.place == Place::Gone || (socket.closing && self.is_written(link));
         let ended = nothing_left && closed;
-        let time = self.house.now.value();
+        let time = self.server.now.value();
         loop {
             let client = &mut self.clients[number];
             let Some(length) = wire::whole(&client.wire.inbox) else {
@@ -300,7 +300,7 @@ impl World {
             self.log
                 .note(|| format!("client {number}: got {}", brief(&packet)));
             let bytes = client.got(packet, &mut self.model, time)?;
-            self.house.links[link].up.extend(bytes);
+            self.server.links[link].up.extend(bytes);
         }
         if ended {
             self.connection_ended(number, link)?;
@@ -310,24 +310,24 @@ impl World {
 
     /// Whether the server is done with a connection.
     fn is_over(&self, link: usize) -> bool {
-        self.house.links[link].closing || self.house.links[link].place == Place::Gone
+        self.server.links[link].closing || self.server.links[link].place == Place::Gone
     }
 
     fn is_written(&self, link: usize) -> bool {
-        match self.house.links[link].place {
-            Place::Shard(shard, id) => self.house.shards[shard].outgoing(id).is_empty(),
+        match self.server.links[link].place {
+            Place::Shard(shard, id) => self.server.shards[shard].outgoing(id).is_empty(),
             Place::Moving | Place::Gone => true,
         }
     }
 
     fn connection_ended(&mut self, number: usize, link: usize) -> Verdict {
         let client = &self.clients[number];
-        let waited = self.house.now.value() - client.wire.opened;
+        let waited = self.server.now.value() - client.wire.opened;
         let timeout = u64::from(self.plan.settings.limits.connect_timeout_secs) * 1000;
         let late = client.phase == Phase::Connecting && waited >= timeout;
         // [3.1.1 MQTT-3.1.2-24] [5 MQTT-3.1.2-22], and not before.
         let patience = u64::from(client.hello.keep_alive) * 1500;
-        let silent = patience > 0 && self.house.links[link].silence() >= patience;
+        let silent = patience > 0 && self.server.links[link].silence() >= patience;
         let may_end = client.wire.may_end.is_some() || late || silent;
         self.log
             .note(|| format!("client {number}: sees that its connection has ended"));
@@ -336,7 +336,7 @@ impl World {
                 "the server closed the connection of client {number}"
             ));
         }
-        self.house.links[link].cut(0);
+        self.server.links[link].cut(0);
         self.lose(number);
         Ok(())
     }
@@ -355,10 +355,10 @@ impl World {
         {
             self.due_wills.push((will, self.model.crashes()));
         }
-        let time = self.house.now.value();
+        let time = self.server.now.value();
         if let Some(link) = self.clients[number].link {
             // It may have closed it long ago.
-            let ended = self.house.links[link].ended_at.map(Millis::value);
+            let ended = self.server.links[link].ended_at.map(Millis::value);
             let wire = &mut self.clients[number].wire;
             wire.ended = wire.ended.into_iter().chain(ended).min();
         }
@@ -370,7 +370,7 @@ impl World {
     }
 
     fn due(&self) -> Option<Millis> {
-        self.house
+        self.server
             .shards
             .iter()
             .filter_map(Shard::poll_timeout)

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 pub(crate) const MAP_PATH: &str = "ARCHITECTURE.md";
 
-/// A crate's place in the house.
+/// A crate's place among the layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layer {
     /// `L0` at the bottom to `L5`.

@@ -499,7 +499,7 @@ fn the_projects_own_policy_can_be_read() {
 }
 
 #[test]
-fn the_house_itself_is_tidy() {
+fn the_project_itself_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let findings = findings(&root).expect("the sources can be read");
     let told: Vec<String> = findings.iter().map(ToString::to_string).collect();

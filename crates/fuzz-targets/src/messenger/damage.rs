@@ -192,13 +192,13 @@ impl Before {
             && faults.count <= 1
             && !faults.entries.contains(&pos)
         {
-            let stranger = receivers.iter().find(|one| *one != low && *one != high);
-            assert!(stranger.is_none(), "{stranger:?} gets {entry}");
+            let outsider = receivers.iter().find(|one| *one != low && *one != high);
+            assert!(outsider.is_none(), "{outsider:?} gets {entry}");
         }
     }
 }
 
-/// Everybody asks for everything, strangers as well, and writes and begins something.
+/// Everybody asks for everything, non-members as well, and writes and begins something.
 fn go_on(world: &mut World, device: usize) {
     for conv in CONVERSATIONS {
         let asked = format!(r#"{{"conv":"{conv}"}}"#);

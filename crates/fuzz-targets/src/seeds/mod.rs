@@ -1,7 +1,7 @@
 //! Inputs written by hand: real encodings of every packet type, texts, and runs of decisions. A corpus begins with them.
 
 pub(crate) mod rows;
-pub(crate) mod strangers;
+pub(crate) mod unauthenticated;
 
 use mqtt_codec::{
     QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version, ack, connack,
@@ -160,7 +160,7 @@ pub(crate) fn topics() -> Vec<Vec<u8>> {
 }
 
 /// Runs of decisions, and the decoder's packets sent as they are.
-pub(crate) fn door() -> Vec<Vec<u8>> {
+pub(crate) fn shards() -> Vec<Vec<u8>> {
     let mut seeds = decisions();
     for packets in VERSIONS.map(packets) {
         let mut input = vec![0];

@@ -79,7 +79,11 @@ fn both_lanes_carry_bytes_and_their_end() {
     assert_eq!(bytes(&far), b"question");
     assert!(matches!(far.read(usize::MAX), Received::Closed));
     assert!(is_broken(near.write(b"more")), "the end has been said");
-    assert_eq!(far.write(b"!").unwrap(), 1, "the other lane is still open");
+    assert_eq!(
+        far.write(b"!").unwrap(),
+        1,
+        "the other direction is still open"
+    );
     assert_eq!(bytes(&near), b"answer!");
     assert!(matches!(near.read(usize::MAX), Received::Blocked));
 }
@@ -177,12 +181,12 @@ fn an_empty_lane_keeps_no_memory() {
     for _ in 0..3 {
         near.write(&[1; CAPACITY]).unwrap();
         let taken = bytes(&far);
-        assert_eq!(near.lock().lane(Side::Near).allocated(), 0);
+        assert_eq!(near.lock().direction(Side::Near).allocated(), 0);
         drop(taken);
     }
     near.write(b"to nobody").unwrap();
     drop(far);
-    assert_eq!(near.lock().lane(Side::Near).allocated(), 0);
+    assert_eq!(near.lock().direction(Side::Near).allocated(), 0);
 }
 
 #[test]
@@ -257,7 +261,11 @@ fn converse(end: &PipeEnd, seed: u64) {
         }
         match end.read(1 + odd.below(2 * CAPACITY)) {
             Received::Message(bytes) => {
-                assert!(bytes.len() <= CAPACITY, "{} bytes in a lane", bytes.len());
+                assert!(
+                    bytes.len() <= CAPACITY,
+                    "{} bytes in a direction",
+                    bytes.len()
+                );
                 for byte in bytes {
                     assert_eq!(byte, byte_at(read, end.side.other()), "place {read}");
                     read += 1;

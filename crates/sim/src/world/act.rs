@@ -51,7 +51,7 @@ impl World {
 
     pub(super) fn send(&mut self, number: usize, bytes: &[u8]) {
         if let Some(link) = self.clients[number].link {
-            self.house.links[link].up.extend_from_slice(bytes);
+            self.server.links[link].up.extend_from_slice(bytes);
         }
     }
 
@@ -61,7 +61,7 @@ impl World {
         if !self.may_come(number) {
             return;
         }
-        let time = self.house.now.value();
+        let time = self.server.now.value();
         self.clients[number].must_clean |= self.model.must_begin_anew(number, time);
         let mut hello = self.hello(number);
         if !self.calm {
@@ -70,7 +70,7 @@ impl World {
         let disconnected_at = self.disconnected_at(number);
         let shard = self.some_shard();
         let room = self.plan.socket_room;
-        let link = self.house.accept(number, hello.v5, shard, room);
+        let link = self.server.accept(number, hello.v5, shard, room);
         self.log
             .note(|| format!("client {number}: connects on link {link} with {hello:?}"));
         self.model.connect_sent(number, &hello, disconnected_at);
@@ -81,10 +81,10 @@ impl World {
         client.link = Some(link);
         client.phase = Phase::Connecting;
         client.wire.receive_maximum = self.plan.settings.limits.receive_maximum;
-        client.wire.opened = self.house.now.value();
+        client.wire.opened = self.server.now.value();
         client.hello = hello.clone();
         let mut said = hello;
-        match self.house.mutation {
+        match self.server.mutation {
             Mutation::IgnoreReceiveMaximum => said.receive_maximum = None,
             Mutation::IgnorePacketSize => said.packet_max = None,
             Mutation::IgnoreWill => said.will = None,
@@ -100,14 +100,14 @@ impl World {
         let Some(ghost) = self.clients[number].ghost else {
             return true;
         };
-        let later = self.house.now.value() + EXPIRY_FAR_MS;
-        let is_read = self.house.links[ghost].up.is_empty();
+        let later = self.server.now.value() + EXPIRY_FAR_MS;
+        let is_read = self.server.links[ghost].up.is_empty();
         self.is_over(ghost) || (is_read && !self.model.must_begin_anew(number, later))
     }
 
     /// Since when the server has known that every connection of a client has ended.
     fn disconnected_at(&self, number: usize) -> Option<u64> {
-        let links = self.house.links.iter();
+        let links = self.server.links.iter();
         let ends: Option<Vec<u64>> = links
             .filter(|link| link.client == number)
             .map(|link| link.known_at.map(Millis::value))
@@ -192,12 +192,12 @@ impl World {
         let Some(link) = self.clients[number].link else {
             return;
         };
-        let written = self.house.links[link].up.len();
+        let written = self.server.links[link].up.len();
         let arriving = self.dice.below(written + 1);
         self.log.note(|| {
             format!("client {number}: its connection breaks, {arriving} of {written} bytes arrive")
         });
-        self.house.links[link].cut(arriving);
+        self.server.links[link].cut(arriving);
         self.lose(number);
     }
 
@@ -214,7 +214,7 @@ impl World {
         let bytes = wire::disconnect(v5, reason, None);
         self.log
             .note(|| format!("client {number}: disconnects with {reason:#04x}"));
-        if self.house.mutation != Mutation::IgnoreDisconnect {
+        if self.server.mutation != Mutation::IgnoreDisconnect {
             self.send(number, &bytes);
         }
         // Any other reason leaves the will as due as a broken connection does.
@@ -223,8 +223,8 @@ impl World {
         {
             self.void_wills.push((link, will));
         }
-        let written = self.house.links[link].up.len();
-        self.house.links[link].cut(written);
+        let written = self.server.links[link].up.len();
+        self.server.links[link].cut(written);
         self.lose(number);
     }
 
@@ -280,7 +280,7 @@ impl World {
             topic: topic.into(),
             packet_id: if qos > 0 { client.packet_id() } else { 0 },
             payload: self.model.messages[message_number].payload.clone(),
-            expiry: expiry.filter(|_| self.house.mutation != Mutation::IgnoreExpiry),
+            expiry: expiry.filter(|_| self.server.mutation != Mutation::IgnoreExpiry),
             ..Publish::default()
         };
         let v5 = client.v5;
@@ -380,7 +380,7 @@ impl World {
             .note(|| format!("client {number}: subscribes ({packet_id}, {identifier}) {wishes:?}"));
         self.model.subscribe_sent(number, identifier, &wishes);
         let mut said = wishes.clone();
-        if self.house.mutation == Mutation::Unshare {
+        if self.server.mutation == Mutation::Unshare {
             for wish in &mut said {
                 wish.filter = wish
                     .filter

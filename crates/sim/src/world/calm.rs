@@ -25,7 +25,7 @@ impl World {
             self.check_silence()?;
         }
         for link in std::mem::take(&mut self.abandoned) {
-            self.house.links[link].cut(0);
+            self.server.links[link].cut(0);
         }
         let all = |_: &Self| true;
         self.settle(&all)?;
@@ -38,10 +38,10 @@ impl World {
             }
         }
         self.check_wills()?;
-        self.model.finish(self.house.dropped())?;
+        self.model.finish(self.server.dropped())?;
         let rough = self.plan.cuts + self.plan.crashes + self.plan.restarts > 0;
         let quiet = !rough && !self.plan.keeps_alive;
-        if quiet && self.house.dropped() == 0 {
+        if quiet && self.server.dropped() == 0 {
             self.model.finish_shares()?;
         }
         self.everybody_leaves()
@@ -75,17 +75,17 @@ impl World {
                 busy = true;
             }
         }
-        for link in 0..self.house.links.len() {
-            if self.house.links[link].place == Place::Gone {
+        for link in 0..self.server.links.len() {
+            if self.server.links[link].place == Place::Gone {
                 continue;
             }
-            busy |= self.house.read(link, usize::MAX);
-            busy |= self.house.flush(link);
+            busy |= self.server.read(link, usize::MAX);
+            busy |= self.server.flush(link);
         }
         busy |= self.server_works();
         for number in 0..self.clients.len() {
             if let Some(link) = self.clients[number].link {
-                busy |= !self.house.links[link].down.is_empty();
+                busy |= !self.server.links[link].down.is_empty();
                 self.client_reads(number, usize::MAX)?;
             }
         }
@@ -96,7 +96,7 @@ impl World {
     /// otherwise [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-8]; that it survives a death of the server is not asked for.
     fn check_wills(&mut self) -> Verdict {
         for (link, will) in &self.void_wills {
-            if self.house.links[*link].read_out && self.model.was_delivered(*will) {
+            if self.server.links[*link].read_out && self.model.was_delivered(*will) {
                 return Err(format!(
                     "the will m{will} came though its client had disconnected"
                 ));
@@ -123,9 +123,9 @@ impl World {
                 return Err("the server does not come to rest by itself".into());
             }
         }
-        for link in &self.house.links {
+        for link in &self.server.links {
             let client = &self.clients[link.client];
-            let newest = client.link.map(|place| &self.house.links[place]);
+            let newest = client.link.map(|place| &self.server.links[place]);
             let concerned = client.phase == Phase::Open
                 && client.hello.keep_alive > 0
                 && newest.is_some_and(|newest| std::ptr::eq(newest, link));
@@ -142,23 +142,23 @@ impl World {
     /// What the server does by itself; false when there is nothing.
     fn server_works(&mut self) -> bool {
         let mut busy = false;
-        for shard in 0..self.house.shards.len() {
-            let letters = self.house.letters(shard);
-            busy |= self.house.open_letters(shard, letters);
-            busy |= self.house.resume_deferred(shard);
-            busy |= self.house.look_at_time(shard);
+        for shard in 0..self.server.shards.len() {
+            let letters = self.server.letters(shard);
+            busy |= self.server.open_letters(shard, letters);
+            busy |= self.server.resume_deferred(shard);
+            busy |= self.server.look_at_time(shard);
         }
-        let waiting = self.house.disk.waiting();
-        busy |= self.house.commit(waiting);
-        busy |= self.house.bring(0, usize::MAX);
-        busy |= self.house.check_login(0);
+        let waiting = self.server.disk.waiting();
+        busy |= self.server.commit(waiting);
+        busy |= self.server.bring(0, usize::MAX);
+        busy |= self.server.check_login(0);
         busy
     }
 
     /// [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]: whoever has read its CONNACK has no older connection.
     fn check_taken_over(&self) -> Verdict {
         for link in &self.abandoned {
-            let link = &self.house.links[*link];
+            let link = &self.server.links[*link];
             let over = link.closing || link.place == Place::Gone;
             if self.is_open(link.client) && !over {
                 return Err(format!("client {} was not taken over", link.client));
@@ -182,8 +182,8 @@ impl World {
             let bytes = wire::disconnect(self.clients[number].v5, 0, None);
             self.send(number, &bytes);
             if let Some(link) = self.clients[number].link {
-                let written = self.house.links[link].up.len();
-                self.house.links[link].cut(written);
+                let written = self.server.links[link].up.len();
+                self.server.links[link].cut(written);
             }
             self.lose(number);
         }
@@ -195,7 +195,7 @@ impl World {
     fn check_nothing_left(&mut self) -> Verdict {
         for _ in 0..ROUNDS_MAX {
             let Some(due) = self.due() else { break };
-            self.advance(due.since(self.house.now));
+            self.advance(due.since(self.server.now));
             let nobody = |_: &Self| false;
             self.round(&nobody)?;
         }
@@ -204,11 +204,11 @@ impl World {
         }
         const TRIMS: usize = 4;
         for _ in 0..TRIMS {
-            self.house.trim();
+            self.server.trim();
             let nobody = |_: &Self| false;
             self.settle(&nobody)?;
         }
-        for (number, shard) in self.house.shards.iter().enumerate() {
+        for (number, shard) in self.server.shards.iter().enumerate() {
             let left = shard.population();
             if left.connections + left.sessions + left.subscriptions + left.appends_pending > 0
                 || left.waiting_messages + left.waiting_bytes > 0
@@ -225,7 +225,7 @@ impl World {
         ];
         for table in tables {
             let range = table.range();
-            let mut rows = self.house.disk.rows.range(range.from..range.to);
+            let mut rows = self.server.disk.rows.range(range.from..range.to);
             if let Some((row, _)) = rows.next() {
                 return Err(format!("{table:?}: a row is left: {row:02x?}"));
             }

@@ -8,7 +8,7 @@ use crate::received::Received;
 
 /// Bytes under way from one end to the other.
 #[derive(Debug, Default)]
-pub(super) struct Lane {
+pub(super) struct Direction {
     bytes: BytesMut,
     /// Nothing more will be written.
     finished: bool,
@@ -20,8 +20,8 @@ pub(super) struct Lane {
     writer_waits: bool,
 }
 
-impl Lane {
-    /// What there is, `most` bytes of it. A lane that is empty keeps no memory.
+impl Direction {
+    /// What there is, `most` bytes of it. A direction that is empty keeps no memory.
     pub(super) fn take(&mut self, most: usize) -> Option<Bytes> {
         if self.bytes.is_empty() {
             return None;

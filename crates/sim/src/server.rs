@@ -23,7 +23,7 @@ enum Letter {
 }
 
 /// The server.
-pub(crate) struct House {
+pub(crate) struct Server {
     pub(crate) shards: Vec<Shard>,
     pub(crate) now: Millis,
     pub(crate) links: Vec<Link>,
@@ -48,7 +48,7 @@ pub(crate) struct House {
     pub(crate) mutation: Mutation,
 }
 
-impl House {
+impl Server {
     pub(crate) fn new(
         shards: u16,
         settings: Settings,
@@ -56,7 +56,7 @@ impl House {
         now: Millis,
         mutation: Mutation,
     ) -> Self {
-        let mut house = Self {
+        let mut server = Self {
             shards: Vec::new(),
             now,
             links: Vec::new(),
@@ -76,8 +76,8 @@ impl House {
             told: Stamp::ZERO,
             mutation,
         };
-        house.build(shards);
-        house
+        server.build(shards);
+        server
     }
 
     fn build(&mut self, shards: u16) {

@@ -1,5 +1,5 @@
 //! Target `damage`: shards begin with rows that no sound server has written, or that have lost or changed bytes since,
-//! and go on as in `door` if they begin at all. What cannot be used is told when the server starts; what is used may be
+//! and go on as in `shards` if they begin at all. What cannot be used is told when the server starts; what is used may be
 //! strange, but makes nothing unsound of what clients get, and nothing panics.
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::world::{START, World};
 use crate::feed::Feed;
 
 const ROWS_MAX: usize = 24;
-/// As many as the limits of `door` leave, so that these hold from the beginning.
+/// As many as the limits of `shards` leave, so that these hold from the beginning.
 const SESSIONS_MAX: usize = 3;
 const RETAINED_MAX: usize = 2;
 const WILLS_MAX: usize = 2;
@@ -36,7 +36,7 @@ const PROPERTIES: [&[u8]; 3] = [b"", b"\x01\x01", b"\x26\0\x01a\0\x01b"];
 /// Cut, of no kind, and one that is not forwarded.
 const NO_PROPERTIES: [&[u8]; 3] = [b"\x26\0\x01a", b"\xFF", b"\x23\0\x01"];
 
-/// The first byte chooses one shard or two, then come rows, then the steps of `door`.
+/// The first byte chooses one shard or two, then come rows, then the steps of `shards`.
 pub(crate) fn run(bytes: &[u8]) {
     let mut feed = Feed::new(bytes);
     let mut world = World::new(1 + u16::from(feed.flag()));

@@ -1,4 +1,4 @@
-//! Target `door`: shards of the broker with several clients that send sound packets and any bytes in any pieces, while
+//! Target `shards`: shards of the broker with several clients that send sound packets and any bytes in any pieces, while
 //! logins, commits, time and the messenger come when they like. Nothing may panic, whatever goes out must be sound for
 //! the client that gets it, and every bound holds.
 

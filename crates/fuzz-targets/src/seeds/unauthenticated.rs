@@ -1,4 +1,4 @@
-//! What strangers say before they say MQTT: handshakes, frames, PROXY headers, SCRAM.
+//! What clients say before they are authenticated: handshakes, frames, PROXY headers, SCRAM.
 
 /// Handshakes and frames, sound and not.
 pub(crate) fn websocket() -> Vec<Vec<u8>> {
@@ -44,7 +44,7 @@ pub(crate) fn websocket() -> Vec<Vec<u8>> {
         seeds.push([&BUILT[..], &run.concat()].concat());
         seeds.push([&KNOWN[..], &run.concat()].concat());
     }
-    // Frames as they are: one too long for a stranger, one for anybody, one of a length written long.
+    // Frames as they are: one too long for an unauthenticated client, one for anybody, one of a length written long.
     let raw: [&[u8]; 3] = [
         b"\x82\xFF\0\0\0\0\0\x01\0\x01\0\0\0\0",
         b"\x82\xFF\x80\0\0\0\0\0\0\0\0\0\0\0",
