@@ -245,8 +245,8 @@ impl Shard {
             self.claim_over(held.origin, now);
             return;
         }
-        if let Some(occasion) = self.earlier_occasion(slot, held) {
-            self.begin_again(slot, held, occasion, now);
+        if let Some(repeat) = self.repeat_of(slot, held) {
+            self.redeliver(slot, held, repeat, now);
             return;
         }
         let remembered = held.qos == QoS::ExactlyOnce && self.is_remembered(slot, held.origin);

@@ -161,7 +161,7 @@ impl Shard {
                 recovery.give_up(slot, filter, subscription);
             }
         }
-        if self.has_past(slot) {
+        if self.has_superseded_terms(slot) {
             // What of it the cursors had passed is forgotten with the next.
             self.mark_dirty(slot, now);
         }
@@ -440,7 +440,7 @@ impl Shard {
             self.offline.push(&mut self.sessions, slot);
         }
         self.latest_pos = self.latest_pos.max(latest_pos);
-        self.recovered_earlier();
+        self.bound_redeliveries();
     }
 }
 

@@ -48,8 +48,8 @@ impl Shard {
     pub(crate) fn remove_session(&mut self, slot: u32) {
         self.unlist_session(slot);
         self.forget_recipient(slot);
-        self.cursors.earlier.remove(&slot);
-        self.cursors.former.remove(&slot);
+        self.cursors.redeliveries.remove(&slot);
+        self.cursors.superseded.remove(&slot);
         self.cursors.changing.remove(&slot);
         self.sessions.remove(slot as usize);
     }

@@ -274,11 +274,11 @@ impl Shard {
             }
             // A session's cursors and what they make superfluous stay together.
             let begin = writes.len();
-            self.forget_earlier(slot);
+            self.forget_redelivery(slot);
             let record = self.session_record(slot);
             writes.push(self.record_write(slot, &record));
             self.forget_passed(slot, &record, &mut writes);
-            self.forget_former(slot, &record.queue_cursors, &mut writes);
+            self.forget_superseded(slot, &record.queue_cursors, &mut writes);
             self.sessions[slot as usize].shed();
             bytes += writes[begin..].iter().map(Write::bytes).sum::<usize>();
             moved.push(slot);

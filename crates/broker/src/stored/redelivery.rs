@@ -14,7 +14,7 @@ use crate::message::Origin;
 use crate::sessions::session::Held;
 use crate::shard::Shard;
 use crate::stored::appends::{is_covered, raise};
-use crate::subscriptions::superseded::Former;
+use crate::subscriptions::superseded::SupersededTerms;
 
 /// How far sessions have come, as far as that is not on disk, or was only there when the shard was built.
 #[derive(Debug, Default)]
@@ -24,16 +24,16 @@ pub(crate) struct Cursors {
     /// When.
     pub(crate) due: Option<Millis>,
     /// By session, what it had been sent before the server died or was stopped.
-    pub(crate) earlier: BTreeMap<u32, Earlier>,
+    pub(crate) redeliveries: BTreeMap<u32, Redelivery>,
     /// By session, what its subscriptions were while what waits for it was matched.
-    pub(crate) former: BTreeMap<u32, Former>,
+    pub(crate) superseded: BTreeMap<u32, SupersededTerms>,
     /// By session, packets under way to the disk that change or end subscriptions of QoS 1 or 2.
     pub(crate) changing: BTreeMap<u32, usize>,
 }
 
 /// What is known of one session.
 #[derive(Debug)]
-pub(crate) struct Earlier {
+pub(crate) struct Redelivery {
     /// Deliveries that had begun, by their keys.
     under_way: Vec<(Stamp, u16)>,
     /// Per shard of origin, up to where messages had been sent: what of them is not under way is over.
@@ -47,9 +47,9 @@ pub(crate) struct Earlier {
 
 /// A message that may have been sent before: under which identifier, if that is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Occasion(Option<u16>);
+pub(crate) struct Repeat(Option<u16>);
 
-impl Earlier {
+impl Redelivery {
     fn may_have_been_sent(&self, origin: Origin) -> bool {
         match origin {
             Origin::Queue(stamp) => stamp <= self.queue,
@@ -76,7 +76,7 @@ impl Shard {
             let chat = progress.chat_sent.max(progress.chat_doubtful);
             (progress.queue_doubtful, chat)
         };
-        let known = Earlier {
+        let known = Redelivery {
             under_way: progress.under_way.clone(),
             sent: progress.queue_sent.clone(),
             next_packet_id: progress.next_packet_id,
@@ -90,7 +90,7 @@ impl Shard {
         if nothing {
             return;
         }
-        self.cursors.earlier.insert(slot, known);
+        self.cursors.redeliveries.insert(slot, known);
         if connected {
             // What is stored from here on, while it is away, is not sent to it.
             self.mark_dirty(slot, now);
@@ -98,21 +98,21 @@ impl Shard {
     }
 
     /// Everything that was stored is known.
-    pub(crate) fn recovered_earlier(&mut self) {
+    pub(crate) fn bound_redeliveries(&mut self) {
         let newest = self.routed.iter().copied().max().unwrap_or(Stamp::ZERO);
         let latest = self.latest_pos;
-        for known in self.cursors.earlier.values_mut() {
+        for known in self.cursors.redeliveries.values_mut() {
             known.queue = known.queue.min(newest);
             known.chat = known.chat.min(latest);
         }
     }
 
     /// Whether a delivery that begins may have begun before. [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
-    pub(crate) fn earlier_occasion(&mut self, slot: u32, held: &Held) -> Option<Occasion> {
-        if self.cursors.earlier.is_empty() {
+    pub(crate) fn repeat_of(&mut self, slot: u32, held: &Held) -> Option<Repeat> {
+        if self.cursors.redeliveries.is_empty() {
             return None;
         }
-        let known = self.cursors.earlier.get_mut(&slot)?;
+        let known = self.cursors.redeliveries.get_mut(&slot)?;
         let session = &mut self.sessions[slot as usize];
         if session.outbound.is_none() {
             session.outbound().start_at(known.next_packet_id);
@@ -120,15 +120,15 @@ impl Shard {
         let key = held.origin.stored_key()?;
         if let Ok(place) = known.under_way.binary_search_by_key(&key, |(key, _)| *key) {
             let (_, packet_id) = known.under_way.remove(place);
-            return Some(Occasion(Some(packet_id)));
+            return Some(Repeat(Some(packet_id)));
         }
         // What had begun at QoS 2 is remembered one by one.
         let doubtful = held.qos == QoS::AtLeastOnce && known.may_have_been_sent(held.origin);
-        doubtful.then_some(Occasion(None))
+        doubtful.then_some(Repeat(None))
     }
 
     /// Sends it again, under its identifier as far as that is known and free. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
-    pub(crate) fn begin_again(&mut self, slot: u32, held: &Held, occasion: Occasion, now: Millis) {
+    pub(crate) fn redeliver(&mut self, slot: u32, held: &Held, repeat: Repeat, now: Millis) {
         // As it began, whatever its subscription has become since.
         let held = Held {
             qos: QoS::AtLeastOnce,
@@ -138,7 +138,7 @@ impl Shard {
         let connection = session.connection;
         let outbound = session.outbound();
         let state = FlightState::AwaitPuback;
-        let packet_id = match occasion.0 {
+        let packet_id = match repeat.0 {
             Some(packet_id) if outbound.begin_again(packet_id, state, held.clone()) => packet_id,
             Some(_) | None => outbound.begin(state, held.clone()),
         };
@@ -153,7 +153,7 @@ impl Shard {
         sent: Vec<Stamp>,
     ) -> Progress {
         let session = &self.sessions[slot as usize];
-        let known = self.cursors.earlier.get(&slot);
+        let known = self.cursors.redeliveries.get(&slot);
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| {
             let at_least_once = flight.state == FlightState::AwaitPuback;
@@ -195,12 +195,12 @@ impl Shard {
 
     /// Gives up what is known of a session once all that it is about has come up. What a group waits for may come up
     /// at any time.
-    pub(crate) fn forget_earlier(&mut self, slot: u32) {
-        if self.cursors.earlier.is_empty() {
+    pub(crate) fn forget_redelivery(&mut self, slot: u32) {
+        if self.cursors.redeliveries.is_empty() {
             return;
         }
         let session = &self.sessions[slot as usize];
-        let Some(known) = self.cursors.earlier.get_mut(&slot) else {
+        let Some(known) = self.cursors.redeliveries.get_mut(&slot) else {
             return;
         };
         let waiting = || {
@@ -223,7 +223,7 @@ impl Shard {
             && !is_member
             && waiting().all(|stamp| stamp > known.queue && !is_covered(&known.sent, stamp));
         if over {
-            self.cursors.earlier.remove(&slot);
+            self.cursors.redeliveries.remove(&slot);
         }
     }
 }

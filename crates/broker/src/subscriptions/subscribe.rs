@@ -147,7 +147,7 @@ impl Shard {
             self.announce_joined(slot, filter, now);
             return Ok(existed);
         }
-        self.check_past(slot, filter, options, identifier)?;
+        self.check_changes(slot, filter, options, identifier)?;
         self.replace_terms(slot, filter, options, identifier);
         let stored = self.sessions[slot as usize].is_stored();
         let durable = stored && options.qos != QoS::AtMostOnce;
@@ -311,7 +311,7 @@ impl Shard {
             identifier: (identifier != 0).then_some(identifier),
             since: known.unwrap_or_else(|| self.stamp(now)),
             until: Vec::new(),
-            former: self.former_terms(slot, filter),
+            former: self.superseded_terms(slot, filter),
         }
     }
 

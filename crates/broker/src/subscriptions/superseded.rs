@@ -14,21 +14,21 @@ use crate::shard::Shard;
 use crate::stored::appends::{is_covered, raise};
 
 /// How often one filter may change while something waits; a SUBSCRIBE that changes it once more is refused (0x97).
-const FORMER_MAX: usize = 64;
+const SUPERSEDED_MAX: usize = 64;
 /// The options that say how a message is matched: all but retain handling.
 const MATCHING: u8 = 0x0F;
 
 /// What a session's filters were.
 #[derive(Debug, Default)]
-pub(crate) struct Former {
-    filters: BTreeMap<Box<str>, Past>,
+pub(crate) struct SupersededTerms {
+    filters: BTreeMap<Box<str>, FilterHistory>,
     /// All their terms.
     terms: usize,
 }
 
 /// What one filter was, oldest first.
 #[derive(Debug, Default)]
-struct Past {
+struct FilterHistory {
     terms: Vec<Terms>,
     /// It is not held any more.
     given_up: bool,
@@ -36,12 +36,12 @@ struct Past {
 
 /// How a filter counted for a message, if it did.
 pub(crate) fn terms_at(record: &Subscription, stamp: Stamp) -> Option<(u8, Option<u32>)> {
-    let mut former = record.former.iter();
-    if let Some(terms) = former.find(|terms| is_covered(&terms.until, stamp)) {
+    let mut superseded = record.former.iter();
+    if let Some(terms) = superseded.find(|terms| is_covered(&terms.until, stamp)) {
         return (terms.since < stamp).then_some((terms.options, terms.identifier));
     }
-    let held = record.until.is_empty() || is_covered(&record.until, stamp);
-    (held && record.since < stamp).then_some((record.options, record.identifier))
+    let was_in_force = record.until.is_empty() || is_covered(&record.until, stamp);
+    (was_in_force && record.since < stamp).then_some((record.options, record.identifier))
 }
 
 impl Session {
@@ -62,25 +62,25 @@ impl Session {
 
 impl Shard {
     /// Whether something is remembered of what a session's filters were.
-    pub(crate) fn has_past(&self, slot: u32) -> bool {
-        self.cursors.former.contains_key(&slot)
+    pub(crate) fn has_superseded_terms(&self, slot: u32) -> bool {
+        self.cursors.superseded.contains_key(&slot)
     }
 
     /// Whether a filter may be subscribed to on these terms: how often filters change while something waits is bounded, for
     /// one and for all of a session. They can always be given up.
-    pub(crate) fn check_past(
+    pub(crate) fn check_changes(
         &mut self,
         slot: u32,
         filter: &str,
         options: SubscriptionOptions,
         identifier: u32,
     ) -> Result<(), ReasonCode> {
-        let Some(former) = self.cursors.former.get(&slot) else {
+        let Some(superseded) = self.cursors.superseded.get(&slot) else {
             return Ok(());
         };
-        let all_full = former.terms >= self.settings.limits.subscriptions_max;
-        let full = self.past(slot, filter).len() >= FORMER_MAX;
-        if !(all_full || full) || !self.changes(slot, filter, options.bits(), identifier) {
+        let all_full = superseded.terms >= self.settings.limits.subscriptions_max;
+        let full = self.history(slot, filter).len() >= SUPERSEDED_MAX;
+        if !(all_full || full) || !self.differs(slot, filter, options.bits(), identifier) {
             return Ok(());
         }
         if all_full {
@@ -88,8 +88,8 @@ impl Shard {
         }
         // The cursors are written with the subscription, so that what they have passed is over already.
         let cursors = self.cursors_of(slot);
-        let former = self.cursors.former.get_mut(&slot);
-        if former.is_some_and(|former| former.forget_passed(filter, &cursors)) {
+        let superseded = self.cursors.superseded.get_mut(&slot);
+        if superseded.is_some_and(|superseded| superseded.forget_passed(filter, &cursors)) {
             return Ok(());
         }
         Err(ReasonCode::QUOTA_EXCEEDED)
@@ -110,12 +110,12 @@ impl Shard {
             return false;
         }
         let durable = self
-            .held(slot, filter)
-            .is_some_and(|(_, held)| held.durable);
-        let changes = |(options, identifier): (SubscriptionOptions, u32)| {
-            self.changes(slot, filter, options.bits(), identifier)
+            .current(slot, filter)
+            .is_some_and(|(_, current)| current.durable);
+        let differs = |(options, identifier): (SubscriptionOptions, u32)| {
+            self.differs(slot, filter, options.bits(), identifier)
         };
-        if !durable || !terms.is_none_or(changes) {
+        if !durable || !terms.is_none_or(differs) {
             return false;
         }
         if !already {
@@ -141,22 +141,22 @@ impl Shard {
     }
 
     /// A session's subscription to an ordinary filter.
-    fn held(&self, slot: u32, filter: &str) -> Option<(FilterId, &Subscriber)> {
+    fn current(&self, slot: u32, filter: &str) -> Option<(FilterId, &Subscriber)> {
         let id = self.index.id(filter)?;
         Some((id, self.index.subscriber(id, slot)?))
     }
 
     /// What a filter was.
-    fn past(&self, slot: u32, filter: &str) -> &[Terms] {
-        let former = self.cursors.former.get(&slot);
-        let past = former.and_then(|former| former.filters.get(filter));
-        past.map_or(&[], |past| &past.terms)
+    fn history(&self, slot: u32, filter: &str) -> &[Terms] {
+        let superseded = self.cursors.superseded.get(&slot);
+        let history = superseded.and_then(|superseded| superseded.filters.get(filter));
+        history.map_or(&[], |history| &history.terms)
     }
 
     /// Whether a filter is not held on these terms.
-    fn changes(&self, slot: u32, filter: &str, options: u8, identifier: u32) -> bool {
-        self.held(slot, filter).is_none_or(|(_, held)| {
-            (held.options ^ options) & MATCHING != 0 || held.identifier != identifier
+    fn differs(&self, slot: u32, filter: &str, options: u8, identifier: u32) -> bool {
+        self.current(slot, filter).is_none_or(|(_, current)| {
+            (current.options ^ options) & MATCHING != 0 || current.identifier != identifier
         })
     }
 
@@ -171,13 +171,13 @@ impl Shard {
         if !self.sessions[slot as usize].is_stored() {
             return;
         }
-        if self.changes(slot, filter, options.bits(), identifier) {
+        if self.differs(slot, filter, options.bits(), identifier) {
             self.keep_terms(slot, filter);
         }
-        if let Some(former) = self.cursors.former.get_mut(&slot)
-            && let Some(past) = former.filters.get_mut(filter)
+        if let Some(superseded) = self.cursors.superseded.get_mut(&slot)
+            && let Some(history) = superseded.filters.get_mut(filter)
         {
-            past.given_up = false;
+            history.given_up = false;
         }
     }
 
@@ -187,10 +187,10 @@ impl Shard {
             return;
         }
         self.keep_terms(slot, filter);
-        if let Some(former) = self.cursors.former.get_mut(&slot)
-            && let Some(past) = former.filters.get_mut(filter)
+        if let Some(superseded) = self.cursors.superseded.get_mut(&slot)
+            && let Some(history) = superseded.filters.get_mut(filter)
         {
-            past.given_up = true;
+            history.given_up = true;
         }
     }
 
@@ -199,12 +199,12 @@ impl Shard {
     fn keep_terms(&mut self, slot: u32, filter: &str) {
         let session = &self.sessions[slot as usize];
         if !session.has_stored_unfinished() {
-            if let Some(former) = self.cursors.former.get_mut(&slot) {
-                former.forget(filter);
+            if let Some(superseded) = self.cursors.superseded.get_mut(&slot) {
+                superseded.forget(filter);
             }
             return;
         }
-        let Some((id, held)) = self.held(slot, filter) else {
+        let Some((id, current)) = self.current(slot, filter) else {
             return;
         };
         let Some(since) = session.since(id) else {
@@ -216,26 +216,26 @@ impl Shard {
             return;
         }
         let terms = Terms {
-            options: held.options,
-            identifier: (held.identifier != 0).then_some(held.identifier),
+            options: current.options,
+            identifier: (current.identifier != 0).then_some(current.identifier),
             since,
             until,
         };
-        let former = self.cursors.former.entry(slot).or_default();
-        let past = former.filters.entry(filter.into()).or_default();
-        past.terms.push(terms);
-        former.terms += 1;
+        let superseded = self.cursors.superseded.entry(slot).or_default();
+        let history = superseded.filters.entry(filter.into()).or_default();
+        history.terms.push(terms);
+        superseded.terms += 1;
     }
 
     /// What a filter that is held was before.
-    pub(crate) fn former_terms(&self, slot: u32, filter: &str) -> Vec<Terms> {
-        self.past(slot, filter).to_vec()
+    pub(crate) fn superseded_terms(&self, slot: u32, filter: &str) -> Vec<Terms> {
+        self.history(slot, filter).to_vec()
     }
 
     /// What the store knows of a filter that was given up.
     pub(crate) fn given_up_write(&self, slot: u32, number: SessionNumber, filter: &str) -> Write {
         let key = key::subscription(number, filter);
-        match as_given_up(self.former_terms(slot, filter)) {
+        match as_given_up(self.superseded_terms(slot, filter)) {
             Some(record) => Write::Put {
                 key,
                 value: record.encode(),
@@ -246,28 +246,28 @@ impl Shard {
 
     /// The filters that a session has given up and that are still remembered.
     pub(crate) fn given_up_filters(&self, slot: u32) -> impl Iterator<Item = &str> {
-        let former = self.cursors.former.get(&slot).into_iter();
-        let filters = former.flat_map(|former| &former.filters);
+        let superseded = self.cursors.superseded.get(&slot).into_iter();
+        let filters = superseded.flat_map(|superseded| &superseded.filters);
         filters
-            .filter(|(_, past)| past.given_up)
+            .filter(|(_, history)| history.given_up)
             .map(|(filter, _)| &**filter)
     }
 
     /// Takes back what a filter was. Whoever reads the rows has seen that they can be.
     pub(crate) fn recover_terms(&mut self, slot: u32, filter: &str, record: &Subscription) {
-        let mut past = Past {
+        let mut history = FilterHistory {
             terms: record.former.clone(),
             given_up: !record.until.is_empty(),
         };
-        if past.given_up {
-            past.terms.push(Terms {
+        if history.given_up {
+            history.terms.push(Terms {
                 options: record.options,
                 identifier: record.identifier,
                 since: record.since,
                 until: record.until.clone(),
             });
         }
-        for terms in &past.terms {
+        for terms in &history.terms {
             self.observe(terms.since);
             for stamp in &terms.until {
                 self.observe(*stamp);
@@ -275,26 +275,31 @@ impl Shard {
                 raise(&mut self.routed, *stamp);
             }
         }
-        if !past.terms.is_empty() {
-            let former = self.cursors.former.entry(slot).or_default();
-            former.terms += past.terms.len();
-            former.filters.insert(filter.into(), past);
+        if !history.terms.is_empty() {
+            let superseded = self.cursors.superseded.entry(slot).or_default();
+            superseded.terms += history.terms.len();
+            superseded.filters.insert(filter.into(), history);
         }
     }
 
     /// What a session's cursors have passed need not be matched again: the terms that only it was matched by are
     /// forgotten.
-    pub(crate) fn forget_former(&mut self, slot: u32, cursors: &[Stamp], writes: &mut Vec<Write>) {
-        let Some(former) = self.cursors.former.get_mut(&slot) else {
+    pub(crate) fn forget_superseded(
+        &mut self,
+        slot: u32,
+        cursors: &[Stamp],
+        writes: &mut Vec<Write>,
+    ) {
+        let Some(superseded) = self.cursors.superseded.get_mut(&slot) else {
             return;
         };
-        let filters: Vec<Box<str>> = former.filters.keys().cloned().collect();
+        let filters: Vec<Box<str>> = superseded.filters.keys().cloned().collect();
         let passed = filters.into_iter();
         let changed: Vec<Box<str>> = passed
-            .filter(|filter| former.forget_passed(filter, cursors))
+            .filter(|filter| superseded.forget_passed(filter, cursors))
             .collect();
-        if former.filters.is_empty() {
-            self.cursors.former.remove(&slot);
+        if superseded.filters.is_empty() {
+            self.cursors.superseded.remove(&slot);
         }
         let number = self.sessions[slot as usize].number;
         for filter in changed {
@@ -304,7 +309,7 @@ impl Shard {
 
     /// Writes the row of an ordinary filter as it stands, held or given up.
     fn subscription_write(&self, slot: u32, number: SessionNumber, filter: &str) -> Write {
-        let Some(record) = self.held_record(slot, filter) else {
+        let Some(record) = self.current_record(slot, filter) else {
             return self.given_up_write(slot, number, filter);
         };
         Write::Put {
@@ -314,36 +319,39 @@ impl Shard {
     }
 
     /// What stands on disk of an ordinary filter that a stored session holds.
-    fn held_record(&self, slot: u32, filter: &str) -> Option<Subscription> {
-        let (id, held) = self.held(slot, filter)?;
+    fn current_record(&self, slot: u32, filter: &str) -> Option<Subscription> {
+        let (id, current) = self.current(slot, filter)?;
         Some(Subscription {
-            options: held.options,
-            identifier: (held.identifier != 0).then_some(held.identifier),
+            options: current.options,
+            identifier: (current.identifier != 0).then_some(current.identifier),
             since: self.sessions[slot as usize].since(id)?,
             until: Vec::new(),
-            former: self.former_terms(slot, filter),
+            former: self.superseded_terms(slot, filter),
         })
     }
 }
 
-impl Former {
+impl SupersededTerms {
     fn forget(&mut self, filter: &str) {
-        if let Some(past) = self.filters.remove(filter) {
-            self.terms -= past.terms.len();
+        if let Some(history) = self.filters.remove(filter) {
+            self.terms -= history.terms.len();
         }
     }
 
     /// Forgets what cursors have passed of a filter, and says whether that was anything.
     fn forget_passed(&mut self, filter: &str, cursors: &[Stamp]) -> bool {
-        let Some(past) = self.filters.get_mut(filter) else {
+        let Some(history) = self.filters.get_mut(filter) else {
             return false;
         };
         let passed = |until: &[Stamp]| until.iter().all(|stamp| is_covered(cursors, *stamp));
-        let over = past.terms.iter().take_while(|terms| passed(&terms.until));
+        let over = history
+            .terms
+            .iter()
+            .take_while(|terms| passed(&terms.until));
         let over = over.count();
-        past.terms.drain(..over);
+        history.terms.drain(..over);
         self.terms -= over;
-        if past.terms.is_empty() {
+        if history.terms.is_empty() {
             self.filters.remove(filter);
         }
         over > 0
