@@ -302,7 +302,7 @@ pub struct PassedOn {
     /// What is stored.
     pub stored: Vec<PassedClaim>,
     /// What is only in memory.
-    pub held: Vec<Arc<Message>>,
+    pub in_memory: Vec<Arc<Message>>,
     /// The clock of the shard that sends.
     pub clock: Stamp,
 }

@@ -36,7 +36,7 @@ use crate::stored::queue_marks::QueueMarks;
 use crate::stored::redelivery::Cursors;
 use crate::turn::deferred::{Closed, DeferredWork, Waits};
 use crate::turn::run::TURN_WORK_MAX;
-use crate::wills::publish::ToldWill;
+use crate::wills::publish::PendingWill;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
@@ -81,7 +81,7 @@ pub struct Shard {
     pub(crate) appends: VecDeque<PendingAppend>,
     next_ticket: u64,
     pub(crate) chat_publishes: usize,
-    pub(crate) told_wills: VecDeque<ToldWill>,
+    pub(crate) pending_wills: VecDeque<PendingWill>,
     pub(crate) queue_marks: QueueMarks,
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
@@ -166,7 +166,7 @@ impl Shard {
             appends: VecDeque::new(),
             next_ticket: 0,
             chat_publishes: 0,
-            told_wills: VecDeque::new(),
+            pending_wills: VecDeque::new(),
             queue_marks: QueueMarks::default(),
             outputs: VecDeque::new(),
             deferred_reads: VecDeque::new(),
@@ -320,7 +320,7 @@ impl Shard {
                 token,
                 reason,
             } => self.close_clients(Closed::token(account, token), reason, now),
-            Input::System(figures) => self.system_told(&figures, now),
+            Input::System(figures) => self.update_system_figures(&figures, now),
             Input::Storage(pressure) => self.pressed(pressure),
             Input::Shed(order) => self.begin_shedding(order),
             Input::Reconfigure(settings) => self.reconfigure(settings),

@@ -59,7 +59,7 @@ impl Shard {
         }
         self.counters.subscriptions_revoked += revoked.len() as u64;
         self.sessions[place].withdraws = true;
-        self.withdraw_held(slot);
+        self.withdraw_queued(slot);
         let connection = self.sessions[place].connection;
         let connection = match connection {
             NO_CONNECTION => ConnectionId {
@@ -163,12 +163,12 @@ impl Shard {
     }
 
     /// Of what waits for a session in memory, what it may not have is dropped.
-    fn withdraw_held(&mut self, slot: u32) {
+    fn withdraw_queued(&mut self, slot: u32) {
         let Some(mut waiting) = self.sessions[slot as usize].waiting.take() else {
             return;
         };
         let session = &self.sessions[slot as usize];
-        let dropped = waiting.retain_held(|topic| self.may_receive(session, topic));
+        let dropped = waiting.retain_queued(|topic| self.may_receive(session, topic));
         waiting
             .retained
             .retain(|job| self.may_receive(session, &job.filter));

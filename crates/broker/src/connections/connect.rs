@@ -493,14 +493,14 @@ impl Shard {
         if keepalive > 0 {
             self.schedule_check(id, now.saturating_add(keepalive), now);
         }
-        self.say_up(slot, present);
+        self.tell_session_up(slot, present);
         self.announce_shares(slot, now);
         self.chat_connected(slot, now);
         self.pump(slot, now);
         self.resume(id, now);
     }
 
-    fn say_up(&mut self, slot: u32, present: bool) {
+    fn tell_session_up(&mut self, slot: u32, present: bool) {
         let session = &self.sessions[slot as usize];
         let Some(account) = session.account else {
             return;
@@ -515,7 +515,7 @@ impl Shard {
             device,
         }));
         if present {
-            self.say_resumed(slot, account);
+            self.tell_resumed(slot, account);
         }
     }
 

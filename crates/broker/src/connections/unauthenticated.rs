@@ -15,7 +15,7 @@ const FREE_BYTES: usize = 512;
 
 impl Shard {
     /// So many bytes of a connection wait outside until more have come, as in a TLS handshake or a WebSocket message.
-    pub fn hold_outside(&mut self, id: ConnectionId, bytes: usize, now: Millis) {
+    pub fn count_bytes_outside(&mut self, id: ConnectionId, bytes: usize, now: Millis) {
         self.count_unauthenticated(id, bytes, now);
     }
 
@@ -24,11 +24,12 @@ impl Shard {
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
-        let held = connection.unauthenticated_bytes(outside);
-        let before = std::mem::replace(&mut connection.unauthenticated_bytes, held as u32) as usize;
-        self.unauthenticated_bytes = self.unauthenticated_bytes + held - before;
+        let counted = connection.unauthenticated_bytes(outside);
+        let before =
+            std::mem::replace(&mut connection.unauthenticated_bytes, counted as u32) as usize;
+        self.unauthenticated_bytes = self.unauthenticated_bytes + counted - before;
         let full = self.unauthenticated_bytes > self.settings.limits.unauthenticated_bytes_max;
-        if held > before && full {
+        if counted > before && full {
             self.refuse_unauthenticated(id, now);
         }
     }

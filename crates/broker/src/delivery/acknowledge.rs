@@ -9,7 +9,7 @@ use crate::io::ConnectionId;
 use crate::message::Origin;
 use crate::metrics::drops::DropReason;
 use crate::publishing::publish::Fault;
-use crate::sessions::session::Held;
+use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::stored::appends::{Then, claim_delete, stored_number};
 
@@ -156,8 +156,8 @@ impl Shard {
             return Ok(());
         };
         match outbound.puback(packet_id) {
-            Ok(held) => {
-                self.finished(session, &held, now);
+            Ok(delivery) => {
+                self.finished(session, &delivery, now);
                 Ok(())
             }
             Err(error) => tolerate(error),
@@ -184,9 +184,9 @@ impl Shard {
                     self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
                 }
             }
-            Ok(PubrecOutcome::Refused(held)) => {
-                self.finished_exactly_once(session, packet_id, held.origin, now);
-                self.finished(session, &held, now);
+            Ok(PubrecOutcome::Refused(delivery)) => {
+                self.finished_exactly_once(session, packet_id, delivery.origin, now);
+                self.finished(session, &delivery, now);
             }
             // One that refuses ends what it is about, and nothing is released. [5 MQTT-4.3.3-4]
             Err(error) if reason.is_error() => tolerate(error)?,
@@ -232,9 +232,9 @@ impl Shard {
             return Ok(());
         };
         match outbound.pubcomp(packet_id) {
-            Ok(held) => {
-                self.finished_exactly_once(session, packet_id, held.origin, now);
-                self.finished(session, &held, now);
+            Ok(delivery) => {
+                self.finished_exactly_once(session, packet_id, delivery.origin, now);
+                self.finished(session, &delivery, now);
                 Ok(())
             }
             Err(error) => tolerate(error),
@@ -267,10 +267,10 @@ impl Shard {
         self.sessions[session as usize].done.push(origin);
     }
 
-    fn finished(&mut self, session: u32, held: &Held, now: Millis) {
-        self.chat_received(session, held.origin);
-        if held.qos == QoS::AtLeastOnce {
-            self.claim_over(held.origin, now);
+    fn finished(&mut self, session: u32, delivery: &Delivery, now: Millis) {
+        self.chat_received(session, delivery.origin);
+        if delivery.qos == QoS::AtLeastOnce {
+            self.claim_over(delivery.origin, now);
         }
         self.mark_dirty(session, now);
         self.pump(session, now);
@@ -319,14 +319,14 @@ impl Shard {
                 // Its PUBLISH leaves when its identifier is on disk.
                 FlightState::Beginning => {}
                 FlightState::AwaitPuback | FlightState::AwaitPubrec => {
-                    let held = flight.item.clone();
-                    self.frames.select(&held.message);
-                    if self.too_large(slot, &held, now) {
+                    let delivery = flight.item.clone();
+                    self.frames.select(&delivery.message);
+                    if self.too_large(slot, &delivery, now) {
                         self.give_up(slot, packet_id, state, now);
                         continue;
                     }
                     // [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
-                    self.send_publish(connection, &held, Some(packet_id), true, now);
+                    self.send_publish(connection, &delivery, Some(packet_id), true, now);
                 }
                 // Its PUBREL leaves when the release is on disk.
                 FlightState::Releasing => {}
@@ -359,30 +359,30 @@ impl Shard {
         &mut self,
         slot: u32,
         outgoing: Outgoing,
-        held: Held,
+        delivery: Delivery,
         now: Millis,
     ) {
         // As it began, whatever its subscriptions have become since: the client is in the middle of it, and what it is sent
         // again is the packet it was sent. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
-        let held = Held {
+        let delivery = Delivery {
             qos: QoS::ExactlyOnce,
             retain: outgoing.retain,
             identifiers: outgoing.identifiers,
-            ..held
+            ..delivery
         };
         match outgoing.state {
             OutgoingState::Done => {
-                self.sessions[slot as usize].done.push(held.origin);
+                self.sessions[slot as usize].done.push(delivery.origin);
                 self.mark_dirty(slot, now);
             }
             OutgoingState::Sent => {
                 let outbound = self.sessions[slot as usize].outbound();
-                outbound.recover(outgoing.packet_id, FlightState::AwaitPubrec, held);
+                outbound.recover(outgoing.packet_id, FlightState::AwaitPubrec, delivery);
                 self.resend(slot, now);
             }
             OutgoingState::Released => {
                 let outbound = self.sessions[slot as usize].outbound();
-                outbound.recover(outgoing.packet_id, FlightState::AwaitPubcomp, held);
+                outbound.recover(outgoing.packet_id, FlightState::AwaitPubcomp, delivery);
                 self.resend(slot, now);
             }
         }

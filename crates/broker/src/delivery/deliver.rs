@@ -14,7 +14,7 @@ use crate::delivery::frames::Layout;
 use crate::io::Output;
 use crate::message::{Message, MessageView, Origin};
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::{Held, Identifiers, StoredDelivery};
+use crate::sessions::session::{Delivery, Identifiers, StoredDelivery};
 use crate::shard::Shard;
 use crate::stored::appends::{Then, raise};
 
@@ -124,14 +124,14 @@ impl Shard {
         // What is stored may have to be matched by the subscription's former terms after a crash.
         let early = publication.stamp.is_some() && self.is_changing(slot);
         if queued || early || !room {
-            let held = Held {
+            let delivery = Delivery {
                 message: publication.message(),
                 qos: QoS::AtMostOnce,
                 retain,
                 origin: Origin::Memory,
                 identifiers: owned(identifiers),
             };
-            self.hold(slot, held);
+            self.enqueue(slot, delivery);
             return;
         }
         let layout = Layout {
@@ -161,17 +161,17 @@ impl Shard {
             .is_none_or(|waiting| !waiting.holds_back());
         if first && self.window_open(slot) {
             let origin = stored.map_or(Origin::Memory, Origin::Queue);
-            let held = Held {
+            let delivery = Delivery {
                 message: publication.message(),
                 qos,
                 retain,
                 origin,
                 identifiers: owned(identifiers),
             };
-            self.begin_delivery(slot, &held, publication.now);
+            self.begin_delivery(slot, &delivery, publication.now);
             return;
         }
-        if session.is_over() {
+        if session.has_ended() {
             return;
         }
         match stored {
@@ -183,18 +183,18 @@ impl Shard {
                     weight: publication.view.weight(),
                     identifiers: owned(identifiers),
                 };
-                self.hold_stored(slot, delivery);
+                self.enqueue_stored(slot, delivery);
             }
             None => {
                 let message = publication.message();
-                let held = Held {
+                let delivery = Delivery {
                     message,
                     qos,
                     retain,
                     origin: Origin::Memory,
                     identifiers: owned(identifiers),
                 };
-                self.hold(slot, held);
+                self.enqueue(slot, delivery);
             }
         }
     }
@@ -227,29 +227,30 @@ impl Shard {
 
     /// Gives a delivery its packet identifier and sends it; an exactly-once delivery of a stored message is
     /// remembered on disk first.
-    pub(crate) fn begin_delivery(&mut self, slot: u32, held: &Held, now: Millis) {
-        let state = match held.qos {
+    pub(crate) fn begin_delivery(&mut self, slot: u32, delivery: &Delivery, now: Millis) {
+        let state = match delivery.qos {
             QoS::AtMostOnce => {
                 let connection = self.sessions[slot as usize].connection;
-                self.send_publish(connection, held, None, false, now);
+                self.send_publish(connection, delivery, None, false, now);
                 return;
             }
             QoS::AtLeastOnce => FlightState::AwaitPuback,
             QoS::ExactlyOnce => FlightState::AwaitPubrec,
         };
         self.mark_dirty(slot, now);
-        if self.too_large(slot, held, now) {
+        if self.too_large(slot, delivery, now) {
             // [5 MQTT-3.1.2-25]: as if its delivery was completed.
             self.counters.dropped_too_large += 1;
             self.note_dropped(slot, DropReason::TooLarge, 1);
-            self.claim_over(held.origin, now);
+            self.claim_over(delivery.origin, now);
             return;
         }
-        if let Some(repeat) = self.repeat_of(slot, held) {
-            self.redeliver(slot, held, repeat, now);
+        if let Some(repeat) = self.repeat_of(slot, delivery) {
+            self.redeliver(slot, delivery, repeat, now);
             return;
         }
-        let remembered = held.qos == QoS::ExactlyOnce && self.is_remembered(slot, held.origin);
+        let remembered =
+            delivery.qos == QoS::ExactlyOnce && self.is_remembered(slot, delivery.origin);
         let session = &mut self.sessions[slot as usize];
         let connection = session.connection;
         let state = if remembered {
@@ -257,20 +258,20 @@ impl Shard {
         } else {
             state
         };
-        let packet_id = session.outbound().begin(state, held.clone());
+        let packet_id = session.outbound().begin(state, delivery.clone());
         if remembered {
             let outgoing = Outgoing {
                 packet_id,
                 state: OutgoingState::Sent,
-                retain: held.retain,
-                identifiers: held.identifiers.clone(),
+                retain: delivery.retain,
+                identifiers: delivery.identifiers.clone(),
             };
-            let writes = self.outgoing_writes(slot, held.origin, &outgoing);
+            let writes = self.outgoing_writes(slot, delivery.origin, &outgoing);
             let session = self.sessions[slot as usize].reference(self.shard, slot);
             self.append(writes, Then::Deliver { session, packet_id }, now);
             return;
         }
-        self.send_publish(connection, held, Some(packet_id), false, now);
+        self.send_publish(connection, delivery, Some(packet_id), false, now);
     }
 
     /// Encodes one delivery into the connection's buffer. Whoever begins with another message has selected it
@@ -278,20 +279,20 @@ impl Shard {
     pub(crate) fn send_publish(
         &mut self,
         connection: u32,
-        held: &Held,
+        delivery: &Delivery,
         packet_id: Option<u16>,
         dup: bool,
         now: Millis,
     ) {
         let layout = Layout {
             version: self.connections[connection].version,
-            qos: held.qos,
-            retain: held.retain,
+            qos: delivery.qos,
+            retain: delivery.retain,
             dup,
             alias: Alias::None,
-            identifiers: held.identifiers.as_deref().unwrap_or(&[]),
+            identifiers: delivery.identifiers.as_deref().unwrap_or(&[]),
         };
-        self.write_frame(connection, held.message.view(), layout, packet_id, now);
+        self.write_frame(connection, delivery.message.view(), layout, packet_id, now);
     }
 
     fn write_frame(
@@ -354,7 +355,7 @@ impl Shard {
         }
     }
 
-    pub(crate) fn too_large(&mut self, slot: u32, held: &Held, now: Millis) -> bool {
+    pub(crate) fn too_large(&mut self, slot: u32, delivery: &Delivery, now: Millis) -> bool {
         let connection = &self.connections[self.sessions[slot as usize].connection];
         if connection.packet_bytes_max == u32::MAX {
             return false;
@@ -362,27 +363,27 @@ impl Shard {
         let limit = connection.packet_bytes_max as usize;
         let layout = Layout {
             version: connection.version,
-            qos: held.qos,
-            retain: held.retain,
+            qos: delivery.qos,
+            retain: delivery.retain,
             dup: false,
             alias: Alias::None,
-            identifiers: held.identifiers.as_deref().unwrap_or(&[]),
+            identifiers: delivery.identifiers.as_deref().unwrap_or(&[]),
         };
-        self.frames.length(held.message.view(), layout, now) > limit
+        self.frames.length(delivery.message.view(), layout, now) > limit
     }
 
     // Waiting.
 
     /// Keeps a delivery in memory, within the session's bound: beyond it QoS 0 goes first, the oldest of it, then the
     /// oldest of all.
-    pub(crate) fn hold(&mut self, slot: u32, held: Held) {
+    pub(crate) fn enqueue(&mut self, slot: u32, delivery: Delivery) {
         let limits = &self.settings.limits;
         let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
-        waiting.hold(held);
+        waiting.enqueue(delivery);
         self.counters.held += 1;
         let (mut live, mut flows) = (0, 0);
-        while waiting.held() > limits.queued_messages_max
-            || waiting.held_bytes() > limits.queued_bytes_max
+        while waiting.queued() > limits.queued_messages_max
+            || waiting.queued_bytes() > limits.queued_bytes_max
         {
             let Some(dropped) = waiting.drop_oldest() else {
                 break;
@@ -393,12 +394,12 @@ impl Shard {
                 flows += 1;
             }
         }
-        self.drop_held(slot, live);
+        self.drop_qos0(slot, live);
         self.drop_queued(slot, DropReason::QueueFull, flows);
     }
 
     /// Keeps a delivery whose message is on disk; what waits there in total is bounded too.
-    pub(crate) fn hold_stored(&mut self, slot: u32, delivery: StoredDelivery) {
+    pub(crate) fn enqueue_stored(&mut self, slot: u32, delivery: StoredDelivery) {
         let limits = &self.settings.limits;
         let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
         waiting.push_stored(delivery);
@@ -446,8 +447,8 @@ impl Shard {
         };
         let limit = self.settings.limits.outgoing_bytes_max;
         let room = self.connections[connection].backlog() <= limit && !changing;
-        if let Some(held) = waiting.next_held(open, room) {
-            self.begin_unless_expired(slot, &held, now);
+        if let Some(delivery) = waiting.next_queued(open, room) {
+            self.begin_unless_expired(slot, &delivery, now);
             return true;
         }
         if !open {
@@ -481,35 +482,35 @@ impl Shard {
     fn begin_stored(
         &mut self,
         slot: u32,
-        delivery: StoredDelivery,
+        stored: StoredDelivery,
         message: Arc<Message>,
         now: Millis,
     ) {
-        let held = Held {
+        let delivery = Delivery {
             message,
-            qos: delivery.qos,
-            retain: delivery.retain,
-            origin: Origin::Queue(delivery.stamp),
-            identifiers: delivery.identifiers,
+            qos: stored.qos,
+            retain: stored.retain,
+            origin: Origin::Queue(stored.stamp),
+            identifiers: stored.identifiers,
         };
         let recovered = self.sessions[slot as usize]
             .waiting()
-            .take_recovered(delivery.stamp);
+            .take_recovered(stored.stamp);
         match recovered {
-            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
-            None => self.begin_unless_expired(slot, &held, now),
+            Some(outgoing) => self.continue_recovered(slot, outgoing, delivery, now),
+            None => self.begin_unless_expired(slot, &delivery, now),
         }
     }
 
-    pub(crate) fn begin_unless_expired(&mut self, slot: u32, held: &Held, now: Millis) {
-        if held.message.view().expired(now) {
+    pub(crate) fn begin_unless_expired(&mut self, slot: u32, delivery: &Delivery, now: Millis) {
+        if delivery.message.view().expired(now) {
             self.counters.expired += 1;
-            self.claim_over(held.origin, now);
+            self.claim_over(delivery.origin, now);
             self.mark_dirty(slot, now);
             return;
         }
-        self.frames.select(&held.message);
-        self.begin_delivery(slot, held, now);
+        self.frames.select(&delivery.message);
+        self.begin_delivery(slot, delivery, now);
     }
 
     pub(crate) fn fetch(&mut self, slot: u32) {

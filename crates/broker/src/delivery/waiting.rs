@@ -14,7 +14,7 @@ use crate::stored::queue::{Identifiers, StoredDelivery, StoredQueue};
 
 /// A delivery that waits or is under way.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct Delivery {
     pub(crate) message: Arc<Message>,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Held {
     pub(crate) identifiers: Identifiers,
 }
 
-impl Held {
+impl Delivery {
     /// Stands for an exactly-once delivery of which only PUBREL is left to send.
     pub(crate) fn released(origin: Origin) -> Self {
         Self {
@@ -65,18 +65,18 @@ pub(crate) struct Groups {
     /// Claims that are over and not yet struck out.
     pub(crate) settled: Vec<Stamp>,
     /// What has moved since it was last said what is needed.
-    pub(crate) passing: Passing,
+    pub(crate) moved: MovedClaims,
 }
 
 /// Messages of claims that have gone to other shards or other members: a look at one place after the other may miss them.
 #[derive(Debug, Default)]
-pub(crate) struct Passing {
+pub(crate) struct MovedClaims {
     stamps: Vec<Stamp>,
     /// The oldest of those that are not among them, because they are too many.
     others_from: Option<Stamp>,
 }
 
-impl Passing {
+impl MovedClaims {
     /// Messages that are known one by one.
     const STAMPS_MAX: usize = 4096;
 
@@ -171,14 +171,14 @@ impl ClaimDelivery {
 
 /// What a session gives back to one of its groups.
 #[derive(Debug)]
-pub(crate) enum Returned {
+pub(crate) enum Reassigned {
     /// It is on disk.
     Stored(GroupId, WaitingClaim),
     /// It is only in memory.
-    Held(GroupId, Arc<Message>),
+    InMemory(GroupId, Arc<Message>),
 }
 
-impl Returned {
+impl Reassigned {
     /// What a delivery of a group gives back.
     pub(crate) fn of(
         group: GroupId,
@@ -187,7 +187,7 @@ impl Returned {
         message: &Arc<Message>,
     ) -> Self {
         let Some(stored) = stored else {
-            return Self::Held(group, message.clone());
+            return Self::InMemory(group, message.clone());
         };
         let claim = WaitingClaim {
             stored,
@@ -202,11 +202,11 @@ impl Returned {
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
     /// QoS 1 and 2, with the number of each arrival.
-    flows: VecDeque<(u64, Held)>,
+    flows: VecDeque<(u64, Delivery)>,
     /// QoS 0, which no window holds back.
-    live: VecDeque<(u64, Held)>,
+    live: VecDeque<(u64, Delivery)>,
     arrivals: u64,
-    held_bytes: usize,
+    queued_bytes: usize,
     stored: StoredQueue,
     stored_bytes: u64,
     /// Older stored messages are kept for this session in memory only, while they are under way to its client.
@@ -230,7 +230,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn is_empty(&self) -> bool {
-        self.held() == 0
+        self.queued() == 0
             && self.stored.is_empty()
             && self.claims.is_empty()
             && self.retained.is_empty()
@@ -258,25 +258,25 @@ impl Waiting {
     // In memory.
 
     /// Messages in memory.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.flows.len() + self.live.len()
     }
 
     /// Stored messages that some of them are.
-    pub(crate) fn needed_by_held(&self) -> impl Iterator<Item = Stamp> + '_ {
+    pub(crate) fn needed_by_queued(&self) -> impl Iterator<Item = Stamp> + '_ {
         let flows = self.flows.iter();
-        flows.filter_map(|(_, held)| held.origin.needs())
+        flows.filter_map(|(_, delivery)| delivery.origin.needs())
     }
 
     /// What they weigh.
-    pub(crate) fn held_bytes(&self) -> usize {
-        self.held_bytes
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queued_bytes
     }
 
-    pub(crate) fn hold(&mut self, held: Held) {
+    pub(crate) fn enqueue(&mut self, delivery: Delivery) {
         self.arrivals += 1;
-        self.held_bytes += held.message.weight();
-        let entry = (self.arrivals, held);
+        self.queued_bytes += delivery.message.weight();
+        let entry = (self.arrivals, delivery);
         match entry.1.qos {
             QoS::AtMostOnce => self.live.push_back(entry),
             QoS::AtLeastOnce | QoS::ExactlyOnce => self.flows.push_back(entry),
@@ -285,8 +285,9 @@ impl Waiting {
 
     /// The next message in memory, in the order of their arrival as far as the windows allow: `flow` while a
     /// QoS 1 or 2 delivery may begin, `live` while the socket takes more.
-    pub(crate) fn next_held(&mut self, flow: bool, live: bool) -> Option<Held> {
-        let arrival = |queue: &VecDeque<(u64, Held)>| queue.front().map(|(arrival, _)| *arrival);
+    pub(crate) fn next_queued(&mut self, flow: bool, live: bool) -> Option<Delivery> {
+        let arrival =
+            |queue: &VecDeque<(u64, Delivery)>| queue.front().map(|(arrival, _)| *arrival);
         let flow = arrival(&self.flows).filter(|_| flow);
         let live = arrival(&self.live).filter(|_| live);
         let first_is_live = match (flow, live) {
@@ -303,45 +304,49 @@ impl Waiting {
     }
 
     /// Takes out the oldest QoS 0 message, or the oldest of all when there is none.
-    pub(crate) fn drop_oldest(&mut self) -> Option<Held> {
+    pub(crate) fn drop_oldest(&mut self) -> Option<Delivery> {
         self.drop_live().or_else(|| self.drop_flow())
     }
 
     /// Forgets the QoS 0 messages and says how many there were.
     pub(crate) fn drop_all_live(&mut self) -> usize {
         let dropped = std::mem::take(&mut self.live);
-        let bytes: usize = dropped.iter().map(|(_, held)| held.message.weight()).sum();
-        self.held_bytes -= bytes;
+        let bytes: usize = dropped
+            .iter()
+            .map(|(_, delivery)| delivery.message.weight())
+            .sum();
+        self.queued_bytes -= bytes;
         dropped.len()
     }
 
     /// Drops what is only in memory and whose topic is not wanted; how many there were.
-    pub(crate) fn retain_held(&mut self, wants: impl Fn(&str) -> bool) -> usize {
-        let before = self.held();
+    pub(crate) fn retain_queued(&mut self, wants: impl Fn(&str) -> bool) -> usize {
+        let before = self.queued();
         let mut bytes = 0;
         for queue in [&mut self.flows, &mut self.live] {
-            queue.retain(|(_, held)| {
-                let stays = !matches!(held.origin, Origin::Memory) || wants(&held.message.topic);
+            queue.retain(|(_, delivery)| {
+                let stays =
+                    !matches!(delivery.origin, Origin::Memory) || wants(&delivery.message.topic);
                 if !stays {
-                    bytes += held.message.weight();
+                    bytes += delivery.message.weight();
                 }
                 stays
             });
         }
-        self.held_bytes -= bytes;
-        before - self.held()
+        self.queued_bytes -= bytes;
+        before - self.queued()
     }
 
-    fn drop_live(&mut self) -> Option<Held> {
-        let (_, held) = self.live.pop_front()?;
-        self.held_bytes -= held.message.weight();
-        Some(held)
+    fn drop_live(&mut self) -> Option<Delivery> {
+        let (_, delivery) = self.live.pop_front()?;
+        self.queued_bytes -= delivery.message.weight();
+        Some(delivery)
     }
 
-    fn drop_flow(&mut self) -> Option<Held> {
-        let (_, held) = self.flows.pop_front()?;
-        self.held_bytes -= held.message.weight();
-        Some(held)
+    fn drop_flow(&mut self) -> Option<Delivery> {
+        let (_, delivery) = self.flows.pop_front()?;
+        self.queued_bytes -= delivery.message.weight();
+        Some(delivery)
     }
 
     // In the queue table.
@@ -391,9 +396,9 @@ impl Waiting {
     }
 
     /// Takes out what has come from groups, of one or of all, and has not been sent.
-    pub(crate) fn take_claims(&mut self, only: Option<GroupId>) -> Vec<Returned> {
+    pub(crate) fn take_claims(&mut self, only: Option<GroupId>) -> Vec<Reassigned> {
         let concerned = |group| only.is_none_or(|only| only == group);
-        let mut returned = Vec::new();
+        let mut reassigned = Vec::new();
         let recovered = &self.recovered;
         self.claims.retain(|delivery| {
             let key = delivery.origin().stored_key();
@@ -402,23 +407,23 @@ impl Waiting {
             if begun || !concerned(delivery.group) {
                 return true;
             }
-            returned.push(Returned::Stored(delivery.group, delivery.claim));
+            reassigned.push(Reassigned::Stored(delivery.group, delivery.claim));
             false
         });
-        if !returned.is_empty() {
+        if !reassigned.is_empty() {
             // It is read again as it stands now.
             self.fetched_claims.clear();
         }
-        let bytes = &mut self.held_bytes;
-        self.flows.retain(|(_, held)| match held.origin {
+        let bytes = &mut self.queued_bytes;
+        self.flows.retain(|(_, delivery)| match delivery.origin {
             Origin::Claim { group, stored, qos } if concerned(group) => {
-                *bytes -= held.message.weight();
-                returned.push(Returned::of(group, stored, qos, &held.message));
+                *bytes -= delivery.message.weight();
+                reassigned.push(Reassigned::of(group, stored, qos, &delivery.message));
                 false
             }
             _ => true,
         });
-        returned
+        reassigned
     }
 
     /// Begins to remember an exactly-once delivery the store knows of.

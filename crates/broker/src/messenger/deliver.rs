@@ -9,7 +9,7 @@ use records::{Millis, Pos, SessionRef};
 
 use crate::io::{ChatDelivery, Output, Recipients, Service};
 use crate::message::{Message, Origin};
-use crate::sessions::session::{ChatFilter, ChatInterest, ChatMode, Held, Session};
+use crate::sessions::session::{ChatFilter, ChatInterest, ChatMode, Delivery, Session};
 use crate::shard::Shard;
 
 /// First level of the messenger's tree.
@@ -81,20 +81,20 @@ impl Shard {
             return;
         };
         let session = &self.sessions[slot as usize];
-        let held = wanted.held(message.clone(), origin);
+        let delivery = wanted.delivery(message.clone(), origin);
         let backlog = self.connections[connection].backlog();
         let free = session
             .waiting
             .as_ref()
-            .is_none_or(|waiting| !waiting.queues(held.qos));
-        let room = match held.qos {
+            .is_none_or(|waiting| !waiting.queues(delivery.qos));
+        let room = match delivery.qos {
             QoS::AtMostOnce => backlog <= self.settings.limits.outgoing_bytes_max,
             QoS::AtLeastOnce | QoS::ExactlyOnce => self.window_open(slot),
         };
         if free && room {
-            self.begin_unless_expired(slot, &held, now);
+            self.begin_unless_expired(slot, &delivery, now);
         } else {
-            self.hold(slot, held);
+            self.enqueue(slot, delivery);
         }
     }
 
@@ -120,15 +120,15 @@ impl Shard {
             part: part as u8,
             receipt: entry.receipt.filter(|_| part == 0),
         };
-        let held = wanted.held(entry.packets[part].clone(), origin);
+        let delivery = wanted.delivery(entry.packets[part].clone(), origin);
         let waiting = &mut self.sessions[slot as usize].waiting;
         let recovered = origin.stored_key().and_then(|key| {
             let waiting = waiting.as_mut();
             waiting.and_then(|waiting| waiting.take_recovered(key))
         });
         match recovered {
-            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
-            None => self.begin_unless_expired(slot, &held, now),
+            Some(outgoing) => self.continue_recovered(slot, outgoing, delivery, now),
+            None => self.begin_unless_expired(slot, &delivery, now),
         }
         self.mark_dirty(slot, now);
         true
@@ -390,8 +390,8 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    fn held(&self, message: Arc<Message>, origin: Origin) -> Held {
-        Held {
+    fn delivery(&self, message: Arc<Message>, origin: Origin) -> Delivery {
+        Delivery {
             message,
             qos: self.qos,
             retain: false,

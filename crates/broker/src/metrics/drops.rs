@@ -81,7 +81,7 @@ struct Losses {
 
 impl Shard {
     /// QoS 0 messages that waited for a session in memory are dropped.
-    pub(crate) fn drop_held(&mut self, slot: u32, messages: u64) {
+    pub(crate) fn drop_qos0(&mut self, slot: u32, messages: u64) {
         if messages > 0 {
             self.counters.dropped_qos0 += messages;
             self.note_dropped(slot, DropReason::SlowClient, messages);

@@ -8,7 +8,7 @@ use records::{Millis, SessionRef};
 
 use crate::delivery::deliver::Publication;
 use crate::message::{Message, Origin};
-use crate::sessions::session::{Held, NO_SESSION};
+use crate::sessions::session::{Delivery, NO_SESSION};
 use crate::shard::Shard;
 
 /// First level of the tree.
@@ -30,7 +30,7 @@ pub(crate) fn is_reserved(filter: &str) -> bool {
 
 impl Shard {
     /// New figures; an empty one is gone.
-    pub(crate) fn system_told(&mut self, figures: &[Arc<Message>], now: Millis) {
+    pub(crate) fn update_system_figures(&mut self, figures: &[Arc<Message>], now: Millis) {
         for figure in figures {
             if figure.payload.is_empty() {
                 self.system.remove(&figure.topic);
@@ -61,14 +61,14 @@ impl Shard {
             .cloned()
             .collect();
         for message in wanted {
-            let held = Held {
+            let delivery = Delivery {
                 message,
                 qos: QoS::AtMostOnce,
                 retain: true,
                 origin: Origin::Memory,
                 identifiers: (identifier != 0).then(|| [identifier].into()),
             };
-            self.deliver_retained(slot, held, now);
+            self.deliver_retained(slot, delivery, now);
         }
     }
 }

@@ -86,7 +86,7 @@ impl Shard {
 
     /// Lets go of what the other shards are done with. Whoever comes last frees it, and that is to be the shard that made it:
     /// two threads that give back each other's memory wait for each other in the allocator.
-    pub(crate) fn let_go_of_forwarded(&mut self) {
+    pub(crate) fn drop_delivered_forwards(&mut self) {
         while let Some(oldest) = self.forwarded.front()
             && Arc::strong_count(oldest) == 1
         {

@@ -19,7 +19,7 @@ use crate::io::{Announcement, Output};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::deliver::is_chat;
 use crate::retained::message::RetainedMessage;
-use crate::sessions::session::{ChatFilter, Held, Session, StoredDelivery};
+use crate::sessions::session::{ChatFilter, Delivery, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shared::members::member;
 use crate::stored::appends::{is_covered, raise};
@@ -238,7 +238,7 @@ impl Shard {
         if outcome.replaced.is_none() {
             self.sessions[slot as usize].subscriptions.push(outcome.id);
         }
-        self.sessions[slot as usize].hold_since(outcome.id, record.since);
+        self.sessions[slot as usize].set_since(outcome.id, record.since);
         if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
             let announcement = Announcement {
                 shard: self.shard,
@@ -288,7 +288,7 @@ impl Shard {
                 // The message went with the memory it was in. The client may have it and keep its identifier: PUBREL
                 // frees it, and until PUBCOMP no other message gets it. [3.1.1 MQTT-2.3.1-4] [5 MQTT-2.2.1-4]
                 OutgoingState::Sent | OutgoingState::Released => {
-                    let placeholder = Held::released(origin);
+                    let placeholder = Delivery::released(origin);
                     let state = FlightState::AwaitPubcomp;
                     session
                         .outbound()
@@ -341,7 +341,7 @@ impl Shard {
         for slot in recovery.begun.get(&stamp).into_iter().flatten() {
             if !self.waits_for(*slot, stamp) {
                 let delivery = begun_delivery(stamp, message);
-                self.hold_stored(*slot, delivery);
+                self.enqueue_stored(*slot, delivery);
             }
         }
     }
@@ -368,10 +368,10 @@ impl Shard {
         };
         // One that has begun at QoS 2 is remembered, whatever its subscription has become since.
         let over = delivery.qos == QoS::AtLeastOnce
-            && interest.is_over(stamp)
+            && interest.is_acknowledged(stamp)
             && !self.sessions[slot as usize].remembers(stamp);
         if !over {
-            self.hold_stored(slot, delivery);
+            self.enqueue_stored(slot, delivery);
         }
     }
 
@@ -455,7 +455,7 @@ fn is_passed(origin: Origin, record: &records::Session) -> bool {
 
 impl RecoveredInterest {
     /// Whether a QoS 1 delivery was acknowledged, though one before it was not.
-    fn is_over(&self, stamp: Stamp) -> bool {
+    fn is_acknowledged(&self, stamp: Stamp) -> bool {
         let under_way = || self.under_way.binary_search_by_key(&stamp, |(key, _)| *key);
         is_covered(&self.sent, stamp) && under_way().is_err()
     }

@@ -9,7 +9,7 @@ use routing::RetainedCursor;
 
 use crate::message::{MessageView, Origin};
 use crate::retained::message::{RetainedMessage, charge};
-use crate::sessions::session::{Held, RetainedReplay};
+use crate::sessions::session::{Delivery, RetainedReplay};
 use crate::shard::Shard;
 use crate::turn::deferred::DeferredWork;
 
@@ -78,7 +78,7 @@ impl Shard {
         let Some(waiting) = &mut session.waiting else {
             return;
         };
-        let room = open && waiting.held() < WAITING_MAX;
+        let room = open && waiting.queued() < WAITING_MAX;
         if room && !waiting.retained.is_empty() && !waiting.retained_listed {
             waiting.retained_listed = true;
             self.deferred_work
@@ -118,7 +118,7 @@ impl Shard {
             }
         }
         for message in found {
-            let held = Held {
+            let delivery = Delivery {
                 qos: message.qos.min(job.qos),
                 message,
                 // [3.1.1 MQTT-3.3.1-8]
@@ -126,7 +126,7 @@ impl Shard {
                 origin: Origin::Memory,
                 identifiers: (job.identifier != 0).then(|| [job.identifier].into()),
             };
-            self.deliver_retained(slot, held, now);
+            self.deliver_retained(slot, delivery, now);
         }
         if more {
             self.sessions[slot as usize]
@@ -137,13 +137,13 @@ impl Shard {
         self.pump(slot, now);
     }
 
-    pub(crate) fn deliver_retained(&mut self, slot: u32, held: Held, now: Millis) {
+    pub(crate) fn deliver_retained(&mut self, slot: u32, delivery: Delivery, now: Millis) {
         let session = &self.sessions[slot as usize];
         let queued = session
             .waiting
             .as_ref()
-            .is_some_and(|waiting| waiting.queues(held.qos));
-        let open = if held.qos == QoS::AtMostOnce {
+            .is_some_and(|waiting| waiting.queues(delivery.qos));
+        let open = if delivery.qos == QoS::AtMostOnce {
             self.open_connection(slot).is_some_and(|connection| {
                 self.connections[connection].backlog() <= self.settings.limits.outgoing_bytes_max
             })
@@ -151,10 +151,10 @@ impl Shard {
             self.window_open(slot)
         };
         if open && !queued {
-            self.frames.select(&held.message);
-            self.begin_delivery(slot, &held, now);
+            self.frames.select(&delivery.message);
+            self.begin_delivery(slot, &delivery, now);
         } else {
-            self.hold(slot, held);
+            self.enqueue(slot, delivery);
         }
     }
 }

@@ -19,7 +19,7 @@ impl Session {
     }
 
     /// Whether it would miss something that was acknowledged to a publisher.
-    fn holds_messages(&self) -> bool {
+    fn has_messages(&self) -> bool {
         let waits = |waiting: &Waiting| !waiting.is_empty();
         self.waiting.as_deref().is_some_and(waits)
             || self.outbound.as_ref().is_some_and(|flow| !flow.is_empty())
@@ -39,7 +39,7 @@ impl Shard {
             slots.filter(|slot| self.sessions[*slot as usize].connection == NO_CONNECTION);
         let least = offline.min_by_key(|slot| {
             let session = &self.sessions[*slot as usize];
-            (session.holds_messages(), session.disconnected_at)
+            (session.has_messages(), session.disconnected_at)
         });
         let Some(least) = least else {
             return false;
@@ -60,7 +60,7 @@ impl Shard {
         let oldest = self.offline.iter(&self.sessions).take(LOOKED_AT_MAX);
         oldest.into_iter().find(|slot| {
             let session = &self.sessions[*slot as usize];
-            !session.holds_messages()
+            !session.has_messages()
         })
     }
 

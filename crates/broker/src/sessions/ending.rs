@@ -59,7 +59,7 @@ impl Shard {
         self.schedule_check(id, now.saturating_add(grace), now);
         match stage {
             Stage::Open { session } => {
-                self.say_down(session);
+                self.tell_session_down(session);
                 self.detach(session, now);
             }
             Stage::Storing { session, .. } => {
@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    fn say_down(&mut self, slot: u32) {
+    fn tell_session_down(&mut self, slot: u32) {
         let session = &self.sessions[slot as usize];
         let Some(account) = session.account else {
             return;
@@ -265,7 +265,7 @@ impl Shard {
             waiting.fetched = std::collections::VecDeque::new();
             // QoS 0 is for those who are there.
             let dropped = waiting.drop_all_live() as u64;
-            self.drop_held(slot, dropped);
+            self.drop_qos0(slot, dropped);
         }
         self.chat_disconnected(slot);
         if expiry != 0 {
@@ -276,7 +276,7 @@ impl Shard {
             self.end_session(slot, now);
             return;
         }
-        self.return_waiting(slot, None, now);
+        self.reassign_unsent(slot, None, now);
         self.rebalance_shares(slot, now);
         self.sessions[slot as usize].shed();
         self.mark_dirty(slot, now);

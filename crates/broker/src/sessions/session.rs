@@ -12,7 +12,7 @@ use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
 use crate::access::list::Identity;
-pub(crate) use crate::delivery::waiting::{Held, RetainedReplay, Waiting};
+pub(crate) use crate::delivery::waiting::{Delivery, RetainedReplay, Waiting};
 use crate::io::{ChatDelivery, ConnectionId};
 use crate::message::Origin;
 pub(crate) use crate::stored::queue::{Identifiers, StoredDelivery};
@@ -52,10 +52,10 @@ pub(crate) struct Session {
     pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
     /// Since when its ordinary filters are held, by filter, if it is stored: a SUBSCRIBE that repeats one changes nothing
     /// about which messages it waits for.
-    pub(crate) held_since: Vec<(FilterId, Stamp)>,
+    pub(crate) subscribed_since: Vec<(FilterId, Stamp)>,
     /// Shared ordinary filters, as the client wrote them.
     pub(crate) shares: Vec<Membership>,
-    pub(crate) outbound: Option<Box<Outbound<Held>>>,
+    pub(crate) outbound: Option<Box<Outbound<Delivery>>>,
     pub(crate) inbound: Option<Box<Inbound>>,
     pub(crate) waiting: Option<Box<Waiting>>,
     pub(crate) chat: Option<Box<ChatInterest>>,
@@ -175,7 +175,7 @@ impl Session {
             client_id,
             number: SessionNumber::ZERO,
             subscriptions: SmallVec::new(),
-            held_since: Vec::new(),
+            subscribed_since: Vec::new(),
             outbound: None,
             inbound: None,
             waiting: None,
@@ -218,25 +218,25 @@ impl Session {
     /// Since when a filter is held.
     pub(crate) fn since(&self, filter: FilterId) -> Option<Stamp> {
         let place = self.place_of_since(filter).ok()?;
-        Some(self.held_since[place].1)
+        Some(self.subscribed_since[place].1)
     }
 
     /// A filter is held, since the moment already known if it was before.
-    pub(crate) fn hold_since(&mut self, filter: FilterId, since: Stamp) {
+    pub(crate) fn set_since(&mut self, filter: FilterId, since: Stamp) {
         if let Err(place) = self.place_of_since(filter) {
-            self.held_since.insert(place, (filter, since));
+            self.subscribed_since.insert(place, (filter, since));
         }
     }
 
     /// A filter is given up, or becomes durable: what came before does not wait for it.
     pub(crate) fn forget_since(&mut self, filter: FilterId) {
         if let Ok(place) = self.place_of_since(filter) {
-            self.held_since.remove(place);
+            self.subscribed_since.remove(place);
         }
     }
 
     fn place_of_since(&self, filter: FilterId) -> Result<usize, usize> {
-        self.held_since
+        self.subscribed_since
             .binary_search_by_key(&filter, |(known, _)| *known)
     }
 
@@ -247,7 +247,7 @@ impl Session {
         recovered.any(|(known, _)| *known == stamp)
     }
 
-    pub(crate) fn outbound(&mut self) -> &mut Outbound<Held> {
+    pub(crate) fn outbound(&mut self) -> &mut Outbound<Delivery> {
         self.outbound.get_or_insert_default()
     }
 

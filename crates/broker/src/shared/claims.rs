@@ -17,7 +17,7 @@ use crate::delivery::waiting::{Backlog, ClaimDelivery, Claims, WaitingClaim};
 use crate::io::{ForwardedClaim, Output, PassedClaim, PassedOn};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::Held;
+use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::stored::appends::{Then, claim_delete};
 
@@ -197,25 +197,30 @@ impl Shard {
             stored,
             qos: publication.view.qos,
         };
-        let held = held(member, publication.message(), claim);
+        let delivery = delivery_to(member, publication.message(), claim);
         if qos == QoS::AtMostOnce {
-            self.give_once(member.session, held, now);
+            self.give_at_most_once(member.session, delivery, now);
         } else {
-            self.begin_or_hold(member.session, held, now);
+            self.begin_or_enqueue(member.session, delivery, now);
         }
     }
 
     /// A claimed message goes to a member at QoS 0: at most once, so that a crash must not repeat it.
-    fn give_once(&mut self, slot: u32, mut held: Held, now: Millis) {
-        let settle = claim_delete(held.origin).into_iter().collect();
-        held.origin = Origin::Memory;
+    fn give_at_most_once(&mut self, slot: u32, mut delivery: Delivery, now: Millis) {
+        let settle = claim_delete(delivery.origin).into_iter().collect();
+        delivery.origin = Origin::Memory;
         let session = self.sessions[slot as usize].reference(self.shard, slot);
-        let held = Box::new(held);
-        self.append(settle, Then::Live { session, held }, now);
+        let delivery = Box::new(delivery);
+        self.append(settle, Then::Live { session, delivery }, now);
     }
 
     /// The claim is struck out on disk.
-    pub(crate) fn give_live(&mut self, session: SessionRef, held: Held, now: Millis) {
+    pub(crate) fn send_at_most_once(
+        &mut self,
+        session: SessionRef,
+        delivery: Delivery,
+        now: Millis,
+    ) {
         let Some(slot) = self.session_slot(session) else {
             return;
         };
@@ -225,20 +230,20 @@ impl Shard {
         let waiting = &self.sessions[slot as usize].waiting;
         let queues = waiting
             .as_ref()
-            .is_some_and(|waiting| waiting.queues(held.qos));
+            .is_some_and(|waiting| waiting.queues(delivery.qos));
         let limit = self.settings.limits.outgoing_bytes_max;
         if queues || self.connections[connection].backlog() > limit {
-            self.hold(slot, held);
+            self.enqueue(slot, delivery);
         } else {
-            self.begin_unless_expired(slot, &held, now);
+            self.begin_unless_expired(slot, &delivery, now);
         }
     }
 
-    fn begin_or_hold(&mut self, slot: u32, held: Held, now: Millis) {
+    fn begin_or_enqueue(&mut self, slot: u32, delivery: Delivery, now: Millis) {
         if self.standing(slot) == Standing::Free {
-            self.begin_unless_expired(slot, &held, now);
+            self.begin_unless_expired(slot, &delivery, now);
         } else {
-            self.hold(slot, held);
+            self.enqueue(slot, delivery);
         }
     }
 
@@ -307,7 +312,9 @@ impl Shard {
                 && let Some(claim) = backlog.pop()
             {
                 pulled += 1;
-                waiting.claims.push_back(delivery(group, &member, claim));
+                waiting
+                    .claims
+                    .push_back(claim_delivery(group, &member, claim));
             }
             if backlog.is_empty() {
                 self.groups.backlogs.remove(&group);
@@ -324,14 +331,14 @@ impl Shard {
             self.fetch(slot);
             return false;
         };
-        let Some(delivery) = waiting.claims.pop_front() else {
+        let Some(claimed) = waiting.claims.pop_front() else {
             return false;
         };
         assert_eq!(
-            delivery.claim.stored.message, stamp,
+            claimed.claim.stored.message, stamp,
             "messages come back in the order in which they were asked for"
         );
-        let origin = delivery.origin();
+        let origin = claimed.origin();
         let recovered = origin
             .stored_key()
             .and_then(|key| waiting.take_recovered(key));
@@ -340,17 +347,17 @@ impl Shard {
             self.mark_dirty(slot, now);
             return true;
         };
-        let held = Held {
-            qos: delivery.qos,
-            retain: delivery.keeps_retain && message.retain,
+        let delivery = Delivery {
+            qos: claimed.qos,
+            retain: claimed.keeps_retain && message.retain,
             message,
             origin,
-            identifiers: delivery.identifiers,
+            identifiers: claimed.identifiers,
         };
         match recovered {
-            Some(outgoing) => self.continue_recovered(slot, outgoing, held, now),
-            None if held.qos == QoS::AtMostOnce => self.give_once(slot, held, now),
-            None => self.begin_unless_expired(slot, &held, now),
+            Some(outgoing) => self.continue_recovered(slot, outgoing, delivery, now),
+            None if delivery.qos == QoS::AtMostOnce => self.give_at_most_once(slot, delivery, now),
+            None => self.begin_unless_expired(slot, &delivery, now),
         }
         true
     }
@@ -388,7 +395,7 @@ impl Shard {
     pub(crate) fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
         match self.shared.choose_of(group, |slot| self.standing(slot)) {
             Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Offline(member)) => {
-                self.give_held(group, &member, message, now);
+                self.give_unstored(group, &member, message, now);
             }
             Some(Chosen::Shard(shard) | Chosen::OfflineElsewhere(shard)) => {
                 self.pass_on(shard, group, &Backlog::default(), vec![message], now);
@@ -402,7 +409,7 @@ impl Shard {
         shard: u16,
         group: GroupId,
         claims: &Backlog,
-        held: Vec<Arc<Message>>,
+        in_memory: Vec<Arc<Message>>,
         now: Millis,
     ) {
         let Some(text) = self.shared.text(group) else {
@@ -410,7 +417,7 @@ impl Shard {
         };
         // Until the other shard has them, this one says that they are needed.
         for claim in claims.iter() {
-            self.groups.passing.note(claim.stored.message);
+            self.groups.moved.note(claim.stored.message);
         }
         let clock = self.stamp(now);
         let passed = PassedOn {
@@ -424,7 +431,7 @@ impl Shard {
                     weight: claim.weight,
                 })
                 .collect(),
-            held,
+            in_memory,
             clock,
         };
         self.output(Output::PassOn { shard, passed });
@@ -454,7 +461,7 @@ impl Shard {
         }
         let Some(group) = group else { return };
         self.rebalance(group, now);
-        for message in passed.held {
+        for message in passed.in_memory {
             self.take_passed(group, message, now);
         }
     }
@@ -464,13 +471,13 @@ impl Shard {
     fn take_passed(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
         match self.shared.choose_here(group, |slot| self.standing(slot)) {
             Some(Chosen::Here(member) | Chosen::Busy(member)) => {
-                self.give_held(group, &member, message, now);
+                self.give_unstored(group, &member, message, now);
             }
             Some(Chosen::Offline(member)) => match self.shared.connected_elsewhere(group) {
                 Some(shard) => {
                     self.pass_on(shard, group, &Backlog::default(), vec![message], now);
                 }
-                None => self.give_held(group, &member, message, now),
+                None => self.give_unstored(group, &member, message, now),
             },
             Some(Chosen::Shard(_) | Chosen::OfflineElsewhere(_)) | None => {
                 self.offer(group, message, now);
@@ -479,7 +486,7 @@ impl Shard {
     }
 
     /// Gives a member a message that is only in memory; at QoS 0 it is for those who are there.
-    fn give_held(
+    fn give_unstored(
         &mut self,
         group: GroupId,
         member: &Subscriber,
@@ -491,9 +498,9 @@ impl Shard {
             stored: None,
             qos: message.qos,
         };
-        let held = held(member, message, claim);
-        if held.qos != QoS::AtMostOnce || self.open_connection(member.session).is_some() {
-            self.begin_or_hold(member.session, held, now);
+        let delivery = delivery_to(member, message, claim);
+        if delivery.qos != QoS::AtMostOnce || self.open_connection(member.session).is_some() {
+            self.begin_or_enqueue(member.session, delivery, now);
         }
     }
 
@@ -546,8 +553,8 @@ fn granted(member: &Subscriber) -> QoS {
     QoS::from_bits(member.qos()).unwrap_or(QoS::AtMostOnce)
 }
 
-fn held(member: &Subscriber, message: Arc<Message>, origin: Origin) -> Held {
-    Held {
+fn delivery_to(member: &Subscriber, message: Arc<Message>, origin: Origin) -> Delivery {
+    Delivery {
         qos: message.qos.min(granted(member)),
         retain: member.retain_as_published() && message.retain,
         message,
@@ -556,7 +563,7 @@ fn held(member: &Subscriber, message: Arc<Message>, origin: Origin) -> Held {
     }
 }
 
-fn delivery(group: GroupId, member: &Subscriber, claim: WaitingClaim) -> ClaimDelivery {
+fn claim_delivery(group: GroupId, member: &Subscriber, claim: WaitingClaim) -> ClaimDelivery {
     ClaimDelivery {
         group,
         claim,

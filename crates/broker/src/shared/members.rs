@@ -61,7 +61,7 @@ impl Shard {
     pub(crate) fn has_left_share(&mut self, slot: u32, share: &Membership, now: Millis) {
         self.shared.unsubscribe(share.group, slot);
         self.announce_share(share, now);
-        self.return_waiting(slot, Some(share.group), now);
+        self.reassign_unsent(slot, Some(share.group), now);
         self.rebalance(share.group, now);
     }
 
@@ -86,7 +86,7 @@ impl Shard {
     /// A session has come or gone: its groups are told.
     pub(crate) fn announce_shares(&mut self, slot: u32, now: Millis) {
         let session = &self.sessions[slot as usize];
-        if session.is_long() {
+        if session.has_many_subscriptions() {
             self.defer_shares(slot, session.shares.len());
         } else if self.shards > 1 {
             for share in session.shares.clone() {
@@ -116,12 +116,12 @@ impl Shard {
         let (Some(account), Some(chat)) = (session.account, &session.chat) else {
             return;
         };
-        let held: Vec<(Box<str>, Box<str>)> = chat
+        let shared: Vec<(Box<str>, Box<str>)> = chat
             .filters
             .iter()
             .filter_map(|known| Some((known.share.clone()?, known.filter.clone())))
             .collect();
-        for (name, filter) in held {
+        for (name, filter) in shared {
             self.announce_chat_share(account, &name, &filter, now);
         }
     }

@@ -6,31 +6,31 @@ use records::Millis;
 use routing::GroupId;
 use smallvec::SmallVec;
 
-use crate::delivery::waiting::Returned;
+use crate::delivery::waiting::Reassigned;
 use crate::message::Origin;
 use crate::shard::Shard;
 
 impl Shard {
     /// A member is away or has left: what it was to get and has not been sent goes to others. With `only`, of
     /// that group.
-    pub(crate) fn return_waiting(&mut self, slot: u32, only: Option<GroupId>, now: Millis) {
+    pub(crate) fn reassign_unsent(&mut self, slot: u32, only: Option<GroupId>, now: Millis) {
         let waiting = self.sessions[slot as usize].waiting.as_mut();
-        let returned = waiting.map(|waiting| waiting.take_claims(only));
-        self.return_claims(returned.unwrap_or_default(), now);
+        let reassigned = waiting.map(|waiting| waiting.take_claims(only));
+        self.reassign(reassigned.unwrap_or_default(), now);
     }
 
     /// A session has ended: what it had not acknowledged goes to others, except what had begun at QoS 2.
     /// [5 MQTT-4.8.2-5]
-    pub(crate) fn return_all(&mut self, slot: u32, now: Millis) {
+    pub(crate) fn reassign_unacknowledged(&mut self, slot: u32, now: Millis) {
         let session = &mut self.sessions[slot as usize];
-        let mut returned = Vec::new();
+        let mut reassigned = Vec::new();
         for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
             let Origin::Claim { group, stored, qos } = flight.item.origin else {
                 continue;
             };
             match flight.state {
                 FlightState::AwaitPuback => {
-                    returned.push(Returned::of(group, stored, qos, &flight.item.message));
+                    reassigned.push(Reassigned::of(group, stored, qos, &flight.item.message));
                 }
                 FlightState::Beginning
                 | FlightState::AwaitPubrec
@@ -39,15 +39,15 @@ impl Shard {
             }
         }
         if let Some(waiting) = session.waiting.as_mut() {
-            returned.extend(waiting.take_claims(None));
+            reassigned.extend(waiting.take_claims(None));
         }
-        self.return_claims(returned, now);
+        self.reassign(reassigned, now);
     }
 
     /// A member is away: what waits in its groups goes where somebody is connected.
     pub(crate) fn rebalance_shares(&mut self, slot: u32, now: Millis) {
         let session = &self.sessions[slot as usize];
-        if session.is_long() {
+        if session.has_many_subscriptions() {
             // With the announcements, which are put off.
             return;
         }
@@ -58,17 +58,17 @@ impl Shard {
         }
     }
 
-    fn return_claims(&mut self, returned: Vec<Returned>, now: Millis) {
+    fn reassign(&mut self, reassigned: Vec<Reassigned>, now: Millis) {
         let mut groups = Vec::new();
-        let mut held = Vec::new();
-        for returned in returned {
-            match returned {
-                Returned::Stored(group, claim) => {
+        let mut in_memory = Vec::new();
+        for reassigned in reassigned {
+            match reassigned {
+                Reassigned::Stored(group, claim) => {
                     groups.push(group);
-                    self.groups.passing.note(claim.stored.message);
+                    self.groups.moved.note(claim.stored.message);
                     self.await_member(group, claim, now);
                 }
-                Returned::Held(group, message) => held.push((group, message)),
+                Reassigned::InMemory(group, message) => in_memory.push((group, message)),
             }
         }
         groups.sort_unstable();
@@ -76,7 +76,7 @@ impl Shard {
         for group in groups {
             self.rebalance(group, now);
         }
-        for (group, message) in held {
+        for (group, message) in in_memory {
             self.offer(group, message, now);
         }
     }

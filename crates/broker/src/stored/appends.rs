@@ -14,7 +14,7 @@ use crate::connections::connection::Stage;
 use crate::delivery::waiting::Claims;
 use crate::io::{ConnectionId, Ticket};
 use crate::message::{Message, Origin};
-use crate::sessions::session::{Held, Session};
+use crate::sessions::session::{Delivery, Session};
 use crate::shard::Shard;
 
 /// How often changed cursors are written; a crash repeats at most this much of QoS 1.
@@ -60,7 +60,7 @@ pub(crate) enum Then {
     /// The message is nobody else's any more: it may go at QoS 0, unless the session is away by now.
     Live {
         session: SessionRef,
-        held: Box<Held>,
+        delivery: Box<Delivery>,
     },
     /// PUBREC is remembered: PUBREL may go.
     Pubrel { session: SessionRef, packet_id: u16 },
@@ -144,7 +144,7 @@ impl Shard {
                     self.settle(connection, ordinal, reason, None);
                 }
             }
-            Then::Live { session, held } => self.give_live(session, *held, now),
+            Then::Live { session, delivery } => self.send_at_most_once(session, *delivery, now),
             Then::Pubrel { session, packet_id } => self.send_stored_pubrel(session, packet_id),
             Then::Deliver { session, packet_id } => {
                 self.send_stored_publish(session, packet_id, now)
@@ -350,7 +350,7 @@ impl Shard {
         // Its message is not coming any more, but the client may hold the identifier: PUBREL frees it, and until PUBCOMP
         // it is remembered.
         for packet_id in released {
-            let placeholder = Held::released(Origin::Memory);
+            let placeholder = Delivery::released(Origin::Memory);
             let outgoing = Outgoing::past(packet_id, OutgoingState::Released);
             writes.extend(self.outgoing_writes(slot, placeholder.origin, &outgoing));
             let session = &mut self.sessions[slot as usize];
@@ -387,7 +387,7 @@ impl Shard {
         let mut writes = Vec::new();
         let number = session.number;
         // Those of a long session follow in pieces; whatever a crash leaves of them is found without a session.
-        let filters = if session.is_long() {
+        let filters = if session.has_many_subscriptions() {
             Self::chat_filters_of(session)
         } else {
             self.filters_of(session)
@@ -496,10 +496,10 @@ impl Shard {
         else {
             return;
         };
-        let held = flight.item.clone();
+        let delivery = flight.item.clone();
         let Some(connection) = connection else { return };
-        self.frames.select(&held.message);
-        self.send_publish(connection, &held, Some(packet_id), false, now);
+        self.frames.select(&delivery.message);
+        self.send_publish(connection, &delivery, Some(packet_id), false, now);
     }
 }
 

@@ -11,7 +11,7 @@ use mqtt_session::FlightState;
 use records::{Millis, Pos, Progress, Stamp};
 
 use crate::message::Origin;
-use crate::sessions::session::Held;
+use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::stored::appends::{is_covered, raise};
 use crate::subscriptions::superseded::SupersededTerms;
@@ -108,7 +108,7 @@ impl Shard {
     }
 
     /// Whether a delivery that begins may have begun before. [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
-    pub(crate) fn repeat_of(&mut self, slot: u32, held: &Held) -> Option<Repeat> {
+    pub(crate) fn repeat_of(&mut self, slot: u32, delivery: &Delivery) -> Option<Repeat> {
         if self.cursors.redeliveries.is_empty() {
             return None;
         }
@@ -117,32 +117,41 @@ impl Shard {
         if session.outbound.is_none() {
             session.outbound().start_at(known.next_packet_id);
         }
-        let key = held.origin.stored_key()?;
+        let key = delivery.origin.stored_key()?;
         if let Ok(place) = known.under_way.binary_search_by_key(&key, |(key, _)| *key) {
             let (_, packet_id) = known.under_way.remove(place);
             return Some(Repeat(Some(packet_id)));
         }
         // What had begun at QoS 2 is remembered one by one.
-        let doubtful = held.qos == QoS::AtLeastOnce && known.may_have_been_sent(held.origin);
+        let doubtful =
+            delivery.qos == QoS::AtLeastOnce && known.may_have_been_sent(delivery.origin);
         doubtful.then_some(Repeat(None))
     }
 
     /// Sends it again, under its identifier as far as that is known and free. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
-    pub(crate) fn redeliver(&mut self, slot: u32, held: &Held, repeat: Repeat, now: Millis) {
+    pub(crate) fn redeliver(
+        &mut self,
+        slot: u32,
+        delivery: &Delivery,
+        repeat: Repeat,
+        now: Millis,
+    ) {
         // As it began, whatever its subscription has become since.
-        let held = Held {
+        let delivery = Delivery {
             qos: QoS::AtLeastOnce,
-            ..held.clone()
+            ..delivery.clone()
         };
         let session = &mut self.sessions[slot as usize];
         let connection = session.connection;
         let outbound = session.outbound();
         let state = FlightState::AwaitPuback;
         let packet_id = match repeat.0 {
-            Some(packet_id) if outbound.begin_again(packet_id, state, held.clone()) => packet_id,
-            Some(_) | None => outbound.begin(state, held.clone()),
+            Some(packet_id) if outbound.begin_again(packet_id, state, delivery.clone()) => {
+                packet_id
+            }
+            Some(_) | None => outbound.begin(state, delivery.clone()),
         };
-        self.send_publish(connection, &held, Some(packet_id), true, now);
+        self.send_publish(connection, &delivery, Some(packet_id), true, now);
     }
 
     /// What a session's record says beside its cursors; `sent` is how far messages have been sent, per shard of origin.

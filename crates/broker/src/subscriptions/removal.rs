@@ -11,12 +11,12 @@ use crate::turn::deferred::DeferredWork;
 
 impl Session {
     /// Whether its subscriptions are too many for one piece of work.
-    pub(crate) fn is_long(&self) -> bool {
+    pub(crate) fn has_many_subscriptions(&self) -> bool {
         self.subscriptions.len() + self.shares.len() > FILTERS_PER_PIECE
     }
 
     /// Whether it has ended and only its subscriptions are still there.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.connection == NO_CONNECTION && self.expiry_secs == 0
     }
 }
@@ -24,7 +24,7 @@ impl Session {
 impl Shard {
     /// The session is nobody's any more: whoever comes under its name gets a new one.
     pub(crate) fn retire(&mut self, slot: u32, now: Millis) {
-        if !self.sessions[slot as usize].is_long() {
+        if !self.sessions[slot as usize].has_many_subscriptions() {
             // Their records are on the list of what is deleted with the session's own.
             self.drop_ended_subscriptions(slot, SessionNumber::ZERO, now);
             return;
@@ -81,7 +81,7 @@ impl Shard {
         }
         let session = &self.sessions[slot as usize];
         if session.subscriptions.is_empty() && session.shares.is_empty() {
-            self.return_all(slot, now);
+            self.reassign_unacknowledged(slot, now);
             self.remove_session(slot);
             return;
         }

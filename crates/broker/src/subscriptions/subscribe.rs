@@ -68,13 +68,13 @@ impl Shard {
             return;
         };
         let changes = pending.changes;
-        self.say_subscribed(slot, pending, now);
+        self.send_suback(slot, pending, now);
         if changes {
             self.end_change(slot, now);
         }
     }
 
-    fn say_subscribed(&mut self, slot: u32, pending: PendingSuback, now: Millis) {
+    fn send_suback(&mut self, slot: u32, pending: PendingSuback, now: Millis) {
         if !self.send_to_open(pending.connection, &pending.packet) {
             return;
         }
@@ -95,11 +95,11 @@ impl Shard {
     }
 
     /// Tells the messenger which filters a stored session has brought back.
-    pub(crate) fn say_resumed(&mut self, slot: u32, account: AccountId) {
+    pub(crate) fn tell_resumed(&mut self, slot: u32, account: AccountId) {
         let session = &self.sessions[slot as usize];
         let reference = session.reference(self.shard, slot);
         let Some(chat) = &session.chat else { return };
-        let held: Vec<(Box<str>, u8)> = chat
+        let filters: Vec<(Box<str>, u8)> = chat
             .filters
             .iter()
             .filter(|known| known.share.is_none())
@@ -108,7 +108,7 @@ impl Shard {
                 (known.filter.clone(), options.retain_handling)
             })
             .collect();
-        for (filter, retain_handling) in held {
+        for (filter, retain_handling) in filters {
             self.output(Output::Service(Service::Subscribed {
                 session: reference,
                 account,
@@ -164,11 +164,14 @@ impl Shard {
             session.subscriptions.push(outcome.id);
         }
         // [3.1.1 MQTT-3.8.4-3] [5 MQTT-3.8.4-3]: what waits goes on waiting when the filter was durable before.
-        if outcome.replaced.is_none_or(|held| durable && !held.durable) {
+        if outcome
+            .replaced
+            .is_none_or(|before| durable && !before.durable)
+        {
             session.forget_since(outcome.id);
         }
         if stored {
-            session.hold_since(outcome.id, since);
+            session.set_since(outcome.id, since);
         }
         if let Some(interest) = outcome.interest {
             self.announce(filter, interest, now);
@@ -198,8 +201,8 @@ impl Shard {
         }
         let session = &self.sessions[slot as usize];
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
-        let held = session.subscriptions.len() + session.shares.len() + chats;
-        let full = held >= limits.subscriptions_max
+        let count = session.subscriptions.len() + session.shares.len() + chats;
+        let full = count >= limits.subscriptions_max
             || (self.disk_full && session.is_stored())
             || !self.has_room_for_filter(slot, filter);
         if full && !self.holds(slot, filter) {

@@ -34,7 +34,7 @@ impl Shard {
     pub fn begin_turn(&mut self, at: Moment) {
         self.work = 0;
         self.measuring.turn_at = at;
-        self.let_go_of_forwarded();
+        self.drop_delivered_forwards();
     }
 
     /// Whether it is to be told with [`Self::end_turn`] when what this turn had to say was written.
@@ -189,7 +189,7 @@ impl Shard {
         }
         self.survey_under_way(&mut census);
         let lowest = census.lowest.min(self.lowest_under_way());
-        self.groups.passing.clear();
+        self.groups.moved.clear();
         self.waits = census.waiting;
         if let Some(survey) = census.survey {
             self.output(Output::Surveyed(survey));
@@ -233,9 +233,9 @@ impl Shard {
             let claims = waiting.claims.iter();
             let claims = claims.map(|delivery| delivery.claim.stored.message);
             claims.for_each(&mut need);
-            waiting.needed_by_held().for_each(&mut need);
-            census.waiting.bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
-            seen += stored.len() + waiting.claims.len() + waiting.held();
+            waiting.needed_by_queued().for_each(&mut need);
+            census.waiting.bytes += waiting.queued_bytes() as u64 + waiting.stored_bytes();
+            seen += stored.len() + waiting.claims.len() + waiting.queued();
         }
         if let Some(survey) = &mut census.survey {
             survey.charge(session.account, &segments);
@@ -259,9 +259,9 @@ impl Shard {
                 survey.charge(None, &segments);
             }
         }
-        let mut passing = Segments::default();
-        for stamp in self.groups.passing.stamps() {
-            survey.need(*stamp, &mut passing);
+        let mut moved = Segments::default();
+        for stamp in self.groups.moved.stamps() {
+            survey.need(*stamp, &mut moved);
         }
         survey.keep_from(self.oldest_unseen());
     }
@@ -272,8 +272,8 @@ impl Shard {
         let mut bytes = connection.backlog() as u64;
         let mut messages = 0;
         if let Some(waiting) = &session.waiting {
-            bytes += waiting.held_bytes() as u64 + waiting.stored_bytes();
-            messages += waiting.held() + waiting.stored().len() + waiting.claims.len();
+            bytes += waiting.queued_bytes() as u64 + waiting.stored_bytes();
+            messages += waiting.queued() + waiting.stored().len() + waiting.claims.len();
         }
         (bytes >= SlowClient::BYTES_MIN).then(|| SlowClient {
             client: ClientName::of(session),
@@ -287,10 +287,8 @@ impl Shard {
     fn lowest_under_way(&self) -> Stamp {
         let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
         let waiting = waiting.map(|claim| claim.stored.message);
-        let passing = self.groups.passing.stamps().iter().copied();
-        waiting
-            .chain(passing)
-            .fold(self.oldest_unseen(), Stamp::min)
+        let moved = self.groups.moved.stamps().iter().copied();
+        waiting.chain(moved).fold(self.oldest_unseen(), Stamp::min)
     }
 
     /// From which message on somebody may wait for one of whom nothing is known.
@@ -299,7 +297,7 @@ impl Shard {
             Then::Publish(stored) => stored.stamp,
             _ => None,
         });
-        let all = under_way.chain(self.groups.passing.others_from());
+        let all = under_way.chain(self.groups.moved.others_from());
         let all = all.chain(self.fanout_stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }

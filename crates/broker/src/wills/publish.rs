@@ -20,7 +20,7 @@ const WILL_ACK: u64 = 0xFFFF_FFFF << 32;
 
 /// A will the messenger has not answered yet.
 #[derive(Debug)]
-pub(crate) struct ToldWill {
+pub(crate) struct PendingWill {
     ack: u64,
     account: Option<AccountId>,
     client_id: Arc<str>,
@@ -81,7 +81,7 @@ impl Shard {
         };
         self.counters.wills_published += 1;
         if is_chat(&will.message.topic) {
-            self.tell_chat_will(slot, &will.message);
+            self.send_will_to_messenger(slot, &will.message);
             return;
         }
         let session = &self.sessions[slot as usize];
@@ -136,12 +136,12 @@ impl Shard {
 
     /// A will that names a conversation is a message of its account like any other. It goes from the disk in the
     /// commit that holds the message.
-    fn tell_chat_will(&mut self, slot: u32, message: &Message) {
+    fn send_will_to_messenger(&mut self, slot: u32, message: &Message) {
         let session = &self.sessions[slot as usize];
         let Some(account) = session.account else {
             return;
         };
-        let told = self.told_wills.back();
+        let told = self.pending_wills.back();
         let ack = told.map_or(WILL_ACK, |told| {
             WILL_ACK | (told.ack.wrapping_add(1) & u64::from(u32::MAX))
         });
@@ -159,12 +159,12 @@ impl Shard {
             }],
             read_at: Moment::UNKNOWN,
         };
-        let told = ToldWill {
+        let told = PendingWill {
             ack,
             account: session.account,
             client_id: session.client_id.clone(),
         };
-        self.told_wills.push_back(told);
+        self.pending_wills.push_back(told);
         self.chat_publishes += 1;
         self.output(Output::Service(Service::Publish(Box::new(publish))));
     }
@@ -176,8 +176,8 @@ impl Shard {
         outcome: &Result<(), (ReasonCode, R)>,
         now: Millis,
     ) -> bool {
-        let place = self.told_wills.iter().position(|told| told.ack == ack);
-        let Some(told) = place.and_then(|place| self.told_wills.remove(place)) else {
+        let place = self.pending_wills.iter().position(|told| told.ack == ack);
+        let Some(told) = place.and_then(|place| self.pending_wills.remove(place)) else {
             return false;
         };
         let slot = self.find_session(told.account, &told.client_id);

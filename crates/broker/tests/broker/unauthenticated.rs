@@ -28,10 +28,10 @@ fn begin(world: &mut World, hello: &Hello) -> Client {
 }
 
 /// So many bytes of a client wait in what carries them.
-fn hold_outside(world: &mut World, client: Client, bytes: usize) {
+fn count_bytes_outside(world: &mut World, client: Client, bytes: usize) {
     let peer = &world.peers[client.0];
     let (shard, id) = (peer.shard, peer.id);
-    world.shards[shard].hold_outside(id, bytes, world.now);
+    world.shards[shard].count_bytes_outside(id, bytes, world.now);
     world.settle();
 }
 
@@ -100,10 +100,10 @@ fn connects_whose_credentials_are_checked_count() {
 fn what_waits_outside_counts_until_it_has_come_in() {
     let mut world = world();
     let [first, second] = [world.open(V5), world.open(V5)];
-    hold_outside(&mut world, first, LARGE);
-    hold_outside(&mut world, second, BUDGET - LARGE);
+    count_bytes_outside(&mut world, first, LARGE);
+    count_bytes_outside(&mut world, second, BUDGET - LARGE);
     assert!(!world.is_closed(first) && !world.is_closed(second));
-    hold_outside(&mut world, second, BUDGET);
+    count_bytes_outside(&mut world, second, BUDGET);
     assert!(world.is_closed(second));
     assert_eq!(world.take(second), [], "nobody knows what it speaks");
     world.send(first, &hello(V5, "first").bytes());
@@ -112,6 +112,6 @@ fn what_waits_outside_counts_until_it_has_come_in() {
         [Got::Connack { code: 0, .. }]
     ));
     // Behind the CONNECT a client may send larger things.
-    hold_outside(&mut world, first, 2 * BUDGET);
+    count_bytes_outside(&mut world, first, 2 * BUDGET);
     assert!(!world.is_closed(first));
 }

@@ -475,7 +475,7 @@ impl ShardThread {
             .map_or(0, |socket| socket.transport.held_bytes());
         if held > 0 && !self.core.is_open(id) {
             let now = self.clock.now();
-            self.core.hold_outside(id, held, now);
+            self.core.count_bytes_outside(id, held, now);
         }
     }
 
