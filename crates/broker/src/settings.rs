@@ -15,7 +15,7 @@ pub struct Limits {
     pub connect_timeout_secs: u16,
     /// Bytes a connection may send before it is authenticated.
     pub connect_bytes_max: u32,
-    /// Lasting sessions of one account on all shards; for one more the account loses one that is away, or it is refused (0x97).
+    /// Lasting sessions of one account on all shards; for one more the account loses one that is offline, or it is refused (0x97).
     pub sessions_per_account_max: usize,
     /// Bytes of filters of one account on all shards, each with 64 more, beyond 4 KiB of each session (0x97).
     pub filter_bytes_per_account_max: usize,
@@ -69,7 +69,7 @@ pub struct Limits {
     pub connections_max: usize,
     /// Sessions of this shard, connected or not.
     pub sessions_max: usize,
-    /// Sessions of this shard without a connection; the one that has been away longest ends.
+    /// Sessions of this shard without a connection; the one that has been offline longest ends.
     pub offline_sessions_max: usize,
     /// Retained messages.
     pub retained_messages_max: usize,

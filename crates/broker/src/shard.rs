@@ -1,6 +1,5 @@
-//! One shard: its tables of connections and sessions, its clock, its inputs and outputs. What it does with a packet
-//! is in the rooms beside it (`connect`, `publish`, `subscribe`, `deliver`, `acknowledge`, `messenger`,
-//! `claims`, `durable`, `retained`), each an `impl Shard`.
+//! One shard: its tables of connections and sessions, its clock, its inputs and outputs. What it does with each is in the
+//! folders beside it, in files with an `impl Shard`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -40,7 +39,7 @@ use crate::wills::publish::PendingWill;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
-/// Connections looked at in one call.
+/// Connections checked in one call.
 const CHECKS_PER_CALL: usize = 1024;
 /// Sessions that end, or wills that are published, in one call.
 const ENDS_PER_CALL: usize = 128;
@@ -86,13 +85,13 @@ pub struct Shard {
     outputs: VecDeque<Output>,
     /// Connections whose bytes wait because the turn was cut short.
     pub(crate) deferred_reads: VecDeque<ConnectionId>,
-    /// Whatever else was put off.
+    /// Whatever else was deferred.
     pub(crate) deferred_work: VecDeque<DeferredWork>,
     /// Messages that have not got to all their recipients yet, the oldest first.
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
-    /// Messages on their way to other shards, the oldest first, see `across`.
+    /// Messages on their way to other shards, the oldest first, see `publishing::forward`.
     pub(crate) forwarded: VecDeque<Arc<Forwarded>>,
     /// What this turn has done, see `turn`.
     pub(crate) work: usize,
@@ -101,7 +100,7 @@ pub struct Shard {
     pub(crate) rates: Rates,
     /// The server's figures, by topic.
     pub(crate) system: BTreeMap<Box<str>, Arc<Message>>,
-    /// Everybody is being disconnected, which says nothing about how many are away.
+    /// Everybody is being disconnected: no session ends because too many are offline.
     pub(crate) is_shutting_down: bool,
     /// Sessions without a connection.
     pub(crate) offline: OfflineSessions,

@@ -1,5 +1,5 @@
 //! The access list has changed, by a reload or over a restart: subscriptions, wills, waiting messages and anonymous sessions that it
-//! no longer allows are ended or withdrawn, session by session. Whether something is allowed is `access`' business.
+//! no longer allows are ended or withdrawn, session by session. Whether something is allowed is `list`'s business.
 
 use mqtt_codec::{ReasonCode, topic};
 use records::Millis;
@@ -85,7 +85,7 @@ impl Shard {
             .push_back(DeferredWork::FilterRequest(Box::new(filters)));
     }
 
-    /// Whether clients without an account may come in where this one is, or, for one that is away, anywhere.
+    /// Whether clients without an account may come in where this one is, or, for one that is offline, anywhere.
     fn lets_anonymous_in(&self, session: &Session) -> bool {
         let settings = &self.settings;
         if session.connection == NO_CONNECTION {

@@ -5,7 +5,7 @@ use mqtt_codec::{Auth, Packet, ReasonCode};
 use records::Millis;
 
 use crate::access::list::Identity;
-use crate::authentication::exchange::{Exchange, Turn};
+use crate::authentication::exchange::{Awaiting, Exchange};
 use crate::connections::connection::Stage;
 use crate::connections::pending_connect::PendingConnect;
 use crate::io::{ConnectionId, ExchangeRequest, Exchanged, Output};
@@ -71,7 +71,7 @@ impl Shard {
             .and_then(|connection| connection.exchange.as_ref())
             .ok_or(ReasonCode::PROTOCOL_ERROR)?;
         let begins = auth.reason == ReasonCode::RE_AUTHENTICATE
-            && exchange.turn == Turn::Nobodys
+            && exchange.awaiting == Awaiting::Nothing
             && auth.method == Some(&*exchange.method);
         if !begins {
             return Err(ReasonCode::PROTOCOL_ERROR);
@@ -124,13 +124,13 @@ impl Shard {
         let ours = self
             .connection_mut(id)
             .and_then(|connection| connection.exchange.as_mut())
-            .filter(|exchange| exchange.turn == Turn::Ours);
+            .filter(|exchange| exchange.awaiting == Awaiting::Verdict);
         let Some(exchange) = ours else {
             return;
         };
         match outcome {
             Exchanged::Continue { data, state } => {
-                exchange.turn = Turn::Theirs;
+                exchange.awaiting = Awaiting::Client;
                 exchange.state = state;
                 // [5 MQTT-4.12.0-2]
                 self.send_auth(id, ReasonCode::CONTINUE_AUTHENTICATION, &data, now);

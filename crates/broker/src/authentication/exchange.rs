@@ -1,5 +1,5 @@
 //! One exchange of enhanced authentication: whose turn it is, and what is remembered between two steps. It acts on
-//! nothing; that is `authenticate`.
+//! nothing; that is `enhanced`.
 
 use std::sync::Arc;
 
@@ -16,29 +16,29 @@ pub(crate) struct Exchange {
     pub(crate) state: Box<[u8]>,
     /// The last data, for CONNACK.
     pub(crate) last: Option<Box<[u8]>>,
-    pub(crate) turn: Turn,
+    pub(crate) awaiting: Awaiting,
     steps: u16,
 }
 
 /// Who has the next word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub(crate) enum Awaiting {
     /// A verdict is being made.
-    Ours,
+    Verdict,
     /// The client's AUTH is awaited.
-    Theirs,
+    Client,
     /// No exchange is under way.
-    Nobodys,
+    Nothing,
 }
 
 impl Exchange {
     /// Whether the client's AUTH is awaited.
     pub(crate) fn awaits_client(&self) -> bool {
-        self.turn == Turn::Theirs
+        self.awaiting == Awaiting::Client
     }
 
     /// What a successful CONNACK repeats: the method, and the last data.
-    pub(crate) fn told(&self) -> (&str, Option<&[u8]>) {
+    pub(crate) fn connack_properties(&self) -> (&str, Option<&[u8]>) {
         (&self.method, self.last.as_deref())
     }
 
@@ -54,7 +54,7 @@ impl Exchange {
             claimed: claimed.map(Into::into),
             state: Box::default(),
             last: None,
-            turn: Turn::Nobodys,
+            awaiting: Awaiting::Nothing,
             steps: 0,
         }
     }
@@ -62,7 +62,7 @@ impl Exchange {
     /// A client's step; false if it is one too many or too large.
     pub(crate) fn take(&mut self, data: Option<&[u8]>, limits: &Limits) -> bool {
         self.steps = self.steps.saturating_add(1);
-        self.turn = Turn::Ours;
+        self.awaiting = Awaiting::Verdict;
         self.steps <= limits.exchange_steps_max
             && data.is_none_or(|data| data.len() <= limits.exchange_bytes_max)
     }
@@ -70,7 +70,7 @@ impl Exchange {
     /// The exchange is over; another may begin.
     pub(crate) fn end(&mut self) {
         self.state = Box::default();
-        self.turn = Turn::Nobodys;
+        self.awaiting = Awaiting::Nothing;
         self.steps = 0;
     }
 }

@@ -1,4 +1,4 @@
-//! From CONNECT to an open session, and from an open session to what remains of it when its connection
+//! From CONNECT to an open session, and from an open session to what is left of it when its connection
 //! ends: take-over, clean start, expiry, wills.
 
 use std::sync::Arc;
@@ -142,8 +142,8 @@ impl Shard {
             response_information: packet.properties.request_response_information,
             will: will_of(packet, now),
             identity: None,
-            asked_at: now,
-            asked: self.stamp(now),
+            connect_at: now,
+            connect_stamp: self.stamp(now),
             home: self.shard,
             exchange: None,
             listener,
@@ -281,7 +281,7 @@ impl Shard {
         }
         let existing = self.find_session(identity.account, &pending.client_id);
         if let Some(slot) = existing {
-            if self.sessions[slot as usize].asked > pending.asked {
+            if self.sessions[slot as usize].connect_stamp > pending.connect_stamp {
                 // Its credentials took longer to check than those of a CONNECT that came after it: of the two connections
                 // this is the older one. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
                 self.counters.connects_refused += 1;
@@ -342,7 +342,7 @@ impl Shard {
         if let Some(reason) = self.settings.redirect.reason() {
             return Err(reason);
         }
-        if self.is_closed_since(identity, pending.asked_at) {
+        if self.is_closed_since(identity, pending.connect_at) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let Some(will) = &pending.will else {
@@ -400,7 +400,7 @@ impl Shard {
         session.token = identity.token;
         session.name = identity.name;
         session.will = pending.will;
-        session.asked = pending.asked;
+        session.connect_stamp = pending.connect_stamp;
         session.protocol_level = pending.version.level();
         session.disconnected_at = None;
         self.offline.remove(&mut self.sessions, slot);
@@ -536,8 +536,8 @@ impl Shard {
             topic_alias_maximum: limits.topic_alias_maximum,
             server_keep_alive: chosen.keepalive.then_some(connection.keepalive_secs),
             response_information,
-            authentication_method: exchange.map(|exchange| exchange.told().0),
-            authentication_data: exchange.and_then(|exchange| exchange.told().1),
+            authentication_method: exchange.map(|exchange| exchange.connack_properties().0),
+            authentication_data: exchange.and_then(|exchange| exchange.connack_properties().1),
         };
         let mut packet = Vec::new();
         connack::encode_accepted(connection.version, &properties, &mut packet);

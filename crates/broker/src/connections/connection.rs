@@ -82,7 +82,7 @@ pub(crate) struct Connection {
     pub(crate) packet_bytes_max: u32,
     /// Second of the shard's clock at which the client was last heard.
     pub(crate) heard_secs: u32,
-    /// Second of the shard's clock at which it is looked at.
+    /// Second of the shard's clock at which it is checked.
     pub(crate) check_secs: u32,
     /// What it is counted for among the bytes of clients that have not been let in.
     pub(crate) unauthenticated_bytes: u32,

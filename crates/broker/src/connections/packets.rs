@@ -1,4 +1,4 @@
-//! From bytes to packets, and from a packet to the room that acts on it. A malformed packet, or one that
+//! From bytes to packets, and from a packet to the function that acts on it. A malformed packet, or one that
 //! must not come here or now, closes its connection with the specified reason and is counted.
 
 use mqtt_codec::{

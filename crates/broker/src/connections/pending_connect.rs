@@ -28,9 +28,9 @@ pub struct PendingConnect {
     pub(crate) will: Option<Box<Will>>,
     pub(crate) identity: Option<Identity>,
     /// When the CONNECT came.
-    pub(crate) asked_at: Millis,
+    pub(crate) connect_at: Millis,
     /// Its place among the CONNECTs of all shards.
-    pub(crate) asked: Stamp,
+    pub(crate) connect_stamp: Stamp,
     /// The shard that owns the session.
     pub(crate) home: u16,
     /// Its enhanced authentication, for the shard it goes to.

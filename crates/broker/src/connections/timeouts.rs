@@ -8,11 +8,11 @@ use crate::connections::connection::Stage;
 use crate::io::{ConnectionId, Output};
 use crate::shard::Shard;
 
-/// Furthest that a look is arranged; less than the wheel's turn.
+/// Furthest ahead that a check is scheduled; less than the wheel's turn.
 const CHECK_MS_MAX: u64 = 120_000;
 
 impl Shard {
-    /// Looks at a connection once `at` has come, or earlier if that is far away. Of several looks only the
+    /// Checks a connection once `at` has come, or earlier if that is far away. Of several checks only the
     /// one arranged last counts.
     pub(crate) fn schedule_check(&mut self, id: ConnectionId, at: Millis, now: Millis) {
         let at = at.min(now.saturating_add(CHECK_MS_MAX));
@@ -31,7 +31,7 @@ impl Shard {
         u64::from(self.settings.listener(listener).connect_timeout_secs) * 1000
     }
 
-    /// The time of a look has come.
+    /// The time of a check has come.
     pub(crate) fn check_connection(&mut self, id: ConnectionId, now: Millis) {
         let timeout = self.connect_timeout_ms(id);
         let now_secs = self.seconds(now);

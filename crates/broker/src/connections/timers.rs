@@ -1,5 +1,5 @@
-//! When to look again at which connection or session. Connections stand in a wheel of one-second buckets
-//! and are looked at rarely: activity does not touch the wheel, the look decides whether time is really
+//! When to check which connection or session again. Connections stand in a wheel of one-second buckets
+//! and are checked rarely: activity does not touch the wheel, the check decides whether time is really
 //! over. Rare deadlines (session expiry, delayed wills) stand in order, one for each session.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use records::Millis;
 
 use crate::io::ConnectionId;
 
-/// Buckets of the wheel; a deadline further away is looked at early and put back.
+/// Buckets of the wheel; a deadline further ahead is checked early and put back.
 const WHEEL_SECS: u64 = 128;
 const SECOND: u64 = 1000;
 /// Connections whose room a bucket keeps once it is empty. A storm of connections fills every bucket with its own second's
@@ -37,7 +37,7 @@ impl Wheel {
         }
     }
 
-    /// Looks at `connection` once `at` has passed, or earlier if that is further away than the wheel's turn.
+    /// Has `connection` checked once `at` has passed, or earlier if that is further away than the wheel's turn.
     pub(crate) fn schedule(&mut self, connection: ConnectionId, at: Millis, now: Millis) {
         self.turn_to(now.value() / SECOND);
         let due = (at.value() / SECOND + 1).clamp(self.second + 1, self.second + WHEEL_SECS - 1);
@@ -46,7 +46,7 @@ impl Wheel {
     }
 
     /// A wheel that nothing has been taken from for long, because nothing was in it or because the machine slept, would
-    /// take what is near for far, and have it looked at before its time.
+    /// take what is near for far, and have it checked before its time.
     fn turn_to(&mut self, current: u64) {
         let behind = current.saturating_sub(self.second).min(WHEEL_SECS);
         for second in self.second + 1..=self.second + behind {
@@ -92,7 +92,7 @@ impl Wheel {
     }
 }
 
-/// When sessions without a connection are looked at. A look that is no longer needed is recognised by the
+/// When sessions without a connection are checked. A check that is no longer needed is recognised by the
 /// session when it comes, or given up with it: sessions that come and go leave nothing behind.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {

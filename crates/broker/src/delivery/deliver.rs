@@ -121,7 +121,7 @@ impl Shard {
             .is_some_and(|waiting| waiting.queues(QoS::AtMostOnce));
         let connection = &self.connections[target];
         let room = connection.backlog() <= self.settings.limits.outgoing_bytes_max;
-        // What is stored may have to be matched by the subscription's former terms after a crash.
+        // What is stored may have to be matched by the subscription's superseded terms after a crash.
         let early = publication.stamp.is_some() && self.is_changing(slot);
         if queued || early || !room {
             let delivery = Delivery {
@@ -549,7 +549,7 @@ impl Shard {
         let waiting = self.sessions[slot as usize].waiting();
         waiting.fetching = false;
         if !open {
-            // Away again: nothing is kept in memory for it.
+            // Offline again: nothing is kept in memory for it.
             self.sessions[slot as usize].shed();
             return;
         }

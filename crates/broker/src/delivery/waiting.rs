@@ -1,5 +1,5 @@
-//! What waits for one session because its window or its socket is full or its client is away. It owns the
-//! queues and knows what they weigh; how much may wait, the rooms that push decide.
+//! What waits for one session because its window or its socket is full or its client is offline. It owns the
+//! queues and knows what they weigh; how much may wait, those who push decide.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! A session's part in the messenger: which of its subscriptions under `im/` a delivery meets, and how a
-//! session that cannot keep up, or was away, gets the same entries from the store. What is delivered is
+//! session that cannot keep up, or was offline, gets the same entries from the store. What is delivered is
 //! the messenger's business; `im/` topics are relative to the session and never enter the shard's index.
 
 use std::sync::Arc;

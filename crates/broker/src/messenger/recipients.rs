@@ -1,5 +1,5 @@
 //! Whom the messenger's deliveries reach: the sessions of accounts, in pieces where there are very many accounts. An account is
-//! given what it is owed before anything that came later, and before its filters change. What one session gets is `messenger`'s
+//! given what it is owed before anything that came later, and before its filters change. What one session gets is `deliver`'s
 //! business.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -17,7 +17,7 @@ const PIECE_MAX: usize = 1024;
 const ACCOUNT_WORK: usize = 768;
 /// The same for one that has none here and is only looked for.
 const LOOK_WORK: usize = 64;
-/// Deliveries that are on their way in pieces; one more goes to its whole audience at once, so that whoever sends more of them
+/// Deliveries that are on their way in pieces; one more goes to all its recipients at once, so that whoever sends more of them
 /// than there is time for fills the shard's mailbox, and not this list.
 const PENDING_MAX: usize = 8;
 

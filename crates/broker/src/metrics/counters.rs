@@ -117,7 +117,7 @@ counters! {
     sessions_refused,
     /// Lasting sessions ended because their own account wanted another one.
     sessions_displaced,
-    /// Sessions ended because too many were without a connection; each had been away longest of those that held no message.
+    /// Sessions ended because too many were without a connection; each had been offline longest of those that held no message.
     sessions_dropped,
     /// Wills published.
     wills_published,

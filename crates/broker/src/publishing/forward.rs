@@ -1,5 +1,5 @@
 //! A message on its way to everybody: the recipients of this shard, its groups, and once to every other shard that has
-//! use for it. Who the recipients are and how they get it is in the rooms beside it.
+//! use for it. Who the recipients are and how they get it is in the files beside it.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! From what is on disk back to all shards of a server, in the order that the rows need each other. Where they stand, and
-//! how they are read, is the caller's business; what a row means to one shard is `recovery`'s and `wills`'.
+//! how they are read, is the caller's business; what a row means to one shard is said in `sessions` and `wills`.
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;

@@ -300,7 +300,7 @@ impl Shard {
                     // Its message, when it comes up again, is one that has been delivered.
                     flow.state = OutgoingState::Done;
                 }
-                // Finished, and the cursor had passed it: nothing remains but to forget it.
+                // Finished, and the cursor had passed it: all that is left is to forget it.
                 OutgoingState::Done if is_passed(origin, record) => {
                     session.done.push(origin);
                     continue;

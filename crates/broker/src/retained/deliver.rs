@@ -17,7 +17,7 @@ use crate::turn::deferred::DeferredWork;
 const SLICE: usize = 256;
 /// What a slice costs that has looked for messages and found few, in the bytes that `turn` counts.
 const SEARCH_WORK: usize = 256 * 1024;
-/// Slices are put off while this much waits in the session already.
+/// Slices are deferred while this much waits in the session already.
 const WAITING_MAX: usize = 1024;
 
 impl Shard {

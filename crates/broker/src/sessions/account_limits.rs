@@ -9,7 +9,7 @@ use crate::shard::Shard;
 const FILTER_OVERHEAD_BYTES: usize = 64;
 /// So much of each session is not counted: most sessions have few filters, and shall not cost a look at all accounts.
 const FREE_FILTER_BYTES: usize = 4 * 1024;
-/// Sessions without a connection that are looked at for one that holds no message, the longest away first.
+/// Sessions without a connection that are looked at for one that holds no message, the longest offline first.
 const LOOKED_AT_MAX: usize = 64;
 
 impl Session {
@@ -28,7 +28,7 @@ impl Session {
 
 impl Shard {
     /// Makes room for one more lasting session of an account: for one too many, the session of its own goes that holds nothing, or has
-    /// been away longest. False if none of them here is away.
+    /// been offline longest. False if none of them here is offline.
     pub(crate) fn make_room_for_session(&mut self, account: AccountId, now: Millis) -> bool {
         let most = self.settings.limits.sessions_per_account_max;
         if self.usage.lasting_sessions(account) < most {
@@ -55,7 +55,7 @@ impl Shard {
         self.offline.len() > self.settings.limits.offline_sessions_max
     }
 
-    /// Of the sessions that have been away longest the first that holds no message.
+    /// Of the sessions that have been offline longest the first that holds no message.
     pub(crate) fn oldest_offline_without_messages(&self) -> Option<u32> {
         let oldest = self.offline.iter(&self.sessions).take(LOOKED_AT_MAX);
         oldest.into_iter().find(|slot| {

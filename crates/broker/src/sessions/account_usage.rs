@@ -1,5 +1,5 @@
 //! What each account takes of the server, lasting sessions and bytes of filters, which all shards count together. What follows from it
-//! is `account_share`'s business.
+//! is `account_limits`' business.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
 //! How connections end, and what their end means for sessions: take-over, DISCONNECT, wills, expiry.
-//! It decides nothing about when a connection is silent for too long; that is `watch`.
+//! It decides nothing about when a connection is silent for too long; that is `timeouts`.
 
 use std::sync::Arc;
 
@@ -122,10 +122,10 @@ impl Shard {
 
     /// Whether its account or token was closed after a client had asked to come in: what its credentials were
     /// checked against is no longer true.
-    pub(crate) fn is_closed_since(&self, identity: &Identity, asked_at: Millis) -> bool {
+    pub(crate) fn is_closed_since(&self, identity: &Identity, connect_at: Millis) -> bool {
         let mut closed = self.closed_clients.iter();
         closed.any(|(closed, at)| {
-            *at >= asked_at && closed.concerns(identity.account, identity.token.as_ref())
+            *at >= connect_at && closed.concerns(identity.account, identity.token.as_ref())
         })
     }
 
@@ -165,7 +165,7 @@ impl Shard {
         }
     }
 
-    /// Sends away those who are found in one piece of the connections.
+    /// Sends those to another server who are found in one piece of the connections.
     pub(crate) fn redirect_some(&mut self, next: u32, now: Millis) {
         let redirect = self.settings.redirect.clone();
         let (Some(reason), Some(reference)) = (redirect.reason(), redirect.reference()) else {
@@ -285,7 +285,7 @@ impl Shard {
         self.end_oldest_offline(now);
     }
 
-    /// Ends the session that has been away longest and holds no message while there are too many of them: two at most, so that after the
+    /// Ends the session that has been offline longest and holds no message while there are too many of them: two at most, so that after the
     /// limit was lowered each that goes makes room for itself and one more.
     fn end_oldest_offline(&mut self, now: Millis) {
         const ENDS_MAX: usize = 2;
@@ -303,7 +303,7 @@ impl Shard {
         }
     }
 
-    /// Has the session looked at when its will is due or it ends. A session that comes and goes keeps the look
+    /// Has the session checked when its will is due or it ends. A session that comes and goes keeps the check
     /// it has: that one finds out when the next is due.
     pub(crate) fn schedule_session_check(&mut self, slot: u32) {
         let maximum = self.settings.limits.session_expiry_max_secs;
@@ -322,7 +322,7 @@ impl Shard {
         }
     }
 
-    /// The time of a look at a session has come.
+    /// The time to check a session has come.
     pub(crate) fn check_session(&mut self, slot: u32, serial: u32, now: Millis) {
         let Some(session) = self
             .sessions
@@ -344,7 +344,7 @@ impl Shard {
         self.schedule_session_check(slot);
     }
 
-    /// Ends a session whose time is over, though the look that it waits for has not come; whether it was.
+    /// Ends a session whose time is over, though the check that it waits for has not come; whether it was.
     /// [5 MQTT-4.1.0-2]
     pub(crate) fn end_if_expired(&mut self, slot: u32, now: Millis) -> bool {
         let maximum = self.settings.limits.session_expiry_max_secs;
@@ -357,7 +357,7 @@ impl Shard {
         over
     }
 
-    /// The session is over: nothing of it remains but retained messages.
+    /// The session is over: nothing of it is left but retained messages.
     /// [3.1.1 MQTT-3.1.2-7] [5 MQTT-4.1.0-2]
     pub(crate) fn end_session(&mut self, slot: u32, now: Millis) {
         // [5 MQTT-3.1.2-8]: a will that was still delayed is due at the session's end.

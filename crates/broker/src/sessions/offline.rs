@@ -24,12 +24,12 @@ impl Default for OfflineSessions {
 }
 
 impl OfflineSessions {
-    /// Sessions that are away.
+    /// Sessions that are offline.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Those that are away, the longest first.
+    /// Those that are offline, the longest first.
     pub(crate) fn iter<'s>(&self, sessions: &'s Slab<Session>) -> impl Iterator<Item = u32> + 's {
         let after = |slot: &u32| Some(sessions[*slot as usize].offline.after);
         let is_session = |slot: u32| (slot != NO_SESSION).then_some(slot);

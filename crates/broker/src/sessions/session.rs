@@ -1,4 +1,4 @@
-//! One client's session on this shard: what outlives its connection. The rules are in the rooms that act
+//! One client's session on this shard: what outlives its connection. The rules are in the flows that act
 //! on it; this one owns the state and its bounds.
 
 use std::collections::VecDeque;
@@ -42,7 +42,7 @@ pub(crate) struct Session {
     pub(crate) pump_deferred: bool,
     /// Of its filters, with what each takes beside.
     pub(crate) filter_bytes: u32,
-    /// Of what waits for it on disk, each message is held against the access list.
+    /// Of what waits for it on disk, each message is checked against the access list.
     pub(crate) withdraws: bool,
     pub(crate) expiry_secs: u32,
     pub(crate) name: Arc<str>,
@@ -61,12 +61,12 @@ pub(crate) struct Session {
     pub(crate) chat: Option<Box<ChatInterest>>,
     pub(crate) will: Option<Box<Will>>,
     /// The place of its last connection's CONNECT among all.
-    pub(crate) asked: Stamp,
+    pub(crate) connect_stamp: Stamp,
     /// Exactly-once deliveries that are finished but still remembered on disk.
     pub(crate) done: Vec<Origin>,
     /// Exactly-once receipts whose fate is with the messenger.
     pub(crate) unsettled: Vec<Unsettled>,
-    /// When it is looked at; zero while no look is arranged.
+    /// When it is checked; zero while no check is scheduled.
     pub(crate) check_at: Millis,
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
@@ -74,7 +74,7 @@ pub(crate) struct Session {
     pub(crate) offline: OfflineLinks,
 }
 
-/// A session's neighbours in the order in which sessions went away; [`NO_SESSION`] is none.
+/// A session's neighbours in the order in which sessions went offline; [`NO_SESSION`] is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct OfflineLinks {
     pub(crate) before: u32,
@@ -181,7 +181,7 @@ impl Session {
             waiting: None,
             chat: None,
             will: None,
-            asked: Stamp::ZERO,
+            connect_stamp: Stamp::ZERO,
             done: Vec::new(),
             unsettled: Vec::new(),
             shares: Vec::new(),

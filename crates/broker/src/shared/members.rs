@@ -1,5 +1,5 @@
 //! Who shares a subscription, and who else does on other shards. Ordinary groups stand in an index, and how their
-//! messages reach them is in `turns`; groups under `im/` belong to an account, whose devices take turns here.
+//! messages reach them is in `claims`; groups under `im/` belong to an account, whose devices take turns here.
 //!
 //! An `im/` share is served live: it gets what is delivered while one of its devices is connected. What it misses stays
 //! in the conversations, where a device finds it with `ask sync`.

@@ -1,4 +1,4 @@
-//! What a member of a group that goes away, leaves or ends had not got yet: it goes to others. Who they are is `claims`'
+//! What a member of a group that goes offline, leaves or ends had not got yet: it goes to others. Who they are is `claims`'
 //! business.
 
 use mqtt_session::FlightState;
@@ -11,7 +11,7 @@ use crate::message::Origin;
 use crate::shard::Shard;
 
 impl Shard {
-    /// A member is away or has left: what it was to get and has not been sent goes to others. With `only`, of
+    /// A member is offline or has left: what it was to get and has not been sent goes to others. With `only`, of
     /// that group.
     pub(crate) fn reassign_unsent(&mut self, slot: u32, only: Option<GroupId>, now: Millis) {
         let waiting = self.sessions[slot as usize].waiting.as_mut();
@@ -44,11 +44,11 @@ impl Shard {
         self.reassign(reassigned, now);
     }
 
-    /// A member is away: what waits in its groups goes where somebody is connected.
+    /// A member is offline: what waits in its groups goes where somebody is connected.
     pub(crate) fn rebalance_shares(&mut self, slot: u32, now: Millis) {
         let session = &self.sessions[slot as usize];
         if session.has_many_subscriptions() {
-            // With the announcements, which are put off.
+            // With the announcements, which are deferred.
             return;
         }
         let shares = session.shares.iter();

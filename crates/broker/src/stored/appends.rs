@@ -57,7 +57,7 @@ pub(crate) enum Then {
     },
     /// The message is safe: deliver and acknowledge it.
     Publish(Box<StoredPublish>),
-    /// The message is nobody else's any more: it may go at QoS 0, unless the session is away by now.
+    /// The message is nobody else's any more: it may go at QoS 0, unless the session is offline by now.
     Live {
         session: SessionRef,
         delivery: Box<Delivery>,

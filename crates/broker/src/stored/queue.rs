@@ -1,5 +1,5 @@
 //! The stored messages a session waits for: twelve bytes each, because there may be a hundred thousand of them for every
-//! session that is away. It knows their order and nothing of where they are kept.
+//! session that is offline. It knows their order and nothing of where they are kept.
 
 use std::collections::VecDeque;
 

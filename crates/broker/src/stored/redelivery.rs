@@ -1,5 +1,5 @@
 //! What sessions had been sent before the server died or was stopped: which stored QoS 1 messages go again with DUP, and
-//! under which packet identifier. It owns that memory, on disk beside the cursors; QoS 2 has its own (`durable`).
+//! under which packet identifier. It owns that memory, on disk beside the cursors; QoS 2 has its own (`appends`).
 //!
 //! A record says what was under way when it was written, within the last second. What was sent after it follows it in the
 //! session's order, and so do its identifiers, unless something that is not stored came between.
@@ -92,7 +92,7 @@ impl Shard {
         }
         self.cursors.redeliveries.insert(slot, known);
         if connected {
-            // What is stored from here on, while it is away, is not sent to it.
+            // What is stored from here on, while it is offline, is not sent to it.
             self.mark_dirty(slot, now);
         }
     }

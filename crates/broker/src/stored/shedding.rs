@@ -240,7 +240,7 @@ impl Shard {
         is_done
     }
 
-    /// Answers a publish that there is no room for: MQTT 5 has a word for it. Redelivery versions have none, so the connection
+    /// Answers a publish that there is no room for: MQTT 5 has a word for it. Earlier versions have none, so the connection
     /// ends without an acknowledgement, and the client still has its message.
     pub(crate) fn refuse_for_room(
         &mut self,

@@ -1,5 +1,5 @@
 //! The subscriptions of sessions that come, go or end, of which there may be very many: they are announced and given up in
-//! pieces. What giving up one means is said in `subscribe` and `shares`.
+//! pieces. What giving up one means is said in `subscribe` and `shared::members`.
 
 use records::{Millis, SessionNumber, Write, key};
 

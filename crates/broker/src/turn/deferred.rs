@@ -1,4 +1,4 @@
-//! What can be put off to a later turn, as far as it has come. Data only: what a piece does is in the rooms that begin it.
+//! What can be deferred to a later turn, as far as it has come. Data only: what a piece does is in the files that defer it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) enum DeferredWork {
         /// The slot looked at next.
         next: u32,
     },
-    /// The rest of the sessions whose subscriptions and wills are held against a changed access list.
+    /// The rest of the sessions whose subscriptions and wills are checked against a changed access list.
     Access {
         /// The slot looked at next.
         next: usize,

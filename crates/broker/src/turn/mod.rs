@@ -1,4 +1,4 @@
-//! What one turn of the event loop does at most, and what is put off to later ones.
+//! What one turn of the event loop does at most, and what is deferred to later ones.
 
 pub(crate) mod deferred;
 pub(crate) mod run;

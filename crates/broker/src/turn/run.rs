@@ -1,6 +1,6 @@
-//! How much one turn of the event loop does at most, and the work that was put off to later ones: whatever a
+//! How much one turn of the event loop does at most, and the work that was deferred to later ones: whatever a
 //! client can make long is done in pieces, so that nobody else waits for more than one. What a piece does is in the
-//! rooms beside it.
+//! files that defer it.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
 pub(crate) const WAITING_PER_PIECE: usize = 65_536;
 
 impl Shard {
-    /// A turn begins, in which what is received was read about `at`: what the last one did is no longer held against it.
+    /// A turn begins, in which what is received was read about `at`: what the last one did no longer counts.
     pub fn begin_turn(&mut self, at: Moment) {
         self.work = 0;
         self.measuring.turn_at = at;
@@ -47,12 +47,12 @@ impl Shard {
         self.measuring.written(at);
     }
 
-    /// Whether work was put off so that what waits can be written first.
+    /// Whether work was deferred so that what waits can be written first.
     pub fn has_deferred(&self) -> bool {
         !self.deferred_reads.is_empty() || !self.deferred_work.is_empty()
     }
 
-    /// Goes on with what was put off, for a while.
+    /// Goes on with what was deferred, for a while.
     pub fn resume_deferred(&mut self, now: Millis) {
         self.turn_bytes = 0;
         self.work = 0;

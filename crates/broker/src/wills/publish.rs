@@ -40,7 +40,7 @@ pub(crate) struct RecoveredWill {
 impl Shard {
     // With the connection.
 
-    /// What is written with the set-up of a connection: its will, or that the session's earlier one is gone.
+    /// What is written with the set-up of a connection: its will, or that the session's previous one is gone.
     pub(crate) fn will_write(&self, slot: u32, had_will: bool) -> Option<Write> {
         let session = &self.sessions[slot as usize];
         let key = will_key(session.account, &session.client_id);

@@ -1,4 +1,4 @@
-//! What a client leaves to be published when its connection ends. Whether and when is decided in `ending`.
+//! What a client leaves to be published when its connection ends. Whether and when is decided in `publish` and `sessions::ending`.
 
 use crate::message::Message;
 
