@@ -2,8 +2,6 @@
 
 use serde::Deserialize;
 
-use super::table::figure;
-
 /// The server whose figures most goals are a multiple of.
 pub(crate) const MEASURE: &str = "mosquitto";
 
@@ -88,6 +86,34 @@ impl Goal {
     }
 }
 
+/// `1234567.8` as `1,234,568`, `1.2345` as `1.23`.
+pub(crate) fn figure(value: f64) -> String {
+    let size = value.abs();
+    let decimals = match value {
+        _ if value.fract() == 0.0 || size >= 100.0 => 0,
+        _ if size >= 10.0 => 1,
+        _ if size >= 0.1 => 2,
+        _ => 4,
+    };
+    let digits = format!("{value:.decimals$}");
+    let (whole, rest) = digits
+        .split_once('.')
+        .map_or((digits.as_str(), ""), |(whole, rest)| (whole, rest));
+    let mut text = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        let left = whole.len() - index;
+        if index > 0 && left.is_multiple_of(3) && !text.ends_with('-') {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if !rest.is_empty() {
+        text.push('.');
+        text.push_str(rest);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +151,32 @@ mod tests {
     fn one_bound_and_no_more() {
         assert!(toml::from_str::<Goal>("least = 1\nmost = 2").is_err());
         assert!(toml::from_str::<Goal>("times = \"x\"").is_err());
+    }
+
+    #[test]
+    fn figures_are_written_with_commas() {
+        let figures = [
+            0.0,
+            0.001_23,
+            0.456,
+            12.34,
+            999.4,
+            1000.0,
+            1_234_567.8,
+            -1000.0,
+        ];
+        assert_eq!(
+            figures.map(figure),
+            [
+                "0",
+                "0.0012",
+                "0.46",
+                "12.3",
+                "999",
+                "1,000",
+                "1,234,568",
+                "-1,000"
+            ]
+        );
     }
 }

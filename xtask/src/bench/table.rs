@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::generator::{Run, Trust};
-use super::goal::MEASURE;
+use super::goal::{MEASURE, figure};
 use super::scenario::{Reading, Scenario};
 
 const OURS: &str = "magpie";
@@ -228,34 +228,6 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// `1234567.8` as `1,234,568`, `1.2345` as `1.23`.
-pub(crate) fn figure(value: f64) -> String {
-    let size = value.abs();
-    let decimals = match value {
-        _ if value.fract() == 0.0 || size >= 100.0 => 0,
-        _ if size >= 10.0 => 1,
-        _ if size >= 0.1 => 2,
-        _ => 4,
-    };
-    let digits = format!("{value:.decimals$}");
-    let (whole, rest) = digits
-        .split_once('.')
-        .map_or((digits.as_str(), ""), |(whole, rest)| (whole, rest));
-    let mut text = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        let left = whole.len() - index;
-        if index > 0 && left.is_multiple_of(3) && !text.ends_with('-') {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    if !rest.is_empty() {
-        text.push('.');
-        text.push_str(rest);
-    }
-    text
-}
-
 /// The outcomes, each once, in the order of the scenarios.
 pub(crate) struct Table {
     outcomes: Vec<Outcome>,
@@ -379,33 +351,6 @@ mod tests {
             "name = \"x\"\nabout = \"an x\"\narguments = \"pairs\"\nreadings = [{{ label = \"deliveries\", at = \"/a\", floor = \"9 ×\"{goal} }}]"
         );
         toml::from_str(&text).expect("is a scenario")
-    }
-
-    #[test]
-    fn figures_are_written_with_commas() {
-        let figures = [
-            0.0,
-            0.001_23,
-            0.456,
-            12.34,
-            999.4,
-            1000.0,
-            1_234_567.8,
-            -1000.0,
-        ];
-        assert_eq!(
-            figures.map(figure),
-            [
-                "0",
-                "0.0012",
-                "0.46",
-                "12.3",
-                "999",
-                "1,000",
-                "1,234,568",
-                "-1,000"
-            ]
-        );
     }
 
     #[test]

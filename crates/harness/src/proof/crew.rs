@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::{Client, ClientError, Event, Message, PATIENCE, QoS, Server, Version};
 
+use super::ledger::END;
 use super::ledger::{Entries, Key};
 use super::random::Random;
 use super::stage::{Round, Stage};
-use super::verdict::END;
 
 /// One round in so many is missed.
 const MISSED: u64 = 3;

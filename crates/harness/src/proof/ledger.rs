@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Watched;
 
+/// The ordinary topics.
+pub(super) const TOPICS: [&str; 2] = ["plant/1", "plant/2"];
+/// The last message of every place.
+pub(super) const END: &str = "end";
+
 /// Where a message goes, seen from its writer, and the conversation or topic that it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::{Client, ClientError, Dial, Event, Message, PATIENCE, QoS};
 
+use super::ledger::END;
 use super::random::Random;
 use super::stage::{Round, Stage};
-use super::verdict::END;
 
 /// One round in so many is missed.
 const MISSED: u64 = 4;

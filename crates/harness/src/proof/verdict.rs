@@ -6,12 +6,9 @@ use std::time::Instant;
 use crate::{Client, PATIENCE, QoS, Server, Version};
 use serde_json::{Value, json};
 
-use super::cast::TOPICS;
-use super::ledger::{Entries, Key, conversation};
+use super::ledger::{END, Entries, Key, TOPICS, conversation};
 use super::reader::Seen;
 
-/// The last message of every place.
-pub(super) const END: &str = "end";
 /// Each conversation with a member, as that member sees it.
 const CONVERSATIONS: [(&str, &str); 4] = [
     ("alice", "@bob"),
@@ -46,17 +43,6 @@ pub fn write_ends(server: &Server) {
                 & 0x80,
             0
         );
-    }
-}
-
-/// How many ends a reader has to come to.
-pub(super) fn ends_of(account: &str, filter: &str) -> usize {
-    if filter.starts_with("plant/") {
-        return TOPICS.len();
-    }
-    match account {
-        "alice" | "carol" => 3,
-        _ => 2,
     }
 }
 

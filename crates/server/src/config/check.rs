@@ -1,6 +1,8 @@
 //! Texts in the configuration that have a form of their own. Each check says what is wrong; what would be right
 //! stands in the table.
 
+use std::net::SocketAddr;
+
 /// Levels, alone or as `target=level`, separated by commas.
 pub(super) fn log_level(text: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -176,4 +178,42 @@ pub(super) fn file_mode(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("`{text}` are not permissions"))
+}
+
+/// Parses an address; the error proposes the nearest right one.
+pub(super) fn address(written: &str) -> Result<SocketAddr, String> {
+    if let Ok(address) = written.parse() {
+        return Ok(address);
+    }
+    let proposal = match written.rsplit_once(':') {
+        Some(("localhost", port)) if port.parse::<u16>().is_ok() => format!("\"127.0.0.1:{port}\""),
+        Some(("" | "*", port)) if port.parse::<u16>().is_ok() => format!(
+            "\"0.0.0.0:{port}\" for every address of this machine, \"127.0.0.1:{port}\" for this machine only"
+        ),
+        _ if written.parse::<std::net::IpAddr>().is_ok() => {
+            "the port too, such as \"127.0.0.1:1883\" or \"[::1]:1883\"".to_owned()
+        }
+        _ if written.parse::<u16>().is_ok() => {
+            format!("the address too, such as \"127.0.0.1:{written}\"")
+        }
+        _ => "an IP address and a port, such as \"127.0.0.1:1883\" or \"[::1]:1883\"".to_owned(),
+    };
+    Err(format!(
+        "`{}` is not an address; expected {proposal}",
+        shown(written)
+    ))
+}
+
+/// What was written, cut and without control characters, so that a message stays one short line.
+pub(super) fn shown(written: &str) -> String {
+    const SHOWN_CHARS: usize = 60;
+    let mut shown: String = written
+        .chars()
+        .take(SHOWN_CHARS)
+        .flat_map(char::escape_debug)
+        .collect();
+    if written.chars().nth(SHOWN_CHARS).is_some() {
+        shown.push('…');
+    }
+    shown
 }

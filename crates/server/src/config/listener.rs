@@ -5,9 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check;
+use super::check::{self, address};
 use super::network::Network;
-use super::parse::address;
 use super::slot::{Applies, COUNT_MAX, Key, Slot, TimeUnit};
 use super::values::{
     AccountFrom, ClientCertificate, ListenAddress, ListenerConfig, ListenerKind, ListenerLimits,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::check::{address, shown};
 use super::environment::{Variable, expand};
 use super::listener::{LISTENER, ListenerDraft};
 use super::mistake::{Mistake, Mistakes, nearest};
@@ -474,30 +475,6 @@ where
         })
 }
 
-/// Parses an address; the error proposes the nearest right one.
-pub(super) fn address(written: &str) -> Result<SocketAddr, String> {
-    if let Ok(address) = written.parse() {
-        return Ok(address);
-    }
-    let proposal = match written.rsplit_once(':') {
-        Some(("localhost", port)) if port.parse::<u16>().is_ok() => format!("\"127.0.0.1:{port}\""),
-        Some(("" | "*", port)) if port.parse::<u16>().is_ok() => format!(
-            "\"0.0.0.0:{port}\" for every address of this machine, \"127.0.0.1:{port}\" for this machine only"
-        ),
-        _ if written.parse::<std::net::IpAddr>().is_ok() => {
-            "the port too, such as \"127.0.0.1:1883\" or \"[::1]:1883\"".to_owned()
-        }
-        _ if written.parse::<u16>().is_ok() => {
-            format!("the address too, such as \"127.0.0.1:{written}\"")
-        }
-        _ => "an IP address and a port, such as \"127.0.0.1:1883\" or \"[::1]:1883\"".to_owned(),
-    };
-    Err(format!(
-        "`{}` is not an address; expected {proposal}",
-        shown(written)
-    ))
-}
-
 fn text<'v>(value: &'v Value<'_>, expected: &str) -> Result<&'v str, String> {
     value
         .get_ref()
@@ -516,18 +493,4 @@ fn found(value: &Value<'_>) -> String {
         DeValue::Array(_) => "a list".to_owned(),
         DeValue::Table(_) => "a section".to_owned(),
     }
-}
-
-/// What was written, cut and without control characters, so that a message stays one short line.
-fn shown(written: &str) -> String {
-    const SHOWN_CHARS: usize = 60;
-    let mut shown: String = written
-        .chars()
-        .take(SHOWN_CHARS)
-        .flat_map(char::escape_debug)
-        .collect();
-    if written.chars().nth(SHOWN_CHARS).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -1,8 +1,7 @@
 //! The order in which one publisher's messages of one topic and QoS reach a session. [3.1.1 MQTT-4.6.0-6]
 //! [5 MQTT-4.6.0-6] It looks at nothing but sequence.
 
-use super::session::Session;
-use super::{MessageNumber, Moment, Verdict};
+use super::{MessageNumber, Moment};
 
 /// What has an order.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,37 +24,30 @@ pub(crate) struct Progress {
     life: usize,
 }
 
-impl Session {
-    /// A message that is not a repetition has come. `sendings` tells when its publisher sent it, and sent it again.
+impl Progress {
+    /// A message that is not a repetition has come; the error says behind what it may not come. `sendings` tells when its publisher sent it, and sent it again.
+    /// `life` counts the server's starts.
     pub(super) fn keep_order(
         &mut self,
         number: MessageNumber,
         sendings: &[Moment],
-        stream: Stream,
+        life: usize,
         first: bool,
-    ) -> Verdict {
-        let client = self.client;
-        let topic = stream.topic.clone();
-        let life = self.life;
-        let progress = self.order.entry(stream).or_default();
-        let newest = progress.newest;
+    ) -> Result<(), String> {
+        let newest = self.newest;
         if first && newest > number && sendings.len() == 1 {
-            return Err(format!(
-                "[MQTT-4.6.0-6] client {client} got m{number} on {topic} after m{newest}, which was published later"
-            ));
+            return Err(format!("m{newest}, which was published later"));
         }
-        progress.newest = newest.max(number);
-        if progress.life != life {
+        self.newest = newest.max(number);
+        if self.life != life {
             // What was under way when the server died comes again.
-            progress.life = life;
-            progress.sending = 0;
+            self.life = life;
+            self.sending = 0;
         }
-        let Some(sending) = sendings.iter().find(|sending| **sending > progress.sending) else {
-            return Err(format!(
-                "[MQTT-4.6.0-6] client {client} got m{number} on {topic} after what its publisher sent later"
-            ));
+        let Some(sending) = sendings.iter().find(|sending| **sending > self.sending) else {
+            return Err("what its publisher sent later".to_owned());
         };
-        progress.sending = *sending;
+        self.sending = *sending;
         Ok(())
     }
 }

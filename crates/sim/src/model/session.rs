@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::order::{Progress, Stream};
-use super::{ClientNumber, Got, Model, Moment, NEVER, Verdict, topics};
+use super::{ClientNumber, Got, MessageNumber, Model, Moment, NEVER, Verdict, topics};
 use crate::wire::{Hello, Wish};
 
 /// A session as its client knows it.
@@ -371,6 +371,22 @@ impl Model {
 }
 
 impl Session {
+    /// A message that is not a repetition has come. `sendings` tells when its publisher sent it, and sent it again.
+    pub(super) fn keep_order(
+        &mut self,
+        number: MessageNumber,
+        sendings: &[Moment],
+        stream: Stream,
+        first: bool,
+    ) -> Verdict {
+        let (client, topic) = (self.client, stream.topic.clone());
+        let progress = self.order.entry(stream).or_default();
+        let kept = progress.keep_order(number, sendings, self.life, first);
+        kept.map_err(|behind| {
+            format!("[MQTT-4.6.0-6] client {client} got m{number} on {topic} after {behind}")
+        })
+    }
+
     fn keep_at_most(&mut self, time: u64, expiry: u32) {
         let until = time.saturating_add(u64::from(expiry) * 1000);
         self.kept_until = self.kept_until.min(until);
