@@ -1,13 +1,17 @@
-//! Module cycles: within a crate no two top-level modules may need each other, directly or in a circle.
-//! What `lib.rs` re-exports is no edge of `lib.rs`, but a use of the re-exported name is one to where it comes from.
+//! Cycles within a crate: no two files may need each other, directly or in a circle, nor may two of its top-level folders.
+//! What a module re-exports is no edge of that module, but a use of the re-exported name is one to where it comes from.
+//! A file may name what stands above it in its own folders: `a/b.rs` the module `a`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::paths::{self, NamedPath};
-use super::policy::{AllowedCycle, Hub, POLICY_PATH};
+use super::policy::{Hub, MixedFolders, POLICY_PATH, Policy};
 use super::tokens::{self, Token};
 use super::{Finding, Survey};
 use crate::tree::SourceFile;
+
+/// Re-exports that are followed from one to the next.
+const REEXPORTS_MAX: usize = 8;
 
 pub(crate) fn check(survey: &Survey, findings: &mut Vec<Finding>) {
     for manifest in &survey.manifests {
@@ -16,52 +20,61 @@ pub(crate) fn check(survey: &Survey, findings: &mut Vec<Finding>) {
             .rust
             .iter()
             .filter(|file| file.path.starts_with(&source));
-        let mut graph = ModuleGraph::of(&source, files);
-        for hub in &survey.policy.hub {
-            if hub.package == manifest.name {
-                exempt_hub(&mut graph, hub, findings);
-            }
+        let modules = Modules::read(&source, files);
+        let policy = &survey.policy;
+        let found = of_files(&modules, &manifest.name, policy, findings);
+        if found.is_empty() {
+            findings.extend(of_folders(&modules, &manifest.name, policy));
         }
-        for cycle in &survey.policy.cycle {
-            if cycle.package == manifest.name {
-                exempt_cycle(&mut graph, cycle, findings);
-            }
-        }
-        findings.extend(graph.cycles());
+        findings.extend(found);
     }
 }
 
-/// Takes out the edges from the rooms of a hub to the hub.
+/// Circles of files.
+fn of_files(
+    modules: &Modules,
+    package: &str,
+    policy: &Policy,
+    findings: &mut Vec<Finding>,
+) -> Vec<Finding> {
+    let mut graph = modules.graph(|place| place.join("::"));
+    for hub in &policy.hub {
+        if hub.package == package {
+            exempt_hub(&mut graph, hub, findings);
+        }
+    }
+    graph.cycles()
+}
+
+/// Circles of top-level folders, in a crate whose files make none.
+fn of_folders(modules: &Modules, package: &str, policy: &Policy) -> Vec<Finding> {
+    let mut graph = modules.graph(|place| place[0].clone());
+    for hub in policy.hub.iter().filter(|hub| hub.package == package) {
+        // What is wrong with it has been found with the files.
+        exempt_hub(&mut graph, hub, &mut Vec::new());
+    }
+    let found = graph.cycles();
+    let mixed = policy.mixed_folders.iter();
+    match mixed.into_iter().find(|mixed| mixed.package == package) {
+        None => found,
+        Some(MixedFolders { reason, .. }) if found.is_empty() || reason.is_empty() => {
+            vec![useless(&format!("mixed folders of `{package}`"))]
+        }
+        Some(_) => Vec::new(),
+    }
+}
+
+/// Takes out the edges to a hub from the files that implement it.
 fn exempt_hub(graph: &mut ModuleGraph, hub: &Hub, findings: &mut Vec<Finding>) {
-    let rooms: BTreeSet<_> = graph
+    let files: BTreeSet<_> = graph
         .implementers
         .iter()
         .filter(|(_, state)| *state == hub.state)
         .map(|(module, _)| module.clone())
         .collect();
-    let used = graph.take_out(|from, to| to == hub.module && rooms.contains(from));
+    let used = graph.take_out(|from, to| to == hub.module && files.contains(from));
     if !used || hub.reason.is_empty() {
         let what = format!("hub `{}` of `{}`", hub.module, hub.package);
-        findings.push(useless(&what));
-    }
-}
-
-/// Takes out the edges among modules that may need each other.
-fn exempt_cycle(graph: &mut ModuleGraph, cycle: &AllowedCycle, findings: &mut Vec<Finding>) {
-    let listed = |module: &str| cycle.modules.iter().any(|name| name == module);
-    let in_circle = graph.cycles().iter().any(|circle| {
-        cycle
-            .modules
-            .iter()
-            .all(|name| circle.what.contains(&format!("`{name}`")))
-    });
-    graph.take_out(|from, to| listed(from) && listed(to));
-    if !in_circle || cycle.reason.is_empty() {
-        let what = format!(
-            "cycle of `{}` in `{}`",
-            cycle.modules.join("`, `"),
-            cycle.package
-        );
         findings.push(useless(&what));
     }
 }
@@ -75,16 +88,18 @@ fn useless(exception: &str) -> Finding {
     )
 }
 
-/// Which top-level module of a crate names which.
-#[derive(Default)]
-struct ModuleGraph {
-    /// From, to; and the first place that needs it.
-    edges: BTreeMap<(String, String), (String, usize)>,
-    /// Modules with an `impl Type` (not of a trait) and that type.
-    implementers: BTreeSet<(String, String)>,
+/// The files of a crate, read.
+struct Modules {
+    files: Vec<Module>,
+    /// Where each of them stands.
+    places: BTreeSet<Vec<String>>,
+    /// By module, the names that it re-exports, and what each stands for.
+    reexports: BTreeMap<Vec<String>, BTreeMap<String, Vec<String>>>,
+    /// Modules that are only there for tests.
+    tests: BTreeSet<Vec<String>>,
 }
 
-/// A file of the crate, read.
+/// One file of the crate.
 struct Module {
     path: String,
     /// `["a", "b"]` for `src/a/b.rs`, nothing for `lib.rs`.
@@ -93,44 +108,62 @@ struct Module {
     test_modules: Vec<String>,
 }
 
-impl ModuleGraph {
-    fn of<'a>(source: &str, files: impl Iterator<Item = &'a SourceFile>) -> Self {
-        let modules: Vec<_> = files.map(|file| Module::read(source, file)).collect();
-        let tests: BTreeSet<Vec<String>> = modules
+/// Which file, or which folder, names which.
+#[derive(Default)]
+struct ModuleGraph {
+    /// From, to; and the first place that needs it.
+    edges: BTreeMap<(String, String), (String, usize)>,
+    /// Nodes with an `impl Type` (not of a trait) and that type.
+    implementers: BTreeSet<(String, String)>,
+}
+
+impl Modules {
+    fn read<'a>(source: &str, files: impl Iterator<Item = &'a SourceFile>) -> Self {
+        let files: Vec<_> = files.map(|file| Module::read(source, file)).collect();
+        let below = |module: &Module, name: &String| [&module.place[..], &[name.clone()]].concat();
+        let tests = files
             .iter()
             .flat_map(|module| {
-                module
-                    .test_modules
-                    .iter()
-                    .map(|name| [&module.place[..], std::slice::from_ref(name)].concat())
+                let names = module.test_modules.iter();
+                names.map(|name| below(module, name))
             })
             .collect();
-        let names: BTreeSet<String> = modules
-            .iter()
-            .filter_map(|module| module.place.first().cloned())
-            .collect();
-        let reexports = reexports(&modules, &names);
+        let mut modules = Self {
+            places: files.iter().map(|module| module.place.clone()).collect(),
+            reexports: BTreeMap::new(),
+            tests,
+            files,
+        };
+        for module in &modules.files {
+            let paths = paths::named(&module.tokens).into_iter();
+            let named = paths.filter(|path| path.reexport).filter_map(|path| {
+                let stands_for = in_crate(module, &path, &modules.places)?;
+                let name = path.alias.or_else(|| stands_for.last().cloned())?;
+                Some((name, stands_for))
+            });
+            let named: BTreeMap<_, _> = named.collect();
+            modules.reexports.insert(module.place.clone(), named);
+        }
+        modules
+    }
 
-        let mut graph = Self::default();
-        for module in &modules {
-            let Some(from) = module.place.first() else {
-                continue;
-            };
-            if (1..=module.place.len()).any(|length| tests.contains(&module.place[..length])) {
-                continue;
-            }
+    fn graph(&self, node: impl Fn(&[String]) -> String) -> ModuleGraph {
+        let mut graph = ModuleGraph::default();
+        let files = self.files.iter().filter(|module| !self.is_test(module));
+        for module in files.filter(|module| !module.place.is_empty()) {
+            let from = node(&module.place);
             for path in paths::named(&module.tokens) {
-                let Some(name) = first_in_crate(module, &path) else {
+                if path.reexport {
+                    continue;
+                }
+                let Some(target) = in_crate(module, &path, &self.places)
+                    .and_then(|path| self.module_of(path))
+                    .filter(|target| !module.place.starts_with(target))
+                else {
                     continue;
                 };
-                let to = if names.contains(&name) {
-                    name
-                } else if let Some(origin) = reexports.get(&name) {
-                    origin.clone()
-                } else {
-                    continue;
-                };
-                if to != *from {
+                let to = node(&target);
+                if to != from {
                     graph
                         .edges
                         .entry((from.clone(), to))
@@ -145,6 +178,31 @@ impl ModuleGraph {
         graph
     }
 
+    fn is_test(&self, module: &Module) -> bool {
+        (1..=module.place.len()).any(|length| self.tests.contains(&module.place[..length]))
+    }
+
+    /// The file in which stands what a path from the crate's root means.
+    fn module_of(&self, mut path: Vec<String>) -> Option<Vec<String>> {
+        for _ in 0..REEXPORTS_MAX {
+            let length = (0..=path.len())
+                .rev()
+                .find(|length| self.places.contains(&path[..*length]))?;
+            let place = path[..length].to_vec();
+            let name = path.get(length);
+            let stands_for = name.and_then(|name| self.reexports.get(&place)?.get(name));
+            match stands_for {
+                Some(stands_for) if *stands_for != path => {
+                    path = [&stands_for[..], &path[length + 1..]].concat();
+                }
+                Some(_) | None => return (!place.is_empty()).then_some(place),
+            }
+        }
+        None
+    }
+}
+
+impl ModuleGraph {
     /// Drops the edges that `exempt` names; whether there were any.
     fn take_out(&mut self, exempt: impl Fn(&str, &str) -> bool) -> bool {
         let before = self.edges.len();
@@ -236,9 +294,13 @@ impl Module {
     }
 }
 
-/// The first segment below the crate's root that the path means, if it means something in this crate.
-fn first_in_crate(module: &Module, path: &NamedPath) -> Option<String> {
-    let mut at: Vec<&String> = module.place.iter().chain(&path.inside).collect();
+/// A path from the crate's root on, if it means something in this crate.
+fn in_crate(
+    module: &Module,
+    path: &NamedPath,
+    places: &BTreeSet<Vec<String>>,
+) -> Option<Vec<String>> {
+    let mut at: Vec<String> = module.place.iter().chain(&path.inside).cloned().collect();
     let mut segments = path.segments.iter().peekable();
     match segments.peek().map(|segment| segment.as_str())? {
         "crate" => {
@@ -253,31 +315,18 @@ fn first_in_crate(module: &Module, path: &NamedPath) -> Option<String> {
                 at.pop();
             }
         }
-        _ => return None,
-    }
-    at.extend(segments);
-    at.first().map(|first| (*first).clone())
-}
-
-/// Names that `lib.rs` (or `main.rs`) takes out of a module, and that module.
-fn reexports(modules: &[Module], names: &BTreeSet<String>) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for root in modules.iter().filter(|module| module.place.is_empty()) {
-        for path in paths::named(&root.tokens) {
-            let own = path
-                .segments
-                .iter()
-                .find(|segment| !matches!(segment.as_str(), "crate" | "self"));
-            let (Some(origin), Some(last)) = (own, path.segments.last()) else {
-                continue;
-            };
-            if path.reexport && names.contains(origin) {
-                let name = path.alias.as_ref().unwrap_or(last);
-                found.insert(name.clone(), origin.clone());
+        // `use child::Name`, which `mod child;` has made possible.
+        first => {
+            at.push(first.to_owned());
+            let is_child = places.contains(&at);
+            at.pop();
+            if !is_child {
+                return None;
             }
         }
     }
-    found
+    at.extend(segments.cloned());
+    Some(at)
 }
 
 /// The types that have an `impl Type { … }` here; `impl Trait for Type` does not count.

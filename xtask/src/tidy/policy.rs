@@ -22,7 +22,7 @@ pub(crate) struct Policy {
     #[serde(default)]
     pub(crate) hub: Vec<Hub>,
     #[serde(default)]
-    pub(crate) cycle: Vec<AllowedCycle>,
+    pub(crate) mixed_folders: Vec<MixedFolders>,
 }
 
 /// An edge that may exist within one layer.
@@ -79,13 +79,12 @@ pub(crate) struct Hub {
     pub(crate) reason: String,
 }
 
-/// Modules of one crate that may need each other.
+/// A crate in whose folders stands, side by side, what is held and what uses it: only its files may not go in circles.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AllowedCycle {
+pub(crate) struct MixedFolders {
     #[serde(rename = "crate")]
     pub(crate) package: String,
-    pub(crate) modules: Vec<String>,
     pub(crate) reason: String,
 }
 

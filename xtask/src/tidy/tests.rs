@@ -37,7 +37,7 @@ lines-max = 30
 crate = "broker"
 module = "shard"
 type = "Shard"
-reason = "one state machine in rooms"
+reason = "one state machine in several files"
 "#;
 
 const CODE_MAP: &str = "\
@@ -90,7 +90,7 @@ impl Fixture {
         );
         fixture.write(
             "crates/broker/src/publish.rs",
-            "//! A room.\nuse crate::shard::Shard;\nimpl Shard { fn publish(&mut self) {} }\n",
+            "//! A part.\nuse crate::shard::Shard;\nimpl Shard { fn publish(&mut self) {} }\n",
         );
         fixture.write(
             "crates/broker/src/lib.rs",
@@ -226,9 +226,9 @@ fn an_unused_exception_is_found() {
         "xtask/tidy.toml:1",
         "`http-api` -> `server` is not used",
     );
-    let room = "//! No room any more.\nuse crate::shard::Shard;\nfn publish(_: Shard) {}\n";
+    let part = "//! No part any more.\nuse crate::shard::Shard;\nfn publish(_: Shard) {}\n";
     let fixture = Fixture::sound();
-    fixture.write("crates/broker/src/publish.rs", room);
+    fixture.write("crates/broker/src/publish.rs", part);
     let findings = fixture.findings();
     assert!(
         findings
@@ -354,7 +354,79 @@ fn tests_and_reexports_make_no_cycle() {
 }
 
 #[test]
-fn rooms_of_a_hub_may_not_go_in_circles() {
+fn circles_of_files_are_found_within_a_folder_and_through_what_it_re_exports() {
+    for back in [
+        "use super::a::A;",
+        "use super::Named;",
+        "use crate::folder::Named;",
+        "use crate::Named;",
+    ] {
+        let b = format!("//! B.\n{back}\n");
+        let files: [(&str, &str); 4] = [
+            (
+                "crates/store/src/lib.rs",
+                "//! A crate.\nmod folder;\npub use folder::Named;\n",
+            ),
+            (
+                "crates/store/src/folder/mod.rs",
+                "//! A folder.\nmod a;\nmod b;\npub use a::A as Named;\n",
+            ),
+            ("crates/store/src/folder/a.rs", "//! A.\nuse super::b::B;\n"),
+            ("crates/store/src/folder/b.rs", &b),
+        ];
+        check(
+            &files,
+            "crates/store/src/folder/a.rs:2",
+            "module cycle: `folder::a` needs `folder::b`",
+        );
+    }
+}
+
+#[test]
+fn a_file_may_name_the_modules_that_it_stands_in() {
+    let fixture = Fixture::sound();
+    fixture.write("crates/store/src/lib.rs", "//! A crate.\nmod folder;\n");
+    fixture.write(
+        "crates/store/src/folder/mod.rs",
+        "//! A folder.\nmod a;\nuse a::A;\npub struct Folder(A);\n",
+    );
+    fixture.write(
+        "crates/store/src/folder/a.rs",
+        "//! A.\nuse super::Folder;\n",
+    );
+    assert_eq!(fixture.findings(), Vec::<String>::new());
+}
+
+#[test]
+fn folders_may_go_in_circles_only_where_the_policy_says_so() {
+    let fixture = Fixture::sound();
+    fixture.write("crates/store/src/lib.rs", "//! A crate.\nmod a;\nmod b;\n");
+    for folder in ["a", "b"] {
+        fixture.write(
+            &format!("crates/store/src/{folder}/mod.rs"),
+            "//! A folder.\nmod flow;\nmod state;\n",
+        );
+        fixture.write(
+            &format!("crates/store/src/{folder}/state.rs"),
+            "//! State.\npub struct State;\n",
+        );
+    }
+    let flow = |of: &str| format!("//! A flow.\nuse crate::{of}::state::State;\n");
+    fixture.write("crates/store/src/a/flow.rs", &flow("b"));
+    fixture.write("crates/store/src/b/flow.rs", &flow("a"));
+    let findings = fixture.findings();
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    assert!(findings[0].contains("`a` needs `b`"), "{findings:#?}");
+
+    let mixed = format!("{POLICY}[[mixed-folders]]\ncrate = \"store\"\nreason = \"a test\"\n");
+    fixture.write("xtask/tidy.toml", &mixed);
+    assert_eq!(fixture.findings(), Vec::<String>::new());
+    fixture.write("crates/store/src/b/flow.rs", "//! A flow.\n");
+    assert_eq!(fixture.findings().len(), 1, "not needed");
+}
+
+#[test]
+fn parts_of_a_hub_may_not_go_in_circles() {
     let fixture = Fixture::sound();
     fixture.append(
         "crates/broker/src/publish.rs",
@@ -362,7 +434,7 @@ fn rooms_of_a_hub_may_not_go_in_circles() {
     );
     fixture.write(
         "crates/broker/src/deliver.rs",
-        "//! A room.\nuse crate::{publish::Fault, shard::Shard};\nimpl Shard { fn deliver(&mut self) {} }\n",
+        "//! A part.\nuse crate::{publish::Fault, shard::Shard};\nimpl Shard { fn deliver(&mut self) {} }\n",
     );
     let findings = fixture.findings();
     assert_eq!(findings.len(), 1, "{findings:#?}");
@@ -370,25 +442,6 @@ fn rooms_of_a_hub_may_not_go_in_circles() {
         findings[0].contains("`deliver` needs `publish`"),
         "{findings:#?}"
     );
-}
-
-#[test]
-fn a_cycle_may_be_allowed_with_a_reason_as_long_as_it_is_there() {
-    let fixture = Fixture::sound();
-    fixture.write("crates/store/src/a.rs", "//! A.\nuse crate::b::B;\n");
-    fixture.write("crates/store/src/b.rs", "//! B.\nuse crate::a::A;\n");
-    let allowed = |reason| {
-        format!(
-            "{POLICY}[[cycle]]\ncrate = \"store\"\nmodules = [\"a\", \"b\"]\nreason = \"{reason}\"\n"
-        )
-    };
-    fixture.write("xtask/tidy.toml", &allowed("two halves of one thing"));
-    assert_eq!(fixture.findings(), Vec::<String>::new());
-    fixture.write("xtask/tidy.toml", &allowed(""));
-    assert_eq!(fixture.findings().len(), 1, "no reason");
-    fixture.write("xtask/tidy.toml", &allowed("two halves of one thing"));
-    fixture.write("crates/store/src/b.rs", "//! B.\n");
-    assert_eq!(fixture.findings().len(), 1, "not needed");
 }
 
 #[test]
