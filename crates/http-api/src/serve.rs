@@ -340,7 +340,7 @@ impl Service {
         let over = |ended: hyper::Result<()>| {
             if let Err(error) = ended {
                 counters.ended(&error, requests.load(Ordering::Relaxed));
-                // A stranger's broken request is not our trouble.
+                // A broken request is its client's trouble.
                 tracing::debug!(%error, "HTTP: connection ended");
             }
         };

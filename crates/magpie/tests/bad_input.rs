@@ -1,4 +1,4 @@
-//! What strangers and careless clients send: each has a clear outcome and is counted, memory stays bounded, nobody else
+//! What hostile and careless clients send: each has a clear outcome and is counted, memory stays bounded, nobody else
 //! notices, and the server stays up.
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use harness::{Client, ClientError, Dial, Launch, PATIENCE, QoS, Server, Version, Wire, password};
 
-/// Connections of strangers, in rounds of so many.
-const STRANGERS: usize = 2000;
+/// Connections of unauthenticated clients, in rounds of so many.
+const UNAUTHENTICATED: usize = 2000;
 const AT_ONCE: usize = 250;
 /// The time of a round trip that no machine is too slow for, and that nobody would wait for.
 const ROUND_TRIP_MAX: Duration = Duration::from_millis(500);
@@ -32,7 +32,7 @@ fn ninth_and_slowest(mut times: Vec<Duration>) -> (Duration, Duration) {
 }
 
 #[test]
-fn a_pair_talks_on_beside_thousands_of_strangers_that_send_garbage() {
+fn a_pair_talks_on_beside_thousands_of_unauthenticated_clients_that_send_garbage() {
     let server = Launch::new()
         .config("[mqtt]\nconnect_timeout_secs = 1\nallow_anonymous = true\n")
         .start();
@@ -44,17 +44,17 @@ fn a_pair_talks_on_beside_thousands_of_strangers_that_send_garbage() {
     let done = AtomicBool::new(false);
     let times = thread::scope(|scope| {
         scope.spawn(|| {
-            for round in 0..STRANGERS / AT_ONCE {
-                let mut strangers: Vec<TcpStream> = (0..AT_ONCE)
+            for round in 0..UNAUTHENTICATED / AT_ONCE {
+                let mut unauthenticated: Vec<TcpStream> = (0..AT_ONCE)
                     .filter_map(|_| TcpStream::connect_timeout(&address, PATIENCE).ok())
                     .collect();
-                for (number, stranger) in strangers.iter_mut().enumerate() {
+                for (number, connection) in unauthenticated.iter_mut().enumerate() {
                     // Noise, a CONNECT that never ends, the beginning of one, or nothing at all.
                     let noise = [number as u8, round as u8, 0x9E, 0x37].repeat(100);
                     let _ = match number % 4 {
-                        0 => stranger.write_all(&noise),
-                        1 => stranger.write_all(b"\x10\xff\xff\x03\x00\x04MQTT\x05"),
-                        2 => stranger.write_all(b"\x10"),
+                        0 => connection.write_all(&noise),
+                        1 => connection.write_all(b"\x10\xff\xff\x03\x00\x04MQTT\x05"),
+                        2 => connection.write_all(b"\x10"),
                         _ => Ok(()),
                     };
                 }
@@ -74,7 +74,7 @@ fn a_pair_talks_on_beside_thousands_of_strangers_that_send_garbage() {
         "{ninth:?} beside garbage, {quiet:?} without; {slowest:?} at most"
     );
     let deadline = Instant::now() + PATIENCE;
-    while server.metric("magpie_protocol_errors_total", "") < (STRANGERS / 4) as u64 {
+    while server.metric("magpie_protocol_errors_total", "") < (UNAUTHENTICATED / 4) as u64 {
         assert!(Instant::now() < deadline, "garbage is not counted");
     }
     pair.ping().unwrap();

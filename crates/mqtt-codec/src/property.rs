@@ -4,7 +4,7 @@ use crate::DecodeError;
 use crate::read::Reader;
 use crate::write;
 
-/// Bounds on what a stranger may make us look at.
+/// Bounds on what an unauthenticated client may make us look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeLimits {
     /// User properties in one packet.

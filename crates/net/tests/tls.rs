@@ -316,7 +316,7 @@ impl Odd {
     }
 }
 
-/// Whatever a stranger sends, in whatever pieces: it is an error, never a panic and never a wait with everything at hand.
+/// Whatever a peer sends, in whatever pieces: it is an error, never a panic and never a wait with everything at hand.
 #[test]
 fn damaged_handshakes_are_errors() {
     let scene = Scene::new();

@@ -108,7 +108,7 @@ fn a_text_message_closes_the_connection() {
 }
 
 #[test]
-fn a_stranger_may_send_less_at_once_than_a_known_peer() {
+fn an_unauthenticated_client_may_send_less_at_once_than_an_authenticated_one() {
     for (trusted, bytes) in [(true, 1024 * 1024), (false, 70_000)] {
         let large = vec![7; bytes];
         let (mut client, mut server) = pair();

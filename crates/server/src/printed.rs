@@ -1,4 +1,4 @@
-//! Names that strangers chose, as they may stand in a log: shortened and cleaned.
+//! Names that unauthenticated clients chose, as they may stand in a log: shortened and cleaned.
 
 /// Characters of a name that are told.
 const NAME_CHARS_MAX: usize = 64;

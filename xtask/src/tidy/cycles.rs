@@ -120,7 +120,9 @@ struct ModuleGraph {
 impl Modules {
     fn read<'a>(source: &str, files: impl Iterator<Item = &'a SourceFile>) -> Self {
         let files: Vec<_> = files.map(|file| Module::read(source, file)).collect();
-        let below = |module: &Module, name: &String| [&module.place[..], &[name.clone()]].concat();
+        let below = |module: &Module, name: &String| {
+            [&module.place[..], std::slice::from_ref(name)].concat()
+        };
         let tests = files
             .iter()
             .flat_map(|module| {

@@ -38,7 +38,7 @@ fn told(reason: u8, data: Option<&str>) -> Got {
     }
 }
 
-/// Whether it is no stranger any more.
+/// Whether it has been let in.
 fn is_open(world: &World, client: Client) -> bool {
     let peer = &world.peers[client.0];
     world.shards[peer.shard].is_open(peer.id)

@@ -1,4 +1,4 @@
-//! What a stranger may cost: bodies, headers, time, connections; and the end of the server.
+//! What an unauthenticated client may cost: bodies, headers, time, connections; and the end of the server.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Strangers on an encrypted port: garbage, and handshakes by the thousand that never come to their end.
+//! Unauthenticated clients on an encrypted port: garbage, and handshakes by the thousand that never come to their end.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -82,7 +82,7 @@ fn slowest(client: &mut Client, rounds: usize) -> Duration {
 
 #[test]
 fn a_thousand_half_open_handshakes_disturb_nobody() {
-    const STRANGERS: usize = 1000;
+    const UNAUTHENTICATED: usize = 1000;
     let scene = Scene::new();
     let server = scene.start(ENCRYPTED);
     let tls = scene.authority.client_config(None);
@@ -99,28 +99,30 @@ fn a_thousand_half_open_handshakes_disturb_nobody() {
     let mut session = ClientConnection::new(tls.clone(), "localhost".try_into().unwrap()).unwrap();
     session.write_tls(&mut hello).unwrap();
     let storm = std::thread::spawn(move || {
-        let strangers = (0..STRANGERS).map(|_| {
+        let unauthenticated = (0..UNAUTHENTICATED).map(|_| {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(&hello).unwrap();
             stream
         });
-        strangers.collect::<Vec<_>>()
+        unauthenticated.collect::<Vec<_>>()
     });
     let mut stormy = Duration::ZERO;
     while !storm.is_finished() {
         stormy = stormy.max(slowest(&mut alice, 1));
     }
-    let strangers = storm.join().unwrap();
+    let unauthenticated = storm.join().unwrap();
     stormy = stormy.max(slowest(&mut alice, 200));
     // They wait: the server has said its part and hears nothing.
-    for mut stranger in &strangers {
-        stranger.set_read_timeout(Some(harness::PATIENCE)).unwrap();
-        assert_ne!(stranger.read(&mut [0; 1]).unwrap(), 0);
+    for mut connection in &unauthenticated {
+        connection
+            .set_read_timeout(Some(harness::PATIENCE))
+            .unwrap();
+        assert_ne!(connection.read(&mut [0; 1]).unwrap(), 0);
     }
     println!("slowest of round trips: {calm:?} before, {stormy:?} during the storm");
     // Far above what it takes (milliseconds), far below a thousand signatures one after the other on a busy machine.
     assert!(stormy < Duration::from_secs(2), "{stormy:?}");
-    drop(strangers);
+    drop(unauthenticated);
     await_metric(
         &server,
         "magpie_handshake_failures_total",

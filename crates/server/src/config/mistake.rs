@@ -100,7 +100,7 @@ pub(super) fn nearest<'k>(
         .map(|(_, word)| word)
 }
 
-/// Levenshtein's distance, one row at a time. `written` is cut, so that a stranger's key costs little.
+/// Levenshtein's distance, one row at a time. `written` is cut, so that a long key costs little.
 fn distance(written: &str, word: &str) -> usize {
     const WRITTEN_MAX: usize = 64;
     let word: Vec<char> = word.chars().collect();

@@ -1,7 +1,6 @@
 //! From the text of `magpie.toml` to a `Config`, guided by the table. Pure: it reads no file, and it tells every
 //! mistake it finds, not only the first.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;

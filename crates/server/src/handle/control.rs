@@ -41,7 +41,7 @@ const CONNECTIONS_MAX: usize = 8;
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections of users that it does not serve.
-static STRANGERS: Repeats = Repeats::new();
+static REFUSED_USERS: Repeats = Repeats::new();
 
 /// What `magpie account`, `magpie group` and `magpie status` ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,7 +259,7 @@ impl ControlSocket {
             let user = stream.peer_cred().map(|peer| peer.uid());
             let user = user.ok().filter(|user| *user == self.owner || *user == 0);
             let Some(user) = user else {
-                if let Some(left_out) = STRANGERS.meet("", Instant::now()) {
+                if let Some(left_out) = REFUSED_USERS.meet("", Instant::now()) {
                     tracing::warn!(
                         left_out,
                         "control socket: another user's connection refused"

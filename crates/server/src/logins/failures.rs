@@ -316,7 +316,7 @@ mod tests {
                 .wait("alice", there, Address::Unknown, now)
                 .is_none()
         );
-        // Many addresses together close it to strangers.
+        // Many addresses together close it to addresses that have not logged in before.
         let others = (3..100).map(|number| IpAddr::from([127, 0, 0, number]));
         assert_eq!(others.filter(|from| guess(*from)).count(), 7);
         assert!(

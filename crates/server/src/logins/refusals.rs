@@ -1,5 +1,5 @@
 //! What the log tells of refused logins: at most one line a minute for each address, with how many were left out. Names come
-//! from strangers and are shortened and cleaned.
+//! from unauthenticated clients and are shortened and cleaned.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

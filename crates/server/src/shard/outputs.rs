@@ -179,7 +179,7 @@ impl ShardThread {
             match socket.transport.write(bytes) {
                 Ok(0) => break,
                 Ok(count) => {
-                    // Before CONNACK a client of enhanced authentication is written to as well, and is still a stranger.
+                    // Before CONNACK a client of enhanced authentication is written to as well, and is not authenticated yet.
                     if self.core.is_open(id) {
                         socket.transport.trust();
                         socket.end_login();

@@ -71,7 +71,7 @@ pub(super) fn open(
     manifest.go_back_to(committed);
     let blocks = Arc::new(Blocks::new(opening.disk.clone(), options.cache_bytes));
     let state = opening.tables(&manifest, &blocks)?;
-    opening.remove_strangers(&manifest)?;
+    opening.remove_unknown(&manifest)?;
     let journal = opening.journal(&manifest, &inspection, committed)?;
     opening.accept(&mut manifest, &journal)?;
     let files: Vec<JournalId> = inspection.files.iter().map(|(id, _, _)| *id).collect();
@@ -284,7 +284,7 @@ impl Opening<'_> {
     }
 
     /// Removes files that a crash has left and that nothing names.
-    fn remove_strangers(&self, manifest: &Manifest) -> Result<(), StoreError> {
+    fn remove_unknown(&self, manifest: &Manifest) -> Result<(), StoreError> {
         let names = self
             .disk
             .list(&self.folder)
