@@ -5,6 +5,10 @@ mod io;
 mod message;
 mod settings;
 
+mod clock;
+mod outputs;
+mod peers;
+
 mod access;
 mod authentication;
 mod connections;

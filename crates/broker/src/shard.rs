@@ -11,17 +11,20 @@ use routing::{IdTable, Match, RemoteIndex, RetainedIndex, SharedIndex, Subscript
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::clock::Clock;
 use crate::connections::connection::{Connection, Connections, Stage};
 use crate::connections::timers::{Deadlines, Wheel};
 use crate::delivery::fanout::Fanout;
 use crate::delivery::frames::FrameCache;
 use crate::delivery::waiting::Groups;
-use crate::io::{ConnectionId, Forwarded, Input, Output, Ticket};
+use crate::io::{ConnectionId, Input, Output, Ticket};
 use crate::message::Message;
 use crate::messenger::recipients::PendingDeliveries;
 use crate::metrics::counters::{Counters, Population, SlowClient};
 use crate::metrics::drops::Drops;
 use crate::metrics::latency::{Latencies, Measuring};
+use crate::outputs::Outputs;
+use crate::peers::Peers;
 use crate::publishing::rates::Rates;
 use crate::retained::message::RetainedMessage;
 use crate::retained::usage::RetainedUsage;
@@ -58,8 +61,7 @@ pub struct Place {
 
 /// One shard of the broker.
 pub struct Shard {
-    pub(crate) shard: u16,
-    pub(crate) shards: u16,
+    pub(crate) peers: Peers,
     pub(crate) settings: Arc<Settings>,
     pub(crate) usage: Arc<AccountUsage>,
     pub(crate) hasher: RandomState,
@@ -82,7 +84,8 @@ pub struct Shard {
     pub(crate) chat_publishes: usize,
     pub(crate) pending_wills: VecDeque<PendingWill>,
     pub(crate) queue_marks: QueueMarks,
-    outputs: VecDeque<Output>,
+    pub(crate) clock: Clock,
+    pub(crate) outputs: Outputs,
     /// Connections whose bytes wait because the turn was cut short.
     pub(crate) deferred_reads: VecDeque<ConnectionId>,
     /// Whatever else was deferred.
@@ -91,8 +94,6 @@ pub struct Shard {
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
-    /// Messages on their way to other shards, the oldest first, see `publishing::forward`.
-    pub(crate) forwarded: VecDeque<Arc<Forwarded>>,
     /// What this turn has done, see `turn`.
     pub(crate) work: usize,
     pub(crate) waits: Waits,
@@ -116,7 +117,6 @@ pub struct Shard {
     /// Accounts that were closed of late, and when.
     pub(crate) closed_clients: Vec<(Closed, Millis)>,
     pub(crate) cursors: Cursors,
-    clock: u64,
     next_serial: u32,
     /// Too much is stored: nothing more is taken that would have to be.
     pub(crate) storage_full: bool,
@@ -129,7 +129,6 @@ pub struct Shard {
     pub(crate) counters: Counters,
     pub(crate) measuring: Measuring,
     pub(crate) drops: Drops,
-    pub(crate) started: Millis,
 }
 
 impl Shard {
@@ -142,8 +141,7 @@ impl Shard {
         let [a, b, c, d] = place.seeds;
         let hasher = RandomState::with_seeds(a, b, c, d);
         Self {
-            shard: place.shard,
-            shards: place.shards,
+            peers: Peers::new(place.shard, place.shards),
             settings,
             usage: place.usage.clone(),
             connections: Connections::default(),
@@ -167,10 +165,10 @@ impl Shard {
             chat_publishes: 0,
             pending_wills: VecDeque::new(),
             queue_marks: QueueMarks::default(),
-            outputs: VecDeque::new(),
+            clock: Clock::new(place.shard, now),
+            outputs: Outputs::default(),
             deferred_reads: VecDeque::new(),
             deferred_work: VecDeque::new(),
-            forwarded: VecDeque::new(),
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),
             work: 0,
@@ -186,7 +184,6 @@ impl Shard {
             last_end: None,
             closed_clients: Vec::new(),
             cursors: Cursors::default(),
-            clock: 0,
             next_serial: 0,
             storage_full: false,
             disk_full: false,
@@ -196,7 +193,6 @@ impl Shard {
             counters: Counters::default(),
             measuring: Measuring::default(),
             drops: Drops::default(),
-            started: now,
         }
     }
 
@@ -330,18 +326,18 @@ impl Shard {
 
     /// The newest stamp this shard has given or heard of. Whatever it writes to a socket tells of moments up to here.
     pub fn clock(&self) -> Stamp {
-        Stamp::of(self.clock, self.shard)
+        self.clock.latest()
     }
 
     /// A stamp of elsewhere: ours go on from there. Before bytes are received, every shard whose bytes their sender may
     /// have read has to be heard of, or a subscription could seem older than what was acknowledged before it.
     pub fn observe(&mut self, stamp: Stamp) {
-        self.clock = self.clock.max(stamp.micros());
+        self.clock.observe(stamp);
     }
 
     /// What has to be done outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if let Some(output) = self.outputs.pop_front() {
+        if let Some(output) = self.outputs.pop() {
             return Some(output);
         }
         self.connections.next_touched().map(Output::Flush)
@@ -424,7 +420,7 @@ impl Shard {
 
     pub(crate) fn insert_connection(&mut self, now: Millis) -> ConnectionId {
         let serial = self.serial();
-        let heard = self.seconds(now);
+        let heard = self.clock.seconds(now);
         let slot = self.connections.insert(Connection::new(serial, heard));
         ConnectionId { slot, serial }
     }
@@ -461,24 +457,6 @@ impl Shard {
         self.next_serial
     }
 
-    // Clock.
-
-    /// A stamp later than every stamp this shard has given or seen.
-    pub(crate) fn stamp(&mut self, now: Millis) -> Stamp {
-        self.clock = (self.clock + 1).max(now.micros());
-        self.clock()
-    }
-
-    pub(crate) fn seconds(&self, now: Millis) -> u32 {
-        (now.value().saturating_sub(self.started.value()) / 1000) as u32
-    }
-
-    // Output.
-
-    pub(crate) fn output(&mut self, output: Output) {
-        self.outputs.push_back(output);
-    }
-
     /// Has `writes` stored and goes on with `then` afterwards. Without writes that is after everything that
     /// is on its way to the disk already: at once, if nothing is.
     pub(crate) fn append(&mut self, writes: Vec<Write>, then: Then, now: Millis) {
@@ -495,6 +473,6 @@ impl Shard {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
         self.appends.push_back(PendingAppend { ticket, then });
-        self.outputs.push_back(Output::Append { ticket, writes });
+        self.outputs.push(Output::Append { ticket, writes });
     }
 }

@@ -70,7 +70,7 @@ impl Shard {
         };
         let filters = FilterRequest {
             connection,
-            session: self.sessions[place].reference(self.shard, slot),
+            session: self.sessions[place].reference(self.peers.own(), slot),
             packet_id: UNASKED,
             codes: Vec::new(),
             sentence: None,

@@ -116,7 +116,7 @@ impl Shard {
         if before_connack {
             self.pause(id);
         }
-        self.output(Output::Exchange(Box::new(request)));
+        self.outputs.push(Output::Exchange(Box::new(request)));
     }
 
     /// The word from outside on a step.

@@ -94,7 +94,7 @@ impl Shard {
                 if let Some(connection) = self.connection_mut(id) {
                     connection.stage = Stage::Authenticating(pending);
                 }
-                self.output(Output::Authenticate(Box::new(request)));
+                self.outputs.push(Output::Authenticate(Box::new(request)));
             }
             None if allow_anonymous => {
                 let identity = Identity {
@@ -143,8 +143,8 @@ impl Shard {
             will: will_of(packet, now),
             identity: None,
             connect_at: now,
-            connect_stamp: self.stamp(now),
-            home: self.shard,
+            connect_stamp: self.clock.stamp(now),
+            home: self.peers.own(),
             exchange: None,
             listener,
             rest: Vec::new(),
@@ -167,7 +167,12 @@ impl Shard {
             Version::V311 => packet.clean_start,
             Version::V5 => true,
         };
-        allowed.then(|| (format!("auto-{:x}", self.stamp(now).value()).into(), true))
+        allowed.then(|| {
+            (
+                format!("auto-{:x}", self.clock.stamp(now).value()).into(),
+                true,
+            )
+        })
     }
 
     /// Whether the client has been let in: CONNACK was given out, and not to refuse it.
@@ -218,7 +223,7 @@ impl Shard {
     ) {
         pending.home = self.home_of(identity.account, &pending.client_id);
         pending.identity = Some(identity);
-        if pending.home == self.shard {
+        if pending.home == self.peers.own() {
             self.open(id, *pending, now);
             return;
         }
@@ -243,7 +248,7 @@ impl Shard {
             };
             pending.exchange = connection.exchange;
             pending.rest = connection.partial.map_or_else(Vec::new, |rest| *rest);
-            self.output(Output::HandOver {
+            self.outputs.push(Output::HandOver {
                 connection: id,
                 shard: pending.home,
                 pending,
@@ -451,7 +456,7 @@ impl Shard {
             return;
         }
         if !self.sessions[slot as usize].is_stored() {
-            let number = SessionNumber::new(self.stamp(now).value());
+            let number = SessionNumber::new(self.clock.stamp(now).value());
             self.sessions[slot as usize].number = number;
             self.count_lasting_session(slot);
         }
@@ -506,10 +511,10 @@ impl Shard {
             return;
         };
         let (reference, device) = (
-            session.reference(self.shard, slot),
+            session.reference(self.peers.own(), slot),
             session.client_id.clone(),
         );
-        self.output(Output::Service(Service::SessionUp {
+        self.outputs.push(Output::Service(Service::SessionUp {
             session: reference,
             account,
             device,

@@ -18,7 +18,7 @@ const READ_WORK_MAX: usize = 8 * 1024 * 1024;
 impl Shard {
     /// Bytes came. Afterwards [`Shard::wants_bytes`] tells whether to read on.
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) {
-        let heard = self.seconds(now);
+        let heard = self.clock.seconds(now);
         self.counters.bytes_received += bytes.len() as u64;
         let Some(connection) = self.connection_mut(id) else {
             return;
@@ -131,7 +131,7 @@ impl Shard {
             self.process_partial(id, whole, now);
         }
         if self.wants_bytes(id) {
-            self.output(Output::Resume(id));
+            self.outputs.push(Output::Resume(id));
         }
     }
 }

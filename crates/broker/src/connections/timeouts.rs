@@ -16,7 +16,7 @@ impl Shard {
     /// one arranged last counts.
     pub(crate) fn schedule_check(&mut self, id: ConnectionId, at: Millis, now: Millis) {
         let at = at.min(now.saturating_add(CHECK_MS_MAX));
-        let check_secs = self.seconds(at);
+        let check_secs = self.clock.seconds(at);
         if let Some(connection) = self.connection_mut(id) {
             connection.check_secs = check_secs;
             self.wheel.schedule(id, at, now);
@@ -34,7 +34,7 @@ impl Shard {
     /// The time of a check has come.
     pub(crate) fn check_connection(&mut self, id: ConnectionId, now: Millis) {
         let timeout = self.connect_timeout_ms(id);
-        let now_secs = self.seconds(now);
+        let now_secs = self.clock.seconds(now);
         let Some(connection) = self.connection(id) else {
             return;
         };
@@ -42,15 +42,13 @@ impl Shard {
             return;
         }
         // Of the second in which it was heard the last moment counts: nobody is given up too early.
-        let heard = self
-            .started
-            .saturating_add(u64::from(connection.heard_secs) * 1000 + 999);
+        let heard = self.clock.end_of_second(connection.heard_secs);
         match connection.stage {
             Stage::Closing => {
                 // The peer does not take what was to be said: the socket is closed without it.
                 self.turn_bytes = self.turn_bytes.saturating_sub(connection.backlog());
                 self.connections.recycle(id.slot);
-                self.output(Output::Close(id));
+                self.outputs.push(Output::Close(id));
             }
             Stage::AwaitConnect => self.give_up_on(id, now),
             // An exchange in which the client has the next word is a CONNECT that has not come.

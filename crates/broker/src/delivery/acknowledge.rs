@@ -216,7 +216,7 @@ impl Shard {
                 .released(packet_id);
             self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
         } else {
-            let session = self.sessions[session as usize].reference(self.shard, session);
+            let session = self.sessions[session as usize].reference(self.peers.own(), session);
             self.append(writes, Then::Pubrel { session, packet_id }, now);
         }
     }

@@ -267,7 +267,7 @@ impl Shard {
                 identifiers: delivery.identifiers.clone(),
             };
             let writes = self.outgoing_writes(slot, delivery.origin, &outgoing);
-            let session = self.sessions[slot as usize].reference(self.shard, slot);
+            let session = self.sessions[slot as usize].reference(self.peers.own(), slot);
             self.append(writes, Then::Deliver { session, packet_id }, now);
             return;
         }
@@ -515,7 +515,7 @@ impl Shard {
 
     pub(crate) fn fetch(&mut self, slot: u32) {
         let session = &mut self.sessions[slot as usize];
-        let reference = session.reference(self.shard, slot);
+        let reference = session.reference(self.peers.own(), slot);
         let waiting = session.waiting();
         if std::mem::replace(&mut waiting.fetching, true) {
             return;
@@ -529,7 +529,7 @@ impl Shard {
         } else {
             waiting.stored().stamps().take(FETCH_MAX).collect()
         };
-        self.output(Output::Fetch {
+        self.outputs.push(Output::Fetch {
             session: reference,
             stamps,
         });

@@ -165,14 +165,14 @@ impl Shard {
     }
 
     fn catch_up(&mut self, slot: u32) {
-        let reference = self.sessions[slot as usize].reference(self.shard, slot);
+        let reference = self.sessions[slot as usize].reference(self.peers.own(), slot);
         let session = &mut self.sessions[slot as usize];
         let (Some(account), Some(chat)) = (session.account, session.chat.as_mut()) else {
             return;
         };
         chat.mode = ChatMode::Fetching;
         let since = chat.sent;
-        self.output(Output::Service(Service::CatchUp {
+        self.outputs.push(Output::Service(Service::CatchUp {
             session: reference,
             account,
             since,
@@ -279,7 +279,7 @@ impl Shard {
         let Some(account) = self.sessions[slot as usize].account else {
             return;
         };
-        self.output(Output::Service(Service::Received {
+        self.outputs.push(Output::Service(Service::Received {
             account,
             conversation,
             seq,

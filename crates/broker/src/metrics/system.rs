@@ -42,7 +42,7 @@ impl Shard {
                 shared: Some(figure.clone()),
                 stamp: None,
                 publisher: SessionRef {
-                    shard: self.shard,
+                    shard: self.peers.own(),
                     slot: NO_SESSION,
                     generation: 0,
                 },

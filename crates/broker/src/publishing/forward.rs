@@ -1,14 +1,12 @@
 //! A message on its way to everybody: the recipients of this shard, its groups, and once to every other shard that has
 //! use for it. Who the recipients are and how they get it is in the files beside it.
 
-use std::sync::Arc;
-
 use mqtt_codec::ReasonCode;
 use records::Millis;
 
 use crate::delivery::deliver::Publication;
 use crate::delivery::waiting::Claims;
-use crate::io::{Forwarded, ForwardedClaim, Output};
+use crate::io::{Forwarded, ForwardedClaim};
 use crate::retained::message::RetainedMessage;
 use crate::shard::Shard;
 use crate::stored::appends::StoredPublish;
@@ -57,10 +55,10 @@ impl Shard {
         retained: Option<RetainedMessage>,
         shared: Vec<ForwardedClaim>,
     ) -> bool {
-        if self.shards == 1 {
+        if !self.peers.has_others() {
             return false;
         }
-        let everyone = (u64::MAX >> (64 - u32::from(self.shards))) & !(1 << self.shard);
+        let everyone = self.peers.others();
         let interested = self.remote.matches(publication.view.topic).shards & everyone;
         let shards = match retained {
             Some(_) => everyone,
@@ -70,33 +68,22 @@ impl Shard {
             .iter()
             .fold(shards, |shards, claim| shards | (1 << claim.shard));
         if shards != 0 {
-            let forwarded = Arc::new(Forwarded {
+            let forwarded = Forwarded {
                 message: publication.message(),
                 stamp: publication.stamp,
                 retained,
-                clock: self.clock(),
+                clock: self.clock.latest(),
                 publisher: publication.publisher,
                 shared,
-            });
-            self.forwarded.push_back(forwarded.clone());
-            self.output(Output::Forward { shards, forwarded });
+            };
+            self.outputs.forward(shards, forwarded);
         }
         interested != 0
     }
 
-    /// Lets go of what the other shards are done with. Whoever comes last frees it, and that is to be the shard that made it:
-    /// two threads that give back each other's memory wait for each other in the allocator.
-    pub(crate) fn drop_delivered_forwards(&mut self) {
-        while let Some(oldest) = self.forwarded.front()
-            && Arc::strong_count(oldest) == 1
-        {
-            self.forwarded.pop_front();
-        }
-    }
-
     /// Another shard published.
     pub(crate) fn forwarded(&mut self, forwarded: &Forwarded, now: Millis) {
-        self.observe(forwarded.clock);
+        self.clock.observe(forwarded.clock);
         if let Some(retained) = &forwarded.retained {
             self.retain(&forwarded.message.topic, retained.clone());
         }
@@ -109,7 +96,7 @@ impl Shard {
         };
         self.deliver_here(&mut publication);
         for claim in &forwarded.shared {
-            if claim.shard == self.shard {
+            if claim.shard == self.peers.own() {
                 self.serve_forwarded(claim, &mut publication);
             }
         }

@@ -272,7 +272,7 @@ impl Shard {
             );
         }
         let publisher =
-            self.sessions[accepted.session as usize].reference(self.shard, accepted.session);
+            self.sessions[accepted.session as usize].reference(self.peers.own(), accepted.session);
         let ordered_behind_others = self.owes_acks(accepted.id);
         let claims = self.begin_claims(view.topic, view.qos, now);
         let durable = !claims.is_empty()
@@ -330,8 +330,8 @@ impl Shard {
         let session = &self.sessions[accepted.session as usize];
         let number = stored_number(session.number);
         let account = session.account;
-        let publisher = session.reference(self.shard, accepted.session);
-        let stamp = self.stamp(now);
+        let publisher = session.reference(self.peers.own(), accepted.session);
+        let stamp = self.clock.stamp(now);
         let mut writes = Vec::new();
         let queued = durable.is_some();
         let claims = durable.unwrap_or_default();
@@ -389,7 +389,8 @@ impl Shard {
 
     /// Whether a persistent session anywhere wants QoS 1 or 2 messages of this topic.
     pub(crate) fn durable_interest(&self, topic: &str) -> bool {
-        self.index.has_durable(topic) || (self.shards > 1 && self.remote.matches(topic).durable)
+        self.index.has_durable(topic)
+            || (self.peers.has_others() && self.remote.matches(topic).durable)
     }
 
     // The messenger.
@@ -420,25 +421,26 @@ impl Shard {
             });
         }
         let (reference, device) = (
-            session.reference(self.shard, accepted.session),
+            session.reference(self.peers.own(), accepted.session),
             session.client_id.clone(),
         );
         let ack = accepted
             .ack
             .map(|(kind, packet_id)| self.owe_chat(accepted, kind, packet_id));
         self.chat_publishes += usize::from(ack.is_some());
-        self.output(Output::Service(Service::Publish(Box::new(ChatPublish {
-            session: reference,
-            account,
-            device,
-            topic: accepted.view.topic.into(),
-            payload: Bytes::copy_from_slice(accepted.view.payload),
-            ack,
-            response_topic: accepted.response_topic.map(Into::into),
-            correlation: accepted.correlation.map(Bytes::copy_from_slice),
-            attach,
-            read_at: accepted.view.read_at,
-        }))));
+        self.outputs
+            .push(Output::Service(Service::Publish(Box::new(ChatPublish {
+                session: reference,
+                account,
+                device,
+                topic: accepted.view.topic.into(),
+                payload: Bytes::copy_from_slice(accepted.view.payload),
+                ack,
+                response_topic: accepted.response_topic.map(Into::into),
+                correlation: accepted.correlation.map(Bytes::copy_from_slice),
+                attach,
+                read_at: accepted.view.read_at,
+            }))));
         Ok(())
     }
 

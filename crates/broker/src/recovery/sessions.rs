@@ -106,7 +106,7 @@ struct RecoveredInterest {
 impl Shard {
     /// Whether this shard is the home of a session.
     pub(crate) fn owns(&self, account: Option<AccountId>, client_id: &str) -> bool {
-        self.home_of(account, client_id) == self.shard
+        self.home_of(account, client_id) == self.peers.own()
     }
 
     /// Begins a recovery.
@@ -132,9 +132,9 @@ impl Shard {
         now: Millis,
     ) {
         let record = &recovered.record;
-        self.observe(Stamp::new(record.number.value()));
+        self.clock.observe(Stamp::new(record.number.value()));
         for cursor in &record.queue_cursors {
-            self.observe(*cursor);
+            self.clock.observe(*cursor);
             raise(&mut self.routed, *cursor);
         }
         let serial = self.serial();
@@ -201,7 +201,7 @@ impl Shard {
         chat_cursor: Pos,
         now: Millis,
     ) {
-        self.observe(record.since);
+        self.clock.observe(record.since);
         let identifier = record.identifier.unwrap_or(0);
         let (share, plain) = match topic::shared(filter) {
             Some((share, plain)) => (Some(share.into()), plain),
@@ -239,16 +239,16 @@ impl Shard {
             self.sessions[slot as usize].subscriptions.push(outcome.id);
         }
         self.sessions[slot as usize].set_since(outcome.id, record.since);
-        if let (Some(interest), true) = (outcome.interest, self.shards > 1) {
+        if let (Some(interest), true) = (outcome.interest, self.peers.has_others()) {
             let announcement = Announcement {
-                shard: self.shard,
+                shard: self.peers.own(),
                 account: None,
                 filter: Arc::from(filter),
                 interest,
                 group: GroupInterest::default(),
-                clock: self.clock(),
+                clock: self.clock.latest(),
             };
-            self.output(Output::Announce(announcement));
+            self.outputs.push(Output::Announce(announcement));
         }
     }
 
@@ -265,9 +265,10 @@ impl Shard {
         for (key, _) in &outgoing {
             // No other message may get the stamp while this is remembered, though its own may be gone.
             match Origin::from_outgoing_key(*key) {
-                Origin::Queue(stamp) => self.observe(stamp),
+                Origin::Queue(stamp) => self.clock.observe(stamp),
                 Origin::Claim { stored, .. } => {
-                    self.observe(stored.map_or(Stamp::ZERO, |stored| stored.claim));
+                    self.clock
+                        .observe(stored.map_or(Stamp::ZERO, |stored| stored.claim));
                 }
                 Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => {}
             }
@@ -319,7 +320,7 @@ impl Shard {
         stamp: Stamp,
         message: &QueuedParts<'_>,
     ) {
-        self.observe(stamp);
+        self.clock.observe(stamp);
         raise(&mut self.routed, stamp);
         let mut matches = std::mem::take(&mut self.matches);
         matches.clear();
@@ -381,7 +382,7 @@ impl Shard {
         recovery: &Recovery,
         claim: &RecoveredClaim<'_>,
     ) -> bool {
-        self.observe(claim.claim);
+        self.clock.observe(claim.claim);
         let group = self.group_of(claim.group).unwrap_or_default();
         // How it was sent is remembered with it.
         let delivery = ClaimDelivery {
@@ -405,7 +406,7 @@ impl Shard {
 
     /// Takes back the claim of a group that nobody has begun to get; false when the group has no member here.
     pub(crate) fn recover_claim(&mut self, claim: &RecoveredClaim<'_>, now: Millis) -> bool {
-        self.observe(claim.claim);
+        self.clock.observe(claim.claim);
         let group = self.group_of(claim.group);
         let Some(group) = group.filter(|group| !self.shared.members(*group).is_empty()) else {
             return false;
@@ -416,7 +417,7 @@ impl Shard {
 
     /// A claim whose group or message is gone is struck out.
     pub(crate) fn drop_claim(&mut self, claim: Stamp, now: Millis) {
-        self.observe(claim);
+        self.clock.observe(claim);
         self.settle_claim(claim, now);
     }
 

@@ -33,7 +33,7 @@ impl Shard {
     /// Makes the message the topic's retained one unless a later one is known; an empty one clears.
     /// [3.1.1 MQTT-3.3.1-5] [3.1.1 MQTT-3.3.1-10] [3.1.1 MQTT-3.3.1-11] [5 MQTT-3.3.1-5]
     pub(crate) fn retain(&mut self, topic: &str, message: RetainedMessage) {
-        self.observe(message.stamp());
+        self.clock.observe(message.stamp());
         if self
             .retained
             .get(topic)

@@ -34,7 +34,7 @@ impl Shard {
         if self.usage.lasting_sessions(account) < most {
             return true;
         }
-        let slots = self.usage.slots_on(account, self.shard).into_iter();
+        let slots = self.usage.slots_on(account, self.peers.own()).into_iter();
         let offline =
             slots.filter(|slot| self.sessions[*slot as usize].connection == NO_CONNECTION);
         let least = offline.min_by_key(|slot| {
@@ -68,7 +68,7 @@ impl Shard {
     pub(crate) fn count_lasting_session(&mut self, slot: u32) {
         let session = &self.sessions[slot as usize];
         if let Some(account) = session.account {
-            let place = (self.shard, slot);
+            let place = (self.peers.own(), slot);
             self.usage
                 .change(account, |usage| usage.sessions.push(place));
         }
@@ -85,7 +85,7 @@ impl Shard {
         if !lasting && bytes == 0 {
             return;
         }
-        let place = (self.shard, slot);
+        let place = (self.peers.own(), slot);
         self.usage.change(account, |usage| {
             usage.sessions.retain(|known| *known != place);
             usage.filter_bytes -= bytes;

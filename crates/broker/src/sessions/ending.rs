@@ -54,7 +54,7 @@ impl Shard {
         connection.aliases = None;
         connection.exchange = None;
         self.count_unauthenticated(id, 0, now);
-        self.output(Output::Close(id));
+        self.outputs.push(Output::Close(id));
         let grace = self.connect_timeout_ms(id);
         self.schedule_check(id, now.saturating_add(grace), now);
         match stage {
@@ -77,8 +77,9 @@ impl Shard {
         let Some(account) = session.account else {
             return;
         };
-        let session = session.reference(self.shard, slot);
-        self.output(Output::Service(Service::SessionDown { session, account }));
+        let session = session.reference(self.peers.own(), slot);
+        self.outputs
+            .push(Output::Service(Service::SessionDown { session, account }));
     }
 
     /// The socket is closed: the connection is forgotten.

@@ -14,7 +14,7 @@ impl Shard {
 
     /// The session, if it lives on this shard.
     pub(crate) fn local_session(&self, reference: SessionRef) -> Option<u32> {
-        let here = (reference.shard == self.shard).then_some(reference)?;
+        let here = (reference.shard == self.peers.own()).then_some(reference)?;
         self.session_slot(here)
     }
 
@@ -69,6 +69,6 @@ impl Shard {
     pub(crate) fn home_of(&self, account: Option<AccountId>, client_id: &str) -> u16 {
         let hash = session_hash(&self.hasher, account, client_id);
         // The upper bits: the lower ones choose the place in the shard's own table.
-        ((hash >> 32) % u64::from(self.shards)) as u16
+        ((hash >> 32) % u64::from(self.peers.shards())) as u16
     }
 }

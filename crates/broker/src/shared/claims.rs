@@ -36,7 +36,7 @@ impl Shard {
                 .durable(topic, |group| claims.push((group, zero)));
         }
         for (_, claim) in &mut claims {
-            *claim = self.stamp(now);
+            *claim = self.clock.stamp(now);
         }
         claims
     }
@@ -209,7 +209,7 @@ impl Shard {
     fn give_at_most_once(&mut self, slot: u32, mut delivery: Delivery, now: Millis) {
         let settle = claim_delete(delivery.origin).into_iter().collect();
         delivery.origin = Origin::Memory;
-        let session = self.sessions[slot as usize].reference(self.shard, slot);
+        let session = self.sessions[slot as usize].reference(self.peers.own(), slot);
         let delivery = Box::new(delivery);
         self.append(settle, Then::Live { session, delivery }, now);
     }
@@ -419,7 +419,7 @@ impl Shard {
         for claim in claims.iter() {
             self.groups.moved.note(claim.stored.message);
         }
-        let clock = self.stamp(now);
+        let clock = self.clock.stamp(now);
         let passed = PassedOn {
             group: text.into(),
             stored: claims
@@ -434,12 +434,12 @@ impl Shard {
             in_memory,
             clock,
         };
-        self.output(Output::PassOn { shard, passed });
+        self.outputs.push(Output::PassOn { shard, passed });
     }
 
     /// Another shard has messages of a group that it has nobody for.
     pub(crate) fn passed_on(&mut self, passed: PassedOn, now: Millis) {
-        self.observe(passed.clock);
+        self.clock.observe(passed.clock);
         let group =
             topic::shared(&passed.group).and_then(|(name, plain)| self.shared.id(name, plain));
         for claim in passed.stored {

@@ -67,14 +67,14 @@ impl Shard {
 
     /// Tells the other shards who of a group is here.
     pub(crate) fn announce_share(&mut self, share: &Membership, now: Millis) {
-        if self.shards == 1 {
+        if !self.peers.has_others() {
             return;
         }
         let connected = |slot| self.open_connection(slot).is_some();
         let group = self.shared.interest(share.group, connected);
-        let clock = self.stamp(now);
-        self.output(Output::Announce(Announcement {
-            shard: self.shard,
+        let clock = self.clock.stamp(now);
+        self.outputs.push(Output::Announce(Announcement {
+            shard: self.peers.own(),
             account: None,
             filter: (&*share.filter).into(),
             interest: Interest::default(),
@@ -88,12 +88,12 @@ impl Shard {
         let session = &self.sessions[slot as usize];
         if session.has_many_subscriptions() {
             self.defer_shares(slot, session.shares.len());
-        } else if self.shards > 1 {
+        } else if self.peers.has_others() {
             for share in session.shares.clone() {
                 self.announce_share(&share, now);
             }
         }
-        if self.shards > 1 {
+        if self.peers.has_others() {
             self.announce_chat_shares(slot, now);
         }
     }
@@ -146,10 +146,10 @@ impl Shard {
             durable: false,
         };
         self.forget_empty_shares(account);
-        if self.shards > 1 {
-            let clock = self.stamp(now);
-            self.output(Output::Announce(Announcement {
-                shard: self.shard,
+        if self.peers.has_others() {
+            let clock = self.clock.stamp(now);
+            self.outputs.push(Output::Announce(Announcement {
+                shard: self.peers.own(),
                 account: Some(account),
                 filter: format!("$share/{name}/{filter}").into(),
                 interest,
@@ -198,8 +198,8 @@ impl Shard {
         let mut chosen = Vec::new();
         for share in shares {
             let here = self.sharing(account, &share.name, &share.filter);
-            let own = u64::from(!here.is_empty()) << self.shard;
-            let Some(slot) = choose(share.shards | own, self.shard, turn, &here) else {
+            let own = u64::from(!here.is_empty()) << self.peers.own();
+            let Some(slot) = choose(share.shards | own, self.peers.own(), turn, &here) else {
                 continue;
             };
             chosen.push((slot, share.name.clone(), share.filter.clone()));

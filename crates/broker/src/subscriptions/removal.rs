@@ -59,7 +59,7 @@ impl Shard {
             let session = &mut self.sessions[slot as usize];
             filter.clear();
             if let Some(id) = session.subscriptions.pop() {
-                if stored || self.shards > 1 {
+                if stored || self.peers.has_others() {
                     self.index.write_filter(id, &mut filter);
                 }
                 self.drop_subscription(slot, id, &filter, now);

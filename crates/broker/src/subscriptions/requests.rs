@@ -81,7 +81,7 @@ impl Shard {
     ) {
         let mut filters = FilterRequest {
             connection,
-            session: self.sessions[slot as usize].reference(self.shard, slot),
+            session: self.sessions[slot as usize].reference(self.peers.own(), slot),
             packet_id,
             codes: Vec::new(),
             sentence: None,

@@ -86,7 +86,7 @@ impl Shard {
             return;
         };
         for filter in pending.revoked {
-            self.output(Output::Service(Service::Unsubscribed {
+            self.outputs.push(Output::Service(Service::Unsubscribed {
                 session: pending.session,
                 account,
                 filter,
@@ -97,7 +97,7 @@ impl Shard {
     /// Tells the messenger which filters a stored session has brought back.
     pub(crate) fn tell_resumed(&mut self, slot: u32, account: AccountId) {
         let session = &self.sessions[slot as usize];
-        let reference = session.reference(self.shard, slot);
+        let reference = session.reference(self.peers.own(), slot);
         let Some(chat) = &session.chat else { return };
         let filters: Vec<(Box<str>, u8)> = chat
             .filters
@@ -109,7 +109,7 @@ impl Shard {
             })
             .collect();
         for (filter, retain_handling) in filters {
-            self.output(Output::Service(Service::Subscribed {
+            self.outputs.push(Output::Service(Service::Subscribed {
                 session: reference,
                 account,
                 filter,
@@ -158,7 +158,7 @@ impl Shard {
             durable,
         };
         let outcome = self.index.subscribe(filter, subscriber);
-        let since = self.stamp(now);
+        let since = self.clock.stamp(now);
         let session = &mut self.sessions[slot as usize];
         if outcome.replaced.is_none() {
             session.subscriptions.push(outcome.id);
@@ -312,7 +312,7 @@ impl Shard {
         Subscription {
             options: options.bits(),
             identifier: (identifier != 0).then_some(identifier),
-            since: known.unwrap_or_else(|| self.stamp(now)),
+            since: known.unwrap_or_else(|| self.clock.stamp(now)),
             until: Vec::new(),
             former: self.superseded_terms(slot, filter),
         }
@@ -331,8 +331,8 @@ impl Shard {
             let Some(account) = session.account else {
                 return;
             };
-            self.output(Output::Service(Service::Subscribed {
-                session: session.reference(self.shard, slot),
+            self.outputs.push(Output::Service(Service::Subscribed {
+                session: session.reference(self.peers.own(), slot),
                 account,
                 filter: grant.filter.clone(),
                 existed: grant.existed,
@@ -431,12 +431,12 @@ impl Shard {
     // Other shards.
 
     pub(crate) fn announce(&mut self, filter: &str, interest: Interest, now: Millis) {
-        if self.shards == 1 {
+        if !self.peers.has_others() {
             return;
         }
-        let clock = self.stamp(now);
-        self.output(Output::Announce(Announcement {
-            shard: self.shard,
+        let clock = self.clock.stamp(now);
+        self.outputs.push(Output::Announce(Announcement {
+            shard: self.peers.own(),
             account: None,
             filter: Arc::from(filter),
             interest,
@@ -447,7 +447,7 @@ impl Shard {
 
     /// Another shard's interest has changed.
     pub(crate) fn announced(&mut self, announcement: &Announcement, now: Millis) {
-        self.observe(announcement.clock);
+        self.clock.observe(announcement.clock);
         if let Some(account) = announcement.account {
             self.chat_share_announced(account, announcement);
             return;

@@ -268,9 +268,9 @@ impl Shard {
             });
         }
         for terms in &history.terms {
-            self.observe(terms.since);
+            self.clock.observe(terms.since);
             for stamp in &terms.until {
-                self.observe(*stamp);
+                self.clock.observe(*stamp);
                 // Everything before it was matched, whether or not it is still there.
                 raise(&mut self.routed, *stamp);
             }

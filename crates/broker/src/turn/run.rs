@@ -34,7 +34,7 @@ impl Shard {
     pub fn begin_turn(&mut self, at: Moment) {
         self.work = 0;
         self.measuring.turn_at = at;
-        self.drop_delivered_forwards();
+        self.outputs.drop_delivered_forwards();
     }
 
     /// Whether it is to be told with [`Self::end_turn`] when what this turn had to say was written.
@@ -161,7 +161,7 @@ impl Shard {
     }
 
     fn begin_census(&mut self, survey: Option<Box<Survey>>, now: Millis) {
-        let lowest = self.stamp(now).min(self.lowest_under_way());
+        let lowest = self.clock.stamp(now).min(self.lowest_under_way());
         let mut census = Census {
             lowest,
             survey,
@@ -192,10 +192,10 @@ impl Shard {
         self.groups.moved.clear();
         self.waits = census.waiting;
         if let Some(survey) = census.survey {
-            self.output(Output::Surveyed(survey));
+            self.outputs.push(Output::Surveyed(survey));
         }
         self.slowest = census.slowest;
-        self.output(Output::LowWater(lowest));
+        self.outputs.push(Output::LowWater(lowest));
     }
 
     /// Counts what waits for one session, and says how much that was to look at.

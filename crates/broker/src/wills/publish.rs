@@ -85,14 +85,14 @@ impl Shard {
             return;
         }
         let session = &self.sessions[slot as usize];
-        let publisher = session.reference(self.shard, slot);
+        let publisher = session.reference(self.peers.own(), slot);
         let number = stored_number(session.number);
         let account = session.account;
         let gone = Write::Delete {
             key: will_key(session.account, &session.client_id),
         };
         let claims = self.begin_claims(&will.message.topic, will.message.qos, now);
-        let stamp = self.stamp(now);
+        let stamp = self.clock.stamp(now);
         let message = Arc::new(Message {
             at: now,
             expires_at: will
@@ -146,7 +146,7 @@ impl Shard {
             WILL_ACK | (told.ack.wrapping_add(1) & u64::from(u32::MAX))
         });
         let publish = ChatPublish {
-            session: session.reference(self.shard, slot),
+            session: session.reference(self.peers.own(), slot),
             account,
             device: session.client_id.clone(),
             topic: message.topic.clone(),
@@ -166,7 +166,8 @@ impl Shard {
         };
         self.pending_wills.push_back(told);
         self.chat_publishes += 1;
-        self.output(Output::Service(Service::Publish(Box::new(publish))));
+        self.outputs
+            .push(Output::Service(Service::Publish(Box::new(publish))));
     }
 
     /// The messenger has answered; false when it was no will. The client may have left another will meanwhile.
