@@ -36,8 +36,8 @@ use crate::shared::members::ChatShare;
 use crate::stored::appends::{PendingAppend, Then};
 use crate::stored::queue_marks::QueueMarks;
 use crate::stored::redelivery::Cursors;
-use crate::turn::deferred::{Closed, DeferredWork, Waits};
-use crate::turn::run::TURN_WORK_MAX;
+use crate::turn::deferred::{Closed, Waits};
+use crate::turn::work::{TURN_WORK_MAX, Turn};
 use crate::wills::publish::PendingWill;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
@@ -86,16 +86,11 @@ pub struct Shard {
     pub(crate) queue_marks: QueueMarks,
     pub(crate) clock: Clock,
     pub(crate) outputs: Outputs,
-    /// Connections whose bytes wait because the turn was cut short.
-    pub(crate) deferred_reads: VecDeque<ConnectionId>,
-    /// Whatever else was deferred.
-    pub(crate) deferred_work: VecDeque<DeferredWork>,
+    pub(crate) turn: Turn,
     /// Messages that have not got to all their recipients yet, the oldest first.
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
-    /// What this turn has done, see `turn`.
-    pub(crate) work: usize,
     pub(crate) waits: Waits,
     pub(crate) slowest: Vec<SlowClient>,
     pub(crate) rates: Rates,
@@ -107,7 +102,6 @@ pub struct Shard {
     pub(crate) offline: OfflineSessions,
     /// Connections that are not read until the disk has caught up.
     pub(crate) stalled: Vec<ConnectionId>,
-    pub(crate) turn_bytes: usize,
     pub(crate) wheel: Wheel,
     pub(crate) deadlines: Deadlines,
     /// Connections that go to another shard once what came behind their CONNECT is kept.
@@ -167,17 +161,14 @@ impl Shard {
             queue_marks: QueueMarks::default(),
             clock: Clock::new(place.shard, now),
             outputs: Outputs::default(),
-            deferred_reads: VecDeque::new(),
-            deferred_work: VecDeque::new(),
+            turn: Turn::default(),
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),
-            work: 0,
             waits: Waits::default(),
             slowest: Vec::new(),
             is_shutting_down: false,
             offline: OfflineSessions::default(),
             stalled: Vec::new(),
-            turn_bytes: 0,
             wheel: Wheel::new(now),
             deadlines: Deadlines::default(),
             leaving: Vec::new(),
@@ -249,7 +240,7 @@ impl Shard {
     /// The first `count` bytes of [`Shard::outgoing`] are written.
     pub fn wrote(&mut self, id: ConnectionId, count: usize, now: Millis) {
         self.counters.bytes_sent += count as u64;
-        self.turn_bytes = self.turn_bytes.saturating_sub(count);
+        self.turn.unbuffer(count);
         let low_water = self.settings.limits.outgoing_bytes_max / 2;
         let Some(connection) = self.connection_mut(id) else {
             return;
@@ -364,14 +355,14 @@ impl Shard {
             };
             self.check_connection(id, now);
         }
-        let before = self.work;
+        let before = self.turn.work();
         for _ in 0..ENDS_PER_CALL {
             let Some((slot, serial)) = self.deadlines.take_due(now) else {
                 break;
             };
             self.check_session(slot, serial, now);
             // Each may have a few hundred subscriptions.
-            if self.work - before > TURN_WORK_MAX {
+            if self.turn.work() - before > TURN_WORK_MAX {
                 break;
             }
         }
@@ -447,7 +438,7 @@ impl Shard {
     pub(crate) fn remove_connection(&mut self, id: ConnectionId) -> Option<Connection> {
         self.connection(id)?;
         let connection = self.connections.remove(id.slot);
-        self.turn_bytes = self.turn_bytes.saturating_sub(connection.backlog());
+        self.turn.unbuffer(connection.backlog());
         self.uncount_unauthenticated(&connection);
         Some(connection)
     }

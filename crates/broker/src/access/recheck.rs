@@ -13,7 +13,7 @@ use crate::metrics::system::is_system;
 use crate::sessions::session::{NO_CONNECTION, Session};
 use crate::shard::Shard;
 use crate::turn::deferred::{DeferredWork, FilterRequest, FilterWork};
-use crate::turn::run::{SESSIONS_PER_PIECE, TURN_WORK_MAX};
+use crate::turn::work::SESSIONS_PER_PIECE;
 
 /// No packet asked for it: nothing is answered.
 pub(crate) const UNASKED: u16 = 0;
@@ -21,8 +21,7 @@ pub(crate) const UNASKED: u16 = 0;
 impl Shard {
     /// Looks through all sessions, in pieces, for what is allowed no longer.
     pub fn check_access_again(&mut self) {
-        self.deferred_work
-            .push_back(DeferredWork::Access { next: 0 });
+        self.turn.defer(DeferredWork::Access { next: 0 });
     }
 
     /// The sessions of one piece.
@@ -31,12 +30,12 @@ impl Shard {
         let last = end.min(next + SESSIONS_PER_PIECE);
         let mut next = next;
         // A session with very many filters is a piece by itself.
-        while next < last && self.work < TURN_WORK_MAX {
+        while next < last && !self.turn.is_spent() {
             self.recheck_session(next, now);
             next += 1;
         }
         if next < end {
-            self.deferred_work.push_back(DeferredWork::Access { next });
+            self.turn.defer(DeferredWork::Access { next });
         }
     }
 
@@ -81,8 +80,8 @@ impl Shard {
                 writes: Vec::new(),
             },
         };
-        self.deferred_work
-            .push_back(DeferredWork::FilterRequest(Box::new(filters)));
+        self.turn
+            .defer(DeferredWork::FilterRequest(Box::new(filters)));
     }
 
     /// Whether clients without an account may come in where this one is, or, for one that is offline, anywhere.
@@ -148,7 +147,7 @@ impl Shard {
                 not_allowed.push(share.filter.clone());
             }
         }
-        self.spend(looked_at);
+        self.turn.spend(looked_at);
         not_allowed
     }
 

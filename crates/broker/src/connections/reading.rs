@@ -7,13 +7,9 @@ use crate::connections::connection::Stage;
 use crate::io::{ConnectionId, Output};
 use crate::shard::Shard;
 
-/// Bytes waiting in all output buffers after which the turn is cut short to write them.
-const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A client that lets this many times the outgoing limit wait in answers to itself is not read until it has
 /// taken some of them.
 const CHOKE_FACTOR: usize = 4;
-/// Bytes in and out, as `turn` counts them, after which what a client has sent waits for the next turn.
-const READ_WORK_MAX: usize = 8 * 1024 * 1024;
 
 impl Shard {
     /// Bytes came. Afterwards [`Shard::wants_bytes`] tells whether to read on.
@@ -55,15 +51,15 @@ impl Shard {
                 self.choke(id);
                 break;
             }
-            if self.turn_bytes > TURN_BYTES_MAX || self.work > READ_WORK_MAX {
+            if self.turn.defers_reading() {
                 self.pause(id);
-                self.deferred_reads.push_back(id);
+                self.turn.defer_reads([id]);
                 break;
             }
             match self.process_packet(id, &bytes[used..], now) {
                 Some(length) => {
                     used += length;
-                    self.spend(length);
+                    self.turn.spend(length);
                 }
                 None => {
                     // Of a connection that is over nothing is kept.

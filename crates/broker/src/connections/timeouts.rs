@@ -46,7 +46,7 @@ impl Shard {
         match connection.stage {
             Stage::Closing => {
                 // The peer does not take what was to be said: the socket is closed without it.
-                self.turn_bytes = self.turn_bytes.saturating_sub(connection.backlog());
+                self.turn.unbuffer(connection.backlog());
                 self.connections.recycle(id.slot);
                 self.outputs.push(Output::Close(id));
             }

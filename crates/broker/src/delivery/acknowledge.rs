@@ -306,7 +306,7 @@ impl Shard {
             if full || outbound.unsent() == 0 {
                 return;
             }
-            if self.is_spent() {
+            if self.turn.is_spent() {
                 self.defer_pump(slot);
                 return;
             }

@@ -325,8 +325,8 @@ impl Shard {
         };
         let out = self.connections.buffer(connection);
         let written = self.frames.write(view, layout, packet_id, now, out);
-        self.turn_bytes += written;
-        self.spend(written);
+        self.turn.buffer(written);
+        self.turn.spend(written);
         if let Alias::Use(_) = layout.alias {
             // A property of three bytes stands for the topic.
             self.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
@@ -423,14 +423,14 @@ impl Shard {
         }
         self.resend(slot, now);
         loop {
-            while !self.is_spent() && self.next_waiting(slot, now) {}
-            if self.is_spent() || !self.pull_claims(slot) {
+            while !self.turn.is_spent() && self.next_waiting(slot, now) {}
+            if self.turn.is_spent() || !self.pull_claims(slot) {
                 break;
             }
         }
         self.pump_chat(slot, now);
         self.pump_retained(slot);
-        if self.is_spent() && self.sessions[slot as usize].wants_room() {
+        if self.turn.is_spent() && self.sessions[slot as usize].wants_room() {
             self.defer_pump(slot);
         }
         self.sessions[slot as usize].shed();

@@ -102,7 +102,7 @@ impl Shard {
             done: BTreeSet::new(),
             paused,
         });
-        self.deferred_work.push_back(DeferredWork::Fanout);
+        self.turn.defer(DeferredWork::Fanout);
     }
 
     /// The next piece of the oldest one.
@@ -117,13 +117,13 @@ impl Shard {
             let next = self.fanouts.front_mut().and_then(Fanout::next);
             let Some(found) = next else {
                 let over = self.fanouts.pop_front();
-                self.defer_reading(over.and_then(|over| over.paused).into_iter().collect());
+                self.turn.defer_reads(over.and_then(|over| over.paused));
                 return;
             };
             self.deliver_unless_late(&found, &mut publication);
-            self.spend(RECIPIENT_WORK);
+            self.turn.spend(RECIPIENT_WORK);
         }
-        self.deferred_work.push_back(DeferredWork::Fanout);
+        self.turn.defer(DeferredWork::Fanout);
     }
 
     /// Gives a session what it is owed before something that came later, or before it changes what it wants.

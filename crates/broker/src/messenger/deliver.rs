@@ -143,7 +143,7 @@ impl Shard {
     /// Sends what was read from the store as far as the window allows, and asks for more.
     pub(crate) fn pump_chat(&mut self, slot: u32, now: Millis) {
         loop {
-            if self.is_spent() || !self.window_open(slot) {
+            if self.turn.is_spent() || !self.window_open(slot) {
                 return;
             }
             let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {

@@ -89,7 +89,7 @@ impl Shard {
                 if many && self.pending_deliveries.len() < PENDING_MAX {
                     let owed = PendingDelivery::new(delivery, accounts);
                     self.pending_deliveries.push_back(owed);
-                    self.deferred_work.push_back(DeferredWork::AccountDelivery);
+                    self.turn.defer(DeferredWork::AccountDelivery);
                     return;
                 }
                 for account in accounts.iter() {
@@ -113,9 +113,10 @@ impl Shard {
             };
             let delivery = owed.delivery.clone();
             let present = self.deliver_chat_to_account(account, &delivery, now);
-            self.spend(if present { ACCOUNT_WORK } else { LOOK_WORK });
+            self.turn
+                .spend(if present { ACCOUNT_WORK } else { LOOK_WORK });
         }
-        self.deferred_work.push_back(DeferredWork::AccountDelivery);
+        self.turn.defer(DeferredWork::AccountDelivery);
     }
 
     /// Gives the account of a session what it is owed, before the session changes what it wants.

@@ -105,6 +105,6 @@ impl Shard {
     /// Reads those again whose time has come.
     pub(crate) fn read_slowed(&mut self, now: Millis) {
         let due: Vec<ConnectionId> = std::iter::from_fn(|| self.rates.take_due(now)).collect();
-        self.defer_reading(due);
+        self.turn.defer_reads(due);
     }
 }

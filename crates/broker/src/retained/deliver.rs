@@ -81,8 +81,7 @@ impl Shard {
         let room = open && waiting.queued() < WAITING_MAX;
         if room && !waiting.retained.is_empty() && !waiting.retained_listed {
             waiting.retained_listed = true;
-            self.deferred_work
-                .push_back(DeferredWork::Retained(slot, serial));
+            self.turn.defer(DeferredWork::Retained(slot, serial));
         }
     }
 
@@ -109,7 +108,7 @@ impl Shard {
                 });
         if more && found.len() + expired.len() < SLICE {
             // As many were looked at as may be, nearly for nothing.
-            self.work += SEARCH_WORK;
+            self.turn.spend_exactly(SEARCH_WORK);
         }
         for topic in expired {
             // Its record stays until a later message replaces it or recovery passes it over.

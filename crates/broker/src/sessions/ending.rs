@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::turn::deferred::{Closed, Closing, DeferredWork};
-use crate::turn::run::SESSIONS_PER_PIECE;
+use crate::turn::work::SESSIONS_PER_PIECE;
 
 /// How long a closed account or token is remembered: longer than a CONNECT takes to be checked and handed over.
 const CLOSED_KEPT_MS: u64 = 600_000;
@@ -95,8 +95,8 @@ impl Shard {
             all.remove(0);
         }
         all.push((closed.clone(), now));
-        self.deferred_work
-            .push_back(DeferredWork::Close(Closing::new(closed, reason)));
+        self.turn
+            .defer(DeferredWork::Close(Closing::new(closed, reason)));
     }
 
     /// Closes those of the connections that are found in one piece of the sessions.
@@ -117,7 +117,7 @@ impl Shard {
         }
         closing.next = last;
         if closing.next < end {
-            self.deferred_work.push_back(DeferredWork::Close(closing));
+            self.turn.defer(DeferredWork::Close(closing));
         }
     }
 
@@ -161,8 +161,7 @@ impl Shard {
             self.check_access_again();
         }
         if self.settings.redirect.reason().is_some() {
-            self.deferred_work
-                .push_back(DeferredWork::Redirect { next: 0 });
+            self.turn.defer(DeferredWork::Redirect { next: 0 });
         }
     }
 
@@ -180,8 +179,7 @@ impl Shard {
             }
         }
         if last < end {
-            self.deferred_work
-                .push_back(DeferredWork::Redirect { next: last });
+            self.turn.defer(DeferredWork::Redirect { next: last });
         }
     }
 

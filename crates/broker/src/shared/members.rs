@@ -52,7 +52,8 @@ impl Shard {
         };
         let share = shares.swap_remove(place);
         // Among ten thousand it is the search that costs.
-        self.work += place * std::mem::size_of::<Membership>();
+        self.turn
+            .spend_exactly(place * std::mem::size_of::<Membership>());
         self.has_left_share(slot, &share, now);
         true
     }

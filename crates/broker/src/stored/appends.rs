@@ -191,7 +191,7 @@ impl Shard {
             return;
         }
         let stalled = std::mem::take(&mut self.stalled);
-        self.defer_reading(stalled);
+        self.turn.defer_reads(stalled);
     }
 
     // Sessions.

@@ -15,7 +15,7 @@ use crate::sessions::session::Session;
 use crate::shard::Shard;
 use crate::stored::survey::Holder;
 use crate::turn::deferred::{DeferredWork, Shedding};
-use crate::turn::run::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
+use crate::turn::work::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
 
 impl Shedding {
     /// How many of so many messages of an account are to be dropped; what is less than one counts for the next.
@@ -102,7 +102,7 @@ impl Shard {
 
     /// Who holds most is to hold less.
     pub(crate) fn begin_shedding(&mut self, order: Arc<Shed>) {
-        self.deferred_work.push_back(DeferredWork::Shed(Shedding {
+        self.turn.defer(DeferredWork::Shed(Shedding {
             order,
             next: 0,
             left: None,
@@ -130,9 +130,9 @@ impl Shard {
             }
         }
         // About what looking costs, in the turn's currency.
-        self.work += TURN_WORK_MAX / 2;
+        self.turn.spend_exactly(TURN_WORK_MAX / 2);
         if shedding.next < end {
-            self.deferred_work.push_back(DeferredWork::Shed(shedding));
+            self.turn.defer(DeferredWork::Shed(shedding));
         }
     }
 

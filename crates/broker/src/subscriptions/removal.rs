@@ -37,7 +37,7 @@ impl Shard {
         session.expiry_secs = 0;
         session.dirty = false;
         let number = std::mem::replace(&mut session.number, SessionNumber::ZERO);
-        self.deferred_work.push_back(DeferredWork::EndedSession {
+        self.turn.defer(DeferredWork::EndedSession {
             slot,
             serial,
             number,
@@ -69,7 +69,7 @@ impl Shard {
             } else {
                 break;
             }
-            self.spend(filter.len());
+            self.turn.spend(filter.len());
             if stored {
                 writes.push(Write::Delete {
                     key: key::subscription(number, &filter),
@@ -86,7 +86,7 @@ impl Shard {
             return;
         }
         let serial = session.serial;
-        self.deferred_work.push_back(DeferredWork::EndedSession {
+        self.turn.defer(DeferredWork::EndedSession {
             slot,
             serial,
             number,
@@ -102,7 +102,7 @@ impl Shard {
         let begin = end.saturating_sub(FILTERS_PER_PIECE);
         let shares: Vec<_> = session.shares[begin..end].to_vec();
         for share in shares {
-            self.spend(share.filter.len());
+            self.turn.spend(share.filter.len());
             self.announce_share(&share, now);
             if offline {
                 self.rebalance(share.group, now);
@@ -116,7 +116,6 @@ impl Shard {
     /// Has the first `left` groups of a session told of it in later turns.
     pub(crate) fn defer_shares(&mut self, slot: u32, left: usize) {
         let serial = self.sessions[slot as usize].serial;
-        self.deferred_work
-            .push_back(DeferredWork::Shares { slot, serial, left });
+        self.turn.defer(DeferredWork::Shares { slot, serial, left });
     }
 }

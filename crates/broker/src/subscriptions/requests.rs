@@ -93,8 +93,8 @@ impl Shard {
             self.finish_filters(slot, filters, now);
         } else {
             self.pause(connection);
-            self.deferred_work
-                .push_back(DeferredWork::FilterRequest(Box::new(filters)));
+            self.turn
+                .defer(DeferredWork::FilterRequest(Box::new(filters)));
         }
     }
 
@@ -106,8 +106,8 @@ impl Shard {
         };
         self.apply_some(slot, &mut filters, now);
         if !filters.is_done() {
-            self.deferred_work
-                .push_back(DeferredWork::FilterRequest(Box::new(filters)));
+            self.turn
+                .defer(DeferredWork::FilterRequest(Box::new(filters)));
             return;
         }
         let connection = filters.connection;
@@ -124,7 +124,7 @@ impl Shard {
                 records,
             } => {
                 for (filter, options) in left.take(FILTERS_PER_PIECE) {
-                    self.spend(filter.len());
+                    self.turn.spend(filter.len());
                     let terms = Some((options, *identifier));
                     filters.changes |= self.begin_change(slot, &filter, terms, filters.changes);
                     // [3.1.1 MQTT-3.8.4-5] [5 MQTT-3.8.4-6]: one code per filter, in their order.
@@ -162,7 +162,7 @@ impl Shard {
                 let number = self.sessions[slot as usize].number;
                 let stored = self.sessions[slot as usize].is_stored();
                 for filter in left.take(FILTERS_PER_PIECE) {
-                    self.spend(filter.len());
+                    self.turn.spend(filter.len());
                     filters.changes |= self.begin_change(slot, &filter, None, filters.changes);
                     if !self.revoke(slot, &filter, now) {
                         filters.codes.push(ReasonCode::NO_SUBSCRIPTION_EXISTED);

@@ -2,3 +2,4 @@
 
 pub(crate) mod deferred;
 pub(crate) mod run;
+pub(crate) mod work;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use records::{Millis, Moment, Stamp};
 
 use crate::delivery::waiting::Backlog;
-use crate::io::{ConnectionId, Output};
+use crate::io::Output;
 use crate::message::Origin;
 use crate::metrics::counters::SlowClient;
 use crate::metrics::drops::ClientName;
@@ -16,23 +16,12 @@ use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::stored::survey::{Segments, Survey};
 use crate::turn::deferred::{Census, DeferredWork};
-
-/// Bytes a turn puts into output buffers for sessions that have something waiting, with [`MESSAGE_WORK`] for each
-/// message: about a millisecond.
-pub(crate) const TURN_WORK_MAX: usize = 1024 * 1024;
-/// What a message costs beside its bytes, in bytes.
-const MESSAGE_WORK: usize = 128;
-/// What a piece of work costs at least, so that pieces without any result come to an end too.
-const PIECE_WORK: usize = 4096;
-/// Sessions that are looked through in one piece; most are only passed by.
-pub(crate) const SESSIONS_PER_PIECE: usize = 4096;
-/// Waiting messages looked through in one piece.
-pub(crate) const WAITING_PER_PIECE: usize = 65_536;
+use crate::turn::work::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
 
 impl Shard {
     /// A turn begins, in which what is received was read about `at`: what the last one did no longer counts.
     pub fn begin_turn(&mut self, at: Moment) {
-        self.work = 0;
+        self.turn.begin();
         self.measuring.turn_at = at;
         self.outputs.drop_delivered_forwards();
     }
@@ -49,36 +38,30 @@ impl Shard {
 
     /// Whether work was deferred so that what waits can be written first.
     pub fn has_deferred(&self) -> bool {
-        !self.deferred_reads.is_empty() || !self.deferred_work.is_empty()
+        self.turn.has_deferred()
     }
 
     /// Goes on with what was deferred, for a while.
     pub fn resume_deferred(&mut self, now: Millis) {
-        self.turn_bytes = 0;
-        self.work = 0;
-        for _ in 0..self.deferred_reads.len() {
-            if self.is_spent() {
+        for _ in 0..self.turn.begin_deferred() {
+            if self.turn.is_spent() {
                 break;
             }
-            let Some(id) = self.deferred_reads.pop_front() else {
+            let Some(id) = self.turn.next_read() else {
                 break;
             };
             self.resume(id, now);
         }
         // Neither holds up the other.
-        self.work = 0;
-        while !self.is_spent() {
-            let Some(job) = self.deferred_work.pop_front() else {
-                break;
-            };
-            self.work += PIECE_WORK;
-            self.run(job, now);
+        self.turn.begin();
+        while let Some(work) = self.turn.next_deferred() {
+            self.run(work, now);
         }
         self.hand_over();
     }
 
-    fn run(&mut self, job: DeferredWork, now: Millis) {
-        match job {
+    fn run(&mut self, work: DeferredWork, now: Millis) {
+        match work {
             DeferredWork::Pump(slot, serial) => {
                 let session = self.sessions.get_mut(slot as usize);
                 if let Some(session) = session.filter(|session| session.serial == serial) {
@@ -120,29 +103,13 @@ impl Shard {
         }
     }
 
-    /// Whether this turn has sent as much of what waits as it should.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.work >= TURN_WORK_MAX
-    }
-
-    /// A message of so many bytes was put into a buffer, or taken in.
-    pub(crate) fn spend(&mut self, bytes: usize) {
-        self.work += bytes + MESSAGE_WORK;
-    }
-
     /// Lists a session for the next turn.
     pub(crate) fn defer_pump(&mut self, slot: u32) {
         let session = &mut self.sessions[slot as usize];
         if !std::mem::replace(&mut session.pump_deferred, true) {
             let serial = session.serial;
-            self.deferred_work
-                .push_back(DeferredWork::Pump(slot, serial));
+            self.turn.defer(DeferredWork::Pump(slot, serial));
         }
-    }
-
-    /// Puts connections that were not read on the list of those that are read again.
-    pub(crate) fn defer_reading(&mut self, connections: Vec<ConnectionId>) {
-        self.deferred_reads.extend(connections);
     }
 
     /// Finds the stamp below which messages wait for nobody here, and below which none will be stamped: an idle
@@ -168,8 +135,7 @@ impl Shard {
             ..Census::default()
         };
         self.survey_under_way(&mut census);
-        self.deferred_work
-            .push_back(DeferredWork::Census(Box::new(census)));
+        self.turn.defer(DeferredWork::Census(Box::new(census)));
     }
 
     fn count_some(&mut self, mut census: Census) {
@@ -181,10 +147,9 @@ impl Shard {
             census.next += 1;
         }
         // About what looking costs, in the turn's currency.
-        self.work += TURN_WORK_MAX / 2;
+        self.turn.spend_exactly(TURN_WORK_MAX / 2);
         if census.next < end {
-            self.deferred_work
-                .push_back(DeferredWork::Census(Box::new(census)));
+            self.turn.defer(DeferredWork::Census(Box::new(census)));
             return;
         }
         self.survey_under_way(&mut census);
