@@ -20,9 +20,9 @@ use crate::delivery::waiting::Groups;
 use crate::io::{ConnectionId, Input, Output, Ticket};
 use crate::message::Message;
 use crate::messenger::recipients::PendingDeliveries;
+use crate::metrics::collected::Metrics;
 use crate::metrics::counters::{Counters, Population, SlowClient};
-use crate::metrics::drops::Drops;
-use crate::metrics::latency::{Latencies, Measuring};
+use crate::metrics::latency::Latencies;
 use crate::outputs::Outputs;
 use crate::peers::Peers;
 use crate::publishing::rates::Rates;
@@ -36,7 +36,7 @@ use crate::shared::members::ChatShare;
 use crate::stored::appends::{PendingAppend, Then};
 use crate::stored::queue_marks::QueueMarks;
 use crate::stored::redelivery::Cursors;
-use crate::turn::deferred::{Closed, Waits};
+use crate::turn::deferred::Closed;
 use crate::turn::work::{TURN_WORK_MAX, Turn};
 use crate::wills::publish::PendingWill;
 
@@ -91,8 +91,6 @@ pub struct Shard {
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
-    pub(crate) waits: Waits,
-    pub(crate) slowest: Vec<SlowClient>,
     pub(crate) rates: Rates,
     /// The server's figures, by topic.
     pub(crate) system: BTreeMap<Box<str>, Arc<Message>>,
@@ -120,9 +118,7 @@ pub struct Shard {
     pub(crate) latest_pos: Pos,
     /// Per shard, the newest stamp that was routed here.
     pub(crate) routed: Vec<Stamp>,
-    pub(crate) counters: Counters,
-    pub(crate) measuring: Measuring,
-    pub(crate) drops: Drops,
+    pub(crate) metrics: Metrics,
 }
 
 impl Shard {
@@ -164,8 +160,6 @@ impl Shard {
             turn: Turn::default(),
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),
-            waits: Waits::default(),
-            slowest: Vec::new(),
             is_shutting_down: false,
             offline: OfflineSessions::default(),
             stalled: Vec::new(),
@@ -181,9 +175,7 @@ impl Shard {
             unauthenticated_bytes: 0,
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],
-            counters: Counters::default(),
-            measuring: Measuring::default(),
-            drops: Drops::default(),
+            metrics: Metrics::default(),
         }
     }
 
@@ -199,7 +191,7 @@ impl Shard {
 
     /// A connection that began `waited` milliseconds ago, outside: so much of the time for its CONNECT has gone.
     pub fn accept_late(&mut self, listener: u8, waited: u64, now: Millis) -> ConnectionId {
-        self.counters.connections_accepted += 1;
+        self.metrics.counters.connections_accepted += 1;
         let id = self.insert_connection(now);
         if let Some(connection) = self.connection_mut(id) {
             connection.listener = listener;
@@ -239,7 +231,7 @@ impl Shard {
 
     /// The first `count` bytes of [`Shard::outgoing`] are written.
     pub fn wrote(&mut self, id: ConnectionId, count: usize, now: Millis) {
-        self.counters.bytes_sent += count as u64;
+        self.metrics.counters.bytes_sent += count as u64;
         self.turn.unbuffer(count);
         let low_water = self.settings.limits.outgoing_bytes_max / 2;
         let Some(connection) = self.connection_mut(id) else {
@@ -376,23 +368,24 @@ impl Shard {
     pub fn counters(&self) -> Counters {
         Counters {
             packets_sent: self.connections.packets(),
-            ..self.counters
+            ..self.metrics.counters
         }
     }
 
     /// How long acknowledgements and deliveries have taken since the start.
     pub fn latencies(&self) -> &Latencies {
-        &self.measuring.total
+        self.metrics.latencies.total()
     }
 
     /// The connected clients for which most waited when [`Self::seek_low_water`] was last answered, the most first; at most
     /// [`SlowClient::MAX`].
     pub fn slowest(&self) -> &[SlowClient] {
-        &self.slowest
+        self.metrics.slowest()
     }
 
     /// Connections, sessions, subscriptions and retained messages at this moment.
     pub fn population(&self) -> Population {
+        let waits = self.metrics.waits();
         Population {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
@@ -402,8 +395,8 @@ impl Shard {
             appends_pending: self.appends.len(),
             offline: self.offline.len(),
             shared_subscriptions: self.shared.len(),
-            waiting_messages: self.waits.messages,
-            waiting_bytes: self.waits.bytes,
+            waiting_messages: waits.messages,
+            waiting_bytes: waits.bytes,
         }
     }
 

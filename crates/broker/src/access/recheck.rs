@@ -49,14 +49,14 @@ impl Shard {
             return;
         }
         if !self.allows_will(session) {
-            self.counters.wills_revoked += 1;
+            self.metrics.counters.wills_revoked += 1;
             self.withdraw_will(slot, now);
         }
         let revoked = self.filters_not_allowed(slot);
         if revoked.is_empty() {
             return;
         }
-        self.counters.subscriptions_revoked += revoked.len() as u64;
+        self.metrics.counters.subscriptions_revoked += revoked.len() as u64;
         self.sessions[place].withdraws = true;
         self.withdraw_queued(slot);
         let connection = self.sessions[place].connection;
@@ -96,7 +96,7 @@ impl Shard {
     }
 
     fn end_anonymous(&mut self, slot: u32, now: Millis) {
-        self.counters.sessions_revoked += 1;
+        self.metrics.counters.sessions_revoked += 1;
         let connection = self.sessions[slot as usize].connection;
         let serial = self.sessions[slot as usize].serial;
         if connection != NO_CONNECTION {

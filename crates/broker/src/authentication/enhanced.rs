@@ -48,7 +48,7 @@ impl Shard {
             Packet::Auth(auth) if self.is_next_step(id, auth) => self.step(id, auth.data, now),
             Packet::Disconnect(_) => self.lose_connection(id, now),
             _ => {
-                self.counters.protocol_errors += 1;
+                self.metrics.counters.protocol_errors += 1;
                 self.refuse_connect(id, ReasonCode::PROTOCOL_ERROR, now);
             }
         }
@@ -103,7 +103,7 @@ impl Shard {
             return;
         };
         if !exchange.take(data, &settings.limits) {
-            self.counters.exchanges_too_long += 1;
+            self.metrics.counters.exchanges_too_long += 1;
             self.exchange_failed(id, ReasonCode::QUOTA_EXCEEDED, now);
             return;
         }
@@ -162,7 +162,7 @@ impl Shard {
                 return;
             }
             session.admin = identity.admin;
-            self.counters.reauthentications += 1;
+            self.metrics.counters.reauthentications += 1;
             self.send_auth(id, ReasonCode::SUCCESS, &data, now);
             return;
         }
@@ -187,7 +187,7 @@ impl Shard {
             self.refuse_connect(id, reason, now);
             return;
         }
-        self.counters.reauthentications_refused += 1;
+        self.metrics.counters.reauthentications_refused += 1;
         // DISCONNECT has no word for a wrong password. [5 MQTT-3.14.2-1]
         let reason = match reason {
             ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::BAD_AUTHENTICATION_METHOD => {

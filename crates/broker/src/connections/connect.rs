@@ -157,7 +157,7 @@ impl Shard {
         if !packet.client_id.is_empty() {
             let maximum = self.settings.limits.client_id_bytes_max;
             if packet.client_id.len() > maximum.min(key::TEXT_BYTES_MAX) {
-                self.counters.client_ids_too_long += 1;
+                self.metrics.counters.client_ids_too_long += 1;
                 return None;
             }
             return Some((packet.client_id.into(), false));
@@ -289,7 +289,7 @@ impl Shard {
             if self.sessions[slot as usize].connect_stamp > pending.connect_stamp {
                 // Its credentials took longer to check than those of a CONNECT that came after it: of the two connections
                 // this is the older one. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
-                self.counters.connects_refused += 1;
+                self.metrics.counters.connects_refused += 1;
                 self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
                 return;
             }
@@ -305,7 +305,7 @@ impl Shard {
             existing = None;
         }
         if !self.has_room_for(existing, &pending, &identity, now) {
-            self.counters.sessions_refused += 1;
+            self.metrics.counters.sessions_refused += 1;
             self.refuse_connect(id, ReasonCode::QUOTA_EXCEEDED, now);
             return;
         }
@@ -492,7 +492,7 @@ impl Shard {
         if let Some(exchange) = &mut connection.exchange {
             exchange.settle();
         }
-        self.counters.connects_accepted += 1;
+        self.metrics.counters.connects_accepted += 1;
         self.connections.buffer(id.slot).extend_from_slice(&connack);
         let keepalive = u64::from(self.connections[id.slot].keepalive_secs) * 1500;
         if keepalive > 0 {
@@ -557,14 +557,14 @@ impl Shard {
 
     /// CONNACK with an error, then the end. [3.1.1 MQTT-3.2.2-5] [5 MQTT-3.2.2-7]
     pub(crate) fn refuse_connect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        self.counters.connects_refused += 1;
+        self.metrics.counters.connects_refused += 1;
         let version = self.version(id.slot);
         let maximum = self.connections[id.slot].packet_bytes_max;
         let settings = self.settings.clone();
         let out = self.connections.buffer(id.slot);
         match settings.redirect.reference() {
             Some(reference) if settings.redirect.reason() == Some(reason) => {
-                self.counters.redirected += 1;
+                self.metrics.counters.redirected += 1;
                 connack::encode_referred(version, reason, reference, maximum, out);
             }
             Some(_) | None => connack::encode_refused(version, reason, maximum, out),

@@ -47,12 +47,12 @@ impl Shard {
         if bytes.len() < total {
             return None;
         }
-        self.counters.packets_received += 1;
+        self.metrics.counters.packets_received += 1;
         let under_way = self.under_way();
         match mqtt_codec::decode(version, &bytes[..total], &decode_limits) {
             Ok(packet) => {
                 if let Err(reason) = self.on_packet(id, &packet, now) {
-                    self.counters.protocol_errors += 1;
+                    self.metrics.counters.protocol_errors += 1;
                     self.disconnect(id, reason, now);
                 }
             }
@@ -170,15 +170,15 @@ impl Shard {
 
     fn count_rejected(&mut self, error: &DecodeError) {
         match error {
-            DecodeError::TooLarge { .. } => self.counters.packets_too_large += 1,
-            _ => self.counters.protocol_errors += 1,
+            DecodeError::TooLarge { .. } => self.metrics.counters.packets_too_large += 1,
+            _ => self.metrics.counters.protocol_errors += 1,
         }
     }
 
     /// A protocol level we do not speak: each client is answered in the words of its own generation.
     fn refuse_version(&mut self, id: ConnectionId, level: u8, now: Millis) {
         const FIRST_WITH_REASONS: u8 = 5;
-        self.counters.connects_refused += 1;
+        self.metrics.counters.connects_refused += 1;
         let version = if level > FIRST_WITH_REASONS {
             Version::V5
         } else {

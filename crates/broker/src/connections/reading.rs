@@ -15,7 +15,7 @@ impl Shard {
     /// Bytes came. Afterwards [`Shard::wants_bytes`] tells whether to read on.
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) {
         let heard = self.clock.seconds(now);
-        self.counters.bytes_received += bytes.len() as u64;
+        self.metrics.counters.bytes_received += bytes.len() as u64;
         let Some(connection) = self.connection_mut(id) else {
             return;
         };
@@ -101,7 +101,7 @@ impl Shard {
     /// Stops reading from a client that takes none of the answers it causes.
     fn choke(&mut self, id: ConnectionId) {
         self.pause(id);
-        self.counters.choked += 1;
+        self.metrics.counters.choked += 1;
         if let Some(connection) = self.connection_mut(id) {
             connection.choked = true;
         }

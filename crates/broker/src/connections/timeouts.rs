@@ -65,7 +65,7 @@ impl Shard {
                 if due <= now && unheard {
                     self.schedule_check(id, now.saturating_add(timeout), now);
                 } else if due <= now {
-                    self.counters.keepalive_timeouts += 1;
+                    self.metrics.counters.keepalive_timeouts += 1;
                     self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now);
                 } else {
                     self.schedule_check(id, due, now);
@@ -75,7 +75,7 @@ impl Shard {
     }
     /// It has not come as far as a CONNACK in time.
     fn give_up_on(&mut self, id: ConnectionId, now: Millis) {
-        self.counters.connect_timeouts += 1;
+        self.metrics.counters.connect_timeouts += 1;
         self.lose_connection(id, now);
     }
 }

@@ -40,7 +40,7 @@ impl Shard {
     }
 
     fn refuse_unauthenticated(&mut self, id: ConnectionId, now: Millis) {
-        self.counters.unauthenticated_refused += 1;
+        self.metrics.counters.unauthenticated_refused += 1;
         let Some(connection) = self.connection_mut(id) else {
             return;
         };

@@ -25,7 +25,7 @@ impl Shard {
 
     /// An acknowledgement is owed and will be settled later.
     pub(crate) fn owe(&mut self, id: ConnectionId, kind: AckKind, packet_id: u16) -> AckOrdinal {
-        let read_at = self.measuring.turn_at;
+        let read_at = self.metrics.latencies.turn_at();
         self.connection_mut(id)
             .expect("a packet of this connection is being processed")
             .publishing()
@@ -74,14 +74,14 @@ impl Shard {
                 kind,
                 packet_id,
                 result: (reason, sentence),
-                mark: self.measuring.turn_at,
+                mark: self.metrics.latencies.turn_at(),
             };
             self.send_ack(id.slot, ack);
         }
     }
 
     fn send_ack(&mut self, connection: u32, ack: Ack<(ReasonCode, Option<Box<str>>), Moment>) {
-        self.measuring.acknowledged(ack.kind, ack.mark);
+        self.metrics.latencies.acknowledged(ack.kind, ack.mark);
         let (reason, sentence) = ack.result;
         let sentence = sentence.as_deref();
         let packet_id = ack.packet_id;
@@ -340,7 +340,7 @@ impl Shard {
     /// A delivery that had begun is larger than the new connection takes: it goes on as if it had been acknowledged,
     /// or it would hold its place in the window for ever. [5 MQTT-3.1.2-25]
     fn give_up(&mut self, slot: u32, packet_id: u16, state: FlightState, now: Millis) {
-        self.counters.dropped_too_large += 1;
+        self.metrics.counters.dropped_too_large += 1;
         self.note_dropped(slot, DropReason::TooLarge, 1);
         self.mark_dirty(slot, now);
         let outbound = self.sessions[slot as usize].outbound();

@@ -68,7 +68,7 @@ impl Shard {
         let is_newer = |found: &Match| unstored && found.durable();
         // The disk, or the way from another shard, may have taken all the time it had. [5 MQTT-3.3.2-5]
         if publication.view.is_late(publication.now) {
-            self.counters.expired += matches.len() as u64;
+            self.metrics.counters.expired += matches.len() as u64;
             matches.clear();
         }
         if self.goes_in_pieces(matches.len()) {
@@ -240,7 +240,7 @@ impl Shard {
         self.mark_dirty(slot, now);
         if self.too_large(slot, delivery, now) {
             // [5 MQTT-3.1.2-25]: as if its delivery was completed.
-            self.counters.dropped_too_large += 1;
+            self.metrics.counters.dropped_too_large += 1;
             self.note_dropped(slot, DropReason::TooLarge, 1);
             self.claim_over(delivery.origin, now);
             return;
@@ -309,7 +309,7 @@ impl Shard {
             let length = self.frames.length(view, layout, now);
             // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
             let Some(left) = limit.checked_sub(length) else {
-                self.counters.dropped_too_large += 1;
+                self.metrics.counters.dropped_too_large += 1;
                 if let Some(slot) = self.session_of(connection) {
                     self.note_dropped(slot, DropReason::TooLarge, 1);
                 }
@@ -329,13 +329,13 @@ impl Shard {
         self.turn.spend(written);
         if let Alias::Use(_) = layout.alias {
             // A property of three bytes stands for the topic.
-            self.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
+            self.metrics.counters.alias_bytes_saved += view.topic.len() as u64 - ALIAS_BYTES;
         }
-        self.counters.publishes_sent += 1;
+        self.metrics.counters.publishes_sent += 1;
         if !layout.dup {
-            self.measuring.delivered(view.read_at);
+            self.metrics.latencies.delivered(view.read_at);
         }
-        self.counters.payload_bytes_sent += view.payload.len() as u64;
+        self.metrics.counters.payload_bytes_sent += view.payload.len() as u64;
     }
 
     /// Writes the topic by an alias, if the client allows them and it is worth one. Whoever has not been told of an
@@ -380,7 +380,7 @@ impl Shard {
         let limits = &self.settings.limits;
         let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
         waiting.enqueue(delivery);
-        self.counters.held += 1;
+        self.metrics.counters.held += 1;
         let (mut live, mut flows) = (0, 0);
         while waiting.queued() > limits.queued_messages_max
             || waiting.queued_bytes() > limits.queued_bytes_max
@@ -504,7 +504,7 @@ impl Shard {
 
     pub(crate) fn begin_unless_expired(&mut self, slot: u32, delivery: &Delivery, now: Millis) {
         if delivery.message.view().expired(now) {
-            self.counters.expired += 1;
+            self.metrics.counters.expired += 1;
             self.claim_over(delivery.origin, now);
             self.mark_dirty(slot, now);
             return;

@@ -147,7 +147,7 @@ impl Shard {
     fn deliver_unless_late(&mut self, found: &Match, publication: &mut Publication<'_>) {
         // Its turn may have come too late. [5 MQTT-3.3.2-5]
         if publication.view.is_late(publication.now) {
-            self.counters.expired += 1;
+            self.metrics.counters.expired += 1;
         } else {
             self.deliver_match(found, publication);
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod acknowledge;
 pub(crate) mod deliver;
+pub(crate) mod dropping;
 pub(crate) mod fanout;
 pub(crate) mod frames;
 pub(crate) mod waiting;

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::sessions::session::Session;
-use crate::shard::Shard;
 
 /// Clients remembered for each reason between two takings; of further ones only the messages are counted.
 const CLIENTS_MAX: usize = 1024;
@@ -79,31 +78,12 @@ struct Losses {
     clients: BTreeMap<(u32, u32), u64>,
 }
 
-impl Shard {
-    /// QoS 0 messages that waited for a session in memory are dropped.
-    pub(crate) fn drop_qos0(&mut self, slot: u32, messages: u64) {
-        if messages > 0 {
-            self.counters.dropped_qos0 += messages;
-            self.note_dropped(slot, DropReason::SlowClient, messages);
-        }
-    }
-
-    /// QoS 1 and 2 messages that waited for a session are dropped.
-    pub(crate) fn drop_queued(&mut self, slot: u32, reason: DropReason, messages: u64) {
-        if messages > 0 {
-            self.counters.dropped_queued += messages;
-            self.note_dropped(slot, reason, messages);
-        }
-    }
-
-    /// Messages for a session are dropped, and counted by whoever calls.
-    pub(crate) fn note_dropped(&mut self, slot: u32, reason: DropReason, messages: u64) {
-        let Some(session) = self.sessions.get(slot as usize) else {
-            return;
-        };
-        let losses = &mut self.drops.0[reason as usize];
+impl Drops {
+    /// Messages for a client, by its slot and serial, are dropped.
+    pub(crate) fn note(&mut self, client: (u32, u32), reason: DropReason, messages: u64) {
+        let losses = &mut self.0[reason as usize];
         losses.messages += messages;
-        let (client, full) = ((slot, session.serial), losses.clients.len() >= CLIENTS_MAX);
+        let full = losses.clients.len() >= CLIENTS_MAX;
         match losses.clients.get_mut(&client) {
             Some(lost) => *lost += messages,
             None if full => {}
@@ -113,25 +93,24 @@ impl Shard {
         }
     }
 
-    /// Messages are dropped that wait for no session in particular.
-    pub(crate) fn note_dropped_of_group(&mut self, reason: DropReason) {
-        self.drops.0[reason as usize].messages += 1;
+    /// A message is dropped that waits for no session in particular.
+    pub(crate) fn note_of_group(&mut self, reason: DropReason) {
+        self.0[reason as usize].messages += 1;
     }
 
-    /// What was dropped since the last call.
-    pub fn take_dropped(&mut self) -> Vec<Dropped> {
+    /// What was dropped since the last call; `name` knows clients by slot and serial, as far as they are still there.
+    pub(crate) fn take(&mut self, name: impl Fn(u32, u32) -> Option<ClientName>) -> Vec<Dropped> {
         let mut dropped = Vec::new();
         for reason in DropReason::ALL {
-            let losses = std::mem::take(&mut self.drops.0[reason as usize]);
+            let losses = std::mem::take(&mut self.0[reason as usize]);
             if losses.messages == 0 {
                 continue;
             }
             let mut worst: Vec<_> = losses.clients.into_iter().collect();
             worst.sort_unstable_by_key(|(client, lost)| (Reverse(*lost), *client));
-            let named = worst.into_iter().filter_map(|((slot, serial), lost)| {
-                let session = self.sessions.get(slot as usize)?;
-                (session.serial == serial).then(|| (ClientName::of(session), lost))
-            });
+            let named = worst.into_iter();
+            let named =
+                named.filter_map(|((slot, serial), lost)| Some((name(slot, serial)?, lost)));
             dropped.push(Dropped {
                 reason,
                 messages: losses.messages,
@@ -139,5 +118,35 @@ impl Shard {
             });
         }
         dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of very many clients only some are remembered, but every message is counted, and those that are gone are not named.
+    #[test]
+    fn what_is_remembered_of_drops_is_bounded() {
+        let mut drops = Drops::default();
+        for slot in 0..CLIENTS_MAX as u32 + 10 {
+            drops.note((slot, 1), DropReason::QueueFull, u64::from(slot) + 1);
+        }
+        drops.note_of_group(DropReason::QueueFull);
+        let all = (CLIENTS_MAX + 10) as u64;
+        let newest = CLIENTS_MAX as u32 - 1;
+        let taken = drops.take(|slot, _| {
+            (slot != newest).then(|| ClientName {
+                account: None,
+                client_id: slot.to_string().into(),
+            })
+        });
+        let [dropped] = &taken[..] else {
+            panic!("one reason: {taken:?}");
+        };
+        assert_eq!(dropped.messages, all * (all + 1) / 2 + 1);
+        assert_eq!(dropped.worst.len(), NAMED_MAX);
+        assert_eq!(&*dropped.worst[0].0.client_id, (newest - 1).to_string());
+        assert!(drops.take(|_, _| None).is_empty(), "it has been taken");
     }
 }

@@ -93,14 +93,29 @@ impl Gathered {
 #[derive(Debug, Default)]
 pub(crate) struct Measuring {
     /// When this turn began; what it reads was read then.
-    pub(crate) turn_at: Moment,
+    turn_at: Moment,
     pubacks: Gathered,
     pubrecs: Gathered,
     deliveries: Gathered,
-    pub(crate) total: Latencies,
+    total: Latencies,
 }
 
 impl Measuring {
+    /// A turn begins: what it reads is read now.
+    pub(crate) fn begin_turn(&mut self, at: Moment) {
+        self.turn_at = at;
+    }
+
+    /// When this turn began.
+    pub(crate) fn turn_at(&self) -> Moment {
+        self.turn_at
+    }
+
+    /// What was measured since the shard began.
+    pub(crate) fn total(&self) -> &Latencies {
+        &self.total
+    }
+
     pub(crate) fn acknowledged(&mut self, kind: AckKind, read_at: Moment) {
         match kind {
             AckKind::Puback => self.pubacks.note(read_at),

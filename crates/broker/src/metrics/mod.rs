@@ -1,5 +1,6 @@
 //! What a shard counts and measures, and the figures of the server under `$SYS/`.
 
+pub(crate) mod collected;
 pub(crate) mod counters;
 pub(crate) mod drops;
 pub(crate) mod latency;

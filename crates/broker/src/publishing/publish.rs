@@ -40,8 +40,8 @@ impl Shard {
         packet: &Publish<'_>,
         now: Millis,
     ) -> Result<(), Fault> {
-        self.counters.publishes_received += 1;
-        self.counters.payload_bytes_received += packet.payload.len() as u64;
+        self.metrics.counters.publishes_received += 1;
+        self.metrics.counters.payload_bytes_received += packet.payload.len() as u64;
         if packet.properties.has_subscription_identifier() {
             // [5 MQTT-3.3.4-6]
             return Err(ReasonCode::PROTOCOL_ERROR);
@@ -82,7 +82,7 @@ impl Shard {
                 .properties
                 .message_expiry
                 .map(|secs| now.saturating_add(u64::from(secs) * 1000)),
-            read_at: self.measuring.turn_at,
+            read_at: self.metrics.latencies.turn_at(),
         };
         let accepted = Accepted {
             id,
@@ -237,7 +237,7 @@ impl Shard {
         reason: ReasonCode,
         sentence: &str,
     ) -> Result<(), Fault> {
-        self.counters.publishes_refused += 1;
+        self.metrics.counters.publishes_refused += 1;
         let Some((kind, packet_id)) = ack_of(packet) else {
             return Ok(());
         };
@@ -261,7 +261,7 @@ impl Shard {
     ) -> Result<(), Fault> {
         let view = accepted.view;
         if view.retain && !view.payload.is_empty() && !self.may_retain(accepted.session, view) {
-            self.counters.retained_refused += 1;
+            self.metrics.counters.retained_refused += 1;
             let sentence = "too many or too large retained messages";
             return self.refuse(
                 accepted.id,
@@ -380,9 +380,9 @@ impl Shard {
             key: key::queue(stamp),
             value: message.to_record(publisher).encode(),
         };
-        let before = self.counters.queue_bytes_stored;
-        self.counters.queue_bytes_stored += write.bytes() as u64;
-        let after = self.counters.queue_bytes_stored;
+        let before = self.metrics.counters.queue_bytes_stored;
+        self.metrics.counters.queue_bytes_stored += write.bytes() as u64;
+        let after = self.metrics.counters.queue_bytes_stored;
         self.queue_marks.note(stamp, before, after);
         write
     }
@@ -492,7 +492,7 @@ impl Shard {
         match outcome {
             Ok(()) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
             Err((reason, sentence)) => {
-                self.counters.publishes_refused += 1;
+                self.metrics.counters.publishes_refused += 1;
                 self.settle(id, ordinal, reason, Some(sentence));
             }
         }

@@ -95,7 +95,7 @@ impl Shard {
             .map_or(Payer::Session(session.serial), Payer::Account);
         let allowances = &self.settings.allowances;
         if let Some(until) = self.rates.charge(payer, allowances, per_second, now) {
-            self.counters.publishers_slowed += 1;
+            self.metrics.counters.publishers_slowed += 1;
             self.pause(id);
             let waiting = (until, id.slot, id.serial);
             self.rates.waiting.push(Reverse(waiting));

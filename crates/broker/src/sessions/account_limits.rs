@@ -44,7 +44,7 @@ impl Shard {
         let Some(least) = least else {
             return false;
         };
-        self.counters.sessions_displaced += 1;
+        self.metrics.counters.sessions_displaced += 1;
         self.end_session(least, now);
         true
     }

@@ -194,7 +194,7 @@ impl Shard {
         let maximum = connection.packet_bytes_max;
         match connection.stage {
             Stage::Open { .. } => {
-                self.counters.redirected += 1;
+                self.metrics.counters.redirected += 1;
                 if connection.version == Version::V5 {
                     let out = self.connections.buffer(id.slot);
                     disconnect::encode_reference(reason, reference, maximum, out);
@@ -216,7 +216,7 @@ impl Shard {
         if connection == NO_CONNECTION {
             return;
         }
-        self.counters.takeovers += 1;
+        self.metrics.counters.takeovers += 1;
         let id = self.connection_id(connection);
         self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
     }
@@ -297,7 +297,7 @@ impl Shard {
             let Some(oldest) = self.oldest_offline_without_messages() else {
                 return;
             };
-            self.counters.sessions_dropped += 1;
+            self.metrics.counters.sessions_dropped += 1;
             self.end_session(oldest, now);
         }
     }
@@ -350,7 +350,7 @@ impl Shard {
         let ends_at = self.sessions[slot as usize].ends_at(maximum);
         let over = ends_at.is_some_and(|at| at <= now);
         if over {
-            self.counters.sessions_expired += 1;
+            self.metrics.counters.sessions_expired += 1;
             self.end_session(slot, now);
         }
         over

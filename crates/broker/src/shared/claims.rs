@@ -275,8 +275,8 @@ impl Shard {
             dropped.extend(backlog.pop());
         }
         for dropped in dropped {
-            self.counters.dropped_queued += 1;
-            self.note_dropped_of_group(DropReason::QueueFull);
+            self.metrics.counters.dropped_queued += 1;
+            self.metrics.drops.note_of_group(DropReason::QueueFull);
             self.settle_claim(dropped.stored.claim, now);
         }
     }

@@ -180,7 +180,7 @@ impl Shard {
             .connection(id)
             .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }));
         if open {
-            self.counters.publishers_stalled += 1;
+            self.metrics.counters.publishers_stalled += 1;
             self.pause(id);
             self.stalled.push(id);
         }

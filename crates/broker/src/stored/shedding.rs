@@ -156,8 +156,8 @@ impl Shard {
     }
 
     fn drop_claim_for_room(&mut self, claim: Stamp, now: Millis) {
-        self.counters.dropped_queued += 1;
-        self.note_dropped_of_group(DropReason::ServerFull);
+        self.metrics.counters.dropped_queued += 1;
+        self.metrics.drops.note_of_group(DropReason::ServerFull);
         self.settle_claim(claim, now);
     }
 
@@ -249,7 +249,7 @@ impl Shard {
         packet: &Publish<'_>,
         now: Millis,
     ) -> Result<(), Fault> {
-        self.counters.storage_refused += 1;
+        self.metrics.counters.storage_refused += 1;
         let version = self.connection(id).map(|connection| connection.version);
         if version == Some(Version::V5) {
             let sentence = if self.disk_full {

@@ -131,7 +131,7 @@ impl Shard {
                     let existed = match self.grant(slot, &filter, options, *identifier, now) {
                         Ok(existed) => existed,
                         Err(refusal) => {
-                            self.counters.subscriptions_refused += 1;
+                            self.metrics.counters.subscriptions_refused += 1;
                             filters.codes.push(refusal.reason);
                             filters.sentence = refusal.sentence.or(filters.sentence);
                             continue;

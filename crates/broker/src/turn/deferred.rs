@@ -8,6 +8,7 @@ use mqtt_codec::{ReasonCode, SubscriptionOptions};
 use records::{AccountId, SessionNumber, SessionRef, Stamp, Subscription, Write};
 
 use crate::io::{ConnectionId, Shed};
+use crate::metrics::collected::Waits;
 use crate::metrics::counters::SlowClient;
 use crate::stored::appends::Granted;
 use crate::stored::survey::Survey;
@@ -83,13 +84,6 @@ pub(crate) struct Census {
     pub(crate) survey: Option<Box<Survey>>,
     /// For which connected clients most waits, the most first.
     pub(crate) slowest: Vec<SlowClient>,
-}
-
-/// Deliveries that wait or are under way, as they were counted last.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Waits {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
 }
 
 /// What is left of a packet, and what its beginning has come to.

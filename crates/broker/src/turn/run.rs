@@ -22,18 +22,18 @@ impl Shard {
     /// A turn begins, in which what is received was read about `at`: what the last one did no longer counts.
     pub fn begin_turn(&mut self, at: Moment) {
         self.turn.begin();
-        self.measuring.turn_at = at;
+        self.metrics.latencies.begin_turn(at);
         self.outputs.drop_delivered_forwards();
     }
 
     /// Whether it is to be told with [`Self::end_turn`] when what this turn had to say was written.
     pub fn measures(&self) -> bool {
-        !self.measuring.is_idle()
+        !self.metrics.latencies.is_idle()
     }
 
     /// What this turn had to say is written, as far as sockets took it.
     pub fn end_turn(&mut self, at: Moment) {
-        self.measuring.written(at);
+        self.metrics.latencies.written(at);
     }
 
     /// Whether work was deferred so that what waits can be written first.
@@ -155,11 +155,10 @@ impl Shard {
         self.survey_under_way(&mut census);
         let lowest = census.lowest.min(self.lowest_under_way());
         self.groups.moved.clear();
-        self.waits = census.waiting;
         if let Some(survey) = census.survey {
             self.outputs.push(Output::Surveyed(survey));
         }
-        self.slowest = census.slowest;
+        self.metrics.counted(census.waiting, census.slowest);
         self.outputs.push(Output::LowWater(lowest));
     }
 

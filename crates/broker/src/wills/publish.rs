@@ -79,7 +79,7 @@ impl Shard {
         let Some(will) = self.sessions[slot as usize].will.take() else {
             return;
         };
-        self.counters.wills_published += 1;
+        self.metrics.counters.wills_published += 1;
         if is_chat(&will.message.topic) {
             self.send_will_to_messenger(slot, &will.message);
             return;
