@@ -1,7 +1,7 @@
 //! One shard: its tables of connections and sessions, its clock, its inputs and outputs. What it does with each is in the
 //! folders beside it, in files with an `impl Shard`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ahash::RandomState;
@@ -18,11 +18,11 @@ use crate::delivery::fanout::Fanout;
 use crate::delivery::frames::FrameCache;
 use crate::delivery::waiting::Groups;
 use crate::io::{ConnectionId, Input, Output, Ticket};
-use crate::message::Message;
 use crate::messenger::recipients::PendingDeliveries;
 use crate::metrics::collected::Metrics;
 use crate::metrics::counters::{Counters, Population, SlowClient};
 use crate::metrics::latency::Latencies;
+use crate::metrics::system::SystemFigures;
 use crate::outputs::Outputs;
 use crate::peers::Peers;
 use crate::publishing::rates::Rates;
@@ -92,8 +92,7 @@ pub struct Shard {
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
     pub(crate) rates: Rates,
-    /// The server's figures, by topic.
-    pub(crate) system: BTreeMap<Box<str>, Arc<Message>>,
+    pub(crate) system: SystemFigures,
     /// Everybody is being disconnected: no session ends because too many are offline.
     pub(crate) is_shutting_down: bool,
     /// Sessions without a connection.
@@ -146,7 +145,7 @@ impl Shard {
             retained: RetainedIndex::new(),
             retained_usage: RetainedUsage::default(),
             rates: Rates::new(hasher.clone()),
-            system: BTreeMap::new(),
+            system: SystemFigures::default(),
             hasher,
             frames: FrameCache::default(),
             matches: Vec::new(),

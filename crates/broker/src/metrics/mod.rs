@@ -4,4 +4,5 @@ pub(crate) mod collected;
 pub(crate) mod counters;
 pub(crate) mod drops;
 pub(crate) mod latency;
+pub(crate) mod publish_system;
 pub(crate) mod system;

@@ -1,15 +1,11 @@
-//! The server's own figures under `$SYS/`: kept as they were told last and sent to new subscriptions like retained
-//! messages, to established ones when they come. It counts nothing itself, and nothing of it is stored.
+//! The server's own figures under `$SYS/`: kept as they were told last. It counts nothing itself, and nothing of it is stored.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, topic};
-use records::{Millis, SessionRef};
+use mqtt_codec::topic;
 
-use crate::delivery::deliver::Publication;
-use crate::message::{Message, Origin};
-use crate::sessions::session::{Delivery, NO_SESSION};
-use crate::shard::Shard;
+use crate::message::Message;
 
 /// First level of the tree.
 const TREE: &str = "$SYS";
@@ -28,47 +24,27 @@ pub(crate) fn is_reserved(filter: &str) -> bool {
     filter.starts_with('$') && !is_system(filter)
 }
 
-impl Shard {
-    /// New figures; an empty one is gone.
-    pub(crate) fn update_system_figures(&mut self, figures: &[Arc<Message>], now: Millis) {
-        for figure in figures {
-            if figure.payload.is_empty() {
-                self.system.remove(&figure.topic);
-                continue;
-            }
-            self.system.insert(figure.topic.clone(), figure.clone());
-            let mut publication = Publication {
-                view: figure.view(),
-                shared: Some(figure.clone()),
-                stamp: None,
-                publisher: SessionRef {
-                    shard: self.peers.own(),
-                    slot: NO_SESSION,
-                    generation: 0,
-                },
-                now,
-            };
-            self.deliver_here(&mut publication);
+/// The figures, by topic.
+#[derive(Debug, Default)]
+pub(crate) struct SystemFigures(BTreeMap<Box<str>, Arc<Message>>);
+
+impl SystemFigures {
+    /// A figure as it stands by now; false if it is gone.
+    pub(crate) fn update(&mut self, figure: &Arc<Message>) -> bool {
+        let stands = !figure.payload.is_empty();
+        if stands {
+            self.0.insert(figure.topic.clone(), figure.clone());
+        } else {
+            self.0.remove(&figure.topic);
         }
+        stands
     }
 
-    /// The figures as they stand, for a new subscription.
-    pub(crate) fn send_system(&mut self, slot: u32, filter: &str, identifier: u32, now: Millis) {
-        let wanted: Vec<Arc<Message>> = self
-            .system
-            .values()
-            .filter(|figure| topic::matches(filter, &figure.topic))
+    /// The figures that a filter asks for.
+    pub(crate) fn matching(&self, filter: &str) -> Vec<Arc<Message>> {
+        let all = self.0.values();
+        all.filter(|figure| topic::matches(filter, &figure.topic))
             .cloned()
-            .collect();
-        for message in wanted {
-            let delivery = Delivery {
-                message,
-                qos: QoS::AtMostOnce,
-                retain: true,
-                origin: Origin::Memory,
-                identifiers: (identifier != 0).then(|| [identifier].into()),
-            };
-            self.deliver_retained(slot, delivery, now);
-        }
+            .collect()
     }
 }
