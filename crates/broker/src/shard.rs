@@ -12,8 +12,8 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::clock::Clock;
-use crate::connections::connection::{Connection, Connections, Stage};
-use crate::connections::timers::{Deadlines, Wheel};
+use crate::connections::connection::{Connection, Stage};
+use crate::connections::table::Connections;
 use crate::delivery::fanout::Fanout;
 use crate::delivery::frames::FrameCache;
 use crate::delivery::waiting::Groups;
@@ -29,6 +29,7 @@ use crate::publishing::rates::Rates;
 use crate::retained::message::RetainedMessage;
 use crate::retained::usage::RetainedUsage;
 use crate::sessions::account_usage::AccountUsage;
+use crate::sessions::deadlines::Deadlines;
 use crate::sessions::offline::OfflineSessions;
 use crate::sessions::session::Session;
 use crate::settings::Settings;
@@ -99,10 +100,7 @@ pub struct Shard {
     pub(crate) offline: OfflineSessions,
     /// Connections that are not read until the disk has caught up.
     pub(crate) stalled: Vec<ConnectionId>,
-    pub(crate) wheel: Wheel,
     pub(crate) deadlines: Deadlines,
-    /// Connections that go to another shard once what came behind their CONNECT is kept.
-    pub(crate) leaving: Vec<ConnectionId>,
     /// The append that completes the newest end of a stored session.
     pub(crate) last_end: Option<Ticket>,
     /// Accounts that were closed of late, and when.
@@ -112,7 +110,6 @@ pub struct Shard {
     /// Too much is stored: nothing more is taken that would have to be.
     pub(crate) storage_full: bool,
     pub(crate) disk_full: bool,
-    pub(crate) unauthenticated_bytes: usize,
     /// The newest position the messenger delivered.
     pub(crate) latest_pos: Pos,
     /// Per shard, the newest stamp that was routed here.
@@ -133,7 +130,7 @@ impl Shard {
             peers: Peers::new(place.shard, place.shards),
             settings,
             usage: place.usage.clone(),
-            connections: Connections::default(),
+            connections: Connections::new(now),
             sessions: Slab::new(),
             session_table: IdTable::default(),
             accounts: HashMap::with_hasher(hasher.clone()),
@@ -162,16 +159,13 @@ impl Shard {
             is_shutting_down: false,
             offline: OfflineSessions::default(),
             stalled: Vec::new(),
-            wheel: Wheel::new(now),
             deadlines: Deadlines::default(),
-            leaving: Vec::new(),
             last_end: None,
             closed_clients: Vec::new(),
             cursors: Cursors::default(),
             next_serial: 0,
             storage_full: false,
             disk_full: false,
-            unauthenticated_bytes: 0,
             latest_pos: Pos::ZERO,
             routed: vec![Stamp::ZERO; 256],
             metrics: Metrics::default(),
@@ -192,38 +186,40 @@ impl Shard {
     pub fn accept_late(&mut self, listener: u8, waited: u64, now: Millis) -> ConnectionId {
         self.metrics.counters.connections_accepted += 1;
         let id = self.insert_connection(now);
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.listener = listener;
         }
         let left = self.connect_timeout_ms(id).saturating_sub(waited);
-        self.schedule_check(id, now.saturating_add(left), now);
+        self.connections
+            .schedule_check(id, now.saturating_add(left), now, &self.clock);
         id
     }
 
     /// Who this connection is has been proved outside, before its CONNECT: whatever name that gives, or none, it is asked
     /// about with [`Output::Authenticate`].
     pub fn vouch(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.vouched = true;
         }
     }
 
     /// Whether the connection is to be read; false while something has to happen first.
     pub fn wants_bytes(&self, id: ConnectionId) -> bool {
-        self.connection(id)
+        self.connections
+            .get(id)
             .is_some_and(|connection| !connection.paused)
     }
 
     /// The socket was closed by the peer or failed.
     pub fn closed(&mut self, id: ConnectionId, now: Millis) {
-        if self.connection(id).is_some() {
+        if self.connections.get(id).is_some() {
             self.lose_connection(id, now);
         }
     }
 
     /// Bytes that wait for this connection's socket.
     pub fn outgoing(&self, id: ConnectionId) -> &[u8] {
-        self.connection(id).map_or(&[], |connection| {
+        self.connections.get(id).map_or(&[], |connection| {
             &connection.outgoing[connection.written as usize..]
         })
     }
@@ -233,7 +229,7 @@ impl Shard {
         self.metrics.counters.bytes_sent += count as u64;
         self.turn.unbuffer(count);
         let low_water = self.settings.limits.outgoing_bytes_max / 2;
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         connection.written += count as u32;
@@ -328,7 +324,7 @@ impl Shard {
     /// When [`Shard::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Millis> {
         [
-            self.wheel.next_due(),
+            self.connections.next_due(),
             self.deadlines.next_due(),
             self.cursors.due,
             self.rates.next_due(),
@@ -341,7 +337,7 @@ impl Shard {
     /// Time has passed. What is left over is due at once.
     pub fn handle_timeout(&mut self, now: Millis) {
         for _ in 0..CHECKS_PER_CALL {
-            let Some(id) = self.wheel.take_due(now) else {
+            let Some(id) = self.connections.take_due(now) else {
                 break;
             };
             self.check_connection(id, now);
@@ -402,36 +398,12 @@ impl Shard {
     // Tables.
 
     pub(crate) fn insert_connection(&mut self, now: Millis) -> ConnectionId {
-        let serial = self.serial();
-        let heard = self.clock.seconds(now);
-        let slot = self.connections.insert(Connection::new(serial, heard));
-        ConnectionId { slot, serial }
-    }
-
-    pub(crate) fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections
-            .get(id.slot)
-            .filter(|connection| connection.serial == id.serial)
-    }
-
-    pub(crate) fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections
-            .get_mut(id.slot)
-            .filter(|connection| connection.serial == id.serial)
-    }
-
-    pub(crate) fn connection_id(&self, slot: u32) -> ConnectionId {
-        ConnectionId {
-            slot,
-            serial: self.connections[slot].serial,
-        }
+        self.connections.insert(self.clock.seconds(now))
     }
 
     pub(crate) fn remove_connection(&mut self, id: ConnectionId) -> Option<Connection> {
-        self.connection(id)?;
-        let connection = self.connections.remove(id.slot);
+        let connection = self.connections.remove(id)?;
         self.turn.unbuffer(connection.backlog());
-        self.uncount_unauthenticated(&connection);
         Some(connection)
     }
 

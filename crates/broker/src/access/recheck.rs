@@ -65,7 +65,7 @@ impl Shard {
                 slot: NO_CONNECTION,
                 serial: 0,
             },
-            connection => self.connection_id(connection),
+            connection => self.connections.id(connection),
         };
         let filters = FilterRequest {
             connection,
@@ -102,7 +102,7 @@ impl Shard {
         if connection != NO_CONNECTION {
             // What it would leave behind is not allowed either.
             self.withdraw_will(slot, now);
-            let id = self.connection_id(connection);
+            let id = self.connections.id(connection);
             match self.connections[connection].stage {
                 Stage::Storing { .. } => self.refuse_connect(id, ReasonCode::NOT_AUTHORIZED, now),
                 Stage::AwaitConnect

@@ -30,7 +30,7 @@ impl Shard {
             return;
         }
         let exchange = Exchange::new(method, packet.username);
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.stage = Stage::Authenticating(pending);
             connection.exchange = Some(Box::new(exchange));
         }
@@ -67,7 +67,8 @@ impl Shard {
         }
         // [5 MQTT-4.12.0-6]: none without a method in CONNECT.
         let exchange = self
-            .connection(id)
+            .connections
+            .get(id)
             .and_then(|connection| connection.exchange.as_ref())
             .ok_or(ReasonCode::PROTOCOL_ERROR)?;
         let begins = auth.reason == ReasonCode::RE_AUTHENTICATE
@@ -83,7 +84,8 @@ impl Shard {
     /// Whether this AUTH is the one that is awaited. [5 MQTT-4.12.0-5]
     fn is_next_step(&self, id: ConnectionId, auth: &Auth<'_>) -> bool {
         let exchange = self
-            .connection(id)
+            .connections
+            .get(id)
             .and_then(|connection| connection.exchange.as_ref());
         exchange.is_some_and(|exchange| {
             exchange.awaits_client()
@@ -95,7 +97,7 @@ impl Shard {
     /// Has the client's data judged outside.
     fn step(&mut self, id: ConnectionId, data: Option<&[u8]>, now: Millis) {
         let settings = self.settings.clone();
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let before_connack = matches!(connection.stage, Stage::Authenticating(_));
@@ -114,7 +116,7 @@ impl Shard {
             state: std::mem::take(&mut exchange.state),
         };
         if before_connack {
-            self.pause(id);
+            self.connections.pause(id);
         }
         self.outputs.push(Output::Exchange(Box::new(request)));
     }
@@ -122,7 +124,8 @@ impl Shard {
     /// The word from outside on a step.
     pub(crate) fn exchanged(&mut self, id: ConnectionId, outcome: Exchanged, now: Millis) {
         let ours = self
-            .connection_mut(id)
+            .connections
+            .get_mut(id)
             .and_then(|connection| connection.exchange.as_mut())
             .filter(|exchange| exchange.awaiting == Awaiting::Verdict);
         let Some(exchange) = ours else {
@@ -136,7 +139,8 @@ impl Shard {
                 self.send_auth(id, ReasonCode::CONTINUE_AUTHENTICATION, &data, now);
                 // An open connection was not paused for this, but may be for something else.
                 let before_connack = self
-                    .connection(id)
+                    .connections
+                    .get(id)
                     .is_some_and(|connection| matches!(connection.stage, Stage::Authenticating(_)));
                 if before_connack {
                     self.resume(id, now);
@@ -151,7 +155,7 @@ impl Shard {
     }
 
     fn proved(&mut self, id: ConnectionId, identity: Identity, data: Box<[u8]>, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if let Stage::Open { session } = connection.stage {
@@ -180,7 +184,7 @@ impl Shard {
 
     /// [5 MQTT-4.12.0-4] [5 MQTT-4.12.1-2]
     fn exchange_failed(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         if matches!(connection.stage, Stage::Authenticating(_)) {
@@ -200,7 +204,7 @@ impl Shard {
 
     /// Every AUTH repeats the method of CONNECT. [5 MQTT-4.12.0-5]
     fn send_auth(&mut self, id: ConnectionId, reason: ReasonCode, data: &[u8], now: Millis) {
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         let (maximum, exchange) = (connection.packet_bytes_max, connection.exchange.as_ref());

@@ -28,18 +28,24 @@ const RESPONSE_INFORMATION: &str = "im/answer/";
 impl Shard {
     /// The connection is one too many: its CONNECT, which has to come soon, is answered with this reason and not looked at.
     pub fn refuse_connection(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.refusal = Some(reason);
-            self.schedule_check(id, now.saturating_add(REFUSAL_TIMEOUT_MS), now);
+            self.connections.schedule_check(
+                id,
+                now.saturating_add(REFUSAL_TIMEOUT_MS),
+                now,
+                &self.clock,
+            );
         }
     }
 
     /// There is room for the connection after all, and as much time as for any.
     pub fn withdraw_refusal(&mut self, id: ConnectionId, now: Millis) {
         let time = self.connect_timeout_ms(id);
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.refusal = None;
-            self.schedule_check(id, now.saturating_add(time), now);
+            self.connections
+                .schedule_check(id, now.saturating_add(time), now, &self.clock);
         }
     }
 
@@ -51,7 +57,7 @@ impl Shard {
         now: Millis,
     ) -> Result<(), Fault> {
         let version = packet.version;
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.version = version;
             connection.problem_information = packet.properties.request_problem_information;
             connection.packet_bytes_max = packet.properties.maximum_packet_size.unwrap_or(u32::MAX);
@@ -60,7 +66,7 @@ impl Shard {
             self.refuse_connect(id, reason, now);
             return Ok(());
         }
-        let (listener, vouched) = self.connection(id).map_or((0, false), |connection| {
+        let (listener, vouched) = self.connections.get(id).map_or((0, false), |connection| {
             (connection.listener, connection.vouched)
         });
         let allow_anonymous = self.settings.listener(listener).allow_anonymous;
@@ -84,14 +90,14 @@ impl Shard {
         // Whoever is vouched for need not say who it is; an empty name says nothing.
         match username.or(vouched.then_some("")) {
             Some(username) => {
-                self.pause(id);
+                self.connections.pause(id);
                 let password = packet.password.map(Into::into);
                 let request = AuthenticationRequest {
                     connection: id,
                     username: username.into(),
                     password,
                 };
-                if let Some(connection) = self.connection_mut(id) {
+                if let Some(connection) = self.connections.get_mut(id) {
                     connection.stage = Stage::Authenticating(pending);
                 }
                 self.outputs.push(Output::Authenticate(Box::new(request)));
@@ -116,7 +122,7 @@ impl Shard {
             return Some(ReasonCode::SERVER_BUSY);
         }
         let redirected = self.settings.redirect.reason();
-        redirected.or_else(|| self.connection(id)?.refusal)
+        redirected.or_else(|| self.connections.get(id)?.refusal)
     }
 
     /// What a CONNECT asks for, and its place among all.
@@ -177,13 +183,12 @@ impl Shard {
 
     /// Whether the client has been let in: CONNACK was given out, and not to refuse it.
     pub fn is_open(&self, id: ConnectionId) -> bool {
-        self.connection(id)
-            .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }))
+        self.connections.is_open(id)
     }
 
     /// Whether the client waits for the word on its credentials, and has sent nothing behind its CONNECT.
     pub fn awaits_verdict(&self, id: ConnectionId) -> bool {
-        self.connection(id).is_some_and(|connection| {
+        self.connections.get(id).is_some_and(|connection| {
             matches!(connection.stage, Stage::Authenticating(_))
                 && !connection.awaits_client()
                 && connection.partial.is_none()
@@ -197,7 +202,7 @@ impl Shard {
         verdict: Result<Identity, ReasonCode>,
         now: Millis,
     ) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if !matches!(connection.stage, Stage::Authenticating(_)) {
@@ -227,18 +232,19 @@ impl Shard {
             self.open(id, *pending, now);
             return;
         }
-        self.pause(id);
-        if let Some(connection) = self.connection_mut(id) {
+        self.connections.pause(id);
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.stage = Stage::Leaving(pending);
-            self.leaving.push(id);
+            self.connections.leave(id);
         }
     }
 
     /// Sends the connections that belong elsewhere on their way, with what came behind their CONNECT.
     pub(crate) fn hand_over(&mut self) {
-        for id in std::mem::take(&mut self.leaving) {
+        for id in self.connections.take_leaving() {
             let leaves = self
-                .connection(id)
+                .connections
+                .get(id)
                 .is_some_and(|connection| matches!(connection.stage, Stage::Leaving(_)));
             let Some(connection) = leaves.then(|| self.remove_connection(id)).flatten() else {
                 continue;
@@ -260,7 +266,7 @@ impl Shard {
     #[expect(clippy::boxed_local, reason = "as the hand-over brings it")]
     pub fn adopt(&mut self, mut pending: Box<PendingConnect>, now: Millis) -> ConnectionId {
         let id = self.insert_connection(now);
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.version = pending.version;
             connection.problem_information = pending.problem_information;
             connection.packet_bytes_max = pending.packet_bytes_max;
@@ -271,7 +277,8 @@ impl Shard {
             connection.paused = true;
         }
         let timeout = self.connect_timeout_ms(id);
-        self.schedule_check(id, now.saturating_add(timeout), now);
+        self.connections
+            .schedule_check(id, now.saturating_add(timeout), now, &self.clock);
         self.open(id, *pending, now);
         id
     }
@@ -409,7 +416,7 @@ impl Shard {
         session.protocol_level = pending.version.level();
         session.disconnected_at = None;
         self.offline.remove(&mut self.sessions, slot);
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         connection.keepalive_secs = keepalive_secs;
@@ -447,7 +454,7 @@ impl Shard {
                 return;
             }
             // The session that this one replaces must not come back after a crash.
-            self.pause(id);
+            self.connections.pause(id);
             let then = Then::Connack {
                 connection: id,
                 present,
@@ -461,7 +468,7 @@ impl Shard {
             self.count_lasting_session(slot);
         }
         writes.push(self.session_write(slot));
-        self.pause(id);
+        self.connections.pause(id);
         let then = Then::Connack {
             connection: id,
             present,
@@ -471,7 +478,7 @@ impl Shard {
 
     /// Everything a CONNACK promises holds. [3.1.1 MQTT-3.2.2-2] [5 MQTT-3.2.2-3]
     pub(crate) fn connected(&mut self, id: ConnectionId, present: bool, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Stage::Storing {
@@ -496,7 +503,8 @@ impl Shard {
         self.connections.buffer(id.slot).extend_from_slice(&connack);
         let keepalive = u64::from(self.connections[id.slot].keepalive_secs) * 1500;
         if keepalive > 0 {
-            self.schedule_check(id, now.saturating_add(keepalive), now);
+            self.connections
+                .schedule_check(id, now.saturating_add(keepalive), now, &self.clock);
         }
         self.tell_session_up(slot, present);
         self.announce_shares(slot, now);
@@ -558,7 +566,7 @@ impl Shard {
     /// CONNACK with an error, then the end. [3.1.1 MQTT-3.2.2-5] [5 MQTT-3.2.2-7]
     pub(crate) fn refuse_connect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
         self.metrics.counters.connects_refused += 1;
-        let version = self.version(id.slot);
+        let version = self.connections.version(id.slot);
         let maximum = self.connections[id.slot].packet_bytes_max;
         let settings = self.settings.clone();
         let out = self.connections.buffer(id.slot);

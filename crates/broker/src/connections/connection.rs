@@ -1,23 +1,15 @@
 //! One network connection: how far its handshake has come, what the client said about itself, and the
 //! bytes that wait in either direction. A connection that is idle owns no buffer.
 
-use std::collections::VecDeque;
-use std::ops::{Index, IndexMut};
-
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::{AckQueue, SentAliases, TopicAliases};
 use records::Moment;
-use slab::Slab;
 
 use crate::authentication::exchange::Exchange;
 use crate::connections::pending_connect::PendingConnect;
-use crate::io::ConnectionId;
 
-/// Bytes of output buffers kept for the next connections that have something to send: enough for a message to some
-/// thousand subscribers, so that a turn need not allocate for each of them.
-const BUFFERS_KEPT_BYTES: usize = 1024 * 1024;
-/// A buffer larger than this goes back to the allocator.
-const BUFFER_KEPT_BYTES: usize = 64 * 1024;
+/// So much of each connection is not counted: an ordinary CONNECT is always let in.
+const FREE_BYTES: usize = 512;
 
 /// Where a connection stands.
 #[derive(Debug)]
@@ -147,154 +139,15 @@ impl Connection {
     pub(crate) fn publishing(&mut self) -> &mut Publishing {
         self.publishing.get_or_insert_default()
     }
-}
 
-/// The connections of a shard, which of them have something to be written, and spare buffers.
-#[derive(Debug, Default)]
-pub(crate) struct Connections {
-    slots: Slab<Connection>,
-    touched: VecDeque<ConnectionId>,
-    buffers: Vec<Vec<u8>>,
-    /// What they take.
-    buffers_bytes: usize,
-    /// Packets that were put into buffers.
-    packets: u64,
-}
-
-impl Connections {
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// No slot is beyond this.
-    pub(crate) fn capacity(&self) -> u32 {
-        self.slots.capacity() as u32
-    }
-
-    pub(crate) fn insert(&mut self, connection: Connection) -> u32 {
-        self.slots.insert(connection) as u32
-    }
-
-    pub(crate) fn get(&self, slot: u32) -> Option<&Connection> {
-        self.slots.get(slot as usize)
-    }
-
-    pub(crate) fn get_mut(&mut self, slot: u32) -> Option<&mut Connection> {
-        self.slots.get_mut(slot as usize)
-    }
-
-    pub(crate) fn remove(&mut self, slot: u32) -> Connection {
-        self.slots.remove(slot as usize)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Connection)> {
-        self.slots
-            .iter()
-            .map(|(slot, connection)| (slot as u32, connection))
-    }
-
-    /// Lists a connection for a flush at the end of the turn.
-    pub(crate) fn touch(&mut self, slot: u32) {
-        let connection = &mut self.slots[slot as usize];
-        if !connection.touched {
-            connection.touched = true;
-            self.touched.push_back(ConnectionId {
-                slot,
-                serial: connection.serial,
-            });
-        }
-    }
-
-    /// Packets that were put into buffers, ever.
-    pub(crate) fn packets(&self) -> u64 {
-        self.packets
-    }
-
-    /// The buffer of a connection, for one packet to be appended to; its flush is arranged.
-    pub(crate) fn buffer(&mut self, slot: u32) -> &mut Vec<u8> {
-        self.touch(slot);
-        self.packets += 1;
-        let connection = &mut self.slots[slot as usize];
-        if connection.outgoing.capacity() == 0
-            && let Some(buffer) = self.buffers.pop()
-        {
-            self.buffers_bytes -= buffer.capacity();
-            connection.outgoing = buffer;
-        }
-        &mut connection.outgoing
-    }
-
-    /// The next connection to flush.
-    pub(crate) fn next_touched(&mut self) -> Option<ConnectionId> {
-        while let Some(id) = self.touched.pop_front() {
-            if let Some(connection) = self
-                .get_mut(id.slot)
-                .filter(|known| known.serial == id.serial)
-            {
-                connection.touched = false;
-                return Some(id);
-            }
-        }
-        None
-    }
-
-    /// Takes the buffer of a connection back when everything in it is written.
-    pub(crate) fn recycle(&mut self, slot: u32) {
-        let connection = &mut self.slots[slot as usize];
-        connection.written = 0;
-        let mut buffer = std::mem::take(&mut connection.outgoing);
-        let bytes = buffer.capacity();
-        if bytes <= BUFFER_KEPT_BYTES && self.buffers_bytes + bytes <= BUFFERS_KEPT_BYTES {
-            buffer.clear();
-            self.buffers_bytes += bytes;
-            self.buffers.push(buffer);
-        }
-    }
-}
-
-impl Index<u32> for Connections {
-    type Output = Connection;
-
-    fn index(&self, slot: u32) -> &Connection {
-        &self.slots[slot as usize]
-    }
-}
-
-impl IndexMut<u32> for Connections {
-    fn index_mut(&mut self, slot: u32) -> &mut Connection {
-        &mut self.slots[slot as usize]
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// However many connections are written to at once, what is kept for the next ones is bounded, and counted right.
-    #[test]
-    fn spare_buffers_are_bounded_in_bytes() {
-        const EACH: usize = 1000;
-        let mut connections = Connections::default();
-        let slots: Vec<u32> = (0..2 * BUFFERS_KEPT_BYTES / EACH)
-            .map(|serial| connections.insert(Connection::new(serial as u32, 0)))
-            .collect();
-        for _ in 0..2 {
-            for slot in &slots {
-                connections.buffer(*slot).resize(EACH, 0);
-            }
-            assert_eq!(connections.buffers_bytes, 0, "every one is in use");
-            for slot in &slots {
-                connections.recycle(*slot);
-            }
-            let kept: usize = connections.buffers.iter().map(Vec::capacity).sum();
-            assert_eq!(connections.buffers_bytes, kept);
-            assert!((BUFFERS_KEPT_BYTES - EACH..=BUFFERS_KEPT_BYTES).contains(&kept));
-        }
-        connections
-            .buffer(slots[0])
-            .resize(BUFFER_KEPT_BYTES + 1, 0);
-        let kept = connections.buffers_bytes;
-        connections.recycle(slots[0]);
-        assert_eq!(connections.buffers_bytes, kept, "a large one is given back");
+    /// What it holds beyond what is free, as long as it has not been let in.
+    pub(crate) fn bytes_before_entry(&self, outside: usize) -> usize {
+        let connect = match &self.stage {
+            Stage::AwaitConnect => 0,
+            Stage::Authenticating(pending) | Stage::Leaving(pending) => pending.bytes(),
+            Stage::Storing { .. } | Stage::Open { .. } | Stage::Closing => return 0,
+        };
+        let partial = self.partial.as_ref().map_or(0, |bytes| bytes.capacity());
+        (partial + connect + outside).saturating_sub(FREE_BYTES)
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod packets;
 pub(crate) mod pending_connect;
 pub(crate) mod reading;
+pub(crate) mod table;
 pub(crate) mod timeouts;
-pub(crate) mod timers;
 pub(crate) mod unauthenticated;
+pub(crate) mod wheel;

@@ -21,7 +21,7 @@ impl Shard {
         bytes: &[u8],
         now: Millis,
     ) -> Option<usize> {
-        let connection = self.connection(id)?;
+        let connection = self.connections.get(id)?;
         let limits = &self.settings.limits;
         let packet_bytes_max = self.settings.listener(connection.listener).packet_bytes_max;
         let maximum = match connection.stage {
@@ -70,7 +70,7 @@ impl Shard {
         packet: &Packet<'_>,
         now: Millis,
     ) -> Result<(), Fault> {
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return Ok(());
         };
         let session = match connection.stage {
@@ -120,7 +120,7 @@ impl Shard {
 
     /// A packet that can't be decoded, or whose rest is not waited for. [3.1.1 MQTT-4.8.0-1] [5 MQTT-4.13.1-1]
     fn reject(&mut self, id: ConnectionId, bytes: &[u8], error: &DecodeError, now: Millis) {
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         let (awaiting, in_exchange) = match connection.stage {
@@ -145,7 +145,7 @@ impl Shard {
                 Err(error) => return self.reject_malformed(id, &error, now),
             }
         }
-        let has_words = self.version(id.slot) == Version::V5;
+        let has_words = self.connections.version(id.slot) == Version::V5;
         if (awaiting || in_exchange) && beyond_a_limit && has_words {
             self.count_rejected(error);
             self.refuse_connect(id, error.reason_code(), now);
@@ -157,7 +157,8 @@ impl Shard {
     fn reject_malformed(&mut self, id: ConnectionId, error: &DecodeError, now: Millis) {
         self.count_rejected(error);
         let awaiting = self
-            .connection(id)
+            .connections
+            .get(id)
             .is_some_and(|connection| matches!(connection.stage, Stage::AwaitConnect));
         if awaiting && let DecodeError::UnsupportedVersion { level } = error {
             // [3.1.1 MQTT-3.1.2-2] [5 MQTT-3.1.2-2]

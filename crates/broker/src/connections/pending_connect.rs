@@ -49,3 +49,14 @@ impl std::fmt::Debug for PendingConnect {
             .finish_non_exhaustive()
     }
 }
+
+impl PendingConnect {
+    /// What a client can make long in it.
+    pub(crate) fn bytes(&self) -> usize {
+        let will = self.will.as_ref().map_or(0, |will| {
+            let message = &will.message;
+            message.topic.len() + message.payload.len() + message.properties.len()
+        });
+        self.client_id.len() + will + self.rest.len()
+    }
+}

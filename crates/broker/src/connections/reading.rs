@@ -16,7 +16,7 @@ impl Shard {
     pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) {
         let heard = self.clock.seconds(now);
         self.metrics.counters.bytes_received += bytes.len() as u64;
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         connection.heard_secs = heard;
@@ -38,7 +38,7 @@ impl Shard {
     fn process(&mut self, id: ConnectionId, bytes: &[u8], now: Millis) -> usize {
         let mut used = 0;
         while used < bytes.len() {
-            let Some(connection) = self.connection(id) else {
+            let Some(connection) = self.connections.get(id) else {
                 return bytes.len();
             };
             if connection.paused {
@@ -52,7 +52,7 @@ impl Shard {
                 break;
             }
             if self.turn.defers_reading() {
-                self.pause(id);
+                self.connections.pause(id);
                 self.turn.defer_reads([id]);
                 break;
             }
@@ -64,7 +64,8 @@ impl Shard {
                 None => {
                     // Of a connection that is over nothing is kept.
                     let over = self
-                        .connection(id)
+                        .connections
+                        .get(id)
                         .is_none_or(|connection| matches!(connection.stage, Stage::Closing));
                     return if over { bytes.len() } else { used };
                 }
@@ -81,7 +82,7 @@ impl Shard {
             return;
         }
         whole.drain(..used);
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.partial = Some(whole);
         }
     }
@@ -90,7 +91,7 @@ impl Shard {
         if rest.is_empty() {
             return;
         }
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection
                 .partial
                 .get_or_insert_default()
@@ -100,23 +101,16 @@ impl Shard {
 
     /// Stops reading from a client that takes none of the answers it causes.
     fn choke(&mut self, id: ConnectionId) {
-        self.pause(id);
+        self.connections.pause(id);
         self.metrics.counters.choked += 1;
-        if let Some(connection) = self.connection_mut(id) {
+        if let Some(connection) = self.connections.get_mut(id) {
             connection.choked = true;
-        }
-    }
-
-    /// Stops reading from a connection until [`Shard::resume`].
-    pub(crate) fn pause(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connection_mut(id) {
-            connection.paused = true;
         }
     }
 
     /// Goes on with a paused connection: first with what has come already, then with the socket.
     pub(crate) fn resume(&mut self, id: ConnectionId, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if !connection.paused {

@@ -8,25 +8,12 @@ use crate::connections::connection::Stage;
 use crate::io::{ConnectionId, Output};
 use crate::shard::Shard;
 
-/// Furthest ahead that a check is scheduled; less than the wheel's turn.
-const CHECK_MS_MAX: u64 = 120_000;
-
 impl Shard {
-    /// Checks a connection once `at` has come, or earlier if that is far away. Of several checks only the
-    /// one arranged last counts.
-    pub(crate) fn schedule_check(&mut self, id: ConnectionId, at: Millis, now: Millis) {
-        let at = at.min(now.saturating_add(CHECK_MS_MAX));
-        let check_secs = self.clock.seconds(at);
-        if let Some(connection) = self.connection_mut(id) {
-            connection.check_secs = check_secs;
-            self.wheel.schedule(id, at, now);
-        }
-    }
-
     /// How long this connection may take until it is open.
     pub(crate) fn connect_timeout_ms(&self, id: ConnectionId) -> u64 {
         let listener = self
-            .connection(id)
+            .connections
+            .get(id)
             .map_or(0, |connection| connection.listener);
         u64::from(self.settings.listener(listener).connect_timeout_secs) * 1000
     }
@@ -35,7 +22,7 @@ impl Shard {
     pub(crate) fn check_connection(&mut self, id: ConnectionId, now: Millis) {
         let timeout = self.connect_timeout_ms(id);
         let now_secs = self.clock.seconds(now);
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         if connection.check_secs > now_secs {
@@ -54,7 +41,8 @@ impl Shard {
             // An exchange in which the client has the next word is a CONNECT that has not come.
             Stage::Authenticating(_) if connection.awaits_client() => self.give_up_on(id, now),
             Stage::Authenticating(_) | Stage::Leaving(_) | Stage::Storing { .. } => {
-                self.schedule_check(id, now.saturating_add(timeout), now);
+                self.connections
+                    .schedule_check(id, now.saturating_add(timeout), now, &self.clock);
             }
             Stage::Open { .. } if connection.keepalive_secs == 0 => {}
             Stage::Open { .. } => {
@@ -63,12 +51,17 @@ impl Shard {
                 // Whoever we do not read by our own choice may have said something.
                 let unheard = connection.paused && !connection.choked;
                 if due <= now && unheard {
-                    self.schedule_check(id, now.saturating_add(timeout), now);
+                    self.connections.schedule_check(
+                        id,
+                        now.saturating_add(timeout),
+                        now,
+                        &self.clock,
+                    );
                 } else if due <= now {
                     self.metrics.counters.keepalive_timeouts += 1;
                     self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT, now);
                 } else {
-                    self.schedule_check(id, due, now);
+                    self.connections.schedule_check(id, due, now, &self.clock);
                 }
             }
         }

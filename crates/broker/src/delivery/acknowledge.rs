@@ -16,17 +16,11 @@ use crate::stored::appends::{Then, claim_delete, stored_number};
 impl Shard {
     // What we owe.
 
-    /// Whether acknowledgements of this connection wait, so that later ones have to queue behind them.
-    pub(crate) fn owes_acks(&self, id: ConnectionId) -> bool {
-        self.connection(id)
-            .and_then(|connection| connection.publishing.as_ref())
-            .is_some_and(|publishing| !publishing.acks.is_empty())
-    }
-
     /// An acknowledgement is owed and will be settled later.
     pub(crate) fn owe(&mut self, id: ConnectionId, kind: AckKind, packet_id: u16) -> AckOrdinal {
         let read_at = self.metrics.latencies.turn_at();
-        self.connection_mut(id)
+        self.connections
+            .get_mut(id)
             .expect("a packet of this connection is being processed")
             .publishing()
             .acks
@@ -42,14 +36,16 @@ impl Shard {
         sentence: Option<Box<str>>,
     ) {
         let Some(publishing) = self
-            .connection_mut(id)
+            .connections
+            .get_mut(id)
             .and_then(|connection| connection.publishing.as_mut())
         else {
             return;
         };
         publishing.acks.settle(ordinal, (reason, sentence));
         while let Some(ready) = self
-            .connection_mut(id)
+            .connections
+            .get_mut(id)
             .and_then(|connection| connection.publishing.as_mut())
             .and_then(|publishing| publishing.acks.next_ready())
         {
@@ -66,7 +62,7 @@ impl Shard {
         reason: ReasonCode,
         sentence: Option<Box<str>>,
     ) {
-        if self.owes_acks(id) {
+        if self.connections.owes_acks(id) {
             let ordinal = self.owe(id, kind, packet_id);
             self.settle(id, ordinal, reason, sentence);
         } else {
@@ -85,7 +81,7 @@ impl Shard {
         let (reason, sentence) = ack.result;
         let sentence = sentence.as_deref();
         let packet_id = ack.packet_id;
-        let version = self.version(connection);
+        let version = self.connections.version(connection);
         let (reason, sentence) = match version {
             Version::V5 => (
                 reason,
@@ -115,7 +111,7 @@ impl Shard {
         packet_id: u16,
         now: Millis,
     ) {
-        let version = self.version(id.slot);
+        let version = self.connections.version(id.slot);
         let state = &mut self.sessions[session as usize];
         let known = state
             .inbound
@@ -193,7 +189,7 @@ impl Shard {
             // [3.1.1 MQTT-4.3.3-1]: the peer waits for a PUBREL all the same.
             Err(error) => {
                 tolerate(error)?;
-                let reason = match self.version(id.slot) {
+                let reason = match self.connections.version(id.slot) {
                     Version::V5 => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
                     Version::V31 | Version::V311 => ReasonCode::SUCCESS,
                 };
@@ -277,7 +273,7 @@ impl Shard {
     }
 
     pub(crate) fn send_pubrel(&mut self, connection: u32, packet_id: u16, reason: ReasonCode) {
-        let version = self.version(connection);
+        let version = self.connections.version(connection);
         ack::encode_pubrel(
             version,
             packet_id,
@@ -349,7 +345,7 @@ impl Shard {
             drop(outbound.puback(packet_id));
         } else if outbound.pubrec(packet_id, false).is_ok() {
             // The client may have it from the last connection and keep its identifier until PUBREL.
-            let id = self.connection_id(self.sessions[slot as usize].connection);
+            let id = self.connections.id(self.sessions[slot as usize].connection);
             self.release(id, slot, packet_id, now);
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, Version};
+use mqtt_codec::QoS;
 use mqtt_session::{Alias, FlightState};
 use records::{Millis, Outgoing, OutgoingState, SessionRef, Stamp};
 use routing::Match;
@@ -202,7 +202,7 @@ impl Shard {
     /// The connection of a session that has had its CONNACK. [3.1.1 MQTT-3.2.0-1] [5 MQTT-3.2.0-1]
     pub(crate) fn open_connection(&self, slot: u32) -> Option<u32> {
         let connection = self.sessions[slot as usize].connection;
-        let stage = &self.connections.get(connection)?.stage;
+        let stage = &self.connections.at(connection)?.stage;
         matches!(stage, Stage::Open { .. }).then_some(connection)
     }
 
@@ -310,7 +310,7 @@ impl Shard {
             // [5 MQTT-3.1.2-24] [5 MQTT-3.1.2-25]
             let Some(left) = limit.checked_sub(length) else {
                 self.metrics.counters.dropped_too_large += 1;
-                if let Some(slot) = self.session_of(connection) {
+                if let Some(slot) = self.connections.session_of(connection) {
                     self.note_dropped(slot, DropReason::TooLarge, 1);
                 }
                 return;
@@ -579,11 +579,6 @@ impl Shard {
         }
         self.sessions[slot as usize].waiting().fetched = fetched;
         self.pump(slot, now);
-    }
-
-    /// The protocol version a connection speaks.
-    pub(crate) fn version(&self, connection: u32) -> Version {
-        self.connections[connection].version
     }
 }
 

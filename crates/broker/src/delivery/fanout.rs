@@ -88,11 +88,11 @@ impl Shard {
         }
         let publisher = self.local_session(publication.publisher);
         let publisher = publisher.and_then(|slot| self.open_connection(slot));
-        let publisher = publisher.map(|connection| self.connection_id(connection));
+        let publisher = publisher.map(|connection| self.connections.id(connection));
         // Whoever is not read already is read again by whoever has stopped it.
         let paused = publisher.filter(|id| self.wants_bytes(*id));
         if let Some(id) = paused {
-            self.pause(id);
+            self.connections.pause(id);
         }
         self.fanouts.push_back(Fanout {
             message: publication.message(),

@@ -118,7 +118,7 @@ impl Shard {
         let Some(alias) = packet.properties.topic_alias else {
             return Ok(packet.topic);
         };
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return Ok(packet.topic);
         };
         let aliases = &mut connection.publishing().aliases;
@@ -144,7 +144,7 @@ impl Shard {
             .inbound
             .as_ref()
             .map_or(0, |inbound| inbound.len());
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return Ok(());
         };
         // PUBRECs that are owed belong to unreleased messages, which are counted.
@@ -273,7 +273,7 @@ impl Shard {
         }
         let publisher =
             self.sessions[accepted.session as usize].reference(self.peers.own(), accepted.session);
-        let ordered_behind_others = self.owes_acks(accepted.id);
+        let ordered_behind_others = self.connections.owes_acks(accepted.id);
         let claims = self.begin_claims(view.topic, view.qos, now);
         let durable = !claims.is_empty()
             || (view.qos != QoS::AtMostOnce && self.durable_interest(view.topic));

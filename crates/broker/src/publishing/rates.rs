@@ -96,7 +96,7 @@ impl Shard {
         let allowances = &self.settings.allowances;
         if let Some(until) = self.rates.charge(payer, allowances, per_second, now) {
             self.metrics.counters.publishers_slowed += 1;
-            self.pause(id);
+            self.connections.pause(id);
             let waiting = (until, id.slot, id.serial);
             self.rates.waiting.push(Reverse(waiting));
         }

@@ -29,7 +29,7 @@ impl Shard {
 
     /// Says why, if the protocol has a word for it, and closes. [5 MQTT-4.13.1-1]
     pub(crate) fn disconnect(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        let Some(connection) = self.connection(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         let (version, open) = (
@@ -45,7 +45,7 @@ impl Shard {
 
     /// Detaches the session and has the socket closed once its bytes are written.
     pub(crate) fn lose_connection(&mut self, id: ConnectionId, now: Millis) {
-        let Some(connection) = self.connection_mut(id) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let stage = std::mem::replace(&mut connection.stage, Stage::Closing);
@@ -56,7 +56,8 @@ impl Shard {
         self.count_unauthenticated(id, 0, now);
         self.outputs.push(Output::Close(id));
         let grace = self.connect_timeout_ms(id);
-        self.schedule_check(id, now.saturating_add(grace), now);
+        self.connections
+            .schedule_check(id, now.saturating_add(grace), now, &self.clock);
         match stage {
             Stage::Open { session } => {
                 self.tell_session_down(session);
@@ -112,7 +113,7 @@ impl Shard {
                         .concerns(session.account, session.token.as_ref())
             });
             if let Some(session) = concerned {
-                self.disconnect(self.connection_id(session.connection), closing.reason, now);
+                self.disconnect(self.connections.id(session.connection), closing.reason, now);
             }
         }
         closing.next = last;
@@ -134,14 +135,7 @@ impl Shard {
         self.is_shutting_down = true;
         self.finish_fanouts(now);
         self.finish_account_deliveries(now);
-        let everyone: Vec<ConnectionId> = self
-            .connections
-            .iter()
-            .map(|(slot, connection)| ConnectionId {
-                slot,
-                serial: connection.serial,
-            })
-            .collect();
+        let everyone: Vec<ConnectionId> = self.connections.ids().collect();
         for id in everyone {
             self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
         }
@@ -174,8 +168,8 @@ impl Shard {
         let end = self.connections.capacity();
         let last = end.min(next.saturating_add(CONNECTIONS_PER_PIECE));
         for slot in next..last {
-            if self.connections.get(slot).is_some() {
-                self.redirect_connection(self.connection_id(slot), reason, reference, now);
+            if self.connections.at(slot).is_some() {
+                self.redirect_connection(self.connections.id(slot), reason, reference, now);
             }
         }
         if last < end {
@@ -217,7 +211,7 @@ impl Shard {
             return;
         }
         self.metrics.counters.takeovers += 1;
-        let id = self.connection_id(connection);
+        let id = self.connections.id(connection);
         self.disconnect(id, ReasonCode::SESSION_TAKEN_OVER, now);
     }
 

@@ -2,7 +2,6 @@
 
 use records::{AccountId, SessionRef};
 
-use crate::connections::connection::Stage;
 use crate::sessions::session::{Session, session_hash};
 use crate::shard::Shard;
 
@@ -16,18 +15,6 @@ impl Shard {
     pub(crate) fn local_session(&self, reference: SessionRef) -> Option<u32> {
         let here = (reference.shard == self.peers.own()).then_some(reference)?;
         self.session_slot(here)
-    }
-
-    /// The session of an open connection.
-    pub(crate) fn session_of(&self, connection: u32) -> Option<u32> {
-        match self.connections.get(connection)?.stage {
-            Stage::Open { session } => Some(session),
-            Stage::AwaitConnect
-            | Stage::Authenticating(_)
-            | Stage::Leaving(_)
-            | Stage::Storing { .. }
-            | Stage::Closing => None,
-        }
     }
 
     pub(crate) fn find_session(&self, account: Option<AccountId>, client_id: &str) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod account_limits;
 pub(crate) mod account_usage;
+pub(crate) mod deadlines;
 pub(crate) mod ending;
 pub(crate) mod lookup;
 pub(crate) mod offline;

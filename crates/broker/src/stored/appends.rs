@@ -155,7 +155,8 @@ impl Shard {
     /// Sends a packet unless the connection has ended meanwhile.
     pub(crate) fn send_to_open(&mut self, id: ConnectionId, packet: &[u8]) -> bool {
         let open = self
-            .connection(id)
+            .connections
+            .get(id)
             .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }));
         if open {
             self.connections.buffer(id.slot).extend_from_slice(packet);
@@ -177,11 +178,12 @@ impl Shard {
     /// and not before it has it.
     pub(crate) fn stall(&mut self, id: ConnectionId) {
         let open = self
-            .connection(id)
+            .connections
+            .get(id)
             .is_some_and(|connection| matches!(connection.stage, Stage::Open { .. }));
         if open {
             self.metrics.counters.publishers_stalled += 1;
-            self.pause(id);
+            self.connections.pause(id);
             self.stalled.push(id);
         }
     }

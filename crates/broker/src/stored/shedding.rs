@@ -250,7 +250,10 @@ impl Shard {
         now: Millis,
     ) -> Result<(), Fault> {
         self.metrics.counters.storage_refused += 1;
-        let version = self.connection(id).map(|connection| connection.version);
+        let version = self
+            .connections
+            .get(id)
+            .map(|connection| connection.version);
         if version == Some(Version::V5) {
             let sentence = if self.disk_full {
                 "the server's disk is almost full"

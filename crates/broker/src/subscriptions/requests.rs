@@ -92,7 +92,7 @@ impl Shard {
         if filters.is_done() {
             self.finish_filters(slot, filters, now);
         } else {
-            self.pause(connection);
+            self.connections.pause(connection);
             self.turn
                 .defer(DeferredWork::FilterRequest(Box::new(filters)));
         }
@@ -192,7 +192,7 @@ impl Shard {
             revoked: Vec::new(),
             changes: filters.changes,
         };
-        let found = self.connection(connection);
+        let found = self.connections.get(connection);
         let version = found.map(|found| found.version);
         // [5 MQTT-3.1.2-29] [5 MQTT-3.9.2-1]
         let said = found

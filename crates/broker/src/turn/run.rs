@@ -232,7 +232,7 @@ impl Shard {
 
     /// What waits for a connected client, if that is more than for one that keeps up.
     fn slow_client(&self, session: &Session) -> Option<SlowClient> {
-        let connection = self.connections.get(session.connection)?;
+        let connection = self.connections.at(session.connection)?;
         let mut bytes = connection.backlog() as u64;
         let mut messages = 0;
         if let Some(waiting) = &session.waiting {
