@@ -7,8 +7,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use records::{AccountId, Millis, Pos, Stamp, Write};
-use routing::{IdTable, Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
-use slab::Slab;
+use routing::{Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
 use smallvec::SmallVec;
 
 use crate::clock::Clock;
@@ -29,9 +28,7 @@ use crate::publishing::rates::Rates;
 use crate::retained::message::RetainedMessage;
 use crate::retained::usage::RetainedUsage;
 use crate::sessions::account_usage::AccountUsage;
-use crate::sessions::deadlines::Deadlines;
-use crate::sessions::offline::OfflineSessions;
-use crate::sessions::session::Session;
+use crate::sessions::table::Sessions;
 use crate::settings::Settings;
 use crate::shared::members::ChatShare;
 use crate::stored::appends::{PendingAppend, Then};
@@ -64,11 +61,9 @@ pub struct Place {
 pub struct Shard {
     pub(crate) peers: Peers,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) usage: Arc<AccountUsage>,
     pub(crate) hasher: RandomState,
     pub(crate) connections: Connections,
-    pub(crate) sessions: Slab<Session>,
-    pub(crate) session_table: IdTable,
+    pub(crate) sessions: Sessions,
     /// Sessions with a part in the messenger, by account.
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
     pub(crate) index: SubscriptionIndex,
@@ -96,17 +91,13 @@ pub struct Shard {
     pub(crate) system: SystemFigures,
     /// Everybody is being disconnected: no session ends because too many are offline.
     pub(crate) is_shutting_down: bool,
-    /// Sessions without a connection.
-    pub(crate) offline: OfflineSessions,
     /// Connections that are not read until the disk has caught up.
     pub(crate) stalled: Vec<ConnectionId>,
-    pub(crate) deadlines: Deadlines,
     /// The append that completes the newest end of a stored session.
     pub(crate) last_end: Option<Ticket>,
     /// Accounts that were closed of late, and when.
     pub(crate) closed_clients: Vec<(Closed, Millis)>,
     pub(crate) cursors: Cursors,
-    next_serial: u32,
     /// Too much is stored: nothing more is taken that would have to be.
     pub(crate) storage_full: bool,
     pub(crate) disk_full: bool,
@@ -126,13 +117,12 @@ impl Shard {
         );
         let [a, b, c, d] = place.seeds;
         let hasher = RandomState::with_seeds(a, b, c, d);
+        let peers = Peers::new(place.shard, place.shards);
         Self {
-            peers: Peers::new(place.shard, place.shards),
+            peers,
             settings,
-            usage: place.usage.clone(),
             connections: Connections::new(now),
-            sessions: Slab::new(),
-            session_table: IdTable::default(),
+            sessions: Sessions::new(peers, hasher.clone(), place.usage.clone()),
             accounts: HashMap::with_hasher(hasher.clone()),
             index: SubscriptionIndex::new(place.seeds),
             shared: SharedIndex::new(place.seeds),
@@ -157,13 +147,10 @@ impl Shard {
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),
             is_shutting_down: false,
-            offline: OfflineSessions::default(),
             stalled: Vec::new(),
-            deadlines: Deadlines::default(),
             last_end: None,
             closed_clients: Vec::new(),
             cursors: Cursors::default(),
-            next_serial: 0,
             storage_full: false,
             disk_full: false,
             latest_pos: Pos::ZERO,
@@ -246,7 +233,7 @@ impl Shard {
         }
         let choked = std::mem::take(&mut connection.choked);
         if let Stage::Open { session } = connection.stage
-            && self.sessions[session as usize].wants_room()
+            && self.sessions[session].wants_room()
         {
             self.pump(session, now);
         }
@@ -325,7 +312,7 @@ impl Shard {
     pub fn poll_timeout(&self) -> Option<Millis> {
         [
             self.connections.next_due(),
-            self.deadlines.next_due(),
+            self.sessions.next_due(),
             self.cursors.due,
             self.rates.next_due(),
         ]
@@ -344,7 +331,7 @@ impl Shard {
         }
         let before = self.turn.work();
         for _ in 0..ENDS_PER_CALL {
-            let Some((slot, serial)) = self.deadlines.take_due(now) else {
+            let Some((slot, serial)) = self.sessions.take_due(now) else {
                 break;
             };
             self.check_session(slot, serial, now);
@@ -388,7 +375,7 @@ impl Shard {
             retained: self.retained.len(),
             retained_bytes: self.retained_usage.total().bytes,
             appends_pending: self.appends.len(),
-            offline: self.offline.len(),
+            offline: self.sessions.offline(),
             shared_subscriptions: self.shared.len(),
             waiting_messages: waits.messages,
             waiting_bytes: waits.bytes,
@@ -405,11 +392,6 @@ impl Shard {
         let connection = self.connections.remove(id)?;
         self.turn.unbuffer(connection.backlog());
         Some(connection)
-    }
-
-    pub(crate) fn serial(&mut self) -> u32 {
-        self.next_serial = self.next_serial.wrapping_add(1);
-        self.next_serial
     }
 
     /// Has `writes` stored and goes on with `then` afterwards. Without writes that is after everything that

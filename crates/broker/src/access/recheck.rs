@@ -25,7 +25,7 @@ impl Shard {
     }
 
     /// The sessions of one piece.
-    pub(crate) fn check_some_access(&mut self, next: usize, now: Millis) {
+    pub(crate) fn check_some_access(&mut self, next: u32, now: Millis) {
         let end = self.sessions.capacity();
         let last = end.min(next + SESSIONS_PER_PIECE);
         let mut next = next;
@@ -39,11 +39,10 @@ impl Shard {
         }
     }
 
-    fn recheck_session(&mut self, place: usize, now: Millis) {
-        let Some(session) = self.sessions.get(place) else {
+    fn recheck_session(&mut self, slot: u32, now: Millis) {
+        let Some(session) = self.sessions.at(slot) else {
             return;
         };
-        let slot = place as u32;
         if session.account.is_none() && !self.lets_anonymous_in(session) {
             self.end_anonymous(slot, now);
             return;
@@ -57,9 +56,9 @@ impl Shard {
             return;
         }
         self.metrics.counters.subscriptions_revoked += revoked.len() as u64;
-        self.sessions[place].withdraws = true;
+        self.sessions[slot].withdraws = true;
         self.withdraw_queued(slot);
-        let connection = self.sessions[place].connection;
+        let connection = self.sessions[slot].connection;
         let connection = match connection {
             NO_CONNECTION => ConnectionId {
                 slot: NO_CONNECTION,
@@ -69,7 +68,7 @@ impl Shard {
         };
         let filters = FilterRequest {
             connection,
-            session: self.sessions[place].reference(self.peers.own(), slot),
+            session: self.sessions.reference(slot),
             packet_id: UNASKED,
             codes: Vec::new(),
             sentence: None,
@@ -97,8 +96,8 @@ impl Shard {
 
     fn end_anonymous(&mut self, slot: u32, now: Millis) {
         self.metrics.counters.sessions_revoked += 1;
-        let connection = self.sessions[slot as usize].connection;
-        let serial = self.sessions[slot as usize].serial;
+        let connection = self.sessions[slot].connection;
+        let serial = self.sessions[slot].serial;
         if connection != NO_CONNECTION {
             // What it would leave behind is not allowed either.
             self.withdraw_will(slot, now);
@@ -112,7 +111,7 @@ impl Shard {
                 | Stage::Closing => self.disconnect(id, ReasonCode::NOT_AUTHORIZED, now),
             }
         }
-        let still_there = self.sessions.get(slot as usize);
+        let still_there = self.sessions.at(slot);
         if still_there.is_some_and(|session| session.serial == serial) {
             self.end_session(slot, now);
         }
@@ -128,7 +127,7 @@ impl Shard {
 
     /// Its filters of ordinary topics that it would not get today, as the client wrote them.
     fn filters_not_allowed(&mut self, slot: u32) -> Vec<Box<str>> {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let mut text = String::new();
         let mut looked_at = 0;
         let mut not_allowed: Vec<Box<str>> = Vec::new();
@@ -163,15 +162,15 @@ impl Shard {
 
     /// Of what waits for a session in memory, what it may not have is dropped.
     fn withdraw_queued(&mut self, slot: u32) {
-        let Some(mut waiting) = self.sessions[slot as usize].waiting.take() else {
+        let Some(mut waiting) = self.sessions[slot].waiting.take() else {
             return;
         };
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let dropped = waiting.retain_queued(|topic| self.may_receive(session, topic));
         waiting
             .retained
             .retain(|job| self.may_receive(session, &job.filter));
-        self.sessions[slot as usize].waiting = Some(waiting);
+        self.sessions[slot].waiting = Some(waiting);
         self.drop_queued(slot, DropReason::NotAllowed, dropped as u64);
     }
 }

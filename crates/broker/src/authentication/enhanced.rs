@@ -159,7 +159,7 @@ impl Shard {
             return;
         };
         if let Stage::Open { session } = connection.stage {
-            let session = &mut self.sessions[session as usize];
+            let session = &mut self.sessions[session];
             if session.account != identity.account {
                 // It stays who it is: sessions and subscriptions are its account's.
                 self.exchange_failed(id, ReasonCode::NOT_AUTHORIZED, now);

@@ -226,7 +226,7 @@ impl Shard {
         identity: Identity,
         now: Millis,
     ) {
-        pending.home = self.home_of(identity.account, &pending.client_id);
+        pending.home = self.sessions.home_of(identity.account, &pending.client_id);
         pending.identity = Some(identity);
         if pending.home == self.peers.own() {
             self.open(id, *pending, now);
@@ -291,9 +291,9 @@ impl Shard {
             self.refuse_connect(id, reason, now);
             return;
         }
-        let existing = self.find_session(identity.account, &pending.client_id);
+        let existing = self.sessions.find(identity.account, &pending.client_id);
         if let Some(slot) = existing {
-            if self.sessions[slot as usize].connect_stamp > pending.connect_stamp {
+            if self.sessions[slot].connect_stamp > pending.connect_stamp {
                 // Its credentials took longer to check than those of a CONNECT that came after it: of the two connections
                 // this is the older one. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
                 self.metrics.counters.connects_refused += 1;
@@ -305,7 +305,7 @@ impl Shard {
             }
         }
         // The take-over may have ended a session that was not to outlive its connection.
-        let mut existing = self.find_session(identity.account, &pending.client_id);
+        let mut existing = self.sessions.find(identity.account, &pending.client_id);
         if let (Some(slot), true) = (existing, pending.clean_start) {
             // [3.1.1 MQTT-3.1.2-6] [5 MQTT-3.1.2-4]
             self.end_session(slot, now);
@@ -318,7 +318,7 @@ impl Shard {
         }
         let present = existing.is_some();
         let slot = existing.unwrap_or_else(|| self.create_session(&pending, &identity));
-        let had_will = self.sessions[slot as usize].will.is_some();
+        let had_will = self.sessions[slot].will.is_some();
         self.attach(id, slot, pending, identity, now);
         let will = self.will_write(slot, had_will);
         self.store_or_connack(id, slot, present, will, now);
@@ -336,7 +336,7 @@ impl Shard {
         if existing.is_none() && self.sessions.len() >= limits.sessions_max {
             return false;
         }
-        let is_stored = existing.is_some_and(|slot| self.sessions[slot as usize].is_stored());
+        let is_stored = existing.is_some_and(|slot| self.sessions[slot].is_stored());
         let lasts = pending.expiry_secs.min(limits.session_expiry_max_secs) > 0;
         if is_stored || !lasts {
             return true;
@@ -384,9 +384,9 @@ impl Shard {
     }
 
     fn create_session(&mut self, pending: &PendingConnect, identity: &Identity) -> u32 {
-        let serial = self.serial();
+        let serial = self.sessions.next_serial();
         let session = Session::new(serial, identity, pending.client_id.clone());
-        self.insert_session(session)
+        self.sessions.insert(session)
     }
 
     fn attach(
@@ -405,7 +405,7 @@ impl Shard {
             (maximum, 0) => maximum,
             (maximum, wanted) => wanted.min(maximum),
         };
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         session.connection = id.slot;
         session.expiry_secs = expiry_secs;
         session.admin = identity.admin;
@@ -415,7 +415,7 @@ impl Shard {
         session.connect_stamp = pending.connect_stamp;
         session.protocol_level = pending.version.level();
         session.disconnected_at = None;
-        self.offline.remove(&mut self.sessions, slot);
+        self.sessions.come_online(slot);
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
@@ -446,9 +446,7 @@ impl Shard {
         now: Millis,
     ) {
         let mut writes: Vec<Write> = will.into_iter().collect();
-        if self.sessions[slot as usize].expiry_secs == 0
-            && !self.sessions[slot as usize].is_stored()
-        {
+        if self.sessions[slot].expiry_secs == 0 && !self.sessions[slot].is_stored() {
             if writes.is_empty() && !self.is_ending() {
                 self.connected(id, present, now);
                 return;
@@ -462,10 +460,10 @@ impl Shard {
             self.append(writes, then, now);
             return;
         }
-        if !self.sessions[slot as usize].is_stored() {
+        if !self.sessions[slot].is_stored() {
             let number = SessionNumber::new(self.clock.stamp(now).value());
-            self.sessions[slot as usize].number = number;
-            self.count_lasting_session(slot);
+            self.sessions[slot].number = number;
+            self.sessions.count_lasting(slot);
         }
         writes.push(self.session_write(slot));
         self.connections.pause(id);
@@ -514,14 +512,11 @@ impl Shard {
     }
 
     fn tell_session_up(&mut self, slot: u32, present: bool) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let Some(account) = session.account else {
             return;
         };
-        let (reference, device) = (
-            session.reference(self.peers.own(), slot),
-            session.client_id.clone(),
-        );
+        let (reference, device) = (self.sessions.reference(slot), session.client_id.clone());
         self.outputs.push(Output::Service(Service::SessionUp {
             session: reference,
             account,
@@ -534,7 +529,7 @@ impl Shard {
 
     fn connack(&self, id: ConnectionId, slot: u32, present: bool, chosen: Chosen) -> Vec<u8> {
         let limits = &self.settings.limits;
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let connection = &self.connections[id.slot];
         let exchange = connection.exchange.as_ref();
         // [5 MQTT-3.1.2-28]; only the messenger answers anywhere.

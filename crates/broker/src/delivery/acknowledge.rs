@@ -112,7 +112,7 @@ impl Shard {
         now: Millis,
     ) {
         let version = self.connections.version(id.slot);
-        let state = &mut self.sessions[session as usize];
+        let state = &mut self.sessions[session];
         let known = state
             .inbound
             .as_mut()
@@ -148,7 +148,7 @@ impl Shard {
         packet_id: u16,
         now: Millis,
     ) -> Result<(), Fault> {
-        let Some(outbound) = self.sessions[session as usize].outbound.as_mut() else {
+        let Some(outbound) = self.sessions[session].outbound.as_mut() else {
             return Ok(());
         };
         match outbound.puback(packet_id) {
@@ -169,7 +169,7 @@ impl Shard {
         reason: ReasonCode,
         now: Millis,
     ) -> Result<(), Fault> {
-        let outbound = self.sessions[session as usize].outbound();
+        let outbound = self.sessions[session].outbound();
         match outbound.pubrec(packet_id, reason.is_error()) {
             Ok(PubrecOutcome::Release) => self.release(id, session, packet_id, now),
             Ok(PubrecOutcome::Repeat) => {
@@ -200,19 +200,17 @@ impl Shard {
     }
 
     fn release(&mut self, id: ConnectionId, session: u32, packet_id: u16, now: Millis) {
-        let outbound = self.sessions[session as usize].outbound();
+        let outbound = self.sessions[session].outbound();
         let Some(origin) = outbound.flight(packet_id).map(|flight| flight.item.origin) else {
             return;
         };
         let released = Outgoing::past(packet_id, OutgoingState::Released);
         let writes = self.outgoing_writes(session, origin, &released);
         if writes.is_empty() {
-            self.sessions[session as usize]
-                .outbound()
-                .released(packet_id);
+            self.sessions[session].outbound().released(packet_id);
             self.send_pubrel(id.slot, packet_id, ReasonCode::SUCCESS);
         } else {
-            let session = self.sessions[session as usize].reference(self.peers.own(), session);
+            let session = self.sessions.reference(session);
             self.append(writes, Then::Pubrel { session, packet_id }, now);
         }
     }
@@ -224,7 +222,7 @@ impl Shard {
         packet_id: u16,
         now: Millis,
     ) -> Result<(), Fault> {
-        let Some(outbound) = self.sessions[session as usize].outbound.as_mut() else {
+        let Some(outbound) = self.sessions[session].outbound.as_mut() else {
             return Ok(());
         };
         match outbound.pubcomp(packet_id) {
@@ -240,7 +238,7 @@ impl Shard {
     /// Until the session's cursor is known to have passed it, a finished exactly-once delivery is remembered
     /// as done: a crash must not begin it anew. Cursor and deletion go in one commit.
     fn finished_exactly_once(&mut self, session: u32, packet_id: u16, origin: Origin, now: Millis) {
-        let Some(number) = stored_number(self.sessions[session as usize].number) else {
+        let Some(number) = stored_number(self.sessions[session].number) else {
             return;
         };
         let stamp = origin.outgoing_key(packet_id);
@@ -260,7 +258,7 @@ impl Shard {
             value,
         };
         self.append(vec![done], Then::Nothing, now);
-        self.sessions[session as usize].done.push(origin);
+        self.sessions[session].done.push(origin);
     }
 
     fn finished(&mut self, session: u32, delivery: &Delivery, now: Millis) {
@@ -288,7 +286,7 @@ impl Shard {
     /// [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
     pub(crate) fn resend(&mut self, slot: u32, now: Millis) {
         loop {
-            let session = &mut self.sessions[slot as usize];
+            let session = &mut self.sessions[slot];
             let connection = session.connection;
             let Some(outbound) = session.outbound.as_mut() else {
                 return;
@@ -306,7 +304,7 @@ impl Shard {
                 self.defer_pump(slot);
                 return;
             }
-            let outbound = self.sessions[slot as usize].outbound();
+            let outbound = self.sessions[slot].outbound();
             let Some(flight) = outbound.next_unsent() else {
                 return;
             };
@@ -339,13 +337,13 @@ impl Shard {
         self.metrics.counters.dropped_too_large += 1;
         self.note_dropped(slot, DropReason::TooLarge, 1);
         self.mark_dirty(slot, now);
-        let outbound = self.sessions[slot as usize].outbound();
+        let outbound = self.sessions[slot].outbound();
         if state == FlightState::AwaitPuback {
             // The caller has just seen it there.
             drop(outbound.puback(packet_id));
         } else if outbound.pubrec(packet_id, false).is_ok() {
             // The client may have it from the last connection and keep its identifier until PUBREL.
-            let id = self.connections.id(self.sessions[slot as usize].connection);
+            let id = self.connections.id(self.sessions[slot].connection);
             self.release(id, slot, packet_id, now);
         }
     }
@@ -368,16 +366,16 @@ impl Shard {
         };
         match outgoing.state {
             OutgoingState::Done => {
-                self.sessions[slot as usize].done.push(delivery.origin);
+                self.sessions[slot].done.push(delivery.origin);
                 self.mark_dirty(slot, now);
             }
             OutgoingState::Sent => {
-                let outbound = self.sessions[slot as usize].outbound();
+                let outbound = self.sessions[slot].outbound();
                 outbound.recover(outgoing.packet_id, FlightState::AwaitPubrec, delivery);
                 self.resend(slot, now);
             }
             OutgoingState::Released => {
-                let outbound = self.sessions[slot as usize].outbound();
+                let outbound = self.sessions[slot].outbound();
                 outbound.recover(outgoing.packet_id, FlightState::AwaitPubcomp, delivery);
                 self.resend(slot, now);
             }

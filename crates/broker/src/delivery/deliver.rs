@@ -57,7 +57,7 @@ impl Shard {
         matches.clear();
         let topic = publication.view.topic;
         // [5 MQTT-3.8.3-3]
-        match self.local_session(publication.publisher) {
+        match self.sessions.local(publication.publisher) {
             Some(slot) => self.index.collect_from(slot, topic, &mut matches),
             None => self.index.collect(topic, &mut matches),
         }
@@ -114,7 +114,7 @@ impl Shard {
         let Some(target) = self.open_connection(slot) else {
             return;
         };
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let queued = session
             .waiting
             .as_ref()
@@ -153,7 +153,7 @@ impl Shard {
         identifiers: &[u32],
         publication: &mut Publication<'_>,
     ) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let stored = publication.stamp.filter(|_| session.is_stored());
         let first = session
             .waiting
@@ -201,7 +201,7 @@ impl Shard {
 
     /// The connection of a session that has had its CONNACK. [3.1.1 MQTT-3.2.0-1] [5 MQTT-3.2.0-1]
     pub(crate) fn open_connection(&self, slot: u32) -> Option<u32> {
-        let connection = self.sessions[slot as usize].connection;
+        let connection = self.sessions[slot].connection;
         let stage = &self.connections.at(connection)?.stage;
         matches!(stage, Stage::Open { .. }).then_some(connection)
     }
@@ -211,7 +211,7 @@ impl Shard {
         let Some(connection) = self.open_connection(slot) else {
             return false;
         };
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let connection = &self.connections[connection];
         let window = connection
             .receive_maximum
@@ -230,7 +230,7 @@ impl Shard {
     pub(crate) fn begin_delivery(&mut self, slot: u32, delivery: &Delivery, now: Millis) {
         let state = match delivery.qos {
             QoS::AtMostOnce => {
-                let connection = self.sessions[slot as usize].connection;
+                let connection = self.sessions[slot].connection;
                 self.send_publish(connection, delivery, None, false, now);
                 return;
             }
@@ -251,7 +251,7 @@ impl Shard {
         }
         let remembered =
             delivery.qos == QoS::ExactlyOnce && self.is_remembered(slot, delivery.origin);
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let connection = session.connection;
         let state = if remembered {
             FlightState::Beginning
@@ -267,7 +267,7 @@ impl Shard {
                 identifiers: delivery.identifiers.clone(),
             };
             let writes = self.outgoing_writes(slot, delivery.origin, &outgoing);
-            let session = self.sessions[slot as usize].reference(self.peers.own(), slot);
+            let session = self.sessions.reference(slot);
             self.append(writes, Then::Deliver { session, packet_id }, now);
             return;
         }
@@ -356,7 +356,7 @@ impl Shard {
     }
 
     pub(crate) fn too_large(&mut self, slot: u32, delivery: &Delivery, now: Millis) -> bool {
-        let connection = &self.connections[self.sessions[slot as usize].connection];
+        let connection = &self.connections[self.sessions[slot].connection];
         if connection.packet_bytes_max == u32::MAX {
             return false;
         }
@@ -378,7 +378,7 @@ impl Shard {
     /// oldest of all.
     pub(crate) fn enqueue(&mut self, slot: u32, delivery: Delivery) {
         let limits = &self.settings.limits;
-        let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+        let waiting = self.sessions[slot].waiting.get_or_insert_default();
         waiting.enqueue(delivery);
         self.metrics.counters.held += 1;
         let (mut live, mut flows) = (0, 0);
@@ -401,7 +401,7 @@ impl Shard {
     /// Keeps a delivery whose message is on disk; what waits there in total is bounded too.
     pub(crate) fn enqueue_stored(&mut self, slot: u32, delivery: StoredDelivery) {
         let limits = &self.settings.limits;
-        let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+        let waiting = self.sessions[slot].waiting.get_or_insert_default();
         waiting.push_stored(delivery);
         let mut dropped = 0;
         while waiting.stored().len() > limits.stored_messages_max
@@ -430,17 +430,17 @@ impl Shard {
         }
         self.pump_chat(slot, now);
         self.pump_retained(slot);
-        if self.turn.is_spent() && self.sessions[slot as usize].wants_room() {
+        if self.turn.is_spent() && self.sessions[slot].wants_room() {
             self.defer_pump(slot);
         }
-        self.sessions[slot as usize].shed();
+        self.sessions[slot].shed();
     }
 
     /// Sends or drops one waiting delivery; false when nothing can be done now.
     fn next_waiting(&mut self, slot: u32, now: Millis) -> bool {
         let open = self.window_open(slot);
         let changing = self.is_changing(slot);
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let connection = session.connection;
         let Some(waiting) = session.waiting.as_mut() else {
             return false;
@@ -493,9 +493,7 @@ impl Shard {
             origin: Origin::Queue(stored.stamp),
             identifiers: stored.identifiers,
         };
-        let recovered = self.sessions[slot as usize]
-            .waiting()
-            .take_recovered(stored.stamp);
+        let recovered = self.sessions[slot].waiting().take_recovered(stored.stamp);
         match recovered {
             Some(outgoing) => self.continue_recovered(slot, outgoing, delivery, now),
             None => self.begin_unless_expired(slot, &delivery, now),
@@ -514,9 +512,8 @@ impl Shard {
     }
 
     pub(crate) fn fetch(&mut self, slot: u32) {
-        let session = &mut self.sessions[slot as usize];
-        let reference = session.reference(self.peers.own(), slot);
-        let waiting = session.waiting();
+        let reference = self.sessions.reference(slot);
+        let waiting = self.sessions[slot].waiting();
         if std::mem::replace(&mut waiting.fetching, true) {
             return;
         }
@@ -542,15 +539,15 @@ impl Shard {
         messages: Vec<(Stamp, Option<Arc<Message>>)>,
         now: Millis,
     ) {
-        let Some(slot) = self.session_slot(reference) else {
+        let Some(slot) = self.sessions.slot_of(reference) else {
             return;
         };
         let open = self.open_connection(slot).is_some();
-        let waiting = self.sessions[slot as usize].waiting();
+        let waiting = self.sessions[slot].waiting();
         waiting.fetching = false;
         if !open {
             // Offline again: nothing is kept in memory for it.
-            self.sessions[slot as usize].shed();
+            self.sessions[slot].shed();
             return;
         }
         if waiting.fetching_claims {
@@ -570,14 +567,14 @@ impl Shard {
             .take_while(|((stamp, _), owed)| stamp == owed)
             .map(|(message, _)| message)
             .collect();
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         if session.withdraws {
             // What it may not have any more is as good as gone.
             for (_, message) in &mut fetched {
                 message.take_if(|message| !self.may_receive(session, &message.topic));
             }
         }
-        self.sessions[slot as usize].waiting().fetched = fetched;
+        self.sessions[slot].waiting().fetched = fetched;
         self.pump(slot, now);
     }
 }

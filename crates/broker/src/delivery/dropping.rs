@@ -22,7 +22,7 @@ impl Shard {
 
     /// Messages for a session are dropped, and counted by whoever calls.
     pub(crate) fn note_dropped(&mut self, slot: u32, reason: DropReason, messages: u64) {
-        if let Some(session) = self.sessions.get(slot as usize) {
+        if let Some(session) = self.sessions.at(slot) {
             let client = (slot, session.serial);
             self.metrics.drops.note(client, reason, messages);
         }
@@ -32,7 +32,7 @@ impl Shard {
     pub fn take_dropped(&mut self) -> Vec<Dropped> {
         let sessions = &self.sessions;
         self.metrics.drops.take(|slot, serial| {
-            let session = sessions.get(slot as usize)?;
+            let session = sessions.at(slot)?;
             (session.serial == serial).then(|| ClientName::of(session))
         })
     }

@@ -86,7 +86,7 @@ impl Shard {
             self.deliver_pending(found.session, publication.now);
             self.deliver_match(&found, publication);
         }
-        let publisher = self.local_session(publication.publisher);
+        let publisher = self.sessions.local(publication.publisher);
         let publisher = publisher.and_then(|slot| self.open_connection(slot));
         let publisher = publisher.map(|connection| self.connections.id(connection));
         // Whoever is not read already is read again by whoever has stopped it.

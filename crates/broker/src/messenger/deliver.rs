@@ -27,7 +27,7 @@ impl Shard {
     pub(crate) fn deliver_chat_to(&mut self, slot: u32, delivery: &Arc<ChatDelivery>, now: Millis) {
         // What the store has brought already is not brought again by the live path.
         let known = delivery.pos.is_some_and(|pos| {
-            let chat = self.sessions[slot as usize].chat.as_ref();
+            let chat = self.sessions[slot].chat.as_ref();
             chat.is_some_and(|chat| chat.sent >= pos)
         });
         if known {
@@ -36,7 +36,7 @@ impl Shard {
         // What is addressed to one session is shared with nobody.
         let addressed = matches!(delivery.recipients, Recipients::Session(_));
         for (part, message) in delivery.packets.iter().enumerate() {
-            let session = &self.sessions[slot as usize];
+            let session = &self.sessions[slot];
             let Some(wanted) = wanted(session, message, |known| addressed || known.share.is_none())
             else {
                 continue;
@@ -54,8 +54,7 @@ impl Shard {
                 self.set_chat_mode(slot, ChatMode::Behind);
             }
         }
-        if let (Some(pos), Some(chat)) = (delivery.pos, self.sessions[slot as usize].chat.as_mut())
-        {
+        if let (Some(pos), Some(chat)) = (delivery.pos, self.sessions[slot].chat.as_mut()) {
             match chat.mode {
                 ChatMode::Live => chat.has_sent(pos),
                 ChatMode::Behind | ChatMode::Fetching => chat.seen = chat.seen.max(pos),
@@ -80,7 +79,7 @@ impl Shard {
         let Some(connection) = self.open_connection(slot) else {
             return;
         };
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let delivery = wanted.delivery(message.clone(), origin);
         let backlog = self.connections[connection].backlog();
         let free = session
@@ -110,7 +109,7 @@ impl Shard {
         now: Millis,
     ) -> bool {
         if !self.window_open(slot) {
-            if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            if let Some(chat) = self.sessions[slot].chat.as_mut() {
                 chat.begun = (pos, part);
             }
             return false;
@@ -121,7 +120,7 @@ impl Shard {
             receipt: entry.receipt.filter(|_| part == 0),
         };
         let delivery = wanted.delivery(entry.packets[part].clone(), origin);
-        let waiting = &mut self.sessions[slot as usize].waiting;
+        let waiting = &mut self.sessions[slot].waiting;
         let recovered = origin.stored_key().and_then(|key| {
             let waiting = waiting.as_mut();
             waiting.and_then(|waiting| waiting.take_recovered(key))
@@ -135,7 +134,7 @@ impl Shard {
     }
 
     fn set_chat_mode(&mut self, slot: u32, mode: ChatMode) {
-        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+        if let Some(chat) = self.sessions[slot].chat.as_mut() {
             chat.mode = mode;
         }
     }
@@ -146,7 +145,7 @@ impl Shard {
             if self.turn.is_spent() || !self.window_open(slot) {
                 return;
             }
-            let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+            let Some(chat) = self.sessions[slot].chat.as_mut() else {
                 return;
             };
             match chat.mode {
@@ -165,8 +164,8 @@ impl Shard {
     }
 
     fn catch_up(&mut self, slot: u32) {
-        let reference = self.sessions[slot as usize].reference(self.peers.own(), slot);
-        let session = &mut self.sessions[slot as usize];
+        let reference = self.sessions.reference(slot);
+        let session = &mut self.sessions[slot];
         let (Some(account), Some(chat)) = (session.account, session.chat.as_mut()) else {
             return;
         };
@@ -181,26 +180,25 @@ impl Shard {
 
     /// One entry from the store, or the rest of it; what does not fit the window is put back.
     fn send_entry(&mut self, slot: u32, entry: Arc<ChatDelivery>, now: Millis) {
-        let (Some(pos), Some(chat)) = (entry.pos, self.sessions[slot as usize].chat.as_ref())
-        else {
+        let (Some(pos), Some(chat)) = (entry.pos, self.sessions[slot].chat.as_ref()) else {
             return;
         };
         let from = if chat.begun.0 == pos { chat.begun.1 } else { 0 };
         for (part, message) in entry.packets.iter().enumerate().skip(from) {
-            let session = &self.sessions[slot as usize];
+            let session = &self.sessions[slot];
             let Some(wanted) = wanted(session, message, |known| known.share.is_none())
                 .filter(|wanted| wanted.qos != QoS::AtMostOnce)
             else {
                 continue;
             };
             if !self.send_part(slot, &entry, pos, part, &wanted, now) {
-                if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+                if let Some(chat) = self.sessions[slot].chat.as_mut() {
                     chat.backlog.push_front(entry);
                 }
                 return;
             }
         }
-        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+        if let Some(chat) = self.sessions[slot].chat.as_mut() {
             chat.has_sent(pos);
         }
         self.mark_dirty(slot, now);
@@ -215,10 +213,10 @@ impl Shard {
         more: bool,
         now: Millis,
     ) {
-        let Some(slot) = self.session_slot(reference) else {
+        let Some(slot) = self.sessions.slot_of(reference) else {
             return;
         };
-        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+        let Some(chat) = self.sessions[slot].chat.as_mut() else {
             return;
         };
         if chat.mode != ChatMode::Fetching {
@@ -240,7 +238,7 @@ impl Shard {
 
     /// A session that was live is live again only after it has asked the store.
     pub(crate) fn chat_connected(&mut self, slot: u32, now: Millis) {
-        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+        if let Some(chat) = self.sessions[slot].chat.as_mut() {
             chat.backlog.clear();
             // Live-only subscriptions have nothing to catch up with.
             let resumes = chat
@@ -258,7 +256,7 @@ impl Shard {
 
     /// The connection ended: from here on the store collects.
     pub(crate) fn chat_disconnected(&mut self, slot: u32) {
-        if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+        if let Some(chat) = self.sessions[slot].chat.as_mut() {
             chat.backlog.clear();
             chat.mode = ChatMode::Behind;
         }
@@ -276,7 +274,7 @@ impl Shard {
         else {
             return;
         };
-        let Some(account) = self.sessions[slot as usize].account else {
+        let Some(account) = self.sessions[slot].account else {
             return;
         };
         self.outputs.push(Output::Service(Service::Received {
@@ -291,7 +289,7 @@ impl Shard {
     /// Adds or replaces a subscription under `im/`; true when it replaced one.
     pub(crate) fn subscribe_chat(&mut self, slot: u32, filter: ChatFilter) -> bool {
         let latest = self.latest_pos;
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let chat = session.chat.get_or_insert_with(|| {
             Box::new(ChatInterest {
                 filters: Vec::new(),
@@ -328,8 +326,8 @@ impl Shard {
         share: Option<&str>,
         now: Millis,
     ) -> bool {
-        let account = self.sessions[slot as usize].account;
-        let Some(chat) = self.sessions[slot as usize].chat.as_mut() else {
+        let account = self.sessions[slot].account;
+        let Some(chat) = self.sessions[slot].chat.as_mut() else {
             return false;
         };
         let before = chat.filters.len();
@@ -347,7 +345,7 @@ impl Shard {
 
     /// The session has no part in the messenger any more.
     pub(crate) fn leave_messenger(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let chat = session.chat.take();
         let Some(account) = session.account else {
             return;
@@ -376,7 +374,7 @@ impl Shard {
         self.chat_publishes = self.chat_publishes.saturating_sub(1);
         if self.chat_will_settled(ack, &outcome, now) {
             // Nobody waits for it.
-        } else if let Some(slot) = self.session_slot(reference) {
+        } else if let Some(slot) = self.sessions.slot_of(reference) {
             self.settle_chat(slot, ack, outcome);
         }
         self.wake_stalled();

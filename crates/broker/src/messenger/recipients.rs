@@ -79,7 +79,7 @@ impl Shard {
         }
         match &delivery.recipients {
             Recipients::Session(reference) => {
-                if let Some(slot) = self.session_slot(*reference) {
+                if let Some(slot) = self.sessions.slot_of(*reference) {
                     self.deliver_pending_to_account_of(slot, now);
                     self.deliver_chat_to(slot, delivery, now);
                 }
@@ -121,7 +121,7 @@ impl Shard {
 
     /// Gives the account of a session what it is owed, before the session changes what it wants.
     pub(crate) fn deliver_pending_to_account_of(&mut self, slot: u32, now: Millis) {
-        if let Some(account) = self.sessions[slot as usize].account {
+        if let Some(account) = self.sessions[slot].account {
             self.deliver_pending_to_account(account, now);
         }
     }

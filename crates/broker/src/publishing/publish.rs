@@ -54,7 +54,7 @@ impl Shard {
             }
             self.check_window(id, session)?;
             if packet.qos == QoS::ExactlyOnce {
-                self.sessions[session as usize]
+                self.sessions[session]
                     .inbound
                     .get_or_insert_default()
                     .publish(packet_id);
@@ -140,7 +140,7 @@ impl Shard {
     /// A client may have at most Receive Maximum publishes unacknowledged. [5 MQTT-3.3.4-9]
     fn check_window(&mut self, id: ConnectionId, session: u32) -> Result<(), Fault> {
         let maximum = usize::from(self.settings.limits.receive_maximum);
-        let unreleased = self.sessions[session as usize]
+        let unreleased = self.sessions[session]
             .inbound
             .as_ref()
             .map_or(0, |inbound| inbound.len());
@@ -171,7 +171,7 @@ impl Shard {
     /// Whether a QoS 2 publish is one we own already; it is acknowledged again, once it is on disk, and
     /// nothing else. [3.1.1 MQTT-4.3.3-2] [5 MQTT-4.3.3-10]
     fn is_repeated(&mut self, id: ConnectionId, session: u32, packet_id: u16, now: Millis) -> bool {
-        let owned = self.sessions[session as usize]
+        let owned = self.sessions[session]
             .inbound
             .as_ref()
             .is_some_and(|inbound| inbound.holds(packet_id));
@@ -179,7 +179,7 @@ impl Shard {
             return false;
         }
         let ordinal = self.owe(id, AckKind::Pubrec, packet_id);
-        let unsettled = &mut self.sessions[session as usize].unsettled;
+        let unsettled = &mut self.sessions[session].unsettled;
         let waiting = unsettled
             .iter_mut()
             .find(|waiting| waiting.packet_id == packet_id && waiting.connection != id);
@@ -198,7 +198,7 @@ impl Shard {
     }
 
     fn session_may_publish(&self, session: u32, topic: &str) -> bool {
-        let session = &self.sessions[session as usize];
+        let session = &self.sessions[session];
         let client = Client {
             account: session.account.map(|_| &*session.name),
             client_id: &session.client_id,
@@ -242,7 +242,7 @@ impl Shard {
             return Ok(());
         };
         if kind == AckKind::Pubrec
-            && let Some(inbound) = self.sessions[session as usize].inbound.as_mut()
+            && let Some(inbound) = self.sessions[session].inbound.as_mut()
         {
             // [5 MQTT-4.3.3-9]: after an error the identifier is free.
             inbound.release(packet_id);
@@ -271,8 +271,7 @@ impl Shard {
                 sentence,
             );
         }
-        let publisher =
-            self.sessions[accepted.session as usize].reference(self.peers.own(), accepted.session);
+        let publisher = self.sessions.reference(accepted.session);
         let ordered_behind_others = self.connections.owes_acks(accepted.id);
         let claims = self.begin_claims(view.topic, view.qos, now);
         let durable = !claims.is_empty()
@@ -280,7 +279,7 @@ impl Shard {
         let owned_by_session = accepted
             .ack
             .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
-            && self.sessions[accepted.session as usize].is_stored();
+            && self.sessions[accepted.session].is_stored();
         let promised = accepted.ack.is_some() && ordered_behind_others;
         let stays = durable || owned_by_session || (view.retain && !view.payload.is_empty());
         if (durable && self.storage_full) || (stays && self.disk_full) {
@@ -327,10 +326,10 @@ impl Shard {
         now: Millis,
     ) {
         let message = Arc::new(accepted.view.to_message(now));
-        let session = &self.sessions[accepted.session as usize];
+        let session = &self.sessions[accepted.session];
         let number = stored_number(session.number);
         let account = session.account;
-        let publisher = session.reference(self.peers.own(), accepted.session);
+        let publisher = self.sessions.reference(accepted.session);
         let stamp = self.clock.stamp(now);
         let mut writes = Vec::new();
         let queued = durable.is_some();
@@ -400,7 +399,7 @@ impl Shard {
         accepted: &Accepted<'_>,
         packet: &Publish<'_>,
     ) -> Result<(), Fault> {
-        let session = &self.sessions[accepted.session as usize];
+        let session = &self.sessions[accepted.session];
         let Some(account) = session.account else {
             let sentence = "the messenger is for accounts: log in";
             return self.refuse(
@@ -421,7 +420,7 @@ impl Shard {
             });
         }
         let (reference, device) = (
-            session.reference(self.peers.own(), accepted.session),
+            self.sessions.reference(accepted.session),
             session.client_id.clone(),
         );
         let ack = accepted
@@ -456,9 +455,7 @@ impl Shard {
                 connection: id,
                 ordinal,
             };
-            self.sessions[accepted.session as usize]
-                .unsettled
-                .push(waiting);
+            self.sessions[accepted.session].unsettled.push(waiting);
         }
         ack
     }
@@ -470,7 +467,7 @@ impl Shard {
         ack: u64,
         outcome: Result<(), (ReasonCode, Box<str>)>,
     ) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let unsettled = &mut session.unsettled;
         let place = unsettled.iter().position(|waiting| waiting.ack == ack);
         let (id, ordinal) = match place.map(|place| unsettled.swap_remove(place)) {

@@ -89,7 +89,7 @@ impl Shard {
         if per_second == 0 {
             return;
         }
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let payer = session
             .account
             .map_or(Payer::Session(session.serial), Payer::Account);

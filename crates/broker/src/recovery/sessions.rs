@@ -106,7 +106,7 @@ struct RecoveredInterest {
 impl Shard {
     /// Whether this shard is the home of a session.
     pub(crate) fn owns(&self, account: Option<AccountId>, client_id: &str) -> bool {
-        self.home_of(account, client_id) == self.peers.own()
+        self.sessions.home_of(account, client_id) == self.peers.own()
     }
 
     /// Begins a recovery.
@@ -137,7 +137,7 @@ impl Shard {
             self.clock.observe(*cursor);
             raise(&mut self.routed, *cursor);
         }
-        let serial = self.serial();
+        let serial = self.sessions.next_serial();
         // A crash leaves no time of disconnection: the server's start is when the client was gone. One that has not come yet is
         // of a clock that was wrong.
         let since = record.disconnected_at.unwrap_or(now).min(now);
@@ -150,12 +150,12 @@ impl Shard {
             withdraws: true,
             ..Session::new(serial, &recovered.identity, recovered.client_id)
         };
-        let slot = self.insert_session(session);
-        self.count_lasting_session(slot);
+        let slot = self.sessions.insert(session);
+        self.sessions.count_lasting(slot);
         for (filter, subscription) in &recovered.subscriptions {
             self.recover_terms(slot, filter, subscription);
             if subscription.until.is_empty() {
-                self.count_filter(slot, filter);
+                self.sessions.count_filter(slot, filter);
                 self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
             } else {
                 recovery.give_up(slot, filter, subscription);
@@ -166,7 +166,7 @@ impl Shard {
             self.mark_dirty(slot, now);
         }
         for packet_id in recovered.incoming {
-            let session = &mut self.sessions[slot as usize];
+            let session = &mut self.sessions[slot];
             session.inbound.get_or_insert_default().publish(packet_id);
         }
         let begun = recovered.outgoing.iter();
@@ -215,7 +215,7 @@ impl Shard {
                 identifier,
             };
             self.subscribe_chat(slot, filter);
-            if let Some(chat) = self.sessions[slot as usize].chat.as_mut() {
+            if let Some(chat) = self.sessions[slot].chat.as_mut() {
                 chat.sent = chat_cursor;
                 chat.mode = crate::sessions::session::ChatMode::Behind;
             }
@@ -236,9 +236,9 @@ impl Shard {
         };
         let outcome = self.index.subscribe(filter, subscriber);
         if outcome.replaced.is_none() {
-            self.sessions[slot as usize].subscriptions.push(outcome.id);
+            self.sessions[slot].subscriptions.push(outcome.id);
         }
-        self.sessions[slot as usize].set_since(outcome.id, record.since);
+        self.sessions[slot].set_since(outcome.id, record.since);
         if let (Some(interest), true) = (outcome.interest, self.peers.has_others()) {
             let announcement = Announcement {
                 shard: self.peers.own(),
@@ -273,7 +273,7 @@ impl Shard {
                 Origin::Memory | Origin::Share { .. } | Origin::Chat { .. } => {}
             }
         }
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         session.outbound().start_at(record.progress.next_packet_id);
         for (stamp, mut flow) in outgoing {
             let origin = Origin::from_outgoing_key(stamp);
@@ -349,7 +349,7 @@ impl Shard {
 
     /// Whether a session waits for the message that came up last.
     fn waits_for(&self, slot: u32, stamp: Stamp) -> bool {
-        let waiting = self.sessions[slot as usize].waiting.as_ref();
+        let waiting = self.sessions[slot].waiting.as_ref();
         waiting.is_some_and(|waiting| waiting.stored().back() == Some(stamp))
     }
 
@@ -370,7 +370,7 @@ impl Shard {
         // One that has begun at QoS 2 is remembered, whatever its subscription has become since.
         let over = delivery.qos == QoS::AtLeastOnce
             && interest.is_acknowledged(stamp)
-            && !self.sessions[slot as usize].remembers(stamp);
+            && !self.sessions[slot].remembers(stamp);
         if !over {
             self.enqueue_stored(slot, delivery);
         }
@@ -399,7 +399,7 @@ impl Shard {
         else {
             return false;
         };
-        let waiting = self.sessions[*slot as usize].waiting();
+        let waiting = self.sessions[*slot].waiting();
         waiting.claims.push_back(delivery);
         true
     }
@@ -435,10 +435,10 @@ impl Shard {
     pub(crate) fn finish_recovery(&mut self, recovery: Recovery, latest_pos: Pos) {
         let mut offline: Vec<u32> = (0..recovery.waiting.len() as u32).collect();
         drop(recovery);
-        let since = |slot: &u32| self.sessions[*slot as usize].disconnected_at;
+        let since = |slot: &u32| self.sessions[*slot].disconnected_at;
         offline.sort_unstable_by_key(|slot| (since(slot), *slot));
         for slot in offline {
-            self.offline.push(&mut self.sessions, slot);
+            self.sessions.go_offline(slot);
         }
         self.latest_pos = self.latest_pos.max(latest_pos);
         self.bound_redeliveries();

@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 1024;
 impl Shard {
     /// Whether a session may have this message retained; the topic's present one counts as gone.
     pub(crate) fn may_retain(&self, slot: u32, view: MessageView<'_>) -> bool {
-        let new = charge(self.sessions[slot as usize].account, view);
+        let new = charge(self.sessions[slot].account, view);
         let known = self.retained.get(view.topic);
         let previous = known.map(|known| known.charge(view.topic));
         self.retained_usage
@@ -63,17 +63,14 @@ impl Shard {
             identifier,
             cursor: RetainedCursor::default(),
         };
-        self.sessions[slot as usize]
-            .waiting()
-            .retained
-            .push_back(job);
+        self.sessions[slot].waiting().retained.push_back(job);
         self.pump_retained(slot);
     }
 
     /// Lists a session for its next slice when it has room for one.
     pub(crate) fn pump_retained(&mut self, slot: u32) {
         let open = self.open_connection(slot).is_some();
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let serial = session.serial;
         let Some(waiting) = &mut session.waiting else {
             return;
@@ -87,7 +84,7 @@ impl Shard {
 
     /// Delivers one slice to a session.
     pub(crate) fn run_retained_slice(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let Some(waiting) = session.waiting.as_mut() else {
             return;
         };
@@ -128,16 +125,13 @@ impl Shard {
             self.deliver_retained(slot, delivery, now);
         }
         if more {
-            self.sessions[slot as usize]
-                .waiting()
-                .retained
-                .push_front(job);
+            self.sessions[slot].waiting().retained.push_front(job);
         }
         self.pump(slot, now);
     }
 
     pub(crate) fn deliver_retained(&mut self, slot: u32, delivery: Delivery, now: Millis) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let queued = session
             .waiting
             .as_ref()

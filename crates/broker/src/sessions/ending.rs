@@ -74,11 +74,11 @@ impl Shard {
     }
 
     fn tell_session_down(&mut self, slot: u32) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let Some(account) = session.account else {
             return;
         };
-        let session = session.reference(self.peers.own(), slot);
+        let session = self.sessions.reference(slot);
         self.outputs
             .push(Output::Service(Service::SessionDown { session, account }));
     }
@@ -105,7 +105,7 @@ impl Shard {
         let end = self.sessions.capacity();
         let last = end.min(closing.next + SESSIONS_PER_PIECE);
         for place in closing.next..last {
-            let session = self.sessions.get(place);
+            let session = self.sessions.at(place);
             let concerned = session.filter(|session| {
                 session.connection != NO_CONNECTION
                     && closing
@@ -206,7 +206,7 @@ impl Shard {
 
     /// The same client connects again: the older connection goes. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
     pub(crate) fn take_over(&mut self, slot: u32, now: Millis) {
-        let connection = self.sessions[slot as usize].connection;
+        let connection = self.sessions[slot].connection;
         if connection == NO_CONNECTION {
             return;
         }
@@ -229,7 +229,7 @@ impl Shard {
             return Err(ReasonCode::PROTOCOL_ERROR);
         }
         let maximum = self.settings.limits.session_expiry_max_secs;
-        let state = &mut self.sessions[session as usize];
+        let state = &mut self.sessions[session];
         if let Some(secs) = expiry {
             // A session that was to end with its connection can't be prolonged at its end.
             if state.expiry_secs == 0 && secs != 0 {
@@ -246,7 +246,7 @@ impl Shard {
 
     /// The session's connection has ended, however it did.
     fn detach(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         session.connection = NO_CONNECTION;
         session.disconnected_at = Some(now);
         if let Some(outbound) = session.outbound.as_mut() {
@@ -271,67 +271,29 @@ impl Shard {
         }
         self.reassign_unsent(slot, None, now);
         self.rebalance_shares(slot, now);
-        self.sessions[slot as usize].shed();
+        self.sessions[slot].shed();
         self.mark_dirty(slot, now);
         self.schedule_session_check(slot);
-        self.offline.push(&mut self.sessions, slot);
+        self.sessions.go_offline(slot);
         self.end_oldest_offline(now);
     }
 
-    /// Ends the session that has been offline longest and holds no message while there are too many of them: two at most, so that after the
-    /// limit was lowered each that goes makes room for itself and one more.
-    fn end_oldest_offline(&mut self, now: Millis) {
-        const ENDS_MAX: usize = 2;
-        for _ in 0..ENDS_MAX {
-            let limit = self.settings.limits.offline_sessions_max;
-            if self.offline.len() <= limit || self.is_shutting_down {
-                return;
-            }
-            // A session with messages ends by its own account's excess or when its time is over.
-            let Some(oldest) = self.oldest_offline_without_messages() else {
-                return;
-            };
-            self.metrics.counters.sessions_dropped += 1;
-            self.end_session(oldest, now);
-        }
-    }
-
-    /// Has the session checked when its will is due or it ends. A session that comes and goes keeps the check
-    /// it has: that one finds out when the next is due.
+    /// Has the session checked when its will is due or it ends.
     pub(crate) fn schedule_session_check(&mut self, slot: u32) {
         let maximum = self.settings.limits.session_expiry_max_secs;
-        let session = &mut self.sessions[slot as usize];
-        let Some(at) = [session.will_due(), session.ends_at(maximum)]
-            .into_iter()
-            .flatten()
-            .min()
-        else {
-            return;
-        };
-        if session.check_at == Millis::ZERO || at < session.check_at {
-            let earlier = std::mem::replace(&mut session.check_at, at);
-            self.deadlines.give_up(earlier, slot, session.serial);
-            self.deadlines.schedule(at, slot, session.serial);
-        }
+        self.sessions.schedule_check(slot, maximum);
     }
 
     /// The time to check a session has come.
     pub(crate) fn check_session(&mut self, slot: u32, serial: u32, now: Millis) {
-        let Some(session) = self
-            .sessions
-            .get_mut(slot as usize)
-            .filter(|session| session.serial == serial)
-        else {
+        let Some(session) = self.sessions.get_mut(slot, serial) else {
             return;
         };
         session.check_at = Millis::ZERO;
         if self.end_if_expired(slot, now) {
             return;
         }
-        if self.sessions[slot as usize]
-            .will_due()
-            .is_some_and(|at| at <= now)
-        {
+        if self.sessions[slot].will_due().is_some_and(|at| at <= now) {
             self.publish_will(slot, now);
         }
         self.schedule_session_check(slot);
@@ -341,7 +303,7 @@ impl Shard {
     /// [5 MQTT-4.1.0-2]
     pub(crate) fn end_if_expired(&mut self, slot: u32, now: Millis) -> bool {
         let maximum = self.settings.limits.session_expiry_max_secs;
-        let ends_at = self.sessions[slot as usize].ends_at(maximum);
+        let ends_at = self.sessions[slot].ends_at(maximum);
         let over = ends_at.is_some_and(|at| at <= now);
         if over {
             self.metrics.counters.sessions_expired += 1;
@@ -355,7 +317,7 @@ impl Shard {
     pub(crate) fn end_session(&mut self, slot: u32, now: Millis) {
         // [5 MQTT-3.1.2-8]: a will that was still delayed is due at the session's end.
         self.publish_will(slot, now);
-        if self.sessions[slot as usize].is_stored() {
+        if self.sessions[slot].is_stored() {
             let writes = self.session_deletes(slot);
             self.append_in_pieces(writes, Then::Nothing, now);
             self.last_end = self.appends.back().map(|append| append.ticket);

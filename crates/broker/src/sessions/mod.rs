@@ -2,8 +2,10 @@
 
 pub(crate) mod account_limits;
 pub(crate) mod account_usage;
+pub(crate) mod admission;
 pub(crate) mod deadlines;
 pub(crate) mod ending;
-pub(crate) mod lookup;
 pub(crate) mod offline;
+pub(crate) mod removal;
 pub(crate) mod session;
+pub(crate) mod table;

@@ -2,12 +2,10 @@
 //! on it; this one owns the state and its bounds.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use ahash::RandomState;
 use mqtt_session::{AckOrdinal, Inbound, Outbound};
-use records::{AccountId, Millis, Pos, SessionNumber, SessionRef, Stamp};
+use records::{AccountId, Millis, Pos, SessionNumber, Stamp};
 use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
@@ -191,14 +189,6 @@ impl Session {
         }
     }
 
-    pub(crate) fn reference(&self, shard: u16, slot: u32) -> SessionRef {
-        SessionRef {
-            shard,
-            slot,
-            generation: self.serial,
-        }
-    }
-
     /// When the delay of its will is over, while there is no connection.
     pub(crate) fn will_due(&self) -> Option<Millis> {
         let (will, since) = (self.will.as_ref()?, self.disconnected_at?);
@@ -255,6 +245,13 @@ impl Session {
         self.waiting.get_or_insert_default()
     }
 
+    /// Whether it would miss something that was acknowledged to a publisher.
+    pub(crate) fn has_messages(&self) -> bool {
+        let waits = |waiting: &Waiting| !waiting.is_empty();
+        self.waiting.as_deref().is_some_and(waits)
+            || self.outbound.as_ref().is_some_and(|flow| !flow.is_empty())
+    }
+
     /// Whether something waits for room in the connection's buffer.
     pub(crate) fn wants_room(&self) -> bool {
         let behind = self.chat.as_ref().is_some_and(|chat| match chat.mode {
@@ -298,16 +295,4 @@ impl Session {
             self.inbound = None;
         }
     }
-}
-
-/// Where a client's session stands in the tables, and on which shard.
-pub(crate) fn session_hash(
-    hasher: &RandomState,
-    account: Option<AccountId>,
-    client_id: &str,
-) -> u64 {
-    let mut state = hasher.build_hasher();
-    account.map_or(0, AccountId::value).hash(&mut state);
-    client_id.hash(&mut state);
-    state.finish()
 }

@@ -209,7 +209,7 @@ impl Shard {
     fn give_at_most_once(&mut self, slot: u32, mut delivery: Delivery, now: Millis) {
         let settle = claim_delete(delivery.origin).into_iter().collect();
         delivery.origin = Origin::Memory;
-        let session = self.sessions[slot as usize].reference(self.peers.own(), slot);
+        let session = self.sessions.reference(slot);
         let delivery = Box::new(delivery);
         self.append(settle, Then::Live { session, delivery }, now);
     }
@@ -221,13 +221,13 @@ impl Shard {
         delivery: Delivery,
         now: Millis,
     ) {
-        let Some(slot) = self.session_slot(session) else {
+        let Some(slot) = self.sessions.slot_of(session) else {
             return;
         };
         let Some(connection) = self.open_connection(slot) else {
             return;
         };
-        let waiting = &self.sessions[slot as usize].waiting;
+        let waiting = &self.sessions[slot].waiting;
         let queues = waiting
             .as_ref()
             .is_some_and(|waiting| waiting.queues(delivery.qos));
@@ -252,7 +252,7 @@ impl Shard {
         if self.open_connection(slot).is_none() {
             return Standing::Offline;
         }
-        let waiting = &self.sessions[slot as usize].waiting;
+        let waiting = &self.sessions[slot].waiting;
         let idle = waiting.as_ref().is_none_or(|waiting| !waiting.holds_back());
         if idle && self.window_open(slot) {
             Standing::Free
@@ -283,7 +283,7 @@ impl Shard {
 
     /// Takes what a session's groups have waiting, a slice at a time; false when there is nothing for it.
     pub(crate) fn pull_claims(&mut self, slot: u32) -> bool {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         if self.groups.backlogs.is_empty() || session.shares.is_empty() {
             return false;
         }
@@ -307,7 +307,7 @@ impl Shard {
             let Some(backlog) = self.groups.backlogs.get_mut(&group) else {
                 continue;
             };
-            let waiting = self.sessions[slot as usize].waiting.get_or_insert_default();
+            let waiting = self.sessions[slot].waiting.get_or_insert_default();
             while pulled < FETCH_MAX
                 && let Some(claim) = backlog.pop()
             {
@@ -326,7 +326,7 @@ impl Shard {
     /// Sends or drops the next of what a session's groups have given it, as [`Shard::pump`] does with the rest;
     /// false when it has to be read first.
     pub(crate) fn next_claimed(&mut self, slot: u32, now: Millis) -> bool {
-        let waiting = self.sessions[slot as usize].waiting();
+        let waiting = self.sessions[slot].waiting();
         let Some((stamp, message)) = waiting.fetched_claims.pop_front() else {
             self.fetch(slot);
             return false;

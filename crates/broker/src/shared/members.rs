@@ -35,7 +35,7 @@ impl Shard {
         };
         let joined = self.shared.subscribe(name, plain, subscriber);
         if joined.replaced.is_none() {
-            let shares = &mut self.sessions[slot as usize].shares;
+            let shares = &mut self.sessions[slot].shares;
             shares.push(Membership {
                 group: joined.id,
                 filter: filter.into(),
@@ -46,7 +46,7 @@ impl Shard {
 
     /// Takes a session out of a group; false when it was not in it. What has been sent to it is finished with it.
     pub(crate) fn leave_share(&mut self, slot: u32, filter: &str, now: Millis) -> bool {
-        let shares = &mut self.sessions[slot as usize].shares;
+        let shares = &mut self.sessions[slot].shares;
         let Some(place) = shares.iter().position(|share| &*share.filter == filter) else {
             return false;
         };
@@ -86,7 +86,7 @@ impl Shard {
 
     /// A session has come or gone: its groups are told.
     pub(crate) fn announce_shares(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         if session.has_many_subscriptions() {
             self.defer_shares(slot, session.shares.len());
         } else if self.peers.has_others() {
@@ -101,7 +101,7 @@ impl Shard {
 
     /// Tells the other shards of a session's latest share.
     pub(crate) fn announce_joined(&mut self, slot: u32, filter: &str, now: Millis) {
-        let shares = &self.sessions[slot as usize].shares;
+        let shares = &self.sessions[slot].shares;
         let share = shares.iter().rfind(|share| &*share.filter == filter);
         if let Some(share) = share.cloned() {
             self.announce_share(&share, now);
@@ -113,7 +113,7 @@ impl Shard {
 
     /// An account's devices share a filter, or do so no longer: the other shards are told.
     pub(crate) fn announce_chat_shares(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let (Some(account), Some(chat)) = (session.account, &session.chat) else {
             return;
         };
@@ -223,7 +223,7 @@ impl Shard {
         origin: Origin,
         now: Millis,
     ) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let wanted = wanted(session, message, |known| {
             known.share.as_deref() == Some(name) && &*known.filter == filter
         });
@@ -236,7 +236,7 @@ impl Shard {
     fn sharing(&self, account: AccountId, name: &str, filter: &str) -> Vec<u32> {
         let slots = self.accounts.get(&account).map_or(&[][..], |slots| slots);
         let shares = |slot: &u32| {
-            let chat = self.sessions[*slot as usize].chat.as_ref();
+            let chat = self.sessions[*slot].chat.as_ref();
             chat.is_some_and(|chat| {
                 chat.filters
                     .iter()

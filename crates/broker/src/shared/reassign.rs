@@ -14,7 +14,7 @@ impl Shard {
     /// A member is offline or has left: what it was to get and has not been sent goes to others. With `only`, of
     /// that group.
     pub(crate) fn reassign_unsent(&mut self, slot: u32, only: Option<GroupId>, now: Millis) {
-        let waiting = self.sessions[slot as usize].waiting.as_mut();
+        let waiting = self.sessions[slot].waiting.as_mut();
         let reassigned = waiting.map(|waiting| waiting.take_claims(only));
         self.reassign(reassigned.unwrap_or_default(), now);
     }
@@ -22,7 +22,7 @@ impl Shard {
     /// A session has ended: what it had not acknowledged goes to others, except what had begun at QoS 2.
     /// [5 MQTT-4.8.2-5]
     pub(crate) fn reassign_unacknowledged(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let mut reassigned = Vec::new();
         for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
             let Origin::Claim { group, stored, qos } = flight.item.origin else {
@@ -46,7 +46,7 @@ impl Shard {
 
     /// A member is offline: what waits in its groups goes where somebody is connected.
     pub(crate) fn rebalance_shares(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         if session.has_many_subscriptions() {
             // With the announcements, which are deferred.
             return;

@@ -205,13 +205,13 @@ impl Shard {
 
     fn record_write(&self, slot: u32, record: &records::Session) -> Write {
         Write::Put {
-            key: session_key(&self.sessions[slot as usize]),
+            key: session_key(&self.sessions[slot]),
             value: record.encode(),
         }
     }
 
     fn session_record(&self, slot: u32) -> records::Session {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let sent = self.queue_sent(slot);
         let mut record = records::Session {
             number: session.number,
@@ -228,13 +228,13 @@ impl Shard {
 
     /// How far a session has come with stored messages, per shard of origin.
     pub(crate) fn cursors_of(&self, slot: u32) -> Vec<Stamp> {
-        queue_cursors(&self.sessions[slot as usize], self.queue_sent(slot))
+        queue_cursors(&self.sessions[slot], self.queue_sent(slot))
     }
 
     /// Per shard of origin, the newest stored message below which nothing has still to be sent to this session.
     fn queue_sent(&self, slot: u32) -> Vec<Stamp> {
         let mut sent = self.routed.clone();
-        let waiting = self.sessions[slot as usize].waiting.iter();
+        let waiting = self.sessions[slot].waiting.iter();
         let waiting = waiting.flat_map(|waiting| waiting.stored().stamps());
         stand_before(&mut sent, waiting.chain(self.pending_stamps(slot)));
         sent
@@ -242,7 +242,7 @@ impl Shard {
 
     /// Notes that a session's cursors have moved.
     pub(crate) fn mark_dirty(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         if session.dirty || !session.is_stored() {
             return;
         }
@@ -268,7 +268,7 @@ impl Shard {
         let mut bytes = 0;
         let mut moved = Vec::new();
         for slot in slots {
-            let Some(session) = self.sessions.get_mut(slot as usize) else {
+            let Some(session) = self.sessions.at_mut(slot) else {
                 continue;
             };
             if !std::mem::take(&mut session.dirty) || !session.is_stored() {
@@ -281,7 +281,7 @@ impl Shard {
             writes.push(self.record_write(slot, &record));
             self.forget_passed(slot, &record, &mut writes);
             self.forget_superseded(slot, &record.queue_cursors, &mut writes);
-            self.sessions[slot as usize].shed();
+            self.sessions[slot].shed();
             bytes += writes[begin..].iter().map(Write::bytes).sum::<usize>();
             moved.push(slot);
             if bytes >= PIECE_BYTES {
@@ -294,14 +294,14 @@ impl Shard {
         }
         for slot in moved {
             self.pump(slot, now);
-            self.sessions[slot as usize].shed();
+            self.sessions[slot].shed();
         }
     }
 
     /// Finished exactly-once deliveries need no memory once the cursors written beside have passed them, nor do
     /// those from before a restart whose message has not come up again.
     fn forget_passed(&mut self, slot: u32, record: &records::Session, writes: &mut Vec<Write>) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let remembers = session
             .waiting
             .as_ref()
@@ -327,7 +327,7 @@ impl Shard {
                 key: key::outgoing(number, stamp),
             });
         };
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         session.done.retain(|origin| {
             let passed = passed(*origin);
             if let (true, Some(stamp)) = (passed, origin.stored_key()) {
@@ -355,7 +355,7 @@ impl Shard {
             let placeholder = Delivery::released(Origin::Memory);
             let outgoing = Outgoing::past(packet_id, OutgoingState::Released);
             writes.extend(self.outgoing_writes(slot, placeholder.origin, &outgoing));
-            let session = &mut self.sessions[slot as usize];
+            let session = &mut self.sessions[slot];
             let state = FlightState::AwaitPubcomp;
             session.outbound().recover(packet_id, state, placeholder);
         }
@@ -385,7 +385,7 @@ impl Shard {
     /// What the store knows of a session that has ended; its own record comes last. The subscriptions of a long session
     /// are not among it.
     pub(crate) fn session_deletes(&self, slot: u32) -> Vec<Write> {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let mut writes = Vec::new();
         let number = session.number;
         // Those of a long session follow in pieces; whatever a crash leaves of them is found without a session.
@@ -441,7 +441,7 @@ impl Shard {
 
     /// Whether the store has to know of an exactly-once delivery.
     pub(crate) fn is_remembered(&self, slot: u32, origin: Origin) -> bool {
-        self.sessions[slot as usize].is_stored() || claim_delete(origin).is_some()
+        self.sessions[slot].is_stored() || claim_delete(origin).is_some()
     }
 
     /// Remembers an exactly-once delivery before it begins: after a crash it goes on under the same
@@ -453,7 +453,7 @@ impl Shard {
         origin: Origin,
         outgoing: &Outgoing,
     ) -> Vec<Write> {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let mut writes = Vec::new();
         let begins = match outgoing.state {
             OutgoingState::Sent => true,
@@ -473,10 +473,10 @@ impl Shard {
     }
 
     fn send_stored_pubrel(&mut self, reference: SessionRef, packet_id: u16) {
-        let Some(slot) = self.session_slot(reference) else {
+        let Some(slot) = self.sessions.slot_of(reference) else {
             return;
         };
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let released = session
             .outbound
             .as_mut()
@@ -487,11 +487,11 @@ impl Shard {
     }
 
     fn send_stored_publish(&mut self, reference: SessionRef, packet_id: u16, now: Millis) {
-        let Some(slot) = self.session_slot(reference) else {
+        let Some(slot) = self.sessions.slot_of(reference) else {
             return;
         };
         let connection = self.open_connection(slot);
-        let Some(flight) = self.sessions[slot as usize]
+        let Some(flight) = self.sessions[slot]
             .outbound
             .as_mut()
             .and_then(|outbound| outbound.begun(packet_id))

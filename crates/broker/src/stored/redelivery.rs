@@ -113,7 +113,7 @@ impl Shard {
             return None;
         }
         let known = self.cursors.redeliveries.get_mut(&slot)?;
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         if session.outbound.is_none() {
             session.outbound().start_at(known.next_packet_id);
         }
@@ -141,7 +141,7 @@ impl Shard {
             qos: QoS::AtLeastOnce,
             ..delivery.clone()
         };
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         let connection = session.connection;
         let outbound = session.outbound();
         let state = FlightState::AwaitPuback;
@@ -161,7 +161,7 @@ impl Shard {
         record: &records::Session,
         sent: Vec<Stamp>,
     ) -> Progress {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let known = self.cursors.redeliveries.get(&slot);
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| {
@@ -208,7 +208,7 @@ impl Shard {
         if self.cursors.redeliveries.is_empty() {
             return;
         }
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let Some(known) = self.cursors.redeliveries.get_mut(&slot) else {
             return;
         };

@@ -165,7 +165,7 @@ impl Shard {
     /// many of its stored messages are to be dropped beside.
     fn begin_shedding_session(&mut self, shedding: &mut Shedding, now: Millis) -> usize {
         let before = shedding.order.before;
-        let Some(session) = self.sessions.get_mut(shedding.next) else {
+        let Some(session) = self.sessions.at_mut(shedding.next) else {
             return 0;
         };
         if !shedding.order.parts.contains_key(&session.account) {
@@ -213,7 +213,7 @@ impl Shard {
         now: Millis,
     ) -> bool {
         let slot = shedding.next;
-        let Some(session) = self.sessions.get_mut(slot) else {
+        let Some(session) = self.sessions.at_mut(slot) else {
             return true;
         };
         let Some(waiting) = session.waiting.as_mut() else {
@@ -263,7 +263,7 @@ impl Shard {
             return self.refuse(id, session, packet, ReasonCode::QUOTA_EXCEEDED, sentence);
         }
         if let (QoS::ExactlyOnce, Some(packet_id)) = (packet.qos, packet.packet_id)
-            && let Some(inbound) = self.sessions[session as usize].inbound.as_mut()
+            && let Some(inbound) = self.sessions[session].inbound.as_mut()
         {
             // When it comes again, it is new.
             inbound.release(packet_id);

@@ -24,14 +24,14 @@ impl Session {
 impl Shard {
     /// The session is nobody's any more: whoever comes under its name gets a new one.
     pub(crate) fn retire(&mut self, slot: u32, now: Millis) {
-        if !self.sessions[slot as usize].has_many_subscriptions() {
+        if !self.sessions[slot].has_many_subscriptions() {
             // Their records are on the list of what is deleted with the session's own.
             self.drop_ended_subscriptions(slot, SessionNumber::ZERO, now);
             return;
         }
-        self.unlist_session(slot);
-        let serial = self.serial();
-        let session = &mut self.sessions[slot as usize];
+        self.sessions.unlist(slot);
+        let serial = self.sessions.next_serial();
+        let session = &mut self.sessions[slot];
         // Nothing that was arranged for it finds it, and nothing is written for it.
         session.serial = serial;
         session.expiry_secs = 0;
@@ -56,7 +56,7 @@ impl Shard {
         let mut writes = Vec::new();
         let mut filter = String::new();
         for _ in 0..FILTERS_PER_PIECE {
-            let session = &mut self.sessions[slot as usize];
+            let session = &mut self.sessions[slot];
             filter.clear();
             if let Some(id) = session.subscriptions.pop() {
                 if stored || self.peers.has_others() {
@@ -79,7 +79,7 @@ impl Shard {
         if !writes.is_empty() {
             self.append_in_pieces(writes, Then::Nothing, now);
         }
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         if session.subscriptions.is_empty() && session.shares.is_empty() {
             self.reassign_unacknowledged(slot, now);
             self.remove_session(slot);
@@ -96,7 +96,7 @@ impl Shard {
     /// A member of many groups has come or gone: some of them, of the first `left`, are told. They are taken from the
     /// end, so that one that is given up meanwhile makes none be passed by.
     pub(crate) fn announce_some_shares(&mut self, slot: u32, left: usize, now: Millis) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let offline = session.connection == NO_CONNECTION;
         let end = left.min(session.shares.len());
         let begin = end.saturating_sub(FILTERS_PER_PIECE);
@@ -115,7 +115,7 @@ impl Shard {
 
     /// Has the first `left` groups of a session told of it in later turns.
     pub(crate) fn defer_shares(&mut self, slot: u32, left: usize) {
-        let serial = self.sessions[slot as usize].serial;
+        let serial = self.sessions[slot].serial;
         self.turn.defer(DeferredWork::Shares { slot, serial, left });
     }
 }

@@ -81,7 +81,7 @@ impl Shard {
     ) {
         let mut filters = FilterRequest {
             connection,
-            session: self.sessions[slot as usize].reference(self.peers.own(), slot),
+            session: self.sessions.reference(slot),
             packet_id,
             codes: Vec::new(),
             sentence: None,
@@ -101,7 +101,7 @@ impl Shard {
     /// The next piece. It goes on to the end when the connection is lost: a session that is kept has the same
     /// subscriptions in memory and on disk.
     pub(crate) fn continue_filters(&mut self, mut filters: FilterRequest, now: Millis) {
-        let Some(slot) = self.session_slot(filters.session) else {
+        let Some(slot) = self.sessions.slot_of(filters.session) else {
             return;
         };
         self.apply_some(slot, &mut filters, now);
@@ -138,10 +138,10 @@ impl Shard {
                         }
                     };
                     if !existed {
-                        self.count_filter(slot, &filter);
+                        self.sessions.count_filter(slot, &filter);
                     }
                     filters.codes.push(ReasonCode::granted(options.qos));
-                    if self.sessions[slot as usize].is_stored() {
+                    if self.sessions[slot].is_stored() {
                         let record =
                             self.subscription_record(slot, &filter, options, *identifier, now);
                         records.insert(filter.clone(), record);
@@ -159,8 +159,8 @@ impl Shard {
                 revoked,
                 writes,
             } => {
-                let number = self.sessions[slot as usize].number;
-                let stored = self.sessions[slot as usize].is_stored();
+                let number = self.sessions[slot].number;
+                let stored = self.sessions[slot].is_stored();
                 for filter in left.take(FILTERS_PER_PIECE) {
                     self.turn.spend(filter.len());
                     filters.changes |= self.begin_change(slot, &filter, None, filters.changes);
@@ -168,7 +168,7 @@ impl Shard {
                         filters.codes.push(ReasonCode::NO_SUBSCRIPTION_EXISTED);
                         continue;
                     }
-                    self.uncount_filter(slot, &filter);
+                    self.sessions.uncount_filter(slot, &filter);
                     filters.codes.push(ReasonCode::SUCCESS);
                     if stored {
                         writes.push(self.given_up_write(slot, number, &filter));
@@ -241,7 +241,7 @@ impl Shard {
         if records.is_empty() {
             return Vec::new();
         }
-        let number = self.sessions[slot as usize].number;
+        let number = self.sessions[slot].number;
         self.announce_moment(granted, now);
         // Messages before this moment are none of the new subscriptions' business, after a restart too: whatever part of
         // them a crash keeps, the cursors are with it.

@@ -64,7 +64,7 @@ impl Shard {
 
     /// The change is on disk, or need not be: answer, then let follow what a subscription brings along.
     pub(crate) fn subscribed(&mut self, pending: PendingSuback, now: Millis) {
-        let Some(slot) = self.session_slot(pending.session) else {
+        let Some(slot) = self.sessions.slot_of(pending.session) else {
             return;
         };
         let changes = pending.changes;
@@ -81,7 +81,7 @@ impl Shard {
         for grant in pending.granted {
             self.after_grant(slot, &grant, pending.identifier, now);
         }
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let Some(account) = session.account else {
             return;
         };
@@ -96,8 +96,8 @@ impl Shard {
 
     /// Tells the messenger which filters a stored session has brought back.
     pub(crate) fn tell_resumed(&mut self, slot: u32, account: AccountId) {
-        let session = &self.sessions[slot as usize];
-        let reference = session.reference(self.peers.own(), slot);
+        let session = &self.sessions[slot];
+        let reference = self.sessions.reference(slot);
         let Some(chat) = &session.chat else { return };
         let filters: Vec<(Box<str>, u8)> = chat
             .filters
@@ -141,7 +141,7 @@ impl Shard {
             return granted.map_err(Refusal::from);
         }
         if share.is_some() {
-            let lasting = self.sessions[slot as usize].is_stored();
+            let lasting = self.sessions[slot].is_stored();
             let member = member(slot, options.bits(), identifier, lasting);
             let existed = self.join_share(slot, filter, member);
             self.announce_joined(slot, filter, now);
@@ -149,7 +149,7 @@ impl Shard {
         }
         self.check_changes(slot, filter, options, identifier)?;
         self.replace_terms(slot, filter, options, identifier);
-        let stored = self.sessions[slot as usize].is_stored();
+        let stored = self.sessions[slot].is_stored();
         let durable = stored && options.qos != QoS::AtMostOnce;
         let subscriber = Subscriber {
             session: slot,
@@ -159,7 +159,7 @@ impl Shard {
         };
         let outcome = self.index.subscribe(filter, subscriber);
         let since = self.clock.stamp(now);
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         if outcome.replaced.is_none() {
             session.subscriptions.push(outcome.id);
         }
@@ -199,12 +199,16 @@ impl Shard {
                 sentence: Some(RESERVED),
             });
         }
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
         let count = session.subscriptions.len() + session.shares.len() + chats;
         let full = count >= limits.subscriptions_max
             || (self.disk_full && session.is_stored())
-            || !self.has_room_for_filter(slot, filter);
+            || !self.sessions.has_room_for_filter(
+                slot,
+                filter,
+                limits.filter_bytes_per_account_max,
+            );
         if full && !self.holds(slot, filter) {
             return Err(ReasonCode::QUOTA_EXCEEDED.into());
         }
@@ -227,7 +231,7 @@ impl Shard {
             None => (None, filter),
         };
         if is_ordinary_share(filter) {
-            return self.sessions[slot as usize]
+            return self.sessions[slot]
                 .shares
                 .iter()
                 .any(|share| &*share.filter == filter);
@@ -236,13 +240,10 @@ impl Shard {
             let id = self.index.id(filter);
             return id.is_some_and(|id| self.index.subscriber(id, slot).is_some());
         }
-        self.sessions[slot as usize]
-            .chat
-            .as_ref()
-            .is_some_and(|chat| {
-                let mut filters = chat.filters.iter();
-                filters.any(|known| &*known.filter == plain && known.share.as_deref() == share)
-            })
+        self.sessions[slot].chat.as_ref().is_some_and(|chat| {
+            let mut filters = chat.filters.iter();
+            filters.any(|known| &*known.filter == plain && known.share.as_deref() == share)
+        })
     }
 
     fn grant_chat(
@@ -254,7 +255,7 @@ impl Shard {
         identifier: u32,
         now: Millis,
     ) -> Result<bool, ReasonCode> {
-        if self.sessions[slot as usize].account.is_none() {
+        if self.sessions[slot].account.is_none() {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         if !self.has_chat_room(slot, filter, share) {
@@ -267,7 +268,7 @@ impl Shard {
             identifier,
         };
         let existed = self.subscribe_chat(slot, known);
-        if let (Some(account), Some(name)) = (self.sessions[slot as usize].account, share) {
+        if let (Some(account), Some(name)) = (self.sessions[slot].account, share) {
             self.announce_chat_share(account, name, filter, now);
         }
         Ok(existed)
@@ -277,7 +278,7 @@ impl Shard {
     /// whole contract is covered by a dozen.
     fn has_chat_room(&self, slot: u32, filter: &str, share: Option<&str>) -> bool {
         let limits = &self.settings.limits;
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let filters = session.chat.as_ref().map_or(&[][..], |chat| &chat.filters);
         let existed = filters
             .iter()
@@ -308,7 +309,7 @@ impl Shard {
         let known = self
             .index
             .id(filter)
-            .and_then(|id| self.sessions[slot as usize].since(id));
+            .and_then(|id| self.sessions[slot].since(id));
         Subscription {
             options: options.bits(),
             identifier: (identifier != 0).then_some(identifier),
@@ -327,12 +328,12 @@ impl Shard {
             return;
         }
         if is_chat(&grant.filter) {
-            let session = &self.sessions[slot as usize];
+            let session = &self.sessions[slot];
             let Some(account) = session.account else {
                 return;
             };
             self.outputs.push(Output::Service(Service::Subscribed {
-                session: session.reference(self.peers.own(), slot),
+                session: self.sessions.reference(slot),
                 account,
                 filter: grant.filter.clone(),
                 existed: grant.existed,
@@ -375,7 +376,7 @@ impl Shard {
         let Some(outcome) = self.index.unsubscribe_id(filter_id, slot) else {
             return false;
         };
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         session.forget_since(filter_id);
         let subscriptions = &mut session.subscriptions;
         if let Some(place) = subscriptions.iter().position(|known| *known == filter_id) {

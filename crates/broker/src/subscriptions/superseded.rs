@@ -106,7 +106,7 @@ impl Shard {
         already: bool,
     ) -> bool {
         // Nothing that is stored waits for any other session.
-        if !self.sessions[slot as usize].is_stored() {
+        if !self.sessions[slot].is_stored() {
             return false;
         }
         let durable = self
@@ -168,7 +168,7 @@ impl Shard {
         options: SubscriptionOptions,
         identifier: u32,
     ) {
-        if !self.sessions[slot as usize].is_stored() {
+        if !self.sessions[slot].is_stored() {
             return;
         }
         if self.differs(slot, filter, options.bits(), identifier) {
@@ -183,7 +183,7 @@ impl Shard {
 
     /// A filter is about to be given up.
     pub(crate) fn end_terms(&mut self, slot: u32, filter: &str) {
-        if !self.sessions[slot as usize].is_stored() {
+        if !self.sessions[slot].is_stored() {
             return;
         }
         self.keep_terms(slot, filter);
@@ -197,7 +197,7 @@ impl Shard {
     /// Remembers on which terms a filter has been held up to here, if they are any and something may wait that was matched
     /// by them. If nothing waits at all, the session's cursors are past everything that was.
     fn keep_terms(&mut self, slot: u32, filter: &str) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         if !session.has_stored_unfinished() {
             if let Some(superseded) = self.cursors.superseded.get_mut(&slot) {
                 superseded.forget(filter);
@@ -301,7 +301,7 @@ impl Shard {
         if superseded.filters.is_empty() {
             self.cursors.superseded.remove(&slot);
         }
-        let number = self.sessions[slot as usize].number;
+        let number = self.sessions[slot].number;
         for filter in changed {
             writes.push(self.subscription_write(slot, number, &filter));
         }
@@ -324,7 +324,7 @@ impl Shard {
         Some(Subscription {
             options: current.options,
             identifier: (current.identifier != 0).then_some(current.identifier),
-            since: self.sessions[slot as usize].since(id)?,
+            since: self.sessions[slot].since(id)?,
             until: Vec::new(),
             former: self.superseded_terms(slot, filter),
         })

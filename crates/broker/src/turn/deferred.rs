@@ -54,7 +54,7 @@ pub(crate) enum DeferredWork {
     /// The rest of the sessions whose subscriptions and wills are checked against a changed access list.
     Access {
         /// The slot looked at next.
-        next: usize,
+        next: u32,
     },
     /// The rest of the sessions that may have to lose their oldest stored messages.
     Shed(Shedding),
@@ -67,7 +67,7 @@ pub(crate) enum DeferredWork {
 pub(crate) struct Shedding {
     pub(crate) order: Arc<Shed>,
     /// The slot looked at next.
-    pub(crate) next: usize,
+    pub(crate) next: u32,
     /// How many that one has still to lose, if it has lost some.
     pub(crate) left: Option<usize>,
     /// What was less than one message, in [`Shed::PARTS`].
@@ -78,7 +78,7 @@ pub(crate) struct Shedding {
 #[derive(Debug, Default)]
 pub(crate) struct Census {
     /// The slot looked at next.
-    pub(crate) next: usize,
+    pub(crate) next: u32,
     pub(crate) lowest: Stamp,
     pub(crate) waiting: Waits,
     pub(crate) survey: Option<Box<Survey>>,
@@ -165,7 +165,7 @@ pub(crate) struct Closing {
     pub(crate) closed: Closed,
     pub(crate) reason: ReasonCode,
     /// The slot looked at next.
-    pub(crate) next: usize,
+    pub(crate) next: u32,
 }
 
 impl Closing {

@@ -63,15 +63,13 @@ impl Shard {
     fn run(&mut self, work: DeferredWork, now: Millis) {
         match work {
             DeferredWork::Pump(slot, serial) => {
-                let session = self.sessions.get_mut(slot as usize);
-                if let Some(session) = session.filter(|session| session.serial == serial) {
+                if let Some(session) = self.sessions.get_mut(slot, serial) {
                     session.pump_deferred = false;
                     self.pump(slot, now);
                 }
             }
             DeferredWork::Retained(slot, serial) => {
-                let session = self.sessions.get(slot as usize);
-                if session.is_some_and(|session| session.serial == serial) {
+                if self.sessions.is_still(slot, serial) {
                     self.run_retained_slice(slot, now);
                 }
             }
@@ -81,14 +79,13 @@ impl Shard {
                 number,
             } => {
                 assert_eq!(
-                    self.sessions[slot as usize].serial, serial,
+                    self.sessions[slot].serial, serial,
                     "it keeps its place until this is done"
                 );
                 self.drop_ended_subscriptions(slot, number, now);
             }
             DeferredWork::Shares { slot, serial, left } => {
-                let session = self.sessions.get(slot as usize);
-                if session.is_some_and(|session| session.serial == serial) {
+                if self.sessions.is_still(slot, serial) {
                     self.announce_some_shares(slot, left, now);
                 }
             }
@@ -105,7 +102,7 @@ impl Shard {
 
     /// Lists a session for the next turn.
     pub(crate) fn defer_pump(&mut self, slot: u32) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         if !std::mem::replace(&mut session.pump_deferred, true) {
             let serial = session.serial;
             self.turn.defer(DeferredWork::Pump(slot, serial));
@@ -164,7 +161,7 @@ impl Shard {
 
     /// Counts what waits for one session, and says how much that was to look at.
     fn count_session(&self, census: &mut Census) -> usize {
-        let Some(session) = self.sessions.get(census.next) else {
+        let Some(session) = self.sessions.at(census.next) else {
             return 0;
         };
         let mut seen = 0;

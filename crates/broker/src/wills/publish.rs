@@ -42,7 +42,7 @@ impl Shard {
 
     /// What is written with the set-up of a connection: its will, or that the session's previous one is gone.
     pub(crate) fn will_write(&self, slot: u32, had_will: bool) -> Option<Write> {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let key = will_key(session.account, &session.client_id);
         match &session.will {
             Some(will) => Some(Write::Put {
@@ -55,7 +55,7 @@ impl Shard {
 
     /// A client takes its will back. [3.1.1 MQTT-3.14.4-3] [5 MQTT-3.14.4-3]
     pub(crate) fn withdraw_will(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot as usize];
+        let session = &mut self.sessions[slot];
         if session.will.take().is_some() {
             let key = will_key(session.account, &session.client_id);
             self.append(vec![Write::Delete { key }], Then::Nothing, now);
@@ -64,7 +64,7 @@ impl Shard {
 
     /// Publishes the will of a connection that has ended, unless it is to wait. [5 MQTT-3.1.2-8]
     pub(crate) fn arrange_will(&mut self, slot: u32, now: Millis) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let waits = session
             .will
             .as_ref()
@@ -76,7 +76,7 @@ impl Shard {
 
     /// [3.1.1 MQTT-3.1.2-10] [5 MQTT-3.1.2-10]: published, it is no longer there.
     pub(crate) fn publish_will(&mut self, slot: u32, now: Millis) {
-        let Some(will) = self.sessions[slot as usize].will.take() else {
+        let Some(will) = self.sessions[slot].will.take() else {
             return;
         };
         self.metrics.counters.wills_published += 1;
@@ -84,8 +84,8 @@ impl Shard {
             self.send_will_to_messenger(slot, &will.message);
             return;
         }
-        let session = &self.sessions[slot as usize];
-        let publisher = session.reference(self.peers.own(), slot);
+        let session = &self.sessions[slot];
+        let publisher = self.sessions.reference(slot);
         let number = stored_number(session.number);
         let account = session.account;
         let gone = Write::Delete {
@@ -137,7 +137,7 @@ impl Shard {
     /// A will that names a conversation is a message of its account like any other. It goes from the disk in the
     /// commit that holds the message.
     fn send_will_to_messenger(&mut self, slot: u32, message: &Message) {
-        let session = &self.sessions[slot as usize];
+        let session = &self.sessions[slot];
         let Some(account) = session.account else {
             return;
         };
@@ -146,7 +146,7 @@ impl Shard {
             WILL_ACK | (told.ack.wrapping_add(1) & u64::from(u32::MAX))
         });
         let publish = ChatPublish {
-            session: session.reference(self.peers.own(), slot),
+            session: self.sessions.reference(slot),
             account,
             device: session.client_id.clone(),
             topic: message.topic.clone(),
@@ -181,7 +181,7 @@ impl Shard {
         let Some(told) = place.and_then(|place| self.pending_wills.remove(place)) else {
             return false;
         };
-        let slot = self.find_session(told.account, &told.client_id);
+        let slot = self.sessions.find(told.account, &told.client_id);
         let again = slot.and_then(|slot| self.will_write(slot, false));
         let gone = || {
             // Refused, it is not asked about again at every start.
@@ -201,18 +201,18 @@ impl Shard {
     /// Takes back the will of a connection that ended with the server. Sessions come before.
     pub(crate) fn recover_will(&mut self, recovered: RecoveredWill, now: Millis) {
         let account = recovered.identity.account;
-        let known = self.find_session(account, &recovered.client_id);
+        let known = self.sessions.find(account, &recovered.client_id);
         let slot = known.unwrap_or_else(|| {
             // A session that ended with the server, for as long as it takes to say so.
-            let serial = self.serial();
+            let serial = self.sessions.next_serial();
             let session = Session {
                 disconnected_at: Some(now),
                 ..Session::new(serial, &recovered.identity, recovered.client_id.clone())
             };
-            self.insert_session(session)
+            self.sessions.insert(session)
         });
         let will = Will::from_record(recovered.record);
-        self.sessions[slot as usize].will = Some(Box::new(will));
+        self.sessions[slot].will = Some(Box::new(will));
     }
 
     /// Publishes the wills that were taken back, once every shard knows what the others wait for; those that are to
@@ -224,7 +224,7 @@ impl Shard {
             .map(|(slot, _)| slot as u32)
             .collect();
         for slot in left {
-            if self.sessions[slot as usize].expiry_secs == 0 {
+            if self.sessions[slot].expiry_secs == 0 {
                 self.end_session(slot, now);
             } else {
                 self.arrange_will(slot, now);

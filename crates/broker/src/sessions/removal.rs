@@ -1,0 +1,15 @@
+//! The end of a session's place in the table: what else is kept by its slot goes with it.
+
+use crate::shard::Shard;
+
+impl Shard {
+    /// Whoever gets the slot next gets nothing of what was the session's.
+    pub(crate) fn remove_session(&mut self, slot: u32) {
+        self.sessions.unlist(slot);
+        self.forget_recipient(slot);
+        self.cursors.redeliveries.remove(&slot);
+        self.cursors.superseded.remove(&slot);
+        self.cursors.changing.remove(&slot);
+        self.sessions.remove(slot);
+    }
+}
