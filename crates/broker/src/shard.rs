@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use records::{AccountId, Millis, Pos, Stamp, Write};
-use routing::{Match, RemoteIndex, RetainedIndex, SharedIndex, SubscriptionIndex};
+use records::{AccountId, Millis, Pos, Stamp};
+use routing::{RetainedIndex, SharedIndex};
 use smallvec::SmallVec;
 
 use crate::clock::Clock;
@@ -16,7 +16,7 @@ use crate::connections::table::Connections;
 use crate::delivery::fanout::Fanout;
 use crate::delivery::frames::FrameCache;
 use crate::delivery::waiting::Groups;
-use crate::io::{ConnectionId, Input, Output, Ticket};
+use crate::io::{ConnectionId, Input, Output};
 use crate::messenger::recipients::PendingDeliveries;
 use crate::metrics::collected::Metrics;
 use crate::metrics::counters::{Counters, Population, SlowClient};
@@ -31,9 +31,10 @@ use crate::sessions::account_usage::AccountUsage;
 use crate::sessions::table::Sessions;
 use crate::settings::Settings;
 use crate::shared::members::ChatShare;
-use crate::stored::appends::{PendingAppend, Then};
-use crate::stored::queue_marks::QueueMarks;
-use crate::stored::redelivery::Cursors;
+use crate::stored::appends::Appends;
+use crate::stored::cursors::Cursors;
+use crate::stored::messages::StoredMessages;
+use crate::subscriptions::table::Subscriptions;
 use crate::turn::deferred::Closed;
 use crate::turn::work::{TURN_WORK_MAX, Turn};
 use crate::wills::publish::PendingWill;
@@ -66,20 +67,17 @@ pub struct Shard {
     pub(crate) sessions: Sessions,
     /// Sessions with a part in the messenger, by account.
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
-    pub(crate) index: SubscriptionIndex,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) shared: SharedIndex,
     pub(crate) groups: Groups,
     pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
-    pub(crate) remote: RemoteIndex,
     pub(crate) retained: RetainedIndex<RetainedMessage>,
     pub(crate) retained_usage: RetainedUsage,
     pub(crate) frames: FrameCache,
-    pub(crate) matches: Vec<Match>,
-    pub(crate) appends: VecDeque<PendingAppend>,
-    next_ticket: u64,
+    pub(crate) appends: Appends,
     pub(crate) chat_publishes: usize,
     pub(crate) pending_wills: VecDeque<PendingWill>,
-    pub(crate) queue_marks: QueueMarks,
+    pub(crate) stored: StoredMessages,
     pub(crate) clock: Clock,
     pub(crate) outputs: Outputs,
     pub(crate) turn: Turn,
@@ -91,20 +89,11 @@ pub struct Shard {
     pub(crate) system: SystemFigures,
     /// Everybody is being disconnected: no session ends because too many are offline.
     pub(crate) is_shutting_down: bool,
-    /// Connections that are not read until the disk has caught up.
-    pub(crate) stalled: Vec<ConnectionId>,
-    /// The append that completes the newest end of a stored session.
-    pub(crate) last_end: Option<Ticket>,
     /// Accounts that were closed of late, and when.
     pub(crate) closed_clients: Vec<(Closed, Millis)>,
     pub(crate) cursors: Cursors,
-    /// Too much is stored: nothing more is taken that would have to be.
-    pub(crate) storage_full: bool,
-    pub(crate) disk_full: bool,
     /// The newest position the messenger delivered.
     pub(crate) latest_pos: Pos,
-    /// Per shard, the newest stamp that was routed here.
-    pub(crate) routed: Vec<Stamp>,
     pub(crate) metrics: Metrics,
 }
 
@@ -124,37 +113,29 @@ impl Shard {
             connections: Connections::new(now),
             sessions: Sessions::new(peers, hasher.clone(), place.usage.clone()),
             accounts: HashMap::with_hasher(hasher.clone()),
-            index: SubscriptionIndex::new(place.seeds),
+            subscriptions: Subscriptions::new(peers, place.seeds),
             shared: SharedIndex::new(place.seeds),
             groups: Groups::default(),
             chat_shares: HashMap::with_hasher(hasher.clone()),
-            remote: RemoteIndex::new(place.seeds),
             retained: RetainedIndex::new(),
             retained_usage: RetainedUsage::default(),
             rates: Rates::new(hasher.clone()),
             system: SystemFigures::default(),
             hasher,
             frames: FrameCache::default(),
-            matches: Vec::new(),
-            appends: VecDeque::new(),
-            next_ticket: 0,
+            appends: Appends::default(),
             chat_publishes: 0,
             pending_wills: VecDeque::new(),
-            queue_marks: QueueMarks::default(),
+            stored: StoredMessages::default(),
             clock: Clock::new(place.shard, now),
             outputs: Outputs::default(),
             turn: Turn::default(),
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),
             is_shutting_down: false,
-            stalled: Vec::new(),
-            last_end: None,
             closed_clients: Vec::new(),
             cursors: Cursors::default(),
-            storage_full: false,
-            disk_full: false,
             latest_pos: Pos::ZERO,
-            routed: vec![Stamp::ZERO; 256],
             metrics: Metrics::default(),
         }
     }
@@ -313,7 +294,7 @@ impl Shard {
         [
             self.connections.next_due(),
             self.sessions.next_due(),
-            self.cursors.due,
+            self.cursors.next_due(),
             self.rates.next_due(),
         ]
         .into_iter()
@@ -340,7 +321,7 @@ impl Shard {
                 break;
             }
         }
-        if self.cursors.due.is_some_and(|due| due <= now) {
+        if self.cursors.next_due().is_some_and(|due| due <= now) {
             self.store_cursors(now);
         }
         self.read_slowed(now);
@@ -371,7 +352,7 @@ impl Shard {
         Population {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
-            subscriptions: self.index.len() + self.shared.len(),
+            subscriptions: self.subscriptions.index.len() + self.shared.len(),
             retained: self.retained.len(),
             retained_bytes: self.retained_usage.total().bytes,
             appends_pending: self.appends.len(),
@@ -392,24 +373,5 @@ impl Shard {
         let connection = self.connections.remove(id)?;
         self.turn.unbuffer(connection.backlog());
         Some(connection)
-    }
-
-    /// Has `writes` stored and goes on with `then` afterwards. Without writes that is after everything that
-    /// is on its way to the disk already: at once, if nothing is.
-    pub(crate) fn append(&mut self, writes: Vec<Write>, then: Then, now: Millis) {
-        if writes.is_empty() {
-            match self.appends.back() {
-                Some(last) => {
-                    let ticket = last.ticket;
-                    self.appends.push_back(PendingAppend { ticket, then });
-                }
-                None => self.continue_after(then, now),
-            }
-            return;
-        }
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.appends.push_back(PendingAppend { ticket, then });
-        self.outputs.push(Output::Append { ticket, writes });
     }
 }

@@ -133,7 +133,7 @@ impl Shard {
         let mut not_allowed: Vec<Box<str>> = Vec::new();
         for id in &session.subscriptions {
             text.clear();
-            self.index.write_filter(*id, &mut text);
+            self.subscriptions.index.write_filter(*id, &mut text);
             looked_at += text.len();
             if !self.may_receive(session, &text) {
                 not_allowed.push(text.as_str().into());

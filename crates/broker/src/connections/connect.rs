@@ -341,7 +341,7 @@ impl Shard {
         if is_stored || !lasts {
             return true;
         }
-        if self.disk_full || self.is_full_of_offline_sessions() {
+        if self.stored.is_disk_full() || self.is_full_of_offline_sessions() {
             return false;
         }
         identity
@@ -360,7 +360,7 @@ impl Shard {
         let Some(will) = &pending.will else {
             return Ok(());
         };
-        if self.disk_full {
+        if self.stored.is_disk_full() {
             return Err(ReasonCode::QUOTA_EXCEEDED);
         }
         let topic = &*will.message.topic;
@@ -447,7 +447,7 @@ impl Shard {
     ) {
         let mut writes: Vec<Write> = will.into_iter().collect();
         if self.sessions[slot].expiry_secs == 0 && !self.sessions[slot].is_stored() {
-            if writes.is_empty() && !self.is_ending() {
+            if writes.is_empty() && !self.appends.is_ending_session() {
                 self.connected(id, present, now);
                 return;
             }

@@ -11,7 +11,8 @@ use crate::metrics::drops::DropReason;
 use crate::publishing::publish::Fault;
 use crate::sessions::session::Delivery;
 use crate::shard::Shard;
-use crate::stored::appends::{Then, claim_delete, stored_number};
+use crate::stored::appends::Then;
+use crate::stored::positions::{claim_delete, stored_number};
 
 impl Shard {
     // What we owe.

@@ -16,7 +16,7 @@ use crate::message::{Message, MessageView, Origin};
 use crate::metrics::drops::DropReason;
 use crate::sessions::session::{Delivery, Identifiers, StoredDelivery};
 use crate::shard::Shard;
-use crate::stored::appends::{Then, raise};
+use crate::stored::appends::Then;
 
 /// Stored messages read at once for one session.
 pub const FETCH_MAX: usize = 256;
@@ -53,14 +53,9 @@ impl Publication<'_> {
 impl Shard {
     /// Delivers to the subscribers of this shard; whether there are any.
     pub(crate) fn deliver_here(&mut self, publication: &mut Publication<'_>) -> bool {
-        let mut matches = std::mem::take(&mut self.matches);
-        matches.clear();
         let topic = publication.view.topic;
-        // [5 MQTT-3.8.3-3]
-        match self.sessions.local(publication.publisher) {
-            Some(slot) => self.index.collect_from(slot, topic, &mut matches),
-            None => self.index.collect(topic, &mut matches),
-        }
+        let publisher = self.sessions.local(publication.publisher);
+        let mut matches = self.subscriptions.recipients(publisher, topic);
         let subscribed = !matches.is_empty();
         self.frames.clear();
         // Nobody durable waited when it came: one who does now would get it from memory, before what is stored.
@@ -81,11 +76,10 @@ impl Shard {
                 }
                 self.deliver_match(found, publication);
             }
-            matches.clear();
-            self.matches = matches;
+            self.subscriptions.reuse(matches);
         }
         if let Some(stamp) = publication.stamp {
-            raise(&mut self.routed, stamp);
+            self.stored.note_routed(stamp);
         }
         subscribed
     }
@@ -122,7 +116,7 @@ impl Shard {
         let connection = &self.connections[target];
         let room = connection.backlog() <= self.settings.limits.outgoing_bytes_max;
         // What is stored may have to be matched by the subscription's superseded terms after a crash.
-        let early = publication.stamp.is_some() && self.is_changing(slot);
+        let early = publication.stamp.is_some() && self.subscriptions.changes.is_changing(slot);
         if queued || early || !room {
             let delivery = Delivery {
                 message: publication.message(),
@@ -217,7 +211,7 @@ impl Shard {
             .receive_maximum
             .min(self.settings.limits.inflight_max);
         connection.backlog() <= self.settings.limits.outgoing_bytes_max
-            && !self.is_changing(slot)
+            && !self.subscriptions.changes.is_changing(slot)
             && session.done.len() < DONE_MAX
             && session
                 .outbound
@@ -245,7 +239,9 @@ impl Shard {
             self.claim_over(delivery.origin, now);
             return;
         }
-        if let Some(repeat) = self.repeat_of(slot, delivery) {
+        let session = &mut self.sessions[slot];
+        let repeat = self.cursors.redeliveries.repeat_of(slot, session, delivery);
+        if let Some(repeat) = repeat {
             self.redeliver(slot, delivery, repeat, now);
             return;
         }
@@ -439,7 +435,7 @@ impl Shard {
     /// Sends or drops one waiting delivery; false when nothing can be done now.
     fn next_waiting(&mut self, slot: u32, now: Millis) -> bool {
         let open = self.window_open(slot);
-        let changing = self.is_changing(slot);
+        let changing = self.subscriptions.changes.is_changing(slot);
         let session = &mut self.sessions[slot];
         let connection = session.connection;
         let Some(waiting) = session.waiting.as_mut() else {

@@ -5,4 +5,5 @@ pub(crate) mod deliver;
 pub(crate) mod dropping;
 pub(crate) mod fanout;
 pub(crate) mod frames;
+pub(crate) mod redeliver;
 pub(crate) mod waiting;

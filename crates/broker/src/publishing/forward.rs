@@ -58,10 +58,10 @@ impl Shard {
         if !self.peers.has_others() {
             return false;
         }
-        let everyone = self.peers.others();
-        let interested = self.remote.matches(publication.view.topic).shards & everyone;
+        let topic = publication.view.topic;
+        let interested = self.subscriptions.interested_shards(topic);
         let shards = match retained {
-            Some(_) => everyone,
+            Some(_) => self.peers.others(),
             None => interested,
         };
         let shards = shared

@@ -16,7 +16,8 @@ use crate::message::{Message, MessageView};
 use crate::messenger::deliver::is_chat;
 use crate::sessions::session::Unsettled;
 use crate::shard::Shard;
-use crate::stored::appends::{APPEND_BYTES_MAX, StoredPublish, Then, stored_number};
+use crate::stored::appends::{APPEND_BYTES_MAX, StoredPublish, Then};
+use crate::stored::positions::stored_number;
 
 /// Why the connection has to close.
 pub(crate) type Fault = ReasonCode;
@@ -275,14 +276,14 @@ impl Shard {
         let ordered_behind_others = self.connections.owes_acks(accepted.id);
         let claims = self.begin_claims(view.topic, view.qos, now);
         let durable = !claims.is_empty()
-            || (view.qos != QoS::AtMostOnce && self.durable_interest(view.topic));
+            || (view.qos != QoS::AtMostOnce && self.subscriptions.has_durable(view.topic));
         let owned_by_session = accepted
             .ack
             .is_some_and(|(kind, _)| kind == AckKind::Pubrec)
             && self.sessions[accepted.session].is_stored();
         let promised = accepted.ack.is_some() && ordered_behind_others;
         let stays = durable || owned_by_session || (view.retain && !view.payload.is_empty());
-        if (durable && self.storage_full) || (stays && self.disk_full) {
+        if (durable && self.stored.is_full()) || (stays && self.stored.is_disk_full()) {
             return self.refuse_for_room(accepted.id, accepted.session, packet, now);
         }
         if durable || view.retain || owned_by_session || promised {
@@ -382,14 +383,8 @@ impl Shard {
         let before = self.metrics.counters.queue_bytes_stored;
         self.metrics.counters.queue_bytes_stored += write.bytes() as u64;
         let after = self.metrics.counters.queue_bytes_stored;
-        self.queue_marks.note(stamp, before, after);
+        self.stored.note_written(stamp, before, after);
         write
-    }
-
-    /// Whether a persistent session anywhere wants QoS 1 or 2 messages of this topic.
-    pub(crate) fn durable_interest(&self, topic: &str) -> bool {
-        self.index.has_durable(topic)
-            || (self.peers.has_others() && self.remote.matches(topic).durable)
     }
 
     // The messenger.

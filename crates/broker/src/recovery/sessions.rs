@@ -22,8 +22,8 @@ use crate::retained::message::RetainedMessage;
 use crate::sessions::session::{ChatFilter, Delivery, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shared::members::member;
-use crate::stored::appends::{is_covered, raise};
-use crate::subscriptions::superseded::terms_at;
+use crate::stored::positions::is_covered;
+use crate::subscriptions::superseded::{past_terms, terms_at};
 
 /// Everything the store knows of one session.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl Shard {
         self.clock.observe(Stamp::new(record.number.value()));
         for cursor in &record.queue_cursors {
             self.clock.observe(*cursor);
-            raise(&mut self.routed, *cursor);
+            self.stored.note_routed(*cursor);
         }
         let serial = self.sessions.next_serial();
         // A crash leaves no time of disconnection: the server's start is when the client was gone. One that has not come yet is
@@ -153,7 +153,15 @@ impl Shard {
         let slot = self.sessions.insert(session);
         self.sessions.count_lasting(slot);
         for (filter, subscription) in &recovered.subscriptions {
-            self.recover_terms(slot, filter, subscription);
+            for terms in past_terms(subscription) {
+                self.clock.observe(terms.since);
+                for stamp in terms.until {
+                    self.clock.observe(stamp);
+                    // Everything before it was matched, whether or not it is still there.
+                    self.stored.note_routed(stamp);
+                }
+            }
+            self.subscriptions.recover_terms(slot, filter, subscription);
             if subscription.until.is_empty() {
                 self.sessions.count_filter(slot, filter);
                 self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
@@ -161,7 +169,7 @@ impl Shard {
                 recovery.give_up(slot, filter, subscription);
             }
         }
-        if self.has_superseded_terms(slot) {
+        if self.subscriptions.has_superseded_terms(slot) {
             // What of it the cursors had passed is forgotten with the next.
             self.mark_dirty(slot, now);
         }
@@ -234,7 +242,7 @@ impl Shard {
             identifier,
             durable,
         };
-        let outcome = self.index.subscribe(filter, subscriber);
+        let outcome = self.subscriptions.index.subscribe(filter, subscriber);
         if outcome.replaced.is_none() {
             self.sessions[slot].subscriptions.push(outcome.id);
         }
@@ -279,7 +287,7 @@ impl Shard {
             let origin = Origin::from_outgoing_key(stamp);
             if let Origin::Queue(stamp) = origin {
                 // It was delivered: cursors may pass it though the message itself may be gone.
-                raise(&mut self.routed, stamp);
+                self.stored.note_routed(stamp);
             }
             match flow.state {
                 // Until its message comes up no other gets its identifier.
@@ -321,10 +329,8 @@ impl Shard {
         message: &QueuedParts<'_>,
     ) {
         self.clock.observe(stamp);
-        raise(&mut self.routed, stamp);
-        let mut matches = std::mem::take(&mut self.matches);
-        matches.clear();
-        self.index.collect(message.topic, &mut matches);
+        self.stored.note_routed(stamp);
+        let mut matches = self.subscriptions.recipients(None, message.topic);
         for found in &matches {
             self.recover_waiting(recovery, found.session, stamp, message);
         }
@@ -336,7 +342,7 @@ impl Shard {
                 }
             }
         }
-        self.matches = matches;
+        self.subscriptions.reuse(matches);
         // A delivery that has begun is finished, whether or not a subscription still asks for it. [3.1.1 MQTT-3.10.4-3]
         // [5 MQTT-3.10.4-3]
         for slot in recovery.begun.get(&stamp).into_iter().flatten() {
@@ -441,7 +447,8 @@ impl Shard {
             self.sessions.go_offline(slot);
         }
         self.latest_pos = self.latest_pos.max(latest_pos);
-        self.bound_redeliveries();
+        let newest = self.stored.newest_routed();
+        self.cursors.redeliveries.bound(newest, self.latest_pos);
     }
 }
 

@@ -139,7 +139,7 @@ impl Shard {
         for id in everyone {
             self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
         }
-        while !self.cursors.dirty.is_empty() {
+        while self.cursors.has_moved() {
             self.store_cursors(now);
         }
     }
@@ -320,7 +320,7 @@ impl Shard {
         if self.sessions[slot].is_stored() {
             let writes = self.session_deletes(slot);
             self.append_in_pieces(writes, Then::Nothing, now);
-            self.last_end = self.appends.back().map(|append| append.ticket);
+            self.appends.note_session_end();
         }
         self.leave_messenger(slot, now);
         self.retire(slot, now);

@@ -7,9 +7,8 @@ impl Shard {
     pub(crate) fn remove_session(&mut self, slot: u32) {
         self.sessions.unlist(slot);
         self.forget_recipient(slot);
-        self.cursors.redeliveries.remove(&slot);
-        self.cursors.superseded.remove(&slot);
-        self.cursors.changing.remove(&slot);
+        self.cursors.redeliveries.forget(slot);
+        self.subscriptions.forget_session(slot);
         self.sessions.remove(slot);
     }
 }

@@ -245,6 +245,20 @@ impl Session {
         self.waiting.get_or_insert_default()
     }
 
+    /// Whether stored messages that were matched for it wait, or are under way.
+    pub(crate) fn has_stored_unfinished(&self) -> bool {
+        let mut waiting = self.waiting.iter();
+        let mut flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
+        waiting.any(|waiting| !waiting.stored().is_empty())
+            || flights.any(|flight| match flight.item.origin {
+                Origin::Queue(_) => true,
+                Origin::Memory
+                | Origin::Share { .. }
+                | Origin::Chat { .. }
+                | Origin::Claim { .. } => false,
+            })
+    }
+
     /// Whether it would miss something that was acknowledged to a publisher.
     pub(crate) fn has_messages(&self) -> bool {
         let waits = |waiting: &Waiting| !waiting.is_empty();

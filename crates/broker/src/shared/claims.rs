@@ -19,7 +19,8 @@ use crate::message::{Message, Origin, StoredClaim};
 use crate::metrics::drops::DropReason;
 use crate::sessions::session::Delivery;
 use crate::shard::Shard;
-use crate::stored::appends::{Then, claim_delete};
+use crate::stored::appends::Then;
+use crate::stored::positions::claim_delete;
 
 /// Claims that are over and not yet struck out, at most; beyond it they are written at once.
 const SETTLED_MAX: usize = 4096;
@@ -525,7 +526,7 @@ impl Shard {
         if self.groups.settled.len() >= SETTLED_MAX {
             self.store_settled(now);
         } else {
-            self.cursors_soon(now);
+            self.cursors.write_soon(now);
         }
     }
 

@@ -4,36 +4,24 @@
 //! A record says what was under way when it was written, within the last second. What was sent after it follows it in the
 //! session's order, and so do its identifiers, unless something that is not stored came between.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use mqtt_codec::QoS;
 use mqtt_session::FlightState;
-use records::{Millis, Pos, Progress, Stamp};
+use records::{Pos, Progress, Stamp};
 
 use crate::message::Origin;
-use crate::sessions::session::Delivery;
-use crate::shard::Shard;
-use crate::stored::appends::{is_covered, raise};
-use crate::subscriptions::superseded::SupersededTerms;
+use crate::sessions::session::{Delivery, Session};
+use crate::stored::messages::raise;
+use crate::stored::positions::is_covered;
 
-/// How far sessions have come, as far as that is not on disk, or was only there when the shard was built.
+/// By session, what it had been sent before the server died or was stopped.
 #[derive(Debug, Default)]
-pub(crate) struct Cursors {
-    /// Sessions whose cursors are to be written, the one that has waited longest first.
-    pub(crate) dirty: VecDeque<u32>,
-    /// When.
-    pub(crate) due: Option<Millis>,
-    /// By session, what it had been sent before the server died or was stopped.
-    pub(crate) redeliveries: BTreeMap<u32, Redelivery>,
-    /// By session, what its subscriptions were while what waits for it was matched.
-    pub(crate) superseded: BTreeMap<u32, SupersededTerms>,
-    /// By session, packets under way to the disk that change or end subscriptions of QoS 1 or 2.
-    pub(crate) changing: BTreeMap<u32, usize>,
-}
+pub(crate) struct Redeliveries(BTreeMap<u32, Redelivery>);
 
 /// What is known of one session.
 #[derive(Debug)]
-pub(crate) struct Redelivery {
+struct Redelivery {
     /// Deliveries that had begun, by their keys.
     under_way: Vec<(Stamp, u16)>,
     /// Per shard of origin, up to where messages had been sent: what of them is not under way is over.
@@ -50,6 +38,20 @@ pub(crate) struct Redelivery {
 pub(crate) struct Repeat(Option<u16>);
 
 impl Redelivery {
+    fn repeat_of(&mut self, session: &mut Session, delivery: &Delivery) -> Option<Repeat> {
+        if session.outbound.is_none() {
+            session.outbound().start_at(self.next_packet_id);
+        }
+        let key = delivery.origin.stored_key()?;
+        if let Ok(place) = self.under_way.binary_search_by_key(&key, |(key, _)| *key) {
+            let (_, packet_id) = self.under_way.remove(place);
+            return Some(Repeat(Some(packet_id)));
+        }
+        // What had begun at QoS 2 is remembered one by one.
+        let doubtful = delivery.qos == QoS::AtLeastOnce && self.may_have_been_sent(delivery.origin);
+        doubtful.then_some(Repeat(None))
+    }
+
     fn may_have_been_sent(&self, origin: Origin) -> bool {
         match origin {
             Origin::Queue(stamp) => stamp <= self.queue,
@@ -63,13 +65,19 @@ impl Redelivery {
     }
 }
 
-impl Shard {
-    /// Takes back what a session had been sent. One that was connected when the server died may have been sent
-    /// everything that was stored for it by then.
-    pub(crate) fn recover_progress(&mut self, slot: u32, record: &records::Session, now: Millis) {
+impl Repeat {
+    /// The identifier that it had.
+    pub(crate) fn packet_id(self) -> Option<u16> {
+        self.0
+    }
+}
+
+impl Redeliveries {
+    /// Takes back what a session had been sent; whether that is anything. One that was connected when the server died may have
+    /// been sent everything that was stored for it by then.
+    pub(crate) fn recover(&mut self, slot: u32, record: &records::Session) -> bool {
         let progress = &record.progress;
-        let connected = record.disconnected_at.is_none();
-        let (queue, chat) = if connected {
+        let (queue, chat) = if record.disconnected_at.is_none() {
             // Until it is known how much there was.
             (Stamp::MAX, Pos::MAX)
         } else {
@@ -87,82 +95,43 @@ impl Shard {
             && known.sent.is_empty()
             && queue == Stamp::ZERO
             && chat == Pos::ZERO;
-        if nothing {
-            return;
+        if !nothing {
+            self.0.insert(slot, known);
         }
-        self.cursors.redeliveries.insert(slot, known);
-        if connected {
-            // What is stored from here on, while it is offline, is not sent to it.
-            self.mark_dirty(slot, now);
-        }
+        !nothing
     }
 
-    /// Everything that was stored is known.
-    pub(crate) fn bound_redeliveries(&mut self) {
-        let newest = self.routed.iter().copied().max().unwrap_or(Stamp::ZERO);
-        let latest = self.latest_pos;
-        for known in self.cursors.redeliveries.values_mut() {
+    /// Everything that was stored is known: this is the newest of it.
+    pub(crate) fn bound(&mut self, newest: Stamp, latest: Pos) {
+        for known in self.0.values_mut() {
             known.queue = known.queue.min(newest);
             known.chat = known.chat.min(latest);
         }
     }
 
     /// Whether a delivery that begins may have begun before. [3.1.1 MQTT-3.3.1-1] [5 MQTT-3.3.1-1]
-    pub(crate) fn repeat_of(&mut self, slot: u32, delivery: &Delivery) -> Option<Repeat> {
-        if self.cursors.redeliveries.is_empty() {
-            return None;
-        }
-        let known = self.cursors.redeliveries.get_mut(&slot)?;
-        let session = &mut self.sessions[slot];
-        if session.outbound.is_none() {
-            session.outbound().start_at(known.next_packet_id);
-        }
-        let key = delivery.origin.stored_key()?;
-        if let Ok(place) = known.under_way.binary_search_by_key(&key, |(key, _)| *key) {
-            let (_, packet_id) = known.under_way.remove(place);
-            return Some(Repeat(Some(packet_id)));
-        }
-        // What had begun at QoS 2 is remembered one by one.
-        let doubtful =
-            delivery.qos == QoS::AtLeastOnce && known.may_have_been_sent(delivery.origin);
-        doubtful.then_some(Repeat(None))
-    }
-
-    /// Sends it again, under its identifier as far as that is known and free. [3.1.1 MQTT-4.4.0-1] [5 MQTT-4.4.0-1]
-    pub(crate) fn redeliver(
+    #[inline]
+    pub(crate) fn repeat_of(
         &mut self,
         slot: u32,
+        session: &mut Session,
         delivery: &Delivery,
-        repeat: Repeat,
-        now: Millis,
-    ) {
-        // As it began, whatever its subscription has become since.
-        let delivery = Delivery {
-            qos: QoS::AtLeastOnce,
-            ..delivery.clone()
-        };
-        let session = &mut self.sessions[slot];
-        let connection = session.connection;
-        let outbound = session.outbound();
-        let state = FlightState::AwaitPuback;
-        let packet_id = match repeat.0 {
-            Some(packet_id) if outbound.begin_again(packet_id, state, delivery.clone()) => {
-                packet_id
-            }
-            Some(_) | None => outbound.begin(state, delivery.clone()),
-        };
-        self.send_publish(connection, &delivery, Some(packet_id), true, now);
+    ) -> Option<Repeat> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get_mut(&slot)?.repeat_of(session, delivery)
     }
 
     /// What a session's record says beside its cursors; `sent` is how far messages have been sent, per shard of origin.
     pub(crate) fn progress(
         &self,
         slot: u32,
+        session: &Session,
         record: &records::Session,
         sent: Vec<Stamp>,
     ) -> Progress {
-        let session = &self.sessions[slot];
-        let known = self.cursors.redeliveries.get(&slot);
+        let known = self.0.get(&slot);
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights.filter_map(|flight| {
             let at_least_once = flight.state == FlightState::AwaitPuback;
@@ -176,9 +145,10 @@ impl Shard {
             (begun, 1..) => chat.sent.max(begun),
             (_, 0) => chat.sent,
         });
+        let shards = sent.len();
         let mut queue_sent = match &session.outbound {
             Some(outbound) if !outbound.is_empty() => sent,
-            Some(_) | None => vec![Stamp::ZERO; self.routed.len()],
+            Some(_) | None => vec![Stamp::ZERO; shards],
         };
         for stamp in known.iter().flat_map(|known| &known.sent) {
             raise(&mut queue_sent, *stamp);
@@ -204,12 +174,8 @@ impl Shard {
 
     /// Gives up what is known of a session once all that it is about has come up. What a group waits for may come up
     /// at any time.
-    pub(crate) fn forget_redelivery(&mut self, slot: u32) {
-        if self.cursors.redeliveries.is_empty() {
-            return;
-        }
-        let session = &self.sessions[slot];
-        let Some(known) = self.cursors.redeliveries.get_mut(&slot) else {
+    pub(crate) fn forget_passed(&mut self, slot: u32, session: &Session) {
+        let Some(known) = self.0.get_mut(&slot) else {
             return;
         };
         let waiting = || {
@@ -232,7 +198,12 @@ impl Shard {
             && !is_member
             && waiting().all(|stamp| stamp > known.queue && !is_covered(&known.sent, stamp));
         if over {
-            self.cursors.redeliveries.remove(&slot);
+            self.0.remove(&slot);
         }
+    }
+
+    /// The session is no more.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        self.0.remove(&slot);
     }
 }

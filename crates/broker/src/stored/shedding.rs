@@ -91,13 +91,12 @@ impl Session {
 impl Shard {
     /// Stamps between which about a MiB went into the queue table each, since this was last asked.
     pub fn take_queue_marks(&mut self) -> Vec<Stamp> {
-        self.queue_marks.take()
+        self.stored.take_marks()
     }
 
     /// The word from outside.
     pub(crate) fn pressed(&mut self, pressure: Pressure) {
-        self.storage_full = pressure.full;
-        self.disk_full = pressure.disk_full;
+        self.stored.press(pressure);
     }
 
     /// Who holds most is to hold less.
@@ -255,7 +254,7 @@ impl Shard {
             .get(id)
             .map(|connection| connection.version);
         if version == Some(Version::V5) {
-            let sentence = if self.disk_full {
+            let sentence = if self.stored.is_disk_full() {
                 "the server's disk is almost full"
             } else {
                 "too much waits to be delivered"

@@ -60,7 +60,7 @@ impl Shard {
             filter.clear();
             if let Some(id) = session.subscriptions.pop() {
                 if stored || self.peers.has_others() {
-                    self.index.write_filter(id, &mut filter);
+                    self.subscriptions.index.write_filter(id, &mut filter);
                 }
                 self.drop_subscription(slot, id, &filter, now);
             } else if let Some(share) = session.shares.pop() {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mqtt_codec::{ReasonCode, Subscribe, Unsubscribe, Version, suback};
+use mqtt_codec::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version, suback};
 use records::{Millis, Subscription, Write, key};
 
 use crate::access::recheck::UNASKED;
@@ -171,13 +171,39 @@ impl Shard {
                     self.sessions.uncount_filter(slot, &filter);
                     filters.codes.push(ReasonCode::SUCCESS);
                     if stored {
-                        writes.push(self.given_up_write(slot, number, &filter));
+                        writes.push(self.subscriptions.given_up_write(slot, number, &filter));
                     }
                     if is_chat(&filter) {
                         revoked.push(filter);
                     }
                 }
             }
+        }
+    }
+
+    /// A filter is about to be subscribed to on these terms, or given up. If that changes by what is stored for the session
+    /// is matched, nothing is sent to it before the change is on disk: after a crash it would come again, as something
+    /// else. True when it does; `already` when the packet has begun a change.
+    fn begin_change(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        terms: Option<(SubscriptionOptions, u32)>,
+        already: bool,
+    ) -> bool {
+        // Nothing that is stored waits for any other session.
+        let changes = self.sessions[slot].is_stored()
+            && self.subscriptions.changes_matching(slot, filter, terms);
+        if changes && !already {
+            self.subscriptions.changes.begin(slot);
+        }
+        changes
+    }
+
+    /// A change is on disk: what has waited for it goes, unless there is another.
+    pub(crate) fn end_change(&mut self, slot: u32, now: Millis) {
+        if self.subscriptions.changes.end(slot) {
+            self.pump(slot, now);
         }
     }
 

@@ -15,6 +15,7 @@ use crate::sessions::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shared::members::{is_ordinary_share, member};
 use crate::stored::appends::{Granted, PendingSuback, Then};
+use crate::subscriptions::superseded::Fullness;
 
 /// Longest share name in bytes.
 const SHARE_NAME_BYTES_MAX: usize = 256;
@@ -44,7 +45,7 @@ impl Shard {
             .rev()
             .find(|grant| topic::shared(&grant.filter).is_none() && !is_chat(&grant.filter));
         if let Some(grant) = ordinary {
-            let interest = self.index.interest(&grant.filter);
+            let interest = self.subscriptions.index.interest(&grant.filter);
             self.announce(&grant.filter, interest, now);
         }
     }
@@ -147,8 +148,11 @@ impl Shard {
             self.announce_joined(slot, filter, now);
             return Ok(existed);
         }
-        self.check_changes(slot, filter, options, identifier)?;
-        self.replace_terms(slot, filter, options, identifier);
+        let terms = (options, identifier);
+        self.check_changes(slot, filter, terms)?;
+        let (session, routed) = (&self.sessions[slot], self.stored.routed());
+        self.subscriptions
+            .replace_terms(slot, session, filter, terms, routed);
         let stored = self.sessions[slot].is_stored();
         let durable = stored && options.qos != QoS::AtMostOnce;
         let subscriber = Subscriber {
@@ -157,7 +161,7 @@ impl Shard {
             identifier,
             durable,
         };
-        let outcome = self.index.subscribe(filter, subscriber);
+        let outcome = self.subscriptions.index.subscribe(filter, subscriber);
         let since = self.clock.stamp(now);
         let session = &mut self.sessions[slot];
         if outcome.replaced.is_none() {
@@ -177,6 +181,34 @@ impl Shard {
             self.announce(filter, interest, now);
         }
         Ok(outcome.replaced.is_some())
+    }
+
+    /// Whether a filter may change once more while something waits that was matched by what it is.
+    fn check_changes(
+        &mut self,
+        slot: u32,
+        filter: &str,
+        terms: (SubscriptionOptions, u32),
+    ) -> Result<(), ReasonCode> {
+        let most = self.settings.limits.subscriptions_max;
+        let has_room = match self
+            .subscriptions
+            .room_for_change(slot, filter, terms, most)
+        {
+            Fullness::Room => true,
+            Fullness::Filter => {
+                // The cursors are written with the subscription, so that what they have passed is over already.
+                let cursors = self.cursors_of(slot);
+                self.subscriptions
+                    .make_room_for_change(slot, filter, &cursors)
+            }
+            Fullness::Session => false,
+        };
+        if has_room {
+            Ok(())
+        } else {
+            Err(ReasonCode::QUOTA_EXCEEDED)
+        }
     }
 
     fn check_filter(
@@ -203,7 +235,7 @@ impl Shard {
         let chats = session.chat.as_ref().map_or(0, |chat| chat.filters.len());
         let count = session.subscriptions.len() + session.shares.len() + chats;
         let full = count >= limits.subscriptions_max
-            || (self.disk_full && session.is_stored())
+            || (self.stored.is_disk_full() && session.is_stored())
             || !self.sessions.has_room_for_filter(
                 slot,
                 filter,
@@ -237,8 +269,7 @@ impl Shard {
                 .any(|share| &*share.filter == filter);
         }
         if !is_chat(plain) {
-            let id = self.index.id(filter);
-            return id.is_some_and(|id| self.index.subscriber(id, slot).is_some());
+            return self.subscriptions.current(slot, filter).is_some();
         }
         self.sessions[slot].chat.as_ref().is_some_and(|chat| {
             let mut filters = chat.filters.iter();
@@ -307,6 +338,7 @@ impl Shard {
     ) -> Subscription {
         // Shared filters and those under `im/` are not in the index and wait for nothing in the queue.
         let known = self
+            .subscriptions
             .index
             .id(filter)
             .and_then(|id| self.sessions[slot].since(id));
@@ -315,7 +347,7 @@ impl Shard {
             identifier: (identifier != 0).then_some(identifier),
             since: known.unwrap_or_else(|| self.clock.stamp(now)),
             until: Vec::new(),
-            former: self.superseded_terms(slot, filter),
+            former: self.subscriptions.superseded_terms(slot, filter),
         }
     }
 
@@ -366,14 +398,12 @@ impl Shard {
         if share.is_some() {
             return self.leave_share(slot, filter, now);
         }
-        let Some(filter_id) = self.index.id(filter) else {
+        let Some((filter_id, _)) = self.subscriptions.current(slot, filter) else {
             return false;
         };
-        if self.index.subscriber(filter_id, slot).is_none() {
-            return false;
-        }
-        self.end_terms(slot, filter);
-        let Some(outcome) = self.index.unsubscribe_id(filter_id, slot) else {
+        let (session, routed) = (&self.sessions[slot], self.stored.routed());
+        self.subscriptions.end_terms(slot, session, filter, routed);
+        let Some(outcome) = self.subscriptions.index.unsubscribe_id(filter_id, slot) else {
             return false;
         };
         let session = &mut self.sessions[slot];
@@ -397,7 +427,7 @@ impl Shard {
         filter: &str,
         now: Millis,
     ) {
-        if let Some(outcome) = self.index.unsubscribe_id(filter_id, slot)
+        if let Some(outcome) = self.subscriptions.index.unsubscribe_id(filter_id, slot)
             && let Some(interest) = outcome.interest
         {
             self.announce(filter, interest, now);
@@ -409,7 +439,9 @@ impl Shard {
         let mut filters = Vec::with_capacity(session.subscriptions.len());
         for filter_id in &session.subscriptions {
             let mut filter = String::new();
-            self.index.write_filter(*filter_id, &mut filter);
+            self.subscriptions
+                .index
+                .write_filter(*filter_id, &mut filter);
             filters.push(filter);
         }
         filters.extend(session.shares.iter().map(|share| share.filter.to_string()));
@@ -459,7 +491,7 @@ impl Shard {
             self.rebalance(group, now);
             return;
         }
-        self.remote.announce(
+        self.subscriptions.note_remote(
             &announcement.filter,
             announcement.shard,
             announcement.interest,

@@ -13,7 +13,6 @@ use crate::metrics::counters::SlowClient;
 use crate::metrics::drops::ClientName;
 use crate::sessions::session::Session;
 use crate::shard::Shard;
-use crate::stored::appends::Then;
 use crate::stored::survey::{Segments, Survey};
 use crate::turn::deferred::{Census, DeferredWork};
 use crate::turn::work::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
@@ -254,11 +253,10 @@ impl Shard {
 
     /// From which message on somebody may wait for one of whom nothing is known.
     fn oldest_unseen(&self) -> Stamp {
-        let under_way = self.appends.iter().filter_map(|append| match &append.then {
-            Then::Publish(stored) => stored.stamp,
-            _ => None,
-        });
-        let all = under_way.chain(self.groups.moved.others_from());
+        let all = self
+            .appends
+            .publishes()
+            .chain(self.groups.moved.others_from());
         let all = all.chain(self.fanout_stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }

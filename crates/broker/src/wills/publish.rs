@@ -12,7 +12,8 @@ use crate::message::Message;
 use crate::messenger::deliver::is_chat;
 use crate::sessions::session::Session;
 use crate::shard::Shard;
-use crate::stored::appends::{StoredPublish, Then, stored_number};
+use crate::stored::appends::{StoredPublish, Then};
+use crate::stored::positions::stored_number;
 use crate::wills::will::Will;
 
 /// The upper half of the numbers under which the messenger is told of wills: no connection has this serial.
@@ -101,7 +102,7 @@ impl Shard {
             ..will.message
         });
         let durable = !claims.is_empty()
-            || (message.qos != QoS::AtMostOnce && self.durable_interest(&message.topic));
+            || (message.qos != QoS::AtMostOnce && self.subscriptions.has_durable(&message.topic));
         let mut writes = Vec::new();
         if durable {
             writes.push(self.queue_write(stamp, &message, number));
