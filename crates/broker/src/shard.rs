@@ -7,9 +7,10 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use records::{AccountId, Millis, Pos, Stamp};
-use routing::{RetainedIndex, SharedIndex};
+use routing::SharedIndex;
 use smallvec::SmallVec;
 
+use crate::authentication::closed::{Closed, ClosedClients};
 use crate::clock::Clock;
 use crate::connections::connection::{Connection, Stage};
 use crate::connections::table::Connections;
@@ -25,8 +26,7 @@ use crate::metrics::system::SystemFigures;
 use crate::outputs::Outputs;
 use crate::peers::Peers;
 use crate::publishing::rates::Rates;
-use crate::retained::message::RetainedMessage;
-use crate::retained::usage::RetainedUsage;
+use crate::retained::table::RetainedMessages;
 use crate::sessions::account_usage::AccountUsage;
 use crate::sessions::table::Sessions;
 use crate::settings::Settings;
@@ -35,7 +35,6 @@ use crate::stored::appends::Appends;
 use crate::stored::cursors::Cursors;
 use crate::stored::messages::StoredMessages;
 use crate::subscriptions::table::Subscriptions;
-use crate::turn::deferred::Closed;
 use crate::turn::work::{TURN_WORK_MAX, Turn};
 use crate::wills::publish::PendingWill;
 
@@ -71,8 +70,7 @@ pub struct Shard {
     pub(crate) shared: SharedIndex,
     pub(crate) groups: Groups,
     pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
-    pub(crate) retained: RetainedIndex<RetainedMessage>,
-    pub(crate) retained_usage: RetainedUsage,
+    pub(crate) retained: RetainedMessages,
     pub(crate) frames: FrameCache,
     pub(crate) appends: Appends,
     pub(crate) chat_publishes: usize,
@@ -85,12 +83,9 @@ pub struct Shard {
     pub(crate) fanouts: VecDeque<Fanout>,
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
-    pub(crate) rates: Rates,
+    pub(crate) publish_rates: Rates,
     pub(crate) system: SystemFigures,
-    /// Everybody is being disconnected: no session ends because too many are offline.
-    pub(crate) is_shutting_down: bool,
-    /// Accounts that were closed of late, and when.
-    pub(crate) closed_clients: Vec<(Closed, Millis)>,
+    pub(crate) closed_clients: ClosedClients,
     pub(crate) cursors: Cursors,
     /// The newest position the messenger delivered.
     pub(crate) latest_pos: Pos,
@@ -117,9 +112,8 @@ impl Shard {
             shared: SharedIndex::new(place.seeds),
             groups: Groups::default(),
             chat_shares: HashMap::with_hasher(hasher.clone()),
-            retained: RetainedIndex::new(),
-            retained_usage: RetainedUsage::default(),
-            rates: Rates::new(hasher.clone()),
+            retained: RetainedMessages::new(),
+            publish_rates: Rates::new(hasher.clone()),
             system: SystemFigures::default(),
             hasher,
             frames: FrameCache::default(),
@@ -132,8 +126,7 @@ impl Shard {
             turn: Turn::default(),
             fanouts: VecDeque::new(),
             pending_deliveries: PendingDeliveries::new(),
-            is_shutting_down: false,
-            closed_clients: Vec::new(),
+            closed_clients: ClosedClients::default(),
             cursors: Cursors::default(),
             latest_pos: Pos::ZERO,
             metrics: Metrics::default(),
@@ -295,7 +288,7 @@ impl Shard {
             self.connections.next_due(),
             self.sessions.next_due(),
             self.cursors.next_due(),
-            self.rates.next_due(),
+            self.publish_rates.next_due(),
         ]
         .into_iter()
         .flatten()
@@ -354,7 +347,7 @@ impl Shard {
             sessions: self.sessions.len(),
             subscriptions: self.subscriptions.index.len() + self.shared.len(),
             retained: self.retained.len(),
-            retained_bytes: self.retained_usage.total().bytes,
+            retained_bytes: self.retained.bytes(),
             appends_pending: self.appends.len(),
             offline: self.sessions.offline(),
             shared_subscriptions: self.shared.len(),

@@ -354,7 +354,7 @@ impl Shard {
         if let Some(reason) = self.settings.redirect.reason() {
             return Err(reason);
         }
-        if self.is_closed_since(identity, pending.connect_at) {
+        if self.closed_clients.since(identity, pending.connect_at) {
             return Err(ReasonCode::NOT_AUTHORIZED);
         }
         let Some(will) = &pending.will else {

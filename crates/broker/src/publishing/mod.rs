@@ -4,3 +4,4 @@ pub(crate) mod allowances;
 pub(crate) mod forward;
 pub(crate) mod publish;
 pub(crate) mod rates;
+pub(crate) mod slowing;

@@ -11,14 +11,13 @@ use records::{AccountId, Millis};
 
 use crate::io::ConnectionId;
 use crate::publishing::allowances::{Allowances, Pace};
-use crate::shard::Shard;
 
 /// Publishers remembered before those with nothing against them are looked for.
 const REMEMBERED_MIN: usize = 1024;
 
 /// Who pays for a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Payer {
+pub(crate) enum Payer {
     Account(AccountId),
     /// A client without an account, by the serial of its session.
     Session(u32),
@@ -53,13 +52,30 @@ impl Rates {
         self.waiting.peek().map(|Reverse((at, ..))| *at)
     }
 
-    fn take_due(&mut self, now: Millis) -> Option<ConnectionId> {
+    /// A connection that may be read again.
+    pub(crate) fn take_due(&mut self, now: Millis) -> Option<ConnectionId> {
         let Reverse((at, slot, serial)) = *self.waiting.peek()?;
         if at > now {
             return None;
         }
         self.waiting.pop();
         Some(ConnectionId { slot, serial })
+    }
+
+    /// Charges one message that came by this connection; whether it was one too many, and the connection waits for its time.
+    pub(crate) fn slows(
+        &mut self,
+        id: ConnectionId,
+        payer: Payer,
+        allowances: &Allowances,
+        per_second: u32,
+        now: Millis,
+    ) -> bool {
+        let until = self.charge(payer, allowances, per_second, now);
+        if let Some(until) = until {
+            self.waiting.push(Reverse((until, id.slot, id.serial)));
+        }
+        until.is_some()
     }
 
     /// Charges one message; until when to wait before the next one.
@@ -79,32 +95,5 @@ impl Rates {
             Payer::Session(_) => Arc::default(),
         });
         pace.charge(per_second, now)
-    }
-}
-
-impl Shard {
-    /// A client has published to an ordinary topic: it is not read for a while if that was one too many for now.
-    pub(crate) fn charge_publish(&mut self, id: ConnectionId, slot: u32, now: Millis) {
-        let per_second = self.settings.limits.publishes_per_second_max;
-        if per_second == 0 {
-            return;
-        }
-        let session = &self.sessions[slot];
-        let payer = session
-            .account
-            .map_or(Payer::Session(session.serial), Payer::Account);
-        let allowances = &self.settings.allowances;
-        if let Some(until) = self.rates.charge(payer, allowances, per_second, now) {
-            self.metrics.counters.publishers_slowed += 1;
-            self.connections.pause(id);
-            let waiting = (until, id.slot, id.serial);
-            self.rates.waiting.push(Reverse(waiting));
-        }
-    }
-
-    /// Reads those again whose time has come.
-    pub(crate) fn read_slowed(&mut self, now: Millis) {
-        let due: Vec<ConnectionId> = std::iter::from_fn(|| self.rates.take_due(now)).collect();
-        self.turn.defer_reads(due);
     }
 }

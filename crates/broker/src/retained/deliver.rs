@@ -1,14 +1,12 @@
 //! Retained messages: kept on every shard, so that a subscription is answered where it is made, and
 //! delivered in slices, so that no other connection waits for a large tree.
 
-use std::sync::Arc;
-
 use mqtt_codec::QoS;
 use records::Millis;
 use routing::RetainedCursor;
 
 use crate::message::{MessageView, Origin};
-use crate::retained::message::{RetainedMessage, charge};
+use crate::retained::message::RetainedMessage;
 use crate::sessions::session::{Delivery, RetainedReplay};
 use crate::shard::Shard;
 use crate::turn::deferred::DeferredWork;
@@ -21,35 +19,17 @@ const SEARCH_WORK: usize = 256 * 1024;
 const WAITING_MAX: usize = 1024;
 
 impl Shard {
-    /// Whether a session may have this message retained; the topic's present one counts as gone.
+    /// Whether a session may have this message retained.
     pub(crate) fn may_retain(&self, slot: u32, view: MessageView<'_>) -> bool {
-        let new = charge(self.sessions[slot].account, view);
-        let known = self.retained.get(view.topic);
-        let previous = known.map(|known| known.charge(view.topic));
-        self.retained_usage
-            .fits(new, previous, &self.settings.limits)
+        let account = self.sessions[slot].account;
+        self.retained
+            .may_retain(account, view, &self.settings.limits)
     }
 
     /// Makes the message the topic's retained one unless a later one is known; an empty one clears.
-    /// [3.1.1 MQTT-3.3.1-5] [3.1.1 MQTT-3.3.1-10] [3.1.1 MQTT-3.3.1-11] [5 MQTT-3.3.1-5]
     pub(crate) fn retain(&mut self, topic: &str, message: RetainedMessage) {
         self.clock.observe(message.stamp());
-        if self
-            .retained
-            .get(topic)
-            .is_some_and(|known| known.stamp() > message.stamp())
-        {
-            return;
-        }
-        let previous = if message.clears() {
-            self.retained.remove(topic)
-        } else {
-            self.retained_usage.add(message.charge(topic));
-            self.retained.insert(topic, message)
-        };
-        if let Some(previous) = previous {
-            self.retained_usage.remove(previous.charge(topic));
-        }
+        self.retained.retain(topic, message);
     }
 
     /// Begins to deliver what is retained under `filter`. [3.1.1 MQTT-3.3.1-6] [5 MQTT-3.3.1-9]
@@ -57,13 +37,13 @@ impl Shard {
         if self.retained.is_empty() {
             return;
         }
-        let job = RetainedReplay {
+        let replay = RetainedReplay {
             filter: filter.into(),
             qos,
             identifier,
             cursor: RetainedCursor::default(),
         };
-        self.sessions[slot].waiting().retained.push_back(job);
+        self.sessions[slot].waiting().retained.push_back(replay);
         self.pump_retained(slot);
     }
 
@@ -89,43 +69,29 @@ impl Shard {
             return;
         };
         waiting.retained_listed = false;
-        let Some(mut job) = waiting.retained.pop_front() else {
+        let Some(mut replay) = waiting.retained.pop_front() else {
             return;
         };
-        let mut found = Vec::with_capacity(SLICE);
-        let mut expired: Vec<Box<str>> = Vec::new();
-        let more =
-            self.retained
-                .matching(&job.filter, &mut job.cursor, SLICE, |topic, retained| {
-                    if retained.expired(now) {
-                        expired.push(topic.into());
-                    } else {
-                        found.push(Arc::new(retained.unpack(topic)));
-                    }
-                });
-        if more && found.len() + expired.len() < SLICE {
+        let slice = self
+            .retained
+            .next_slice(&replay.filter, &mut replay.cursor, SLICE, now);
+        if slice.more && slice.looked_at < SLICE {
             // As many were looked at as may be, nearly for nothing.
             self.turn.spend_exactly(SEARCH_WORK);
         }
-        for topic in expired {
-            // Its record stays until a later message replaces it or recovery passes it over.
-            if let Some(retained) = self.retained.remove(&topic) {
-                self.retained_usage.remove(retained.charge(&topic));
-            }
-        }
-        for message in found {
+        for message in slice.found {
             let delivery = Delivery {
-                qos: message.qos.min(job.qos),
+                qos: message.qos.min(replay.qos),
                 message,
                 // [3.1.1 MQTT-3.3.1-8]
                 retain: true,
                 origin: Origin::Memory,
-                identifiers: (job.identifier != 0).then(|| [job.identifier].into()),
+                identifiers: (replay.identifier != 0).then(|| [replay.identifier].into()),
             };
             self.deliver_retained(slot, delivery, now);
         }
-        if more {
-            self.sessions[slot].waiting().retained.push_front(job);
+        if slice.more {
+            self.sessions[slot].waiting().retained.push_front(replay);
         }
         self.pump(slot, now);
     }

@@ -2,4 +2,5 @@
 
 pub(crate) mod deliver;
 pub(crate) mod message;
+pub(crate) mod table;
 pub(crate) mod usage;

@@ -31,7 +31,7 @@ impl Shard {
     pub(crate) fn end_oldest_offline(&mut self, now: Millis) {
         const ENDS_MAX: usize = 2;
         for _ in 0..ENDS_MAX {
-            if !self.is_full_of_offline_sessions() || self.is_shutting_down {
+            if !self.is_full_of_offline_sessions() || self.sessions.keeps_all_offline() {
                 return;
             }
             // A session with messages ends by its own account's excess or when its time is over.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt_codec::{ReasonCode, Version, disconnect};
 use records::Millis;
 
-use crate::access::list::Identity;
+use crate::authentication::closed::Closed;
 use crate::connections::connection::Stage;
 use crate::io::{ConnectionId, Output, Service};
 use crate::publishing::publish::Fault;
@@ -14,13 +14,9 @@ use crate::sessions::session::NO_CONNECTION;
 use crate::settings::Settings;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
-use crate::turn::deferred::{Closed, Closing, DeferredWork};
+use crate::turn::deferred::{Closing, DeferredWork};
 use crate::turn::work::SESSIONS_PER_PIECE;
 
-/// How long a closed account or token is remembered: longer than a CONNECT takes to be checked and handed over.
-const CLOSED_KEPT_MS: u64 = 600_000;
-/// Closed accounts and tokens remembered; the oldest is forgotten.
-const CLOSED_MAX: usize = 10_000;
 /// Connections that are sent to another server in one piece.
 const CONNECTIONS_PER_PIECE: u32 = 256;
 
@@ -90,12 +86,7 @@ impl Shard {
 
     /// Closes the connections of an account, or those that one of its tokens has opened.
     pub(crate) fn close_clients(&mut self, closed: Closed, reason: ReasonCode, now: Millis) {
-        let all = &mut self.closed_clients;
-        all.retain(|(known, at)| *known != closed && now.since(*at) < CLOSED_KEPT_MS);
-        if all.len() >= CLOSED_MAX {
-            all.remove(0);
-        }
-        all.push((closed.clone(), now));
+        self.closed_clients.note(&closed, now);
         self.turn
             .defer(DeferredWork::Close(Closing::new(closed, reason)));
     }
@@ -122,17 +113,8 @@ impl Shard {
         }
     }
 
-    /// Whether its account or token was closed after a client had asked to come in: what its credentials were
-    /// checked against is no longer true.
-    pub(crate) fn is_closed_since(&self, identity: &Identity, connect_at: Millis) -> bool {
-        let mut closed = self.closed_clients.iter();
-        closed.any(|(closed, at)| {
-            *at >= connect_at && closed.concerns(identity.account, identity.token.as_ref())
-        })
-    }
-
     pub(crate) fn shutdown(&mut self, now: Millis) {
-        self.is_shutting_down = true;
+        self.sessions.keep_all_offline();
         self.finish_fanouts(now);
         self.finish_account_deliveries(now);
         let everyone: Vec<ConnectionId> = self.connections.ids().collect();
@@ -147,7 +129,7 @@ impl Shard {
     /// Another configuration. If it sends clients elsewhere, those who are here already go too.
     pub(crate) fn reconfigure(&mut self, settings: Arc<Settings>) {
         let before = std::mem::replace(&mut self.settings, settings);
-        self.rates.forget();
+        self.publish_rates.forget();
         let now = &self.settings;
         if (&before.access, before.allow_anonymous, &before.listeners)
             != (&now.access, now.allow_anonymous, &now.listeners)

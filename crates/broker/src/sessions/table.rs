@@ -29,6 +29,8 @@ pub(crate) struct Sessions {
     next_serial: u32,
     by_client: IdTable,
     offline: OfflineSessions,
+    /// None ends because too many are offline.
+    keeps_all_offline: bool,
     deadlines: Deadlines,
     accounts: AccountLimits,
 }
@@ -43,6 +45,7 @@ impl Sessions {
             next_serial: 0,
             by_client: IdTable::default(),
             offline: OfflineSessions::default(),
+            keeps_all_offline: false,
             deadlines: Deadlines::default(),
             accounts: AccountLimits::new(usage, peers.own()),
         }
@@ -187,6 +190,15 @@ impl Sessions {
     /// A session has a connection again, or is over.
     pub(crate) fn come_online(&mut self, slot: u32) {
         self.offline.remove(&mut self.slots, slot);
+    }
+
+    /// The server is going down: everybody is offline soon, which says nothing about how many have gone.
+    pub(crate) fn keep_all_offline(&mut self) {
+        self.keeps_all_offline = true;
+    }
+
+    pub(crate) fn keeps_all_offline(&self) -> bool {
+        self.keeps_all_offline
     }
 
     /// Of the sessions that have been offline longest the first that holds no message.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::vec::IntoIter;
 
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use records::{AccountId, SessionNumber, SessionRef, Stamp, Subscription, Write};
+use records::{SessionNumber, SessionRef, Stamp, Subscription, Write};
 
+use crate::authentication::closed::Closed;
 use crate::io::{ConnectionId, Shed};
 use crate::metrics::collected::Waits;
 use crate::metrics::counters::SlowClient;
@@ -123,39 +124,6 @@ impl FilterRequest {
             FilterWork::Subscribe { left, .. } => left.len() == 0,
             FilterWork::Unsubscribe { left, .. } => left.len() == 0,
         }
-    }
-}
-
-/// Whose connections are closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Closed {
-    account: AccountId,
-    /// Only those that it opened.
-    token: Option<Arc<[u8; 32]>>,
-}
-
-impl Closed {
-    pub(crate) fn account(account: AccountId) -> Self {
-        Self {
-            account,
-            token: None,
-        }
-    }
-
-    pub(crate) fn token(account: AccountId, token: Arc<[u8; 32]>) -> Self {
-        Self {
-            account,
-            token: Some(token),
-        }
-    }
-
-    /// Whether a client of this account, which came in by this token, is among them.
-    pub(crate) fn concerns(
-        &self,
-        account: Option<AccountId>,
-        token: Option<&Arc<[u8; 32]>>,
-    ) -> bool {
-        account == Some(self.account) && (self.token.is_none() || self.token.as_ref() == token)
     }
 }
 
