@@ -28,7 +28,7 @@ mod wills;
 
 pub use access::list::{AccessList, Action, Client, Identity, Rule, Verdict, Who};
 pub use connections::pending_connect::PendingConnect;
-pub use delivery::deliver::FETCH_MAX;
+pub use delivery::waiting::FETCH_MAX;
 pub use io::{
     Announcement, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId, ExchangeRequest,
     Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn, Pressure,

@@ -14,7 +14,7 @@ use crate::authentication::closed::{Closed, ClosedClients};
 use crate::clock::Clock;
 use crate::connections::connection::{Connection, Stage};
 use crate::connections::table::Connections;
-use crate::delivery::fanout::Fanout;
+use crate::delivery::fanouts::Fanouts;
 use crate::delivery::frames::FrameCache;
 use crate::delivery::waiting::Groups;
 use crate::io::{ConnectionId, Input, Output};
@@ -79,8 +79,7 @@ pub struct Shard {
     pub(crate) clock: Clock,
     pub(crate) outputs: Outputs,
     pub(crate) turn: Turn,
-    /// Messages that have not got to all their recipients yet, the oldest first.
-    pub(crate) fanouts: VecDeque<Fanout>,
+    pub(crate) fanouts: Fanouts,
     /// What the messenger delivers to very many accounts, likewise.
     pub(crate) pending_deliveries: PendingDeliveries,
     pub(crate) publish_rates: Rates,
@@ -124,7 +123,7 @@ impl Shard {
             clock: Clock::new(place.shard, now),
             outputs: Outputs::default(),
             turn: Turn::default(),
-            fanouts: VecDeque::new(),
+            fanouts: Fanouts::default(),
             pending_deliveries: PendingDeliveries::new(),
             closed_clients: ClosedClients::default(),
             cursors: Cursors::default(),

@@ -11,15 +11,14 @@ use routing::Match;
 
 use crate::connections::connection::Stage;
 use crate::delivery::frames::Layout;
+use crate::delivery::publication::Publication;
+use crate::delivery::waiting::FETCH_MAX;
 use crate::io::Output;
 use crate::message::{Message, MessageView, Origin};
 use crate::metrics::drops::DropReason;
 use crate::sessions::session::{Delivery, Identifiers, StoredDelivery};
 use crate::shard::Shard;
 use crate::stored::appends::Then;
-
-/// Stored messages read at once for one session.
-pub const FETCH_MAX: usize = 256;
 
 /// Finished exactly-once deliveries that may wait for a session's cursors to pass them.
 const DONE_MAX: usize = 65_536;
@@ -30,25 +29,6 @@ const ALIAS_BYTES: u64 = 3;
 const ALIAS_ROOM: usize = 5;
 /// Topics shorter than this are not worth an alias.
 const ALIASED_TOPIC_MIN: usize = 8;
-
-/// A message on its way to its recipients.
-pub(crate) struct Publication<'a> {
-    pub(crate) view: MessageView<'a>,
-    /// Owned form, made when the first recipient has to wait.
-    pub(crate) shared: Option<Arc<Message>>,
-    pub(crate) stamp: Option<Stamp>,
-    pub(crate) publisher: SessionRef,
-    pub(crate) now: Millis,
-}
-
-impl Publication<'_> {
-    pub(crate) fn message(&mut self) -> Arc<Message> {
-        let (view, now) = (self.view, self.now);
-        self.shared
-            .get_or_insert_with(|| Arc::new(view.to_message(now)))
-            .clone()
-    }
-}
 
 impl Shard {
     /// Delivers to the subscribers of this shard; whether there are any.

@@ -4,6 +4,8 @@ pub(crate) mod acknowledge;
 pub(crate) mod deliver;
 pub(crate) mod dropping;
 pub(crate) mod fanout;
+pub(crate) mod fanouts;
 pub(crate) mod frames;
+pub(crate) mod publication;
 pub(crate) mod redeliver;
 pub(crate) mod waiting;

@@ -12,6 +12,9 @@ use smallvec::SmallVec;
 use crate::message::{Message, Origin, StoredClaim};
 use crate::stored::queue::{Identifiers, StoredDelivery, StoredQueue};
 
+/// Stored messages read at once for one session.
+pub const FETCH_MAX: usize = 256;
+
 /// A delivery that waits or is under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mqtt_codec::QoS;
 use records::{Millis, SessionRef};
 
-use crate::delivery::deliver::Publication;
+use crate::delivery::publication::Publication;
 use crate::message::{Message, Origin};
 use crate::sessions::session::{Delivery, NO_SESSION};
 use crate::shard::Shard;

@@ -4,7 +4,7 @@
 use mqtt_codec::ReasonCode;
 use records::Millis;
 
-use crate::delivery::deliver::Publication;
+use crate::delivery::publication::Publication;
 use crate::delivery::waiting::Claims;
 use crate::io::{Forwarded, ForwardedClaim};
 use crate::retained::message::RetainedMessage;

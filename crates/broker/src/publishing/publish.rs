@@ -9,7 +9,7 @@ use mqtt_session::{AckKind, AckOrdinal, AliasError};
 use records::{AccountId, Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
 
 use crate::access::list::{Client, RESERVED};
-use crate::delivery::deliver::Publication;
+use crate::delivery::publication::Publication;
 use crate::delivery::waiting::Claims;
 use crate::io::{ChatPublish, ConnectionId, Output, Service};
 use crate::message::{Message, MessageView};

@@ -6,7 +6,7 @@ impl Shard {
     /// Whoever gets the slot next gets nothing of what was the session's.
     pub(crate) fn remove_session(&mut self, slot: u32) {
         self.sessions.unlist(slot);
-        self.forget_recipient(slot);
+        self.fanouts.forget(slot);
         self.cursors.redeliveries.forget(slot);
         self.subscriptions.forget_session(slot);
         self.sessions.remove(slot);

@@ -12,7 +12,8 @@ use records::{Millis, SessionRef, Stamp, Write, key};
 use routing::{Chosen, GroupId, Match, Standing, Subscriber};
 use smallvec::SmallVec;
 
-use crate::delivery::deliver::{FETCH_MAX, Publication};
+use crate::delivery::publication::Publication;
+use crate::delivery::waiting::FETCH_MAX;
 use crate::delivery::waiting::{Backlog, ClaimDelivery, Claims, WaitingClaim};
 use crate::io::{ForwardedClaim, Output, PassedClaim, PassedOn};
 use crate::message::{Message, Origin, StoredClaim};

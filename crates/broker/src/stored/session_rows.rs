@@ -54,7 +54,7 @@ impl Shard {
         let mut sent = self.stored.routed().to_vec();
         let waiting = self.sessions[slot].waiting.iter();
         let waiting = waiting.flat_map(|waiting| waiting.stored().stamps());
-        stand_before(&mut sent, waiting.chain(self.pending_stamps(slot)));
+        stand_before(&mut sent, waiting.chain(self.fanouts.pending_stamps(slot)));
         sent
     }
 

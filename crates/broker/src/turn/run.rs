@@ -257,7 +257,7 @@ impl Shard {
             .appends
             .publishes()
             .chain(self.groups.moved.others_from());
-        let all = all.chain(self.fanout_stamps());
+        let all = all.chain(self.fanouts.stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }
 }
