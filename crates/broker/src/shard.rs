@@ -7,7 +7,6 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::HashMap;
 use records::{AccountId, Millis, Pos, Stamp};
-use routing::SharedIndex;
 use smallvec::SmallVec;
 
 use crate::authentication::closed::{Closed, ClosedClients};
@@ -16,7 +15,6 @@ use crate::connections::connection::{Connection, Stage};
 use crate::connections::table::Connections;
 use crate::delivery::fanouts::Fanouts;
 use crate::delivery::frames::FrameCache;
-use crate::delivery::waiting::Groups;
 use crate::io::{ConnectionId, Input, Output};
 use crate::messenger::recipients::PendingDeliveries;
 use crate::metrics::collected::Metrics;
@@ -31,6 +29,7 @@ use crate::sessions::account_usage::AccountUsage;
 use crate::sessions::table::Sessions;
 use crate::settings::Settings;
 use crate::shared::members::ChatShare;
+use crate::shared::table::SharedSubscriptions;
 use crate::stored::appends::Appends;
 use crate::stored::cursors::Cursors;
 use crate::stored::messages::StoredMessages;
@@ -67,8 +66,7 @@ pub struct Shard {
     /// Sessions with a part in the messenger, by account.
     pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
     pub(crate) subscriptions: Subscriptions,
-    pub(crate) shared: SharedIndex,
-    pub(crate) groups: Groups,
+    pub(crate) shared: SharedSubscriptions,
     pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
     pub(crate) retained: RetainedMessages,
     pub(crate) frames: FrameCache,
@@ -108,8 +106,7 @@ impl Shard {
             sessions: Sessions::new(peers, hasher.clone(), place.usage.clone()),
             accounts: HashMap::with_hasher(hasher.clone()),
             subscriptions: Subscriptions::new(peers, place.seeds),
-            shared: SharedIndex::new(place.seeds),
-            groups: Groups::default(),
+            shared: SharedSubscriptions::new(place.seeds),
             chat_shares: HashMap::with_hasher(hasher.clone()),
             retained: RetainedMessages::new(),
             publish_rates: Rates::new(hasher.clone()),
@@ -344,12 +341,12 @@ impl Shard {
         Population {
             connections: self.connections.len(),
             sessions: self.sessions.len(),
-            subscriptions: self.subscriptions.index.len() + self.shared.len(),
+            subscriptions: self.subscriptions.index.len() + self.shared.index.len(),
             retained: self.retained.len(),
             retained_bytes: self.retained.bytes(),
             appends_pending: self.appends.len(),
             offline: self.sessions.offline(),
-            shared_subscriptions: self.shared.len(),
+            shared_subscriptions: self.shared.index.len(),
             waiting_messages: waits.messages,
             waiting_bytes: waits.bytes,
         }

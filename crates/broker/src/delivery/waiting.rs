@@ -1,15 +1,15 @@
 //! What waits for one session because its window or its socket is full or its client is offline. It owns the
 //! queues and knows what they weigh; how much may wait, those who push decide.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt_codec::QoS;
 use records::Stamp;
 use routing::{GroupId, RetainedCursor};
-use smallvec::SmallVec;
 
-use crate::message::{Message, Origin, StoredClaim};
+use crate::message::{Message, Origin};
+use crate::shared::claim::{ClaimDelivery, Reassigned};
 use crate::stored::queue::{Identifiers, StoredDelivery, StoredQueue};
 
 /// Stored messages read at once for one session.
@@ -45,160 +45,6 @@ pub(crate) struct RetainedReplay {
     pub(crate) qos: QoS,
     pub(crate) identifier: u32,
     pub(crate) cursor: RetainedCursor,
-}
-
-/// A stored message that a group waits for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WaitingClaim {
-    pub(crate) stored: StoredClaim,
-    /// Quality of service it was published with.
-    pub(crate) qos: QoS,
-    /// Bytes of its message.
-    pub(crate) weight: u32,
-}
-
-/// Claims of one message, by group.
-pub(crate) type Claims = SmallVec<[(GroupId, Stamp); 1]>;
-
-/// What a shard's ordinary shared subscriptions have at hand.
-#[derive(Debug, Default)]
-pub(crate) struct Groups {
-    /// What waits while nobody of a group is free.
-    pub(crate) backlogs: BTreeMap<GroupId, Backlog>,
-    /// Claims that are over and not yet struck out.
-    pub(crate) settled: Vec<Stamp>,
-    /// What has moved since it was last said what is needed.
-    pub(crate) moved: MovedClaims,
-}
-
-/// Messages of claims that have gone to other shards or other members: a look at one place after the other may miss them.
-#[derive(Debug, Default)]
-pub(crate) struct MovedClaims {
-    stamps: Vec<Stamp>,
-    /// The oldest of those that are not among them, because they are too many.
-    others_from: Option<Stamp>,
-}
-
-impl MovedClaims {
-    /// Messages that are known one by one.
-    const STAMPS_MAX: usize = 4096;
-
-    pub(crate) fn note(&mut self, message: Stamp) {
-        if self.stamps.len() < Self::STAMPS_MAX {
-            self.stamps.push(message);
-        } else {
-            self.others_from = self.others_from.into_iter().chain([message]).min();
-        }
-    }
-
-    pub(crate) fn stamps(&self) -> &[Stamp] {
-        &self.stamps
-    }
-
-    pub(crate) fn others_from(&self) -> Option<Stamp> {
-        self.others_from
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.stamps.clear();
-        self.others_from = None;
-    }
-}
-
-/// What a group waits for while nobody of it is free, oldest first.
-#[derive(Debug, Default)]
-pub(crate) struct Backlog {
-    claims: VecDeque<WaitingClaim>,
-    bytes: u64,
-}
-
-impl Backlog {
-    pub(crate) fn len(&self) -> usize {
-        self.claims.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.claims.is_empty()
-    }
-
-    /// What the messages weigh.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &WaitingClaim> {
-        self.claims.iter()
-    }
-
-    /// Puts it in its place; nearly always that is the end.
-    pub(crate) fn insert(&mut self, claim: WaitingClaim) {
-        self.bytes += u64::from(claim.weight);
-        let place = self
-            .claims
-            .partition_point(|known| known.stored.claim < claim.stored.claim);
-        self.claims.insert(place, claim);
-    }
-
-    /// The stamp of the message that has waited longest.
-    pub(crate) fn oldest(&self) -> Option<Stamp> {
-        self.claims.front().map(|claim| claim.stored.message)
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<WaitingClaim> {
-        let claim = self.claims.pop_front()?;
-        self.bytes -= u64::from(claim.weight);
-        Some(claim)
-    }
-}
-
-/// A message that is a session's because it was its claim.
-#[derive(Debug, Clone)]
-pub(crate) struct ClaimDelivery {
-    pub(crate) group: GroupId,
-    pub(crate) claim: WaitingClaim,
-    pub(crate) qos: QoS,
-    /// RETAIN is kept if the message has it.
-    pub(crate) keeps_retain: bool,
-    pub(crate) identifiers: Identifiers,
-}
-
-impl ClaimDelivery {
-    pub(crate) fn origin(&self) -> Origin {
-        Origin::Claim {
-            group: self.group,
-            stored: Some(self.claim.stored),
-            qos: self.claim.qos,
-        }
-    }
-}
-
-/// What a session gives back to one of its groups.
-#[derive(Debug)]
-pub(crate) enum Reassigned {
-    /// It is on disk.
-    Stored(GroupId, WaitingClaim),
-    /// It is only in memory.
-    InMemory(GroupId, Arc<Message>),
-}
-
-impl Reassigned {
-    /// What a delivery of a group gives back.
-    pub(crate) fn of(
-        group: GroupId,
-        stored: Option<StoredClaim>,
-        qos: QoS,
-        message: &Arc<Message>,
-    ) -> Self {
-        let Some(stored) = stored else {
-            return Self::InMemory(group, message.clone());
-        };
-        let claim = WaitingClaim {
-            stored,
-            qos,
-            weight: message.weight() as u32,
-        };
-        Self::Stored(group, claim)
-    }
 }
 
 /// A session's queues.

@@ -5,10 +5,10 @@ use mqtt_codec::ReasonCode;
 use records::Millis;
 
 use crate::delivery::publication::Publication;
-use crate::delivery::waiting::Claims;
 use crate::io::{Forwarded, ForwardedClaim};
 use crate::retained::message::RetainedMessage;
 use crate::shard::Shard;
+use crate::shared::claim::Claims;
 use crate::stored::appends::StoredPublish;
 
 impl Shard {

@@ -10,12 +10,12 @@ use records::{AccountId, Incoming, Millis, Retained, SessionNumber, Stamp, Write
 
 use crate::access::list::{Client, RESERVED};
 use crate::delivery::publication::Publication;
-use crate::delivery::waiting::Claims;
 use crate::io::{ChatPublish, ConnectionId, Output, Service};
 use crate::message::{Message, MessageView};
 use crate::messenger::deliver::is_chat;
 use crate::sessions::session::Unsettled;
 use crate::shard::Shard;
+use crate::shared::claim::Claims;
 use crate::stored::appends::{APPEND_BYTES_MAX, StoredPublish, Then};
 use crate::stored::positions::stored_number;
 

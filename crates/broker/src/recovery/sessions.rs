@@ -14,13 +14,13 @@ use routing::{GroupId, GroupInterest, Subscriber, SubscriptionIndex};
 use smallvec::SmallVec;
 
 use crate::access::list::Identity;
-use crate::delivery::waiting::{ClaimDelivery, WaitingClaim};
 use crate::io::{Announcement, Output};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::deliver::is_chat;
 use crate::retained::message::RetainedMessage;
 use crate::sessions::session::{ChatFilter, Delivery, Session, StoredDelivery};
 use crate::shard::Shard;
+use crate::shared::claim::{ClaimDelivery, WaitingClaim};
 use crate::shared::members::member;
 use crate::stored::positions::is_covered;
 use crate::subscriptions::superseded::{past_terms, terms_at};
@@ -414,7 +414,8 @@ impl Shard {
     pub(crate) fn recover_claim(&mut self, claim: &RecoveredClaim<'_>, now: Millis) -> bool {
         self.clock.observe(claim.claim);
         let group = self.group_of(claim.group);
-        let Some(group) = group.filter(|group| !self.shared.members(*group).is_empty()) else {
+        let Some(group) = group.filter(|group| !self.shared.index.members(*group).is_empty())
+        else {
             return false;
         };
         self.await_member(group, claim.waiting(), now);
@@ -429,7 +430,7 @@ impl Shard {
 
     fn group_of(&self, text: &str) -> Option<GroupId> {
         let (name, plain) = topic::shared(text)?;
-        self.shared.id(name, plain)
+        self.shared.index.id(name, plain)
     }
 
     /// Takes back a retained message.

@@ -14,17 +14,15 @@ use smallvec::SmallVec;
 
 use crate::delivery::publication::Publication;
 use crate::delivery::waiting::FETCH_MAX;
-use crate::delivery::waiting::{Backlog, ClaimDelivery, Claims, WaitingClaim};
 use crate::io::{ForwardedClaim, Output, PassedClaim, PassedOn};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::metrics::drops::DropReason;
 use crate::sessions::session::Delivery;
 use crate::shard::Shard;
+use crate::shared::claim::{ClaimDelivery, Claims, WaitingClaim};
+use crate::shared::waiting_claims::Backlog;
 use crate::stored::appends::Then;
 use crate::stored::positions::claim_delete;
-
-/// Claims that are over and not yet struck out, at most; beyond it they are written at once.
-const SETTLED_MAX: usize = 4096;
 
 impl Shard {
     // Before the disk.
@@ -35,6 +33,7 @@ impl Shard {
         if qos != QoS::AtMostOnce {
             let zero = Stamp::ZERO;
             self.shared
+                .index
                 .durable(topic, |group| claims.push((group, zero)));
         }
         for (_, claim) in &mut claims {
@@ -47,7 +46,7 @@ impl Shard {
     pub(crate) fn claim_writes(&self, claims: &Claims, message: Stamp) -> Vec<Write> {
         let mut writes = Vec::with_capacity(claims.len());
         for (group, claim) in claims {
-            let Some(group) = self.shared.text(*group) else {
+            let Some(group) = self.shared.index.text(*group) else {
                 continue;
             };
             let record = records::Claim {
@@ -67,7 +66,7 @@ impl Shard {
         const REST: usize = 64;
         let texts = claims
             .iter()
-            .filter_map(|(group, _)| self.shared.text(*group));
+            .filter_map(|(group, _)| self.shared.index.text(*group));
         texts.map(|text| text.len() + REST).sum()
     }
 
@@ -81,12 +80,13 @@ impl Shard {
         claims: &Claims,
     ) -> (bool, Vec<ForwardedClaim>) {
         let mut elsewhere = Vec::new();
-        if self.shared.is_empty() && claims.is_empty() {
+        if self.shared.index.is_empty() && claims.is_empty() {
             return (false, elsewhere);
         }
         let mut choices: SmallVec<[(GroupId, Chosen); 4]> = SmallVec::new();
         let standing = |slot| self.standing(slot);
         self.shared
+            .index
             .choose(publication.view.topic, standing, |group, chosen| {
                 choices.push((group, chosen));
             });
@@ -128,7 +128,7 @@ impl Shard {
         match (chosen, stored) {
             (Chosen::Here(member), _) => self.give_claimed(group, &member, stored, publication),
             (Chosen::Shard(shard), _) | (Chosen::OfflineElsewhere(shard), None) => {
-                if let Some(text) = self.shared.text(group) {
+                if let Some(text) = self.shared.index.text(group) {
                     elsewhere.push(ForwardedClaim {
                         shard,
                         group: text.into(),
@@ -158,13 +158,16 @@ impl Shard {
             _ => None,
         };
         let group =
-            topic::shared(&claim.group).and_then(|(name, plain)| self.shared.id(name, plain));
+            topic::shared(&claim.group).and_then(|(name, plain)| self.shared.index.id(name, plain));
         let Some(group) = group else {
             // The group has ended everywhere.
             self.settle_claim_of(stored, now);
             return;
         };
-        let chosen = self.shared.choose_here(group, |slot| self.standing(slot));
+        let chosen = self
+            .shared
+            .index
+            .choose_here(group, |slot| self.standing(slot));
         match (chosen, stored) {
             (Some(Chosen::Here(member)), _)
             | (Some(Chosen::Busy(member) | Chosen::Offline(member)), None) => {
@@ -268,14 +271,7 @@ impl Shard {
     /// Keeps a stored message for the next member that is free, within the bound of a session's queue.
     pub(crate) fn await_member(&mut self, group: GroupId, claim: WaitingClaim, now: Millis) {
         let limits = &self.settings.limits;
-        let backlog = self.groups.backlogs.entry(group).or_default();
-        backlog.insert(claim);
-        let mut dropped = SmallVec::<[WaitingClaim; 1]>::new();
-        while backlog.len() > limits.stored_messages_max
-            || backlog.bytes() > limits.stored_bytes_max
-        {
-            dropped.extend(backlog.pop());
-        }
+        let dropped = self.shared.waiting.insert(group, claim, limits);
         for dropped in dropped {
             self.metrics.counters.dropped_queued += 1;
             self.metrics.drops.note_of_group(DropReason::QueueFull);
@@ -286,41 +282,28 @@ impl Shard {
     /// Takes what a session's groups have waiting, a slice at a time; false when there is nothing for it.
     pub(crate) fn pull_claims(&mut self, slot: u32) -> bool {
         let session = &self.sessions[slot];
-        if self.groups.backlogs.is_empty() || session.shares.is_empty() {
+        if self.shared.waiting.is_empty() || session.shares.is_empty() {
             return false;
         }
         if self.standing(slot) != Standing::Free {
             return false;
         }
-        // Whichever are fewer: of ten thousand groups hardly any has something waiting.
-        let groups: SmallVec<[GroupId; 4]> = if session.shares.len() <= self.groups.backlogs.len() {
-            session.shares.iter().map(|share| share.group).collect()
-        } else {
-            self.groups.backlogs.keys().copied().collect()
-        };
+        let groups = self.shared.waiting.candidates(&session.shares);
         let mut pulled = 0;
         for group in groups {
             if pulled == FETCH_MAX {
                 break;
             }
-            let Some(member) = self.shared.member(group, slot).copied() else {
-                continue;
-            };
-            let Some(backlog) = self.groups.backlogs.get_mut(&group) else {
+            let Some(member) = self.shared.index.member(group, slot).copied() else {
                 continue;
             };
             let waiting = self.sessions[slot].waiting.get_or_insert_default();
-            while pulled < FETCH_MAX
-                && let Some(claim) = backlog.pop()
-            {
-                pulled += 1;
+            let most = FETCH_MAX - pulled;
+            pulled += self.shared.waiting.pull(group, most, |claim| {
                 waiting
                     .claims
                     .push_back(claim_delivery(group, &member, claim));
-            }
-            if backlog.is_empty() {
-                self.groups.backlogs.remove(&group);
-            }
+            });
         }
         pulled > 0
     }
@@ -366,24 +349,24 @@ impl Shard {
 
     /// Lets a group's waiting messages go where somebody can take them.
     pub(crate) fn rebalance(&mut self, group: GroupId, now: Millis) {
-        if !self.groups.backlogs.contains_key(&group) {
+        if !self.shared.waiting.has(group) {
             return;
         }
-        if !self.shared.exists(group) {
-            let backlog = self.groups.backlogs.remove(&group).unwrap_or_default();
+        if !self.shared.index.exists(group) {
+            let backlog = self.shared.waiting.take(group);
             for claim in backlog.iter() {
                 self.settle_claim(claim.stored.claim, now);
             }
             return;
         }
-        let members = self.shared.members(group).iter();
+        let members = self.shared.index.members(group).iter();
         let connected: Vec<u32> = members
             .map(|member| member.session)
             .filter(|slot| self.open_connection(*slot).is_some())
             .collect();
         if connected.is_empty() {
-            if let Some(shard) = self.shared.connected_elsewhere(group) {
-                let claims = self.groups.backlogs.remove(&group).unwrap_or_default();
+            if let Some(shard) = self.shared.index.connected_elsewhere(group) {
+                let claims = self.shared.waiting.take(group);
                 self.pass_on(shard, group, &claims, Vec::new(), now);
             }
             return;
@@ -395,7 +378,11 @@ impl Shard {
 
     /// Finds another member for a message that is only in memory.
     pub(crate) fn offer(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
-        match self.shared.choose_of(group, |slot| self.standing(slot)) {
+        match self
+            .shared
+            .index
+            .choose_of(group, |slot| self.standing(slot))
+        {
             Some(Chosen::Here(member) | Chosen::Busy(member) | Chosen::Offline(member)) => {
                 self.give_unstored(group, &member, message, now);
             }
@@ -414,12 +401,12 @@ impl Shard {
         in_memory: Vec<Arc<Message>>,
         now: Millis,
     ) {
-        let Some(text) = self.shared.text(group) else {
+        let Some(text) = self.shared.index.text(group) else {
             return;
         };
         // Until the other shard has them, this one says that they are needed.
         for claim in claims.iter() {
-            self.groups.moved.note(claim.stored.message);
+            self.shared.waiting.note_moved(claim.stored.message);
         }
         let clock = self.clock.stamp(now);
         let passed = PassedOn {
@@ -442,8 +429,8 @@ impl Shard {
     /// Another shard has messages of a group that it has nobody for.
     pub(crate) fn passed_on(&mut self, passed: PassedOn, now: Millis) {
         self.clock.observe(passed.clock);
-        let group =
-            topic::shared(&passed.group).and_then(|(name, plain)| self.shared.id(name, plain));
+        let group = topic::shared(&passed.group)
+            .and_then(|(name, plain)| self.shared.index.id(name, plain));
         for claim in passed.stored {
             match group {
                 Some(group) => {
@@ -471,11 +458,15 @@ impl Shard {
     /// A message that has come because it was this shard's turn stays here if it can: two shards without a free member
     /// would pass it to each other for ever.
     fn take_passed(&mut self, group: GroupId, message: Arc<Message>, now: Millis) {
-        match self.shared.choose_here(group, |slot| self.standing(slot)) {
+        match self
+            .shared
+            .index
+            .choose_here(group, |slot| self.standing(slot))
+        {
             Some(Chosen::Here(member) | Chosen::Busy(member)) => {
                 self.give_unstored(group, &member, message, now);
             }
-            Some(Chosen::Offline(member)) => match self.shared.connected_elsewhere(group) {
+            Some(Chosen::Offline(member)) => match self.shared.index.connected_elsewhere(group) {
                 Some(shard) => {
                     self.pass_on(shard, group, &Backlog::default(), vec![message], now);
                 }
@@ -523,8 +514,7 @@ impl Shard {
 
     /// Has a claim struck out with the next cursors; a crash before that repeats it.
     pub(crate) fn settle_claim(&mut self, claim: Stamp, now: Millis) {
-        self.groups.settled.push(claim);
-        if self.groups.settled.len() >= SETTLED_MAX {
+        if self.shared.waiting.settle(claim) {
             self.store_settled(now);
         } else {
             self.cursors.write_soon(now);
@@ -532,11 +522,11 @@ impl Shard {
     }
 
     pub(crate) fn store_settled(&mut self, now: Millis) {
-        if self.groups.settled.is_empty() {
+        let settled = self.shared.waiting.take_settled();
+        if settled.is_empty() {
             return;
         }
-        let settled = std::mem::take(&mut self.groups.settled).into_iter();
-        let writes = settled.map(|claim| Write::Delete {
+        let writes = settled.into_iter().map(|claim| Write::Delete {
             key: key::claim(claim),
         });
         self.append(writes.collect(), Then::Nothing, now);

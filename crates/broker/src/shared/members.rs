@@ -33,7 +33,7 @@ impl Shard {
         let Some((name, plain)) = topic::shared(filter) else {
             return false;
         };
-        let joined = self.shared.subscribe(name, plain, subscriber);
+        let joined = self.shared.index.subscribe(name, plain, subscriber);
         if joined.replaced.is_none() {
             let shares = &mut self.sessions[slot].shares;
             shares.push(Membership {
@@ -60,7 +60,7 @@ impl Shard {
 
     /// It is on its session's list no longer.
     pub(crate) fn has_left_share(&mut self, slot: u32, share: &Membership, now: Millis) {
-        self.shared.unsubscribe(share.group, slot);
+        self.shared.index.unsubscribe(share.group, slot);
         self.announce_share(share, now);
         self.reassign_unsent(slot, Some(share.group), now);
         self.rebalance(share.group, now);
@@ -72,7 +72,7 @@ impl Shard {
             return;
         }
         let connected = |slot| self.open_connection(slot).is_some();
-        let group = self.shared.interest(share.group, connected);
+        let group = self.shared.index.interest(share.group, connected);
         let clock = self.clock.stamp(now);
         self.outputs.push(Output::Announce(Announcement {
             shard: self.peers.own(),

@@ -1,5 +1,8 @@
 //! Shared subscriptions to ordinary topics: groups, their members, and the claims that they have on messages.
 
+pub(crate) mod claim;
 pub(crate) mod claims;
 pub(crate) mod members;
 pub(crate) mod reassign;
+pub(crate) mod table;
+pub(crate) mod waiting_claims;

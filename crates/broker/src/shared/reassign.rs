@@ -6,9 +6,9 @@ use records::Millis;
 use routing::GroupId;
 use smallvec::SmallVec;
 
-use crate::delivery::waiting::Reassigned;
 use crate::message::Origin;
 use crate::shard::Shard;
+use crate::shared::claim::Reassigned;
 
 impl Shard {
     /// A member is offline or has left: what it was to get and has not been sent goes to others. With `only`, of
@@ -65,7 +65,7 @@ impl Shard {
             match reassigned {
                 Reassigned::Stored(group, claim) => {
                     groups.push(group);
-                    self.groups.moved.note(claim.stored.message);
+                    self.shared.waiting.note_moved(claim.stored.message);
                     self.await_member(group, claim, now);
                 }
                 Reassigned::InMemory(group, message) => in_memory.push((group, message)),

@@ -8,10 +8,11 @@ use mqtt_codec::QoS;
 use mqtt_session::AckOrdinal;
 use records::{AccountId, SessionRef, Stamp, Write};
 
-use crate::delivery::waiting::{Claims, Delivery};
+use crate::delivery::waiting::Delivery;
 use crate::io::{ConnectionId, Output, Ticket};
 use crate::message::Message;
 use crate::outputs::Outputs;
+use crate::shared::claim::Claims;
 
 /// Bytes of keys and values that whoever stores takes in one append, at least.
 pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -137,18 +137,8 @@ impl Shard {
 
     fn shed_groups(&mut self, shedding: &mut Shedding, now: Millis) {
         let before = shedding.order.before;
-        let mut over = Vec::new();
-        self.groups.backlogs.retain(|_, backlog| {
-            let mut part = shedding.part(None, backlog.len());
-            while part > 0
-                && over.len() < WAITING_PER_PIECE
-                && backlog.oldest().is_some_and(|stamp| stamp < before)
-            {
-                part -= 1;
-                over.extend(backlog.pop());
-            }
-            !backlog.is_empty()
-        });
+        let part = |waiting| shedding.part(None, waiting);
+        let over = self.shared.waiting.shed(part, before, WAITING_PER_PIECE);
         for claim in over {
             self.drop_claim_for_room(claim.stored.claim, now);
         }

@@ -487,7 +487,7 @@ impl Shard {
         }
         if let Some((name, filter)) = topic::shared(&announcement.filter) {
             let (shard, members) = (announcement.shard, announcement.group);
-            let group = self.shared.announce(name, filter, shard, members);
+            let group = self.shared.index.announce(name, filter, shard, members);
             self.rebalance(group, now);
             return;
         }

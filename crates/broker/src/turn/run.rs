@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use records::{Millis, Moment, Stamp};
 
-use crate::delivery::waiting::Backlog;
 use crate::io::Output;
 use crate::message::Origin;
 use crate::metrics::counters::SlowClient;
 use crate::metrics::drops::ClientName;
 use crate::sessions::session::Session;
 use crate::shard::Shard;
+use crate::shared::waiting_claims::Backlog;
 use crate::stored::survey::{Segments, Survey};
 use crate::turn::deferred::{Census, DeferredWork};
 use crate::turn::work::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
@@ -150,7 +150,7 @@ impl Shard {
         }
         self.survey_under_way(&mut census);
         let lowest = census.lowest.min(self.lowest_under_way());
-        self.groups.moved.clear();
+        self.shared.waiting.forget_moved();
         if let Some(survey) = census.survey {
             self.outputs.push(Output::Surveyed(survey));
         }
@@ -209,7 +209,7 @@ impl Shard {
         let Some(survey) = &mut census.survey else {
             return;
         };
-        for backlog in self.groups.backlogs.values() {
+        for backlog in self.shared.waiting.backlogs() {
             let mut segments = Segments::default();
             for claim in backlog.iter() {
                 survey.need(claim.stored.message, &mut segments);
@@ -220,7 +220,7 @@ impl Shard {
             }
         }
         let mut moved = Segments::default();
-        for stamp in self.groups.moved.stamps() {
+        for stamp in self.shared.waiting.moved() {
             survey.need(*stamp, &mut moved);
         }
         survey.keep_from(self.oldest_unseen());
@@ -245,9 +245,9 @@ impl Shard {
     /// What is still on its way to the disk has reached nobody yet, whoever may wait for it. What waits in groups is
     /// nobody's, and what they have passed on may not have arrived.
     fn lowest_under_way(&self) -> Stamp {
-        let waiting = self.groups.backlogs.values().flat_map(Backlog::iter);
+        let waiting = self.shared.waiting.backlogs().flat_map(Backlog::iter);
         let waiting = waiting.map(|claim| claim.stored.message);
-        let moved = self.groups.moved.stamps().iter().copied();
+        let moved = self.shared.waiting.moved().iter().copied();
         waiting.chain(moved).fold(self.oldest_unseen(), Stamp::min)
     }
 
@@ -256,7 +256,7 @@ impl Shard {
         let all = self
             .appends
             .publishes()
-            .chain(self.groups.moved.others_from());
+            .chain(self.shared.waiting.oldest_moved_beside());
         let all = all.chain(self.fanouts.stamps());
         all.fold(Stamp::new(u64::MAX), Stamp::min)
     }
