@@ -1,13 +1,10 @@
 //! One shard: its tables of connections and sessions, its clock, its inputs and outputs. What it does with each is in the
 //! folders beside it, in files with an `impl Shard`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ahash::RandomState;
-use hashbrown::HashMap;
-use records::{AccountId, Millis, Pos, Stamp};
-use smallvec::SmallVec;
+use records::{Millis, Stamp};
 
 use crate::authentication::closed::{Closed, ClosedClients};
 use crate::clock::Clock;
@@ -16,11 +13,10 @@ use crate::connections::table::Connections;
 use crate::delivery::fanouts::Fanouts;
 use crate::delivery::frames::FrameCache;
 use crate::io::{ConnectionId, Input, Output};
-use crate::messenger::recipients::PendingDeliveries;
+use crate::messenger::interest::Messenger;
 use crate::metrics::collected::Metrics;
 use crate::metrics::counters::{Counters, Population, SlowClient};
 use crate::metrics::latency::Latencies;
-use crate::metrics::system::SystemFigures;
 use crate::outputs::Outputs;
 use crate::peers::Peers;
 use crate::publishing::rates::Rates;
@@ -28,14 +24,12 @@ use crate::retained::table::RetainedMessages;
 use crate::sessions::account_usage::AccountUsage;
 use crate::sessions::table::Sessions;
 use crate::settings::Settings;
-use crate::shared::members::ChatShare;
 use crate::shared::table::SharedSubscriptions;
 use crate::stored::appends::Appends;
 use crate::stored::cursors::Cursors;
 use crate::stored::messages::StoredMessages;
 use crate::subscriptions::table::Subscriptions;
 use crate::turn::work::{TURN_WORK_MAX, Turn};
-use crate::wills::publish::PendingWill;
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
 pub const SHARDS_MAX: u16 = 64;
@@ -60,32 +54,22 @@ pub struct Place {
 pub struct Shard {
     pub(crate) peers: Peers,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) hasher: RandomState,
     pub(crate) connections: Connections,
     pub(crate) sessions: Sessions,
-    /// Sessions with a part in the messenger, by account.
-    pub(crate) accounts: HashMap<AccountId, SmallVec<[u32; 2]>, RandomState>,
+    pub(crate) messenger: Messenger,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) shared: SharedSubscriptions,
-    pub(crate) chat_shares: HashMap<AccountId, Vec<ChatShare>, RandomState>,
     pub(crate) retained: RetainedMessages,
     pub(crate) frames: FrameCache,
     pub(crate) appends: Appends,
-    pub(crate) chat_publishes: usize,
-    pub(crate) pending_wills: VecDeque<PendingWill>,
     pub(crate) stored: StoredMessages,
     pub(crate) clock: Clock,
     pub(crate) outputs: Outputs,
     pub(crate) turn: Turn,
     pub(crate) fanouts: Fanouts,
-    /// What the messenger delivers to very many accounts, likewise.
-    pub(crate) pending_deliveries: PendingDeliveries,
     pub(crate) publish_rates: Rates,
-    pub(crate) system: SystemFigures,
     pub(crate) closed_clients: ClosedClients,
     pub(crate) cursors: Cursors,
-    /// The newest position the messenger delivered.
-    pub(crate) latest_pos: Pos,
     pub(crate) metrics: Metrics,
 }
 
@@ -104,27 +88,20 @@ impl Shard {
             settings,
             connections: Connections::new(now),
             sessions: Sessions::new(peers, hasher.clone(), place.usage.clone()),
-            accounts: HashMap::with_hasher(hasher.clone()),
+            messenger: Messenger::new(&hasher),
             subscriptions: Subscriptions::new(peers, place.seeds),
             shared: SharedSubscriptions::new(place.seeds),
-            chat_shares: HashMap::with_hasher(hasher.clone()),
             retained: RetainedMessages::new(),
             publish_rates: Rates::new(hasher.clone()),
-            system: SystemFigures::default(),
-            hasher,
-            frames: FrameCache::default(),
+            frames: FrameCache::new(hasher),
             appends: Appends::default(),
-            chat_publishes: 0,
-            pending_wills: VecDeque::new(),
             stored: StoredMessages::default(),
             clock: Clock::new(place.shard, now),
             outputs: Outputs::default(),
             turn: Turn::default(),
             fanouts: Fanouts::default(),
-            pending_deliveries: PendingDeliveries::new(),
             closed_clients: ClosedClients::default(),
             cursors: Cursors::default(),
-            latest_pos: Pos::ZERO,
             metrics: Metrics::default(),
         }
     }

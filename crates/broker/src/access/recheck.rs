@@ -7,7 +7,7 @@ use records::Millis;
 use crate::access::list::Client;
 use crate::connections::connection::Stage;
 use crate::io::ConnectionId;
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::metrics::drops::DropReason;
 use crate::metrics::system::is_system;
 use crate::sessions::session::{NO_CONNECTION, Session};

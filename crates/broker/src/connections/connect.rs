@@ -11,7 +11,7 @@ use crate::connections::connection::{Chosen, Stage};
 use crate::connections::pending_connect::PendingConnect;
 use crate::io::{AuthenticationRequest, ConnectionId, Output, Service};
 use crate::message::Message;
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::publishing::publish::Fault;
 use crate::sessions::session::{NEVER, Session};
 use crate::shard::Shard;

@@ -322,8 +322,7 @@ impl Shard {
         if maximum == 0 || topic.len() < ALIASED_TOPIC_MIN {
             return layout;
         }
-        let hasher = &self.hasher;
-        let (hash, kept) = self.frames.topic(topic, || hasher.hash_one(topic) as u32);
+        let (hash, kept) = self.frames.topic(topic);
         let aliases = connection.aliases.get_or_insert_default();
         Layout {
             alias: aliases.next(topic, hash, maximum, kept),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use ahash::RandomState;
 use mqtt_codec::{QoS, Version, publish};
 use mqtt_session::Alias;
 use records::Millis;
@@ -23,6 +24,7 @@ pub(crate) struct FrameCache {
     /// The message's topic, once somebody keeps it under an alias, and its hash, once somebody asks.
     topic: Option<Arc<str>>,
     topic_hash: Option<u32>,
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -43,19 +45,18 @@ pub(crate) struct Layout<'a> {
     pub(crate) identifiers: &'a [u32],
 }
 
-impl Default for FrameCache {
-    fn default() -> Self {
+impl FrameCache {
+    pub(crate) fn new(hasher: RandomState) -> Self {
         Self {
             frames: std::array::from_fn(|_| Frame::default()),
             built: 0,
             message: None,
             topic: None,
             topic_hash: None,
+            hasher,
         }
     }
-}
 
-impl FrameCache {
     /// Forgets the last message.
     pub(crate) fn clear(&mut self) {
         self.built = 0;
@@ -65,12 +66,11 @@ impl FrameCache {
     }
 
     /// The topic's hash, and the topic to be kept: found out once for all recipients.
-    pub(crate) fn topic(
-        &mut self,
-        topic: &str,
-        hash: impl FnOnce() -> u32,
-    ) -> (u32, impl FnOnce() -> Arc<str>) {
-        let hash = *self.topic_hash.get_or_insert_with(hash);
+    pub(crate) fn topic(&mut self, topic: &str) -> (u32, impl FnOnce() -> Arc<str>) {
+        let hasher = &self.hasher;
+        let hash = self.topic_hash;
+        let hash = hash.unwrap_or_else(|| hasher.hash_one(topic) as u32);
+        self.topic_hash = Some(hash);
         let kept = &mut self.topic;
         (hash, move || match kept {
             Some(known) if **known == *topic => known.clone(),

@@ -4,23 +4,14 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, ReasonCode, topic};
+use mqtt_codec::{QoS, ReasonCode};
 use records::{Millis, Pos, SessionRef};
 
 use crate::io::{ChatDelivery, Output, Recipients, Service};
 use crate::message::{Message, Origin};
-use crate::sessions::session::{ChatFilter, ChatInterest, ChatMode, Delivery, Session};
+use crate::messenger::wanted::{Wanted, wanted};
+use crate::sessions::session::ChatMode;
 use crate::shard::Shard;
-
-/// First level of the messenger's tree.
-pub(crate) const TREE: &str = "im";
-
-/// Whether a topic or filter belongs to the messenger: its first level is literally `im`.
-pub(crate) fn is_chat(topic: &str) -> bool {
-    topic
-        .strip_prefix(TREE)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
 
 impl Shard {
     /// One session gets what it has subscribed to of a delivery.
@@ -284,85 +275,6 @@ impl Shard {
         }));
     }
 
-    // Subscriptions.
-
-    /// Adds or replaces a subscription under `im/`; true when it replaced one.
-    pub(crate) fn subscribe_chat(&mut self, slot: u32, filter: ChatFilter) -> bool {
-        let latest = self.latest_pos;
-        let session = &mut self.sessions[slot];
-        let chat = session.chat.get_or_insert_with(|| {
-            Box::new(ChatInterest {
-                filters: Vec::new(),
-                sent: latest,
-                seen: latest,
-                begun: (Pos::ZERO, 0),
-                mode: ChatMode::Live,
-                backlog: std::collections::VecDeque::new(),
-            })
-        });
-        let known = chat
-            .filters
-            .iter_mut()
-            .find(|known| known.filter == filter.filter && known.share == filter.share);
-        let existed = known.is_some();
-        match known {
-            Some(known) => *known = filter,
-            None => chat.filters.push(filter),
-        }
-        if let Some(account) = session.account {
-            let slots = self.accounts.entry(account).or_default();
-            if !slots.contains(&slot) {
-                slots.push(slot);
-            }
-        }
-        existed
-    }
-
-    /// Removes a subscription under `im/`; false when there was none.
-    pub(crate) fn unsubscribe_chat(
-        &mut self,
-        slot: u32,
-        filter: &str,
-        share: Option<&str>,
-        now: Millis,
-    ) -> bool {
-        let account = self.sessions[slot].account;
-        let Some(chat) = self.sessions[slot].chat.as_mut() else {
-            return false;
-        };
-        let before = chat.filters.len();
-        chat.filters
-            .retain(|known| &*known.filter != filter || known.share.as_deref() != share);
-        let removed = chat.filters.len() < before;
-        if chat.filters.is_empty() {
-            self.leave_messenger(slot, now);
-        }
-        if let (Some(account), Some(name), true) = (account, share, removed) {
-            self.announce_chat_share(account, name, filter, now);
-        }
-        removed
-    }
-
-    /// The session has no part in the messenger any more.
-    pub(crate) fn leave_messenger(&mut self, slot: u32, now: Millis) {
-        let session = &mut self.sessions[slot];
-        let chat = session.chat.take();
-        let Some(account) = session.account else {
-            return;
-        };
-        if let Some(slots) = self.accounts.get_mut(&account) {
-            slots.retain(|other| *other != slot);
-            if slots.is_empty() {
-                self.accounts.remove(&account);
-            }
-        }
-        for known in chat.iter().flat_map(|chat| &chat.filters) {
-            if let Some(name) = &known.share {
-                self.announce_chat_share(account, name, &known.filter, now);
-            }
-        }
-    }
-
     /// The messenger has stored or refused a publish.
     pub(crate) fn chat_acknowledged(
         &mut self,
@@ -371,7 +283,7 @@ impl Shard {
         outcome: Result<(), (ReasonCode, Box<str>)>,
         now: Millis,
     ) {
-        self.chat_publishes = self.chat_publishes.saturating_sub(1);
+        self.messenger.note_answered();
         if self.chat_will_settled(ack, &outcome, now) {
             // Nobody waits for it.
         } else if let Some(slot) = self.sessions.slot_of(reference) {
@@ -379,51 +291,4 @@ impl Shard {
         }
         self.wake_stalled();
     }
-}
-
-/// How a session wants a packet of the messenger.
-pub(crate) struct Wanted {
-    qos: QoS,
-    identifiers: crate::sessions::session::Identifiers,
-}
-
-impl Wanted {
-    fn delivery(&self, message: Arc<Message>, origin: Origin) -> Delivery {
-        Delivery {
-            message,
-            qos: self.qos,
-            retain: false,
-            origin,
-            identifiers: self.identifiers.clone(),
-        }
-    }
-}
-
-/// The highest QoS, up to the message's own, and all identifiers of those matching filters that count.
-/// [5 MQTT-3.3.4-2] [5 MQTT-3.3.4-4]
-pub(crate) fn wanted(
-    session: &Session,
-    message: &Message,
-    counts: impl Fn(&ChatFilter) -> bool,
-) -> Option<Wanted> {
-    let chat = session.chat.as_ref()?;
-    let name = &*message.topic;
-    let mut qos = None;
-    let mut identifiers = Vec::new();
-    for known in chat
-        .filters
-        .iter()
-        .filter(|known| counts(known) && topic::matches(&known.filter, name))
-    {
-        let granted = QoS::from_bits(known.options & 3).unwrap_or(QoS::AtMostOnce);
-        qos = qos.max(Some(granted));
-        if known.identifier != 0 {
-            identifiers.push(known.identifier);
-        }
-    }
-    let identifiers = (!identifiers.is_empty()).then(|| identifiers.into());
-    qos.map(|granted: QoS| Wanted {
-        qos: granted.min(message.qos),
-        identifiers,
-    })
 }

@@ -1,4 +1,11 @@
 //! The part of sessions in the messenger: filters under `im/`, deliveries, and catching up.
 
 pub(crate) mod deliver;
+pub(crate) mod deliver_shared;
+pub(crate) mod filters;
+pub(crate) mod interest;
+pub(crate) mod pending;
 pub(crate) mod recipients;
+pub(crate) mod shares;
+pub(crate) mod topics;
+pub(crate) mod wanted;

@@ -3,6 +3,7 @@
 use crate::metrics::counters::{Counters, SlowClient};
 use crate::metrics::drops::Drops;
 use crate::metrics::latency::Measuring;
+use crate::metrics::system::SystemFigures;
 
 /// A shard's figures.
 #[derive(Debug, Default)]
@@ -10,6 +11,8 @@ pub(crate) struct Metrics {
     pub(crate) counters: Counters,
     pub(crate) latencies: Measuring,
     pub(crate) drops: Drops,
+    /// The whole server's, as they were told.
+    pub(crate) system: SystemFigures,
     waits: Waits,
     slowest: Vec<SlowClient>,
 }

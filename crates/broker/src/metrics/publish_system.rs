@@ -15,7 +15,7 @@ impl Shard {
     /// New figures; an empty one is gone.
     pub(crate) fn update_system_figures(&mut self, figures: &[Arc<Message>], now: Millis) {
         for figure in figures {
-            if !self.system.update(figure) {
+            if !self.metrics.system.update(figure) {
                 continue;
             }
             let mut publication = Publication {
@@ -35,7 +35,7 @@ impl Shard {
 
     /// The figures as they stand, for a new subscription.
     pub(crate) fn send_system(&mut self, slot: u32, filter: &str, identifier: u32, now: Millis) {
-        for message in self.system.matching(filter) {
+        for message in self.metrics.system.matching(filter) {
             let delivery = Delivery {
                 message,
                 qos: QoS::AtMostOnce,

@@ -12,7 +12,7 @@ use crate::access::list::{Client, RESERVED};
 use crate::delivery::publication::Publication;
 use crate::io::{ChatPublish, ConnectionId, Output, Service};
 use crate::message::{Message, MessageView};
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::sessions::session::Unsettled;
 use crate::shard::Shard;
 use crate::shared::claim::Claims;
@@ -421,7 +421,9 @@ impl Shard {
         let ack = accepted
             .ack
             .map(|(kind, packet_id)| self.owe_chat(accepted, kind, packet_id));
-        self.chat_publishes += usize::from(ack.is_some());
+        if ack.is_some() {
+            self.messenger.note_asked();
+        }
         self.outputs
             .push(Output::Service(Service::Publish(Box::new(ChatPublish {
                 session: reference,

@@ -8,7 +8,7 @@ use records::{
 };
 
 use crate::message::is_stamp;
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 
 /// The protocol levels of MQTT 3.1, 3.1.1 and 5.
 const LEVELS: std::ops::RangeInclusive<u8> = 3..=5;

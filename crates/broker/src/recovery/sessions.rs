@@ -16,12 +16,12 @@ use smallvec::SmallVec;
 use crate::access::list::Identity;
 use crate::io::{Announcement, Output};
 use crate::message::{Message, Origin, StoredClaim};
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::retained::message::RetainedMessage;
 use crate::sessions::session::{ChatFilter, Delivery, Session, StoredDelivery};
 use crate::shard::Shard;
 use crate::shared::claim::{ClaimDelivery, WaitingClaim};
-use crate::shared::members::member;
+use crate::shared::table::member;
 use crate::stored::positions::is_covered;
 use crate::subscriptions::superseded::{past_terms, terms_at};
 
@@ -118,9 +118,9 @@ impl Shard {
         Recovery {
             waiting: Vec::new(),
             given_up: SubscriptionIndex::new(
-                [0, 1, 2, 3].map(|number: u64| self.hasher.hash_one(number)),
+                [0, 1, 2, 3].map(|number: u64| self.sessions.hasher().hash_one(number)),
             ),
-            begun: HashMap::with_hasher(self.hasher.clone()),
+            begun: HashMap::with_hasher(self.sessions.hasher().clone()),
         }
     }
 
@@ -447,9 +447,11 @@ impl Shard {
         for slot in offline {
             self.sessions.go_offline(slot);
         }
-        self.latest_pos = self.latest_pos.max(latest_pos);
+        self.messenger.note_pos(latest_pos);
         let newest = self.stored.newest_routed();
-        self.cursors.redeliveries.bound(newest, self.latest_pos);
+        self.cursors
+            .redeliveries
+            .bound(newest, self.messenger.latest());
     }
 }
 

@@ -144,6 +144,11 @@ impl Sessions {
         state.finish()
     }
 
+    /// The hasher that all shards share.
+    pub(crate) fn hasher(&self) -> &RandomState {
+        &self.hasher
+    }
+
     // From the first to the last.
 
     /// For the next session, or for what is left of one.

@@ -83,7 +83,7 @@ impl Shard {
 
     /// How much is on its way to the disk or the messenger.
     pub(crate) fn under_way(&self) -> usize {
-        self.appends.len() + self.chat_publishes
+        self.appends.len() + self.messenger.unanswered()
     }
 
     /// Whether clients have to wait because too much is on its way to the disk or the messenger.

@@ -34,7 +34,7 @@ impl Shard {
             number: session.number,
             expiry_secs: session.expiry_secs,
             disconnected_at: session.disconnected_at,
-            chat_cursor: chat_cursor(session, self.latest_pos),
+            chat_cursor: chat_cursor(session, self.messenger.latest()),
             queue_cursors: queue_cursors(session, sent.clone()),
             protocol_level: session.protocol_level,
             progress: Progress::default(),

@@ -8,7 +8,7 @@ use records::{Millis, Subscription, Write, key};
 
 use crate::access::recheck::UNASKED;
 use crate::io::ConnectionId;
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::publishing::publish::Fault;
 use crate::shard::Shard;
 use crate::stored::appends::{Granted, PendingSuback};

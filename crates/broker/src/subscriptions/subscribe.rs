@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions, topic};
-use records::{AccountId, Millis, Subscription, Write};
+use records::{Millis, Subscription, Write};
 use routing::{FilterId, GroupInterest, Interest, Subscriber};
 
 use crate::access::list::RESERVED;
 use crate::io::{Announcement, Output, Service};
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::metrics::system::{is_reserved, is_system};
-use crate::sessions::session::{ChatFilter, Session};
+use crate::sessions::session::Session;
 use crate::shard::Shard;
-use crate::shared::members::{is_ordinary_share, member};
+use crate::shared::table::{is_ordinary_share, member};
 use crate::stored::appends::{Granted, PendingSuback, Then};
 use crate::subscriptions::superseded::Fullness;
 
@@ -91,32 +91,6 @@ impl Shard {
                 session: pending.session,
                 account,
                 filter,
-            }));
-        }
-    }
-
-    /// Tells the messenger which filters a stored session has brought back.
-    pub(crate) fn tell_resumed(&mut self, slot: u32, account: AccountId) {
-        let session = &self.sessions[slot];
-        let reference = self.sessions.reference(slot);
-        let Some(chat) = &session.chat else { return };
-        let filters: Vec<(Box<str>, u8)> = chat
-            .filters
-            .iter()
-            .filter(|known| known.share.is_none())
-            .map(|known| {
-                let options = SubscriptionOptions::from_bits(known.options);
-                (known.filter.clone(), options.retain_handling)
-            })
-            .collect();
-        for (filter, retain_handling) in filters {
-            self.outputs.push(Output::Service(Service::Subscribed {
-                session: reference,
-                account,
-                filter,
-                existed: true,
-                retain_handling,
-                resumed: true,
             }));
         }
     }
@@ -275,57 +249,6 @@ impl Shard {
             let mut filters = chat.filters.iter();
             filters.any(|known| &*known.filter == plain && known.share.as_deref() == share)
         })
-    }
-
-    fn grant_chat(
-        &mut self,
-        slot: u32,
-        filter: &str,
-        share: Option<&str>,
-        options: SubscriptionOptions,
-        identifier: u32,
-        now: Millis,
-    ) -> Result<bool, ReasonCode> {
-        if self.sessions[slot].account.is_none() {
-            return Err(ReasonCode::NOT_AUTHORIZED);
-        }
-        if !self.has_chat_room(slot, filter, share) {
-            return Err(ReasonCode::QUOTA_EXCEEDED);
-        }
-        let known = ChatFilter {
-            filter: filter.into(),
-            share: share.map(Into::into),
-            options: options.bits(),
-            identifier,
-        };
-        let existed = self.subscribe_chat(slot, known);
-        if let (Some(account), Some(name)) = (self.sessions[slot].account, share) {
-            self.announce_chat_share(account, name, filter, now);
-        }
-        Ok(existed)
-    }
-
-    /// Whether a session may hold one more filter under `im/`. Every delivery of the messenger asks each of them, and the
-    /// whole contract is covered by a dozen.
-    fn has_chat_room(&self, slot: u32, filter: &str, share: Option<&str>) -> bool {
-        let limits = &self.settings.limits;
-        let session = &self.sessions[slot];
-        let filters = session.chat.as_ref().map_or(&[][..], |chat| &chat.filters);
-        let existed = filters
-            .iter()
-            .any(|known| &*known.filter == filter && known.share.as_deref() == share);
-        let shares = session
-            .account
-            .and_then(|account| self.chat_shares.get(&account));
-        let share_room = share.is_none_or(|name| {
-            shares.is_none_or(|shares| {
-                shares.len() < limits.chat_shares_max
-                    || shares
-                        .iter()
-                        .any(|known| &*known.name == name && &*known.filter == filter)
-            })
-        });
-        existed || (filters.len() < limits.chat_filters_max && share_room)
     }
 
     pub(crate) fn subscription_record(

@@ -1,4 +1,5 @@
 //! Wills, from CONNECT to their publication.
 
+pub(crate) mod pending;
 pub(crate) mod publish;
 pub(crate) mod will;

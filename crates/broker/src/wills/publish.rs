@@ -9,23 +9,12 @@ use records::{AccountId, Millis, Moment, Write, key};
 use crate::access::list::Identity;
 use crate::io::{ChatPublish, Output, Service};
 use crate::message::Message;
-use crate::messenger::deliver::is_chat;
+use crate::messenger::topics::is_chat;
 use crate::sessions::session::Session;
 use crate::shard::Shard;
 use crate::stored::appends::{StoredPublish, Then};
 use crate::stored::positions::stored_number;
 use crate::wills::will::Will;
-
-/// The upper half of the numbers under which the messenger is told of wills: no connection has this serial.
-const WILL_ACK: u64 = 0xFFFF_FFFF << 32;
-
-/// A will the messenger has not answered yet.
-#[derive(Debug)]
-pub(crate) struct PendingWill {
-    ack: u64,
-    account: Option<AccountId>,
-    client_id: Arc<str>,
-}
 
 /// What the store knows of a connection that ended with the server.
 #[derive(Debug)]
@@ -142,10 +131,8 @@ impl Shard {
         let Some(account) = session.account else {
             return;
         };
-        let told = self.pending_wills.back();
-        let ack = told.map_or(WILL_ACK, |told| {
-            WILL_ACK | (told.ack.wrapping_add(1) & u64::from(u32::MAX))
-        });
+        let client_id = session.client_id.clone();
+        let ack = self.messenger.wills.push(session.account, client_id);
         let publish = ChatPublish {
             session: self.sessions.reference(slot),
             account,
@@ -160,13 +147,7 @@ impl Shard {
             }],
             read_at: Moment::UNKNOWN,
         };
-        let told = PendingWill {
-            ack,
-            account: session.account,
-            client_id: session.client_id.clone(),
-        };
-        self.pending_wills.push_back(told);
-        self.chat_publishes += 1;
+        self.messenger.note_asked();
         self.outputs
             .push(Output::Service(Service::Publish(Box::new(publish))));
     }
@@ -178,8 +159,7 @@ impl Shard {
         outcome: &Result<(), (ReasonCode, R)>,
         now: Millis,
     ) -> bool {
-        let place = self.pending_wills.iter().position(|told| told.ack == ack);
-        let Some(told) = place.and_then(|place| self.pending_wills.remove(place)) else {
+        let Some(told) = self.messenger.wills.take(ack) else {
             return false;
         };
         let slot = self.sessions.find(told.account, &told.client_id);
