@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use ahash::RandomState;
+use mqtt_codec::ReasonCode;
 use records::{Millis, Stamp};
 
 use crate::authentication::closed::{Closed, ClosedClients};
 use crate::clock::Clock;
-use crate::connections::connection::{Connection, Stage};
 use crate::connections::table::Connections;
 use crate::delivery::fanouts::Fanouts;
 use crate::delivery::frames::FrameCache;
@@ -29,6 +29,7 @@ use crate::stored::appends::Appends;
 use crate::stored::cursors::Cursors;
 use crate::stored::messages::StoredMessages;
 use crate::subscriptions::table::Subscriptions;
+use crate::turn::deferred::DeferredWork;
 use crate::turn::work::{TURN_WORK_MAX, Turn};
 
 /// Most shards a server can have: they are addressed by bit masks and by eight bits of a stamp.
@@ -106,89 +107,6 @@ impl Shard {
         }
     }
 
-    /// A socket was accepted.
-    pub fn accept(&mut self, now: Millis) -> ConnectionId {
-        self.accept_through(0, now)
-    }
-
-    /// A connection through a listener with limits of its own, or 0.
-    pub fn accept_through(&mut self, listener: u8, now: Millis) -> ConnectionId {
-        self.accept_late(listener, 0, now)
-    }
-
-    /// A connection that began `waited` milliseconds ago, outside: so much of the time for its CONNECT has gone.
-    pub fn accept_late(&mut self, listener: u8, waited: u64, now: Millis) -> ConnectionId {
-        self.metrics.counters.connections_accepted += 1;
-        let id = self.insert_connection(now);
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.listener = listener;
-        }
-        let left = self.connect_timeout_ms(id).saturating_sub(waited);
-        self.connections
-            .schedule_check(id, now.saturating_add(left), now, &self.clock);
-        id
-    }
-
-    /// Who this connection is has been proved outside, before its CONNECT: whatever name that gives, or none, it is asked
-    /// about with [`Output::Authenticate`].
-    pub fn vouch(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.vouched = true;
-        }
-    }
-
-    /// Whether the connection is to be read; false while something has to happen first.
-    pub fn wants_bytes(&self, id: ConnectionId) -> bool {
-        self.connections
-            .get(id)
-            .is_some_and(|connection| !connection.paused)
-    }
-
-    /// The socket was closed by the peer or failed.
-    pub fn closed(&mut self, id: ConnectionId, now: Millis) {
-        if self.connections.get(id).is_some() {
-            self.lose_connection(id, now);
-        }
-    }
-
-    /// Bytes that wait for this connection's socket.
-    pub fn outgoing(&self, id: ConnectionId) -> &[u8] {
-        self.connections.get(id).map_or(&[], |connection| {
-            &connection.outgoing[connection.written as usize..]
-        })
-    }
-
-    /// The first `count` bytes of [`Shard::outgoing`] are written.
-    pub fn wrote(&mut self, id: ConnectionId, count: usize, now: Millis) {
-        self.metrics.counters.bytes_sent += count as u64;
-        self.turn.unbuffer(count);
-        let low_water = self.settings.limits.outgoing_bytes_max / 2;
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        connection.written += count as u32;
-        assert!(
-            connection.written as usize <= connection.outgoing.len(),
-            "only what waits can be written"
-        );
-        if connection.backlog() == 0 {
-            self.connections.recycle(id.slot);
-        }
-        let connection = &mut self.connections[id.slot];
-        if connection.backlog() > low_water {
-            return;
-        }
-        let choked = std::mem::take(&mut connection.choked);
-        if let Stage::Open { session } = connection.stage
-            && self.sessions[session].wants_room()
-        {
-            self.pump(session, now);
-        }
-        if choked {
-            self.resume(id, now);
-        }
-    }
-
     /// Something happened outside.
     pub fn handle(&mut self, input: Input, now: Millis) {
         match input {
@@ -234,6 +152,34 @@ impl Shard {
             Input::Shutdown => self.shutdown(now),
         }
         self.hand_over();
+    }
+
+    pub(crate) fn shutdown(&mut self, now: Millis) {
+        self.sessions.keep_all_offline();
+        self.finish_fanouts(now);
+        self.finish_account_deliveries(now);
+        let everyone: Vec<ConnectionId> = self.connections.ids().collect();
+        for id in everyone {
+            self.disconnect(id, ReasonCode::SERVER_SHUTTING_DOWN, now);
+        }
+        while self.cursors.has_moved() {
+            self.store_cursors(now);
+        }
+    }
+
+    /// Another configuration. If it sends clients elsewhere, those who are here already go too.
+    pub(crate) fn reconfigure(&mut self, settings: Arc<Settings>) {
+        let before = std::mem::replace(&mut self.settings, settings);
+        self.publish_rates.forget();
+        let now = &self.settings;
+        if (&before.access, before.allow_anonymous, &before.listeners)
+            != (&now.access, now.allow_anonymous, &now.listeners)
+        {
+            self.check_access_again();
+        }
+        if self.settings.redirect.reason().is_some() {
+            self.turn.defer(DeferredWork::Redirect { next: 0 });
+        }
     }
 
     /// The newest stamp this shard has given or heard of. Whatever it writes to a socket tells of moments up to here.
@@ -330,14 +276,4 @@ impl Shard {
     }
 
     // Tables.
-
-    pub(crate) fn insert_connection(&mut self, now: Millis) -> ConnectionId {
-        self.connections.insert(self.clock.seconds(now))
-    }
-
-    pub(crate) fn remove_connection(&mut self, id: ConnectionId) -> Option<Connection> {
-        let connection = self.connections.remove(id)?;
-        self.turn.unbuffer(connection.backlog());
-        Some(connection)
-    }
 }

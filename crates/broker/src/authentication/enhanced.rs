@@ -6,10 +6,10 @@ use records::Millis;
 
 use crate::access::list::Identity;
 use crate::authentication::exchange::{Awaiting, Exchange};
+use crate::connections::connection::Fault;
 use crate::connections::connection::Stage;
 use crate::connections::pending_connect::PendingConnect;
 use crate::io::{ConnectionId, ExchangeRequest, Exchanged, Output};
-use crate::publishing::publish::Fault;
 use crate::shard::Shard;
 
 /// Longest name of a method in bytes; a longer one is nobody's.

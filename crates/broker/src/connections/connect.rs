@@ -1,5 +1,5 @@
-//! From CONNECT to an open session, and from an open session to what is left of it when its connection
-//! ends: take-over, clean start, expiry, wills.
+//! From CONNECT to an open session: who may come in, whether there is room, take-over and clean start, what is stored before
+//! CONNACK, and what that says.
 
 use std::sync::Arc;
 
@@ -7,48 +7,23 @@ use mqtt_codec::{Connect, ReasonCode, Version, connack};
 use records::{Millis, Moment, SessionNumber, Write, key};
 
 use crate::access::list::{Client, Identity};
+use crate::connections::connection::Fault;
 use crate::connections::connection::{Chosen, Stage};
 use crate::connections::pending_connect::PendingConnect;
 use crate::io::{AuthenticationRequest, ConnectionId, Output, Service};
 use crate::message::Message;
 use crate::messenger::topics::is_chat;
-use crate::publishing::publish::Fault;
 use crate::sessions::session::{NEVER, Session};
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::wills::will::Will;
 
-/// How long a connection that is to be refused may take to send its CONNECT.
-const REFUSAL_TIMEOUT_MS: u64 = 2000;
 /// What a will may name in the messenger's tree: a message to a conversation.
 const CHAT_WILL_PREFIX: &str = "im/to/";
 /// Where the answers to a client's questions come, for those who ask at CONNECT.
 const RESPONSE_INFORMATION: &str = "im/answer/";
 
 impl Shard {
-    /// The connection is one too many: its CONNECT, which has to come soon, is answered with this reason and not looked at.
-    pub fn refuse_connection(&mut self, id: ConnectionId, reason: ReasonCode, now: Millis) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.refusal = Some(reason);
-            self.connections.schedule_check(
-                id,
-                now.saturating_add(REFUSAL_TIMEOUT_MS),
-                now,
-                &self.clock,
-            );
-        }
-    }
-
-    /// There is room for the connection after all, and as much time as for any.
-    pub fn withdraw_refusal(&mut self, id: ConnectionId, now: Millis) {
-        let time = self.connect_timeout_ms(id);
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.refusal = None;
-            self.connections
-                .schedule_check(id, now.saturating_add(time), now, &self.clock);
-        }
-    }
-
     /// The first packet of a connection. [3.1.1 MQTT-3.1.0-1] [5 MQTT-3.1.0-1]
     pub(crate) fn on_connect(
         &mut self,
@@ -181,20 +156,6 @@ impl Shard {
         })
     }
 
-    /// Whether the client has been let in: CONNACK was given out, and not to refuse it.
-    pub fn is_open(&self, id: ConnectionId) -> bool {
-        self.connections.is_open(id)
-    }
-
-    /// Whether the client waits for the word on its credentials, and has sent nothing behind its CONNECT.
-    pub fn awaits_verdict(&self, id: ConnectionId) -> bool {
-        self.connections.get(id).is_some_and(|connection| {
-            matches!(connection.stage, Stage::Authenticating(_))
-                && !connection.awaits_client()
-                && connection.partial.is_none()
-        })
-    }
-
     /// The credentials have been checked.
     pub(crate) fn authenticated(
         &mut self,
@@ -239,51 +200,7 @@ impl Shard {
         }
     }
 
-    /// Sends the connections that belong elsewhere on their way, with what came behind their CONNECT.
-    pub(crate) fn hand_over(&mut self) {
-        for id in self.connections.take_leaving() {
-            let leaves = self
-                .connections
-                .get(id)
-                .is_some_and(|connection| matches!(connection.stage, Stage::Leaving(_)));
-            let Some(connection) = leaves.then(|| self.remove_connection(id)).flatten() else {
-                continue;
-            };
-            let Stage::Leaving(mut pending) = connection.stage else {
-                continue;
-            };
-            pending.exchange = connection.exchange;
-            pending.rest = connection.partial.map_or_else(Vec::new, |rest| *rest);
-            self.outputs.push(Output::HandOver {
-                connection: id,
-                shard: pending.home,
-                pending,
-            });
-        }
-    }
-
-    /// Takes a connection whose CONNECT another shard has accepted.
-    #[expect(clippy::boxed_local, reason = "as the hand-over brings it")]
-    pub fn adopt(&mut self, mut pending: Box<PendingConnect>, now: Millis) -> ConnectionId {
-        let id = self.insert_connection(now);
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.version = pending.version;
-            connection.problem_information = pending.problem_information;
-            connection.packet_bytes_max = pending.packet_bytes_max;
-            connection.exchange = pending.exchange.take();
-            connection.listener = pending.listener;
-            let rest = std::mem::take(&mut pending.rest);
-            connection.partial = (!rest.is_empty()).then(|| Box::new(rest));
-            connection.paused = true;
-        }
-        let timeout = self.connect_timeout_ms(id);
-        self.connections
-            .schedule_check(id, now.saturating_add(timeout), now, &self.clock);
-        self.open(id, *pending, now);
-        id
-    }
-
-    fn open(&mut self, id: ConnectionId, mut pending: PendingConnect, now: Millis) {
+    pub(crate) fn open(&mut self, id: ConnectionId, mut pending: PendingConnect, now: Millis) {
         let Some(identity) = pending.identity.take() else {
             return;
         };

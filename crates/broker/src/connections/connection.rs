@@ -11,6 +11,9 @@ use crate::connections::pending_connect::PendingConnect;
 /// So much of each connection is not counted: an ordinary CONNECT is always let in.
 const FREE_BYTES: usize = 512;
 
+/// Why a connection has to close.
+pub(crate) type Fault = ReasonCode;
+
 /// Where a connection stands.
 #[derive(Debug)]
 pub(crate) enum Stage {
@@ -45,27 +48,27 @@ pub(crate) struct Publishing {
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    pub(crate) serial: u32,
+    pub(super) serial: u32,
     pub(crate) stage: Stage,
     pub(crate) version: Version,
     /// Listed for a flush at the end of the turn.
-    pub(crate) touched: bool,
+    pub(super) touched: bool,
     /// It is not read because it does not read.
-    pub(crate) choked: bool,
+    pub(super) choked: bool,
     /// The socket is not read.
-    pub(crate) paused: bool,
+    pub(super) paused: bool,
     /// The client asked for reason strings. [5 MQTT-3.1.2-29]
     pub(crate) problem_information: bool,
     /// The client asked for response information.
-    pub(crate) response_information: bool,
+    pub(super) response_information: bool,
     /// Through which of the settings' listeners it came.
     pub(crate) listener: u8,
     /// Who it is has been proved outside: a CONNECT without a user name is asked about all the same.
-    pub(crate) vouched: bool,
+    pub(super) vouched: bool,
     /// What its CONNECT is answered with, whatever it says.
-    pub(crate) refusal: Option<ReasonCode>,
+    pub(super) refusal: Option<ReasonCode>,
     /// Keep-alive in seconds; 0 = none.
-    pub(crate) keepalive_secs: u16,
+    pub(super) keepalive_secs: u16,
     /// The client's Receive Maximum.
     pub(crate) receive_maximum: u16,
     /// Topic aliases that may be set for the client.
@@ -73,20 +76,20 @@ pub(crate) struct Connection {
     /// The client's Maximum Packet Size.
     pub(crate) packet_bytes_max: u32,
     /// Second of the shard's clock at which the client was last heard.
-    pub(crate) heard_secs: u32,
+    pub(super) heard_secs: u32,
     /// Second of the shard's clock at which it is checked.
-    pub(crate) check_secs: u32,
+    pub(super) check_secs: u32,
     /// What it is counted for among the bytes of clients that have not been let in.
-    pub(crate) unauthenticated_bytes: u32,
+    pub(super) unauthenticated_bytes: u32,
     /// Bytes of `outgoing` that are written.
-    pub(crate) written: u32,
-    pub(crate) outgoing: Vec<u8>,
+    pub(super) written: u32,
+    pub(super) outgoing: Vec<u8>,
     /// The beginning of a packet whose end has not come, or what was not processed yet.
     #[expect(
         clippy::box_collection,
         reason = "an idle connection pays 8 bytes for it, not 24"
     )]
-    pub(crate) partial: Option<Box<Vec<u8>>>,
+    pub(super) partial: Option<Box<Vec<u8>>>,
     pub(crate) publishing: Option<Box<Publishing>>,
     /// Topic aliases that were set for the client.
     pub(crate) aliases: Option<Box<SentAliases>>,

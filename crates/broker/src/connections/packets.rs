@@ -7,9 +7,9 @@ use mqtt_codec::{
 };
 use records::Millis;
 
+use crate::connections::connection::Fault;
 use crate::connections::connection::Stage;
 use crate::io::ConnectionId;
-use crate::publishing::publish::Fault;
 use crate::shard::Shard;
 
 impl Shard {

@@ -12,33 +12,33 @@ use crate::wills::will::Will;
 
 /// A CONNECT on its way to its session, possibly on another shard.
 pub struct PendingConnect {
-    pub(crate) version: Version,
-    pub(crate) client_id: Arc<str>,
+    pub(super) version: Version,
+    pub(super) client_id: Arc<str>,
     /// The server chose the client id. [5 MQTT-3.1.3-7]
-    pub(crate) assigned: bool,
-    pub(crate) clean_start: bool,
-    pub(crate) keepalive_secs: u16,
-    pub(crate) expiry_secs: u32,
-    pub(crate) receive_maximum: u16,
-    pub(crate) packet_bytes_max: u32,
+    pub(super) assigned: bool,
+    pub(super) clean_start: bool,
+    pub(super) keepalive_secs: u16,
+    pub(super) expiry_secs: u32,
+    pub(super) receive_maximum: u16,
+    pub(super) packet_bytes_max: u32,
     /// The client's Topic Alias Maximum.
-    pub(crate) aliases_max: u16,
-    pub(crate) problem_information: bool,
-    pub(crate) response_information: bool,
-    pub(crate) will: Option<Box<Will>>,
-    pub(crate) identity: Option<Identity>,
+    pub(super) aliases_max: u16,
+    pub(super) problem_information: bool,
+    pub(super) response_information: bool,
+    pub(super) will: Option<Box<Will>>,
+    pub(super) identity: Option<Identity>,
     /// When the CONNECT came.
-    pub(crate) connect_at: Millis,
+    pub(super) connect_at: Millis,
     /// Its place among the CONNECTs of all shards.
-    pub(crate) connect_stamp: Stamp,
+    pub(super) connect_stamp: Stamp,
     /// The shard that owns the session.
-    pub(crate) home: u16,
+    pub(super) home: u16,
     /// Its enhanced authentication, for the shard it goes to.
-    pub(crate) exchange: Option<Box<Exchange>>,
+    pub(super) exchange: Option<Box<Exchange>>,
     /// Bytes that came behind the CONNECT.
-    pub(crate) rest: Vec<u8>,
+    pub(super) rest: Vec<u8>,
     /// Through which of the settings' listeners it came.
-    pub(crate) listener: u8,
+    pub(super) listener: u8,
 }
 
 impl std::fmt::Debug for PendingConnect {

@@ -5,10 +5,10 @@ use mqtt_codec::{QoS, ReasonCode, Version, ack};
 use mqtt_session::{Ack, AckError, AckKind, AckOrdinal, FlightState, PubrecOutcome};
 use records::{Millis, Moment, Outgoing, OutgoingState, Write, key};
 
+use crate::connections::connection::Fault;
 use crate::io::ConnectionId;
 use crate::message::Origin;
 use crate::metrics::drops::DropReason;
-use crate::publishing::publish::Fault;
 use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::stored::appends::Then;

@@ -7,5 +7,6 @@ pub(crate) mod fanout;
 pub(crate) mod fanouts;
 pub(crate) mod frames;
 pub(crate) mod publication;
+pub(crate) mod queue;
 pub(crate) mod redeliver;
 pub(crate) mod waiting;

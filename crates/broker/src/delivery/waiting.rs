@@ -63,9 +63,9 @@ pub(crate) struct Waiting {
     /// The front of `stored`, as far as it has been read.
     pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
     /// The store has been asked for the front of `stored`.
-    pub(crate) fetching: bool,
+    pub(super) fetching: bool,
     /// It was asked for the front of `claims`.
-    pub(crate) fetching_claims: bool,
+    pub(super) fetching_claims: bool,
     /// What this session's groups have given it, a few at a time.
     pub(crate) claims: VecDeque<ClaimDelivery>,
     /// The front of `claims`, as far as it has been read.

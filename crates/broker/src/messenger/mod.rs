@@ -5,6 +5,7 @@ pub(crate) mod deliver_shared;
 pub(crate) mod filters;
 pub(crate) mod interest;
 pub(crate) mod pending;
+pub(crate) mod publish;
 pub(crate) mod recipients;
 pub(crate) mod shares;
 pub(crate) mod topics;

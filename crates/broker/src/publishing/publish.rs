@@ -1,35 +1,32 @@
-//! A PUBLISH from a client: protocol rules, permission, and the way it goes on: to the messenger, to the
-//! disk first, or straight to its recipients.
+//! A PUBLISH from a client: protocol rules, permission, and the way it goes on: to the messenger
+//! (`messenger::publish`), to the disk first, or straight to its recipients.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
-use mqtt_session::{AckKind, AckOrdinal, AliasError};
-use records::{AccountId, Incoming, Millis, Retained, SessionNumber, Stamp, Write, key};
+use mqtt_session::{AckKind, AliasError};
+use records::{Incoming, Millis, SessionNumber, Stamp, Write, key};
 
 use crate::access::list::{Client, RESERVED};
+use crate::connections::connection::Fault;
 use crate::delivery::publication::Publication;
-use crate::io::{ChatPublish, ConnectionId, Output, Service};
+use crate::io::ConnectionId;
 use crate::message::{Message, MessageView};
 use crate::messenger::topics::is_chat;
-use crate::sessions::session::Unsettled;
+use crate::retained::message::retained_write;
 use crate::shard::Shard;
 use crate::shared::claim::Claims;
 use crate::stored::appends::{APPEND_BYTES_MAX, StoredPublish, Then};
 use crate::stored::positions::stored_number;
 
-/// Why the connection has to close.
-pub(crate) type Fault = ReasonCode;
-
 /// A PUBLISH whose protocol part is done.
-struct Accepted<'a> {
-    id: ConnectionId,
-    session: u32,
-    view: MessageView<'a>,
-    ack: Option<(AckKind, u16)>,
-    response_topic: Option<&'a str>,
-    correlation: Option<&'a [u8]>,
+pub(crate) struct Accepted<'a> {
+    pub(crate) id: ConnectionId,
+    pub(crate) session: u32,
+    pub(crate) view: MessageView<'a>,
+    pub(crate) ack: Option<(AckKind, u16)>,
+    pub(crate) response_topic: Option<&'a str>,
+    pub(crate) correlation: Option<&'a [u8]>,
 }
 
 impl Shard {
@@ -386,111 +383,6 @@ impl Shard {
         self.stored.note_written(stamp, before, after);
         write
     }
-
-    // The messenger.
-
-    fn publish_to_messenger(
-        &mut self,
-        accepted: &Accepted<'_>,
-        packet: &Publish<'_>,
-    ) -> Result<(), Fault> {
-        let session = &self.sessions[accepted.session];
-        let Some(account) = session.account else {
-            let sentence = "the messenger is for accounts: log in";
-            return self.refuse(
-                accepted.id,
-                accepted.session,
-                packet,
-                ReasonCode::NOT_AUTHORIZED,
-                sentence,
-            );
-        };
-        let mut attach = Vec::new();
-        if let (Some(number), Some((AckKind::Pubrec, packet_id))) =
-            (stored_number(session.number), accepted.ack)
-        {
-            attach.push(Write::Put {
-                key: key::incoming(number, packet_id),
-                value: Incoming {}.encode(),
-            });
-        }
-        let (reference, device) = (
-            self.sessions.reference(accepted.session),
-            session.client_id.clone(),
-        );
-        let ack = accepted
-            .ack
-            .map(|(kind, packet_id)| self.owe_chat(accepted, kind, packet_id));
-        if ack.is_some() {
-            self.messenger.note_asked();
-        }
-        self.outputs
-            .push(Output::Service(Service::Publish(Box::new(ChatPublish {
-                session: reference,
-                account,
-                device,
-                topic: accepted.view.topic.into(),
-                payload: Bytes::copy_from_slice(accepted.view.payload),
-                ack,
-                response_topic: accepted.response_topic.map(Into::into),
-                correlation: accepted.correlation.map(Bytes::copy_from_slice),
-                attach,
-                read_at: accepted.view.read_at,
-            }))));
-        Ok(())
-    }
-
-    /// Owes an acknowledgement the messenger will decide on; the number it is asked under says which.
-    fn owe_chat(&mut self, accepted: &Accepted<'_>, kind: AckKind, packet_id: u16) -> u64 {
-        let id = accepted.id;
-        let ordinal = self.owe(id, kind, packet_id);
-        let ack = (u64::from(id.serial) << 32) | (ordinal.0 & u64::from(u32::MAX));
-        if kind == AckKind::Pubrec {
-            let waiting = Unsettled {
-                ack,
-                packet_id,
-                connection: id,
-                ordinal,
-            };
-            self.sessions[accepted.session].unsettled.push(waiting);
-        }
-        ack
-    }
-
-    /// The messenger's verdict goes to the connection that published, or that has repeated the publish since.
-    pub(crate) fn settle_chat(
-        &mut self,
-        slot: u32,
-        ack: u64,
-        outcome: Result<(), (ReasonCode, Box<str>)>,
-    ) {
-        let session = &mut self.sessions[slot];
-        let unsettled = &mut session.unsettled;
-        let place = unsettled.iter().position(|waiting| waiting.ack == ack);
-        let (id, ordinal) = match place.map(|place| unsettled.swap_remove(place)) {
-            Some(waiting) => {
-                if let (Err(_), Some(inbound)) = (&outcome, session.inbound.as_mut()) {
-                    // [5 MQTT-4.3.3-9]: refused, its identifier is free, whether or not the client can be told.
-                    inbound.release(waiting.packet_id);
-                }
-                (waiting.connection, waiting.ordinal)
-            }
-            None => {
-                let id = ConnectionId {
-                    slot: session.connection,
-                    serial: (ack >> 32) as u32,
-                };
-                (id, AckOrdinal(ack & u64::from(u32::MAX)))
-            }
-        };
-        match outcome {
-            Ok(()) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
-            Err((reason, sentence)) => {
-                self.metrics.counters.publishes_refused += 1;
-                self.settle(id, ordinal, reason, Some(sentence));
-            }
-        }
-    }
 }
 
 /// How a publish is acknowledged. [3.1.1 MQTT-3.3.4-1] [5 MQTT-3.3.4-1]
@@ -507,20 +399,4 @@ fn ack_of(packet: &Publish<'_>) -> Option<(AckKind, u16)> {
 fn record_bytes_max(view: MessageView<'_>) -> usize {
     const REST: usize = 256;
     2 * view.topic.len() + view.payload.len() + view.properties.len() + REST
-}
-
-pub(crate) fn retained_write(message: &Message, stamp: Stamp, account: Option<AccountId>) -> Write {
-    let key = key::retained(&message.topic);
-    if message.payload.is_empty() {
-        return Write::Delete { key };
-    }
-    Write::Put {
-        key,
-        value: Retained {
-            stamp,
-            account,
-            message: message.to_record(None),
-        }
-        .encode(),
-    }
 }

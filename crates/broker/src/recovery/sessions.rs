@@ -141,15 +141,13 @@ impl Shard {
         // A crash leaves no time of disconnection: the server's start is when the client was gone. One that has not come yet is
         // of a clock that was wrong.
         let since = record.disconnected_at.unwrap_or(now).min(now);
-        let session = Session {
-            protocol_level: record.protocol_level,
-            expiry_secs: record.expiry_secs,
-            number: record.number,
-            disconnected_at: Some(since),
-            // The access list may be another one.
-            withdraws: true,
-            ..Session::new(serial, &recovered.identity, recovered.client_id)
-        };
+        let mut session = Session::new(serial, &recovered.identity, recovered.client_id);
+        session.protocol_level = record.protocol_level;
+        session.expiry_secs = record.expiry_secs;
+        session.number = record.number;
+        session.disconnected_at = Some(since);
+        // The access list may be another one.
+        session.withdraws = true;
         let slot = self.sessions.insert(session);
         self.sessions.count_lasting(slot);
         for (filter, subscription) in &recovered.subscriptions {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::QoS;
-use records::{AccountId, Millis, Moment, Stamp};
+use records::{AccountId, Millis, Moment, Retained, Stamp, Write, key};
 
 use crate::message::{Message, MessageView};
 use crate::retained::usage::Charge;
@@ -141,6 +141,23 @@ fn packed_len(account: Option<AccountId>, expires_at: Option<Millis>, properties
     let expiry = expires_at.map_or(0, |_| 8);
     let properties = if properties == 0 { 0 } else { 4 + properties };
     HEAD + account + expiry + properties
+}
+
+/// Writes what a message does to the retained one of its topic.
+pub(crate) fn retained_write(message: &Message, stamp: Stamp, account: Option<AccountId>) -> Write {
+    let key = key::retained(&message.topic);
+    if message.payload.is_empty() {
+        return Write::Delete { key };
+    }
+    Write::Put {
+        key,
+        value: Retained {
+            stamp,
+            account,
+            message: message.to_record(None),
+        }
+        .encode(),
+    }
 }
 
 #[cfg(test)]

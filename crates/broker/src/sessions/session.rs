@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// It is listed for what could not be sent in an earlier turn.
     pub(crate) pump_deferred: bool,
     /// Of its filters, with what each takes beside.
-    pub(crate) filter_bytes: u32,
+    pub(super) filter_bytes: u32,
     /// Of what waits for it on disk, each message is checked against the access list.
     pub(crate) withdraws: bool,
     pub(crate) expiry_secs: u32,
@@ -50,7 +50,7 @@ pub(crate) struct Session {
     pub(crate) subscriptions: SmallVec<[FilterId; 2]>,
     /// Since when its ordinary filters are held, by filter, if it is stored: a SUBSCRIBE that repeats one changes nothing
     /// about which messages it waits for.
-    pub(crate) subscribed_since: Vec<(FilterId, Stamp)>,
+    pub(super) subscribed_since: Vec<(FilterId, Stamp)>,
     /// Shared ordinary filters, as the client wrote them.
     pub(crate) shares: Vec<Membership>,
     pub(crate) outbound: Option<Box<Outbound<Delivery>>>,
@@ -65,11 +65,11 @@ pub(crate) struct Session {
     /// Exactly-once receipts whose fate is with the messenger.
     pub(crate) unsettled: Vec<Unsettled>,
     /// When it is checked; zero while no check is scheduled.
-    pub(crate) check_at: Millis,
+    pub(super) check_at: Millis,
     /// Set while there is no connection.
     pub(crate) disconnected_at: Option<Millis>,
     /// Its neighbours among the sessions without a connection.
-    pub(crate) offline: OfflineLinks,
+    pub(super) offline: OfflineLinks,
 }
 
 /// A session's neighbours in the order in which sessions went offline; [`NO_SESSION`] is none.

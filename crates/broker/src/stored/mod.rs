@@ -1,6 +1,7 @@
 //! What is on its way to the disk and what waits there: appends, cursors of sessions, the queue table.
 
 pub(crate) mod appends;
+pub(crate) mod census;
 pub(crate) mod completed;
 pub(crate) mod cursors;
 pub(crate) mod messages;

@@ -7,10 +7,10 @@ use mqtt_codec::{Publish, QoS, ReasonCode, Version};
 use mqtt_session::FlightState;
 use records::{Millis, Stamp};
 
+use crate::connections::connection::Fault;
 use crate::io::{ConnectionId, Pressure, Shed};
 use crate::message::Origin;
 use crate::metrics::drops::DropReason;
-use crate::publishing::publish::Fault;
 use crate::sessions::session::Session;
 use crate::shard::Shard;
 use crate::stored::survey::Holder;

@@ -6,8 +6,8 @@ use records::{Millis, SessionNumber, Write, key};
 use crate::sessions::session::{NO_CONNECTION, Session};
 use crate::shard::Shard;
 use crate::stored::appends::Then;
-use crate::subscriptions::requests::FILTERS_PER_PIECE;
 use crate::turn::deferred::DeferredWork;
+use crate::turn::work::FILTERS_PER_PIECE;
 
 impl Session {
     /// Whether its subscriptions are too many for one piece of work.

@@ -7,15 +7,13 @@ use mqtt_codec::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Versio
 use records::{Millis, Subscription, Write, key};
 
 use crate::access::recheck::UNASKED;
+use crate::connections::connection::Fault;
 use crate::io::ConnectionId;
 use crate::messenger::topics::is_chat;
-use crate::publishing::publish::Fault;
 use crate::shard::Shard;
 use crate::stored::appends::{Granted, PendingSuback};
 use crate::turn::deferred::{DeferredWork, FilterRequest, FilterWork};
-
-/// Filters acted on in one piece.
-pub(crate) const FILTERS_PER_PIECE: usize = 256;
+use crate::turn::work::FILTERS_PER_PIECE;
 
 impl Shard {
     /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]

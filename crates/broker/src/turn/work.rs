@@ -14,6 +14,8 @@ const MESSAGE_WORK: usize = 128;
 const PIECE_WORK: usize = 4096;
 /// Sessions that are looked through in one piece; most are only passed by.
 pub(crate) const SESSIONS_PER_PIECE: u32 = 4096;
+/// Filters acted on in one piece.
+pub(crate) const FILTERS_PER_PIECE: usize = 256;
 /// Waiting messages looked through in one piece.
 pub(crate) const WAITING_PER_PIECE: usize = 65_536;
 /// Bytes waiting in all output buffers after which the turn is cut short to write them.

@@ -100,7 +100,7 @@ impl Shard {
         let may_retain = message.payload.is_empty() || self.may_retain(slot, message.view());
         let retained = message.retain && may_retain;
         if retained {
-            writes.push(crate::publishing::publish::retained_write(
+            writes.push(crate::retained::message::retained_write(
                 &message, stamp, account,
             ));
         }
@@ -186,10 +186,9 @@ impl Shard {
         let slot = known.unwrap_or_else(|| {
             // A session that ended with the server, for as long as it takes to say so.
             let serial = self.sessions.next_serial();
-            let session = Session {
-                disconnected_at: Some(now),
-                ..Session::new(serial, &recovered.identity, recovered.client_id.clone())
-            };
+            let client_id = recovered.client_id.clone();
+            let mut session = Session::new(serial, &recovered.identity, client_id);
+            session.disconnected_at = Some(now);
             self.sessions.insert(session)
         });
         let will = Will::from_record(recovered.record);
