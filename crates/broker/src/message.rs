@@ -133,6 +133,11 @@ impl MessageView<'_> {
     }
 }
 
+/// Levels of a topic name or filter.
+pub(crate) fn levels(topic: &str) -> usize {
+    topic.bytes().filter(|byte| *byte == b'/').count() + 1
+}
+
 /// Where a waiting delivery comes from, which decides what its acknowledgement means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {

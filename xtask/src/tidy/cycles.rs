@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::paths::{self, NamedPath};
-use super::policy::{Hub, MixedFolders, POLICY_PATH, Policy};
+use super::policy::{MixedFolders, POLICY_PATH, Policy};
 use super::tokens::{self, Token};
 use super::{Finding, Survey};
 use crate::tree::SourceFile;
@@ -22,7 +22,7 @@ pub(crate) fn check(survey: &Survey, findings: &mut Vec<Finding>) {
             .filter(|file| file.path.starts_with(&source));
         let modules = Modules::read(&source, files);
         let policy = &survey.policy;
-        let found = of_files(&modules, &manifest.name, policy, findings);
+        let found = modules.graph(|place| place.join("::")).cycles();
         if found.is_empty() {
             findings.extend(of_folders(&modules, &manifest.name, policy));
         }
@@ -30,30 +30,9 @@ pub(crate) fn check(survey: &Survey, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Circles of files.
-fn of_files(
-    modules: &Modules,
-    package: &str,
-    policy: &Policy,
-    findings: &mut Vec<Finding>,
-) -> Vec<Finding> {
-    let mut graph = modules.graph(|place| place.join("::"));
-    for hub in &policy.hub {
-        if hub.package == package {
-            exempt_hub(&mut graph, hub, findings);
-        }
-    }
-    graph.cycles()
-}
-
 /// Circles of top-level folders, in a crate whose files make none.
 fn of_folders(modules: &Modules, package: &str, policy: &Policy) -> Vec<Finding> {
-    let mut graph = modules.graph(|place| place[0].clone());
-    for hub in policy.hub.iter().filter(|hub| hub.package == package) {
-        // What is wrong with it has been found with the files.
-        exempt_hub(&mut graph, hub, &mut Vec::new());
-    }
-    let found = graph.cycles();
+    let found = modules.graph(|place| place[0].clone()).cycles();
     let mixed = policy.mixed_folders.iter();
     match mixed.into_iter().find(|mixed| mixed.package == package) {
         None => found,
@@ -61,21 +40,6 @@ fn of_folders(modules: &Modules, package: &str, policy: &Policy) -> Vec<Finding>
             vec![useless(&format!("mixed folders of `{package}`"))]
         }
         Some(_) => Vec::new(),
-    }
-}
-
-/// Takes out the edges to a hub from the files that implement it.
-fn exempt_hub(graph: &mut ModuleGraph, hub: &Hub, findings: &mut Vec<Finding>) {
-    let files: BTreeSet<_> = graph
-        .implementers
-        .iter()
-        .filter(|(_, state)| *state == hub.state)
-        .map(|(module, _)| module.clone())
-        .collect();
-    let used = graph.take_out(|from, to| to == hub.module && files.contains(from));
-    if !used || hub.reason.is_empty() {
-        let what = format!("hub `{}` of `{}`", hub.module, hub.package);
-        findings.push(useless(&what));
     }
 }
 
@@ -113,8 +77,6 @@ struct Module {
 struct ModuleGraph {
     /// From, to; and the first place that needs it.
     edges: BTreeMap<(String, String), (String, usize)>,
-    /// Nodes with an `impl Type` (not of a trait) and that type.
-    implementers: BTreeSet<(String, String)>,
 }
 
 impl Modules {
@@ -172,10 +134,6 @@ impl Modules {
                         .or_insert_with(|| (module.path.clone(), path.line));
                 }
             }
-            let implemented = implemented(&module.tokens).into_iter();
-            graph
-                .implementers
-                .extend(implemented.map(|state| (from.clone(), state)));
         }
         graph
     }
@@ -205,13 +163,6 @@ impl Modules {
 }
 
 impl ModuleGraph {
-    /// Drops the edges that `exempt` names; whether there were any.
-    fn take_out(&mut self, exempt: impl Fn(&str, &str) -> bool) -> bool {
-        let before = self.edges.len();
-        self.edges.retain(|(from, to), _| !exempt(from, to));
-        self.edges.len() < before
-    }
-
     /// The shortest circle through each module; those of a tangle that contain a told one's modules are left out, since
     /// mending the shorter one may mend them too.
     fn cycles(&self) -> Vec<Finding> {
@@ -329,35 +280,4 @@ fn in_crate(
     }
     at.extend(segments.cloned());
     Some(at)
-}
-
-/// The types that have an `impl Type { … }` here; `impl Trait for Type` does not count.
-fn implemented(tokens: &[Token]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (index, token) in tokens.iter().enumerate() {
-        if !token.is_word("impl") {
-            continue;
-        }
-        let header = tokens[index + 1..]
-            .iter()
-            .take_while(|token| !token.is_sign('{') && !token.is_sign(';'));
-        let mut depth = 0_usize;
-        let mut last = None;
-        for token in header {
-            if token.is_sign('<') {
-                depth += 1;
-            } else if token.is_sign('>') {
-                depth = depth.saturating_sub(1);
-            } else if token.is_word("for") {
-                last = None;
-                break;
-            } else if token.is_word("where") {
-                break;
-            } else if depth == 0 && token.word().is_some() {
-                last = token.word();
-            }
-        }
-        found.extend(last.map(str::to_owned));
-    }
-    found
 }

@@ -20,8 +20,6 @@ pub(crate) struct Policy {
     pub(crate) names: Names,
     pub(crate) files: Files,
     #[serde(default)]
-    pub(crate) hub: Vec<Hub>,
-    #[serde(default)]
     pub(crate) mixed_folders: Vec<MixedFolders>,
 }
 
@@ -65,18 +63,6 @@ pub(crate) struct Names {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Files {
     pub(crate) lines_max: usize,
-}
-
-/// A state machine whose methods are spread over several modules.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Hub {
-    #[serde(rename = "crate")]
-    pub(crate) package: String,
-    pub(crate) module: String,
-    #[serde(rename = "type")]
-    pub(crate) state: String,
-    pub(crate) reason: String,
 }
 
 /// A crate in whose folders stands, side by side, what is held and what uses it: only its files may not go in circles.

@@ -11,7 +11,7 @@ use crate::access::list::{Client, RESERVED};
 use crate::connections::connection::Fault;
 use crate::delivery::publication::Publication;
 use crate::io::ConnectionId;
-use crate::message::{Message, MessageView};
+use crate::message::{Message, MessageView, levels};
 use crate::messenger::topics::is_chat;
 use crate::retained::message::retained_write;
 use crate::shard::Shard;
@@ -216,7 +216,7 @@ impl Shard {
     /// Whether a topic name is neither too long nor too deep.
     pub(crate) fn topic_fits(&self, topic: &str) -> bool {
         topic.len() <= self.topic_bytes_max()
-            && topic.split('/').count() <= self.settings.limits.topic_levels_max
+            && levels(topic) <= self.settings.limits.topic_levels_max
     }
 
     /// The longest topic name or filter, one that a key can hold whatever the operator allows.

@@ -9,6 +9,7 @@ use routing::{FilterId, GroupInterest, Interest, Subscriber};
 
 use crate::access::list::RESERVED;
 use crate::io::{Announcement, Output, Service};
+use crate::message::levels;
 use crate::messenger::topics::is_chat;
 use crate::metrics::system::{is_reserved, is_system};
 use crate::sessions::session::Session;
@@ -195,7 +196,7 @@ impl Shard {
         let limits = &self.settings.limits;
         if filter.len() > self.topic_bytes_max()
             || share.len() > SHARE_NAME_BYTES_MAX
-            || plain.split('/').count() > limits.topic_levels_max
+            || levels(plain) > limits.topic_levels_max
         {
             return Err(ReasonCode::TOPIC_FILTER_INVALID.into());
         }
