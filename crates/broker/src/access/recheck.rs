@@ -169,7 +169,7 @@ impl Shard {
         let dropped = waiting.retain_queued(|topic| self.may_receive(session, topic));
         waiting
             .retained
-            .retain(|job| self.may_receive(session, &job.filter));
+            .retain(|replay| self.may_receive(session, &replay.filter));
         self.sessions[slot].waiting = Some(waiting);
         self.drop_queued(slot, DropReason::NotAllowed, dropped as u64);
     }

@@ -1,5 +1,5 @@
-//! The sessions without a connection, in the order in which they went, so that the one that has been away
-//! longest can be ended when there are too many. It owns the order only; who comes and goes is told to it.
+//! The sessions without a connection, in the order in which they lost it, so that the one that has been offline longest can be
+//! ended when there are too many. It owns the order only; who comes and goes is told to it.
 
 use slab::Slab;
 

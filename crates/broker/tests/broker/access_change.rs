@@ -65,14 +65,14 @@ fn sum(world: &World, count: impl Fn(&broker::Counters) -> u64) -> u64 {
 }
 
 /// What a lasting session receives of two messages that waited for it, and of two that come later, when the list has become narrow.
-fn check(change: Change, away: bool) {
+fn check(change: Change, offline: bool) {
     let mut world = World::with(2, wide());
     let client = world.join(&alice());
     for filter in ["secret/#", "open/#", "$share/g/secret/a"] {
         world.subscribe(client, filter, 1);
     }
     let publisher = |world: &mut World| world.join(&hello(V5, "p").login("root"));
-    if away {
+    if offline {
         world.cut(client);
     } else {
         world.block(client, true);
@@ -92,7 +92,7 @@ fn check(change: Change, away: bool) {
     };
     let texts = world.texts(client);
     assert!(texts.contains(&"open/x waited".to_owned()), "{texts:?}");
-    if away {
+    if offline {
         assert_eq!(texts, ["open/x waited"]);
     }
     let root = publisher(&mut world);
@@ -147,8 +147,8 @@ fn clients_without_an_account_go_when_they_are_no_longer_let_in() {
             .map(|number| world.join(&resident(V5, &format!("here {number}"))))
             .collect();
         for number in 0..4 {
-            let away = world.join(&resident(V5, &format!("away {number}")));
-            world.cut(away);
+            let offline = world.join(&resident(V5, &format!("offline {number}")));
+            world.cut(offline);
         }
         let account = world.join(&alice());
         world.cut(account);

@@ -36,7 +36,7 @@ fn an_account_with_too_many_lasting_sessions_loses_one_of_its_own() {
     let mut world = world(1, |limits| limits.sessions_per_account_max = 3);
     let other = world.join(&of("bob", "bobs"));
     world.cut(other);
-    // The one that has been away longest holds a message.
+    // The one that has been offline longest holds a message.
     let first = world.join(&of("alice", "first"));
     world.subscribe(first, "t", 1);
     world.cut(first);

@@ -350,8 +350,8 @@ fn a_shared_inbox_spreads_an_accounts_messages_over_its_devices() {
         }
         let watcher = world.join(&device(V5, "watcher", "alice"));
         world.subscribe(watcher, "im/in/#", 1);
-        let stranger = world.join(&device(V5, "stranger", "bob"));
-        world.subscribe(stranger, "$share/work/im/in/#", 1);
+        let outsider = world.join(&device(V5, "outsider", "bob"));
+        world.subscribe(outsider, "$share/work/im/in/#", 1);
         world.services.clear();
         for pos in 1..=80 {
             deliver(&mut world, &entry(pos));
@@ -368,7 +368,7 @@ fn a_shared_inbox_spreads_an_accounts_messages_over_its_devices() {
         let expected: Vec<String> = (1..=80).map(|pos| pos.to_string()).collect();
         assert_eq!(all, expected);
         assert_eq!(world.messages(watcher).len(), 80);
-        assert_eq!(world.take(stranger), []);
+        assert_eq!(world.take(outsider), []);
         let receipts = world
             .services
             .iter()

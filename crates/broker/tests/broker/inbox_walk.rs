@@ -18,7 +18,7 @@ struct InboxWalk {
     /// Entries in the conversations, and those of them the messenger has delivered.
     stored: u64,
     delivered: u64,
-    /// Whether every delivery is put off, as one to very many accounts is, and anything may come before it.
+    /// Whether every delivery is deferred, as one to very many accounts is, and anything may come before it.
     put_off: bool,
 }
 

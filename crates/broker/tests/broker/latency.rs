@@ -174,8 +174,8 @@ fn who_loses_most_is_named_with_the_reason_until_it_was_taken() {
     let dropped = world.shards[0].take_dropped();
     let named = dropped.iter().flat_map(|dropped| &dropped.worst);
     assert!(named.clone().count() > 0);
-    let strangers = [guest("slow"), guest("another")];
-    assert!(named.clone().all(|(client, _)| !strangers.contains(client)));
+    let others = [guest("slow"), guest("another")];
+    assert!(named.clone().all(|(client, _)| !others.contains(client)));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn connected_clients_for_which_most_waits_are_named() {
         world.subscribe(client, &format!("+/{number}"), 0);
         world.block(client, true);
     }
-    // Whoever is away is not slow.
+    // Whoever is offline is not slow.
     let absent = world.join(&resident(V5, "absent"));
     world.subscribe(absent, "#", 1);
     world.cut(absent);

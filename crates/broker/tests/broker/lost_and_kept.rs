@@ -1,5 +1,5 @@
 //! What a session must not lose and what must not be kept: entries that arrive while a backlog drains, waiting
-//! messages of a repeated SUBSCRIBE, remains of exactly-once deliveries, stored messages nobody waits for.
+//! messages of a repeated SUBSCRIBE, what is left of exactly-once deliveries, stored messages nobody waits for.
 
 use mqtt_codec::Version::V5;
 use records::key;

@@ -1,4 +1,4 @@
-//! How long the server waits: for a silent client, for one that has not said who it is, for one that is away.
+//! How long the server waits: for a silent client, for one that has not said who it is, for one that is offline.
 
 use mqtt_codec::Version::{V5, V311};
 

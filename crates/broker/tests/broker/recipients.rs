@@ -135,7 +135,7 @@ fn what_is_owed_comes_before_filters_change_and_not_to_whoever_comes_later() {
         matches!(&got[..], [Got::Connack { .. }, Got::Suback(1, _)]),
         "{got:?}"
     );
-    // Who was away when it would have been its turn finds it in the store.
+    // Who was offline when it would have been its turn finds it in the store.
     world.services.clear();
     world.join(&lasting);
     assert_eq!(catch_up(&mut world, 1, 1), 1);

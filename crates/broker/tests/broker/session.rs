@@ -1,4 +1,4 @@
-//! Sessions: what they keep while their client is away, when they are taken up again, and when they end.
+//! Sessions: what they keep while their client is offline, when they are taken up again, and when they end.
 
 use mqtt_codec::Version::{V5, V31, V311};
 

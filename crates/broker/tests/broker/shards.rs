@@ -41,14 +41,14 @@ fn guests(world: &mut World, version: Version, count: usize) -> Vec<Client> {
 #[test]
 fn a_subscriber_counts_as_one_wherever_it_is_and_while_it_is_away() {
     for filter in ["t", "$share/g/t"] {
-        for (away, retain) in [(false, false), (false, true), (true, false), (true, true)] {
+        for (offline, retain) in [(false, false), (false, true), (true, false), (true, true)] {
             let mut homes = std::collections::BTreeSet::new();
             for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"] {
                 let mut world = world();
                 let listener = world.join(&resident(V5, name));
                 homes.insert(world.shard_of(listener));
                 world.subscribe(listener, filter, 1);
-                if away {
+                if offline {
                     world.cut(listener);
                 }
                 let publisher = world.guest(V5, "p");
@@ -57,7 +57,7 @@ fn a_subscriber_counts_as_one_wherever_it_is_and_while_it_is_away() {
                 assert_eq!(
                     world.take(publisher),
                     [Got::Puback(1, 0), Got::Puback(2, UNHEARD)],
-                    "{name}, {filter}, away: {away}, retain: {retain}"
+                    "{name}, {filter}, offline: {offline}, retain: {retain}"
                 );
             }
             assert_eq!(homes.len(), usize::from(SHARDS));

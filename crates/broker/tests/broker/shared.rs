@@ -80,12 +80,12 @@ fn a_session_gets_shared_and_plain_copies_alike() {
 #[test]
 fn members_that_are_away_are_passed_over() {
     let mut world = World::new();
-    let away = world.join(&resident(V5, "away"));
+    let offline = world.join(&resident(V5, "offline"));
     let here = world.guest(V5, "here");
-    for client in [away, here] {
+    for client in [offline, here] {
         world.subscribe(client, "$share/g/t", 1);
     }
-    world.cut(away);
+    world.cut(offline);
     let publisher = world.guest(V5, "p");
     for _ in 0..4 {
         world.publish(publisher, "t", "x", 1);
@@ -94,8 +94,8 @@ fn members_that_are_away_are_passed_over() {
     // Nobody is there: a lasting member waits for it.
     world.cut(here);
     world.publish(publisher, "t", "y", 1);
-    let away = world.join_and_keep(&resident(V5, "away"));
-    assert_eq!(world.texts(away), ["t y"]);
+    let offline = world.join_and_keep(&resident(V5, "offline"));
+    assert_eq!(world.texts(offline), ["t y"]);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn lasting_members_come_and_go_and_survive_a_restart() {
     let got = counts(&mut world, &members);
     assert_eq!(got.iter().sum::<usize>(), 160);
     assert!(got.iter().all(|count| *count > 0), "{got:?}");
-    // Those who are away, on whatever shard, are passed over.
+    // Those who are offline, on whatever shard, are passed over.
     for member in &members[1..] {
         world.cut(*member);
     }

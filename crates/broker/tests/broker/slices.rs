@@ -291,7 +291,7 @@ fn a_client_that_goes_while_its_filters_are_entered_leaves_a_session_as_it_is_on
 fn an_account_is_closed_in_pieces_and_completely() {
     let mut world = World::new();
     for number in 0..5000 {
-        let client = world.join(&resident(V311, &format!("stranger{number}")));
+        let client = world.join(&resident(V311, &format!("outsider{number}")));
         world.cut(client);
     }
     let devices: Vec<_> = (0..3)
@@ -323,7 +323,7 @@ fn the_session_that_has_been_away_longest_ends_when_there_are_too_many() {
     assert_eq!(world.shards[0].counters().sessions_dropped, 1);
     assert_eq!(world.shards[0].population().offline, 3);
     world.restart();
-    // b had been away longest; after a restart the order is the same.
+    // b had been offline longest; after a restart the order is the same.
     assert!(!come_and_go(&mut world, "b"));
     assert!(come_and_go(&mut world, "a"));
     assert!(come_and_go(&mut world, "d"));

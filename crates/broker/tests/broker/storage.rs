@@ -151,7 +151,7 @@ fn what_is_under_way_to_a_client_that_does_not_acknowledge_gives_way_as_well() {
     assert_eq!(world.texts(slow), ["t 5"]);
 }
 
-/// A group with a lasting member that is away, and a worker of alice's that is there and acknowledges nothing.
+/// A group with a lasting member that is offline, and a worker of alice's that is there and acknowledges nothing.
 fn group_of_alices(world: &mut World) -> Client {
     let keeper = world.join(&resident(V5, "keeper"));
     world.subscribe(keeper, "$share/g/t", 1);
