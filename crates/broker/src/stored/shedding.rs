@@ -223,8 +223,8 @@ impl Shard {
             shedding.left = Some(to_drop);
         }
         if dropped > 0 {
-            self.mark_dirty(slot as u32, now);
-            self.drop_queued(slot as u32, DropReason::ServerFull, dropped);
+            self.mark_dirty(slot, now);
+            self.drop_queued(slot, DropReason::ServerFull, dropped);
         }
         is_done
     }

@@ -201,7 +201,7 @@ impl Shard {
         let sessions = self.sessions.iter();
         let left: Vec<u32> = sessions
             .filter(|(_, session)| session.will.is_some())
-            .map(|(slot, _)| slot as u32)
+            .map(|(slot, _)| slot)
             .collect();
         for slot in left {
             if self.sessions[slot].expiry_secs == 0 {
