@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Moment, Pos, Seq, SessionRef, Stamp, Write};
+use records::{AccountId, ConversationId, Moment, Pos, Seq, SessionMid, SessionRef, Stamp, Write};
 
 use crate::access::list::Identity;
 use crate::connections::pending_connect::PendingConnect;
@@ -374,6 +374,8 @@ pub enum Service {
         account: AccountId,
         /// Its client id.
         device: Arc<str>,
+        /// If the session was here before, up to where it has what the messenger has stored.
+        since: Option<Pos>,
     },
     /// A device's connection ended.
     SessionDown {
@@ -421,8 +423,8 @@ pub struct ChatPublish {
     pub response_topic: Option<Box<str>>,
     /// MQTT 5 correlation data.
     pub correlation: Option<Bytes>,
-    /// Writes that belong in the same commit as the message.
-    pub attach: Vec<Write>,
+    /// What stands for the message's `mid` if its client gave none: sent again after a restart, it is the same message.
+    pub session_mid: Option<SessionMid>,
     /// When it was read.
     pub read_at: Moment,
 }

@@ -1,42 +1,27 @@
-//! The messenger's state and its one door. Must not hold a rule: those are in the rooms behind it.
+//! The messenger: accounts, conversations and sessions, and what goes between them. Must not hold a rule: those are in the three.
 
-use records::{Account, AccountId, KeyRange, Millis, Pos};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
+use records::{AccountId, ConversationId, KeyRange, Millis, Pos};
+
+use crate::accounts::{self, Accounts};
+use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
-use crate::dedup::{self, Mids};
-use crate::directory::Directory;
-use crate::door::{Input, ListedAccount, Output};
-use crate::live::Live;
-use crate::log::{Batch, Log};
-use crate::markers::Receipts;
-use crate::recent::Recent;
-use crate::refusal::Refusal;
-use crate::rooms::Rooms;
+use crate::io::{Finding, Found, Input, ListedAccount, Output, Owner};
+use crate::sessions::{self, Context, Sessions};
 use crate::settings::Settings;
-use crate::source::{Source, Unreadable};
+use crate::stored::mids;
+use crate::stored::source::Source;
 use crate::table::Tables;
-use crate::timers::{Timer, Timers};
-use crate::typing::Typing;
 
-/// The whole state of the messenger except its messages.
+/// The whole state of the messenger, as far as it is in memory.
 #[derive(Debug)]
 pub struct Chat {
-    pub(crate) settings: Settings,
-    pub(crate) directory: Directory,
-    pub(crate) rooms: Rooms,
-    pub(crate) log: Log,
-    pub(crate) mids: Mids,
-    pub(crate) recent: Recent,
-    pub(crate) live: Live,
-    pub(crate) receipts: Receipts,
-    pub(crate) typing: Typing,
-    pub(crate) about: crate::about::Gathered,
-    pub(crate) timers: Timers,
-    pub(crate) counters: Counters,
-    /// Nothing is taken that would have to be stored.
-    pub(crate) disk_full: bool,
-    /// Bytes that may still be stored.
-    pub(crate) disk_room: u64,
+    pub(crate) accounts: Accounts,
+    pub(crate) conversations: Conversations,
+    pub(crate) sessions: Sessions,
+    outputs: VecDeque<Output>,
     /// The last week whose predecessors' mids were trimmed.
     trimmed: u32,
 }
@@ -45,38 +30,119 @@ impl Chat {
     /// An empty messenger. `seeds` key its hash tables.
     pub fn new(settings: Settings, seeds: [u64; 4]) -> Self {
         let tables = Tables::new(seeds);
+        let settings = Arc::new(settings);
         Self {
-            settings,
-            directory: Directory::new(&tables),
-            rooms: Rooms::new(&tables),
-            log: Log::default(),
-            mids: Mids::new(&tables),
-            recent: Recent::new(&tables),
-            live: Live::new(&tables),
-            receipts: Receipts::default(),
-            typing: Typing::new(&tables),
-            about: crate::about::Gathered::default(),
-            timers: Timers::default(),
-            disk_full: false,
-            disk_room: u64::MAX,
-            counters: Counters::default(),
+            accounts: Accounts::new(settings.clone(), &tables),
+            conversations: Conversations::new(settings.clone(), &tables),
+            sessions: Sessions::new(settings, &tables),
+            outputs: VecDeque::new(),
             trimmed: 0,
         }
     }
 
-    /// An empty messenger begins, or everything is back.
-    pub(crate) fn finish_recovery(&mut self, now: Millis) {
+    /// An empty messenger begins, or everything is back. These groups were deleted, of which a crash may have left something.
+    pub(crate) fn finish_recovery(
+        &mut self,
+        ended: &[ConversationId],
+        source: &dyn Source,
+        now: Millis,
+    ) {
         // The caller trims what is stale at start itself.
-        self.trimmed = dedup::week(now);
+        self.trimmed = mids::week(now);
+        self.sessions.set_stored(self.conversations.stored());
+        self.conversations
+            .finish_ended(ended, &self.accounts, source, now);
+        // What a crash has left of leaving.
+        for account in self.accounts.removed() {
+            let context = Context {
+                accounts: &self.accounts,
+                now,
+            };
+            self.sessions.account_removed(account, context);
+        }
+        self.settle(source, now);
     }
-
-    // The door.
 
     /// Something happened outside.
     pub fn handle(&mut self, input: Input, source: &dyn Source, now: Millis) {
         self.trim_mids(now);
+        self.dispatch(input, source, now);
+        self.settle(source, now);
+    }
+
+    /// What has to be done outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Chat::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Millis> {
+        let timers = [
+            self.conversations.next_timeout(),
+            self.sessions.next_timeout(),
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, source: &dyn Source, now: Millis) {
+        self.trim_mids(now);
+        self.conversations
+            .handle_timeout(&self.accounts, source, now);
+        let context = Context {
+            accounts: &self.accounts,
+            now,
+        };
+        self.sessions.handle_timeout(context);
+        self.settle(source, now);
+    }
+
+    /// Every entry up to this position is on disk, and what comes is newer.
+    pub fn committed_pos(&self) -> Pos {
+        self.conversations.stored().floor()
+    }
+
+    /// Whether there is no account yet.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    /// Accounts that are not removed, by name.
+    pub fn accounts(&self) -> Vec<ListedAccount> {
+        self.accounts.listed()
+    }
+
+    /// An account that something outside of the messenger belongs to, though it may not exist any more: its id is not given to
+    /// somebody else.
+    pub fn reserve_account(&mut self, id: AccountId) {
+        if crate::recovery::is_count(id.value()) {
+            self.accounts.reserve(id);
+        }
+    }
+
+    /// Dedup records that are too old to be asked for, for the caller to trim at start.
+    pub fn stale_dedups(&self, now: Millis) -> KeyRange {
+        mids::stale(now)
+    }
+
+    /// What has been done and refused so far.
+    pub fn counters(&self) -> Counters {
+        let counters = self.accounts.counters().plus(self.conversations.counters());
+        counters.plus(self.sessions.counters())
+    }
+
+    /// Bytes of the conversations that are in memory, without their messages.
+    pub fn loaded_bytes(&self) -> usize {
+        self.conversations.loaded_bytes()
+    }
+
+    fn dispatch(&mut self, input: Input, source: &dyn Source, now: Millis) {
+        let context = Context {
+            accounts: &self.accounts,
+            now,
+        };
         match input {
-            Input::Publish(publish) => self.publish(*publish, source, now),
+            Input::Publish(publish) => self.sessions.publish(*publish, context),
             Input::Subscribed {
                 session,
                 account,
@@ -91,152 +157,158 @@ impl Chat {
                     1 => !existed || resumed,
                     _ => resumed,
                 };
-                self.subscribed(session, account, &filter, wanted, now);
+                let told = (wanted, resumed);
+                self.sessions
+                    .subscribed(session, account, &filter, told, context);
             }
             Input::Unsubscribed {
                 session, filter, ..
-            } => self.unsubscribed(session, &filter),
+            } => self.sessions.unsubscribed(session, &filter),
             Input::SessionUp {
-                session, account, ..
-            } => self.session_up(session, account, now),
-            Input::SessionDown { session, .. } => self.session_down(session, now),
+                session,
+                account,
+                since,
+                ..
+            } => {
+                let since = since.map(records::Cursor::at);
+                self.sessions.session_up(session, account, since, context);
+            }
+            Input::SessionDown { session, .. } => self.sessions.session_down(session, context),
             Input::Received {
                 account,
                 conversation,
                 seq,
-            } => self.received(account, conversation, seq, source, now),
+            } => self.sessions.received(account, conversation, seq),
             Input::CatchUp {
                 session,
                 account,
                 since,
-            } => self.catch_up(session, account, since, now),
-            Input::ReadDone { session } => self.read_done(session, now),
-            Input::Appended(ticket) => {
-                for settled in self.log.appended(ticket) {
-                    self.mids.settle(&settled);
+            } => self.sessions.catch_up(session, account, since, context),
+            Input::Found(Found(finding)) => self.found(finding, source, now),
+            Input::Appended { owner, ticket } => match owner {
+                Owner::Partition(partition) => {
+                    self.conversations
+                        .appended(partition, ticket, &self.accounts, source, now);
                 }
-            }
+                Owner::Accounts => self.accounts.appended(ticket),
+                Owner::Sessions => self.sessions.appended(ticket),
+            },
+            Input::Fenced { owner } => match owner {
+                Owner::Partition(partition) => {
+                    self.conversations
+                        .fenced(partition, &self.accounts, source, now);
+                }
+                // Nobody else owns those of this node.
+                Owner::Accounts | Owner::Sessions => {}
+            },
             Input::Account { request, command } => {
-                self.account_command(request, command, source, now);
+                self.accounts.command(request, command, source, now);
             }
             Input::DeleteGroup { request, slug } => {
-                self.delete_group_of_server(request, &slug, now);
+                self.sessions.delete_group_of_server(request, slug);
             }
-            Input::Reconfigure(settings) => self.settings = settings,
-            Input::DiskFull(full) => self.disk_full = full,
-            Input::DiskRoom(bytes) => self.disk_room = bytes,
+            Input::Reconfigure(settings) => {
+                let settings = Arc::new(settings);
+                self.accounts.reconfigure(settings.clone());
+                self.conversations.reconfigure(settings.clone());
+                self.sessions.reconfigure(settings);
+            }
+            Input::DiskFull(full) => self.sessions.set_disk_full(full),
+            Input::DiskRoom(bytes) => self.sessions.set_disk_room(bytes),
         }
     }
 
-    /// What has to be done outside.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.log.poll()
-    }
-
-    /// When [`Chat::handle_timeout`] has something to do.
-    pub fn poll_timeout(&self) -> Option<Millis> {
-        self.timers.next()
-    }
-
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, source: &dyn Source, now: Millis) {
-        self.trim_mids(now);
-        while let Some(timer) = self.timers.due(now) {
-            self.timer(timer, source, now);
+    fn found(&mut self, finding: Finding, source: &dyn Source, now: Millis) {
+        match finding {
+            Finding::Conversation(loaded) => {
+                self.conversations
+                    .loaded(loaded, &self.accounts, source, now);
+            }
+            Finding::Authors(authors) => {
+                self.conversations
+                    .authors_found(authors, &self.accounts, source, now);
+            }
+            Finding::Account(_)
+            | Finding::Session { .. }
+            | Finding::CaughtUp { .. }
+            | Finding::Described { .. } => {
+                let context = Context {
+                    accounts: &self.accounts,
+                    now,
+                };
+                self.sessions.found(finding, context);
+            }
         }
     }
 
-    // For the outer doors.
-
-    /// The newest position on disk.
-    pub fn committed_pos(&self) -> Pos {
-        self.log.committed()
-    }
-
-    /// Whether there is no account yet.
-    pub fn is_empty(&self) -> bool {
-        self.directory.is_empty()
-    }
-
-    /// Accounts that are not removed, by name.
-    pub fn accounts(&self) -> Vec<ListedAccount> {
-        self.directory
-            .listed()
-            .into_iter()
-            .map(|(id, account)| listed(id, account))
-            .collect()
-    }
-
-    /// Dedup records that are too old to be asked for, for the caller to trim at start.
-    pub fn stale_dedups(&self, now: Millis) -> KeyRange {
-        // A mid of the week before last is at least seven days old.
-        records::key::dedups_before(dedup::week(now).saturating_sub(1))
-    }
-
-    /// What has been done and refused so far.
-    pub fn counters(&self) -> Counters {
-        self.counters
-    }
-
-    // For the rooms.
-
-    /// Appends what a command came to, and what follows from it.
-    pub(crate) fn commit(&mut self, batch: Batch, now: Millis) {
-        let Batch {
-            writes,
-            effects,
-            mid,
-            about,
-            acquainted,
-            message,
-        } = batch;
-        self.log.commit(writes, effects, mid);
-        for (conversation, account) in about {
-            self.about_changed(conversation, account, now);
-        }
-        if let Some(conversation) = message {
-            self.release_members(conversation, now);
-        }
-        if let Some((one, other)) = acquainted {
-            self.introduce(one, other);
-            self.introduce(other, one);
+    /// Carries what the three want of each other, until none wants anything. A queue of another kind, a thread or a network may
+    /// stand here.
+    fn settle(&mut self, source: &dyn Source, now: Millis) {
+        loop {
+            if let Some(effect) = self.conversations.poll() {
+                self.of_conversations(effect, now);
+            } else if let Some(effect) = self.accounts.poll() {
+                self.of_accounts(effect, now);
+            } else if let Some(effect) = self.sessions.poll() {
+                self.of_sessions(effect, source, now);
+            } else {
+                return;
+            }
         }
     }
 
-    /// A look-up's result, or the refusal that a silent store deserves.
-    pub(crate) fn readable<T>(&mut self, found: Result<T, Unreadable>) -> Result<T, Refusal> {
-        found.map_err(|Unreadable| {
-            self.counters.unreadable += 1;
-            Refusal::unavailable()
-        })
+    fn of_conversations(&mut self, effect: conversations::Effect, now: Millis) {
+        match effect {
+            conversations::Effect::Note(note) => {
+                self.sessions.set_stored(self.conversations.stored());
+                let context = Context {
+                    accounts: &self.accounts,
+                    now,
+                };
+                self.sessions.note(note, context);
+            }
+            conversations::Effect::Append {
+                owner,
+                ticket,
+                writes,
+            } => self.outputs.push_back(Output::Append {
+                owner,
+                ticket,
+                writes,
+            }),
+            conversations::Effect::Read(query) => self.outputs.push_back(Output::Read(query)),
+            conversations::Effect::Trim(range) => self.outputs.push_back(Output::Trim(range)),
+        }
     }
 
-    fn timer(&mut self, timer: Timer, source: &dyn Source, now: Millis) {
-        match timer {
-            Timer::Gone(account) => self.presence_gone(account, now),
-            Timer::Presence(account) => self.presence_due(account, now),
-            Timer::Receipts => self.receipts_due(source, now),
-            Timer::About(conversation) => self.about_due(conversation, now),
-            Timer::CatchUp(session) => self.catch_up_due(session, now),
+    fn of_accounts(&mut self, effect: accounts::Effect, now: Millis) {
+        let context = Context {
+            accounts: &self.accounts,
+            now,
+        };
+        match effect {
+            accounts::Effect::Output(output) => self.outputs.push_back(output),
+            accounts::Effect::Removed(account) => self.sessions.account_removed(account, context),
+            accounts::Effect::Profiled(change) => self.sessions.profiled(&change, context),
+        }
+    }
+
+    fn of_sessions(&mut self, effect: sessions::Effect, source: &dyn Source, now: Millis) {
+        match effect {
+            sessions::Effect::Output(output) => self.outputs.push_back(output),
+            sessions::Effect::Command(command) => {
+                self.conversations
+                    .command(command, &self.accounts, source, now);
+            }
+            sessions::Effect::Profile(change) => self.accounts.set_profile(change),
         }
     }
 
     fn trim_mids(&mut self, now: Millis) {
-        let week = dedup::week(now);
+        let week = mids::week(now);
         if week > self.trimmed {
             self.trimmed = week;
-            let stale = self.stale_dedups(now);
-            self.log.tell(Output::Trim(stale));
+            self.outputs.push_back(Output::Trim(mids::stale(now)));
         }
-    }
-}
-
-fn listed(id: AccountId, account: &Account) -> ListedAccount {
-    ListedAccount {
-        id,
-        name: account.name.clone(),
-        display: account.display.clone(),
-        role: account.role,
-        disabled: account.disabled,
     }
 }

@@ -17,6 +17,11 @@ macro_rules! counters {
             pub fn values(&self) -> Vec<u64> {
                 vec![$(self.$name),+]
             }
+
+            /// The sum of two parts.
+            pub(crate) fn plus(&self, other: &Self) -> Self {
+                Self { $($name: self.$name + other.$name),+ }
+            }
         }
     };
 }
@@ -27,6 +32,16 @@ counters! {
     messages,
     /// Messages that were the same as an earlier one by their mid.
     messages_repeated,
+    /// Messages refused because their mid stands for another one.
+    mids_reused,
+    /// Conversations that were read because a command needed them.
+    conversations_loaded,
+    /// Conversations that were forgotten because others were used since.
+    conversations_forgotten,
+    /// Partitions that were dropped because somebody else owns them.
+    partitions_fenced,
+    /// Commands refused because too many waited for the rows of their conversation.
+    commands_refused,
     /// Publishes refused, for whatever reason.
     publishes_refused,
     /// Publishes and questions refused because an account sent too many.

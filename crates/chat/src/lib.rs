@@ -1,73 +1,42 @@
 //! The rules of the messenger: accounts, conversations, presence, as a state machine. Pure: inputs and the time
 //! come in, outputs go out; it holds no socket, no file and no clock, and knows no MQTT packet.
+//!
+//! Three modules own its state: [`accounts`], [`conversations`] and [`sessions`]. Commands go from sessions to conversations,
+//! notes come back; both are owned values, so that a queue, a thread or a network may lie between.
 
-mod damaged;
-mod delivery;
-mod door;
+mod io;
 mod settings;
-mod source;
-mod stored;
 
 mod chat;
-mod counters;
-mod log;
 mod recovery;
-mod refusal;
-mod timers;
 
-mod publish;
-mod topic;
-
-mod address;
-mod dedup;
-mod message;
-mod send;
-mod share;
-
-mod ask;
-mod ended;
-mod groups;
-mod head;
-mod history;
-mod merge;
-mod profile;
-mod query;
-mod reply;
-mod row;
-
-mod about;
-mod catch_ups;
-mod held;
-mod live;
-mod markers;
-mod pending;
-mod presence;
-mod typing;
+mod command;
+mod note;
 
 mod accounts;
+mod conversations;
+mod sessions;
 
-mod directory;
-mod quota;
-mod recent;
-mod rooms;
+mod format;
+mod stored;
+
+mod counters;
+mod log;
+mod refusal;
 mod table;
-
-mod json;
-mod names;
-mod text;
-mod wire;
+mod timers;
 
 pub use chat::Chat;
 pub use counters::Counters;
-pub use damaged::{Damaged, Fault};
-pub use delivery::{Answer, Audience, Delivery, Packet};
-pub use door::{
+pub use format::text::composed;
+pub use io::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
-    ListedAccount, Output, Publish, RequestId, Ticket,
+    ListedAccount, Output, Owner, Publish, RequestId, Ticket,
 };
-pub use query::Query;
 pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};
+pub use sessions::delivery::{Answer, Audience, Delivery, Packet};
+pub use sessions::queries::{Query, Read};
 pub use settings::Settings;
-pub use source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};
-pub use text::composed;
+pub use stored::damaged::{Damaged, Fault};
+pub use stored::source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};

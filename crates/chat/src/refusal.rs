@@ -60,6 +60,12 @@ impl Refusal {
         Self::new(RefusalKind::PayloadFormat, "no_such_message", sentence)
     }
 
+    /// A `mid` that stands for another message of this account in this conversation.
+    pub(crate) fn mid_reused(seq: u64) -> Self {
+        let sentence = format!("this mid is that of message {seq}, which says something else");
+        Self::new(RefusalKind::PayloadFormat, "mid_reused", sentence)
+    }
+
     /// A conversation that somebody does not take part in.
     pub(crate) fn not_a_member(conv: &str) -> Self {
         let sentence = format!("you are not a member of {conv}");
@@ -69,6 +75,12 @@ impl Refusal {
     /// A conversation that does not exist.
     pub(crate) fn no_such_conversation(conv: &str) -> Self {
         let sentence = format!("there is no conversation {}", shown(conv));
+        Self::new(RefusalKind::NotAuthorized, "no_such_conversation", sentence)
+    }
+
+    /// The conversation of a command that names none.
+    pub(crate) fn no_such_group() -> Self {
+        let sentence = "there is no such conversation";
         Self::new(RefusalKind::NotAuthorized, "no_such_conversation", sentence)
     }
 
@@ -86,6 +98,12 @@ impl Refusal {
     /// Too much or too many.
     pub(crate) fn quota(sentence: impl Into<Box<str>>) -> Self {
         Self::new(RefusalKind::Quota, "quota", sentence)
+    }
+
+    /// One more conversation than an account may have begun or joined.
+    pub(crate) fn too_many_conversations() -> Self {
+        let sentence = "you have begun or joined as many conversations as you may";
+        Self::quota(sentence)
     }
 
     /// Nothing can be stored until there is room.

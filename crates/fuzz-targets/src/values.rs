@@ -5,9 +5,9 @@ use std::fmt::Debug;
 
 use bytes::Bytes;
 use records::{
-    Account, AuditRow, Claim, Conversation, Dedup, Entry, Incoming, Member, Outgoing,
-    QueuedMessage, QueuedParts, RecordError, Retained, Session, Subscription, Table, Token, Will,
-    key,
+    Account, AddressKey, AuditRow, Claim, Conversation, Dedup, Entry, Incoming, Joined, Member,
+    Outgoing, QueuedMessage, QueuedParts, RecordError, Retained, Sent, Session, Subscription,
+    Table, Token, Will, key,
 };
 
 use crate::allocations::most_held;
@@ -59,11 +59,13 @@ fn check_value(table: Table, value: &Bytes) {
         ),
         Table::Member => check(value, |bytes| Member::decode(bytes), Member::encode),
         Table::Entry => check(value, Entry::decode, Entry::encode),
-        Table::Seq => {
-            if let Ok(pos) = key::decode_pos(value) {
-                assert_eq!(key::encode_pos(pos), value[..]);
+        Table::Address | Table::Usage => {
+            if let Ok(number) = key::decode_number(table, value) {
+                assert_eq!(key::encode_number(number), value[..]);
             }
         }
+        Table::Joined => check(value, |bytes| Joined::decode(bytes), Joined::encode),
+        Table::Sent | Table::SentWill => check(value, |bytes| Sent::decode(bytes), Sent::encode),
         Table::Dedup => check(value, |bytes| Dedup::decode(bytes), Dedup::encode),
         Table::Session => check(value, |bytes| Session::decode(bytes), Session::encode),
         Table::Subscription => check(
@@ -100,13 +102,22 @@ fn check_key(bytes: &[u8]) {
         Table::Conversation => key::parse_conversation(bytes).map(key::conversation),
         Table::Member => key::parse_member(bytes)
             .map(|(conversation, account)| key::member(conversation, account)),
-        Table::Entry => {
-            key::parse_entry(bytes).map(|(conversation, pos)| key::entry(conversation, pos))
+        Table::Entry => key::parse_entry(bytes)
+            .map(|(conversation, seq, pos)| key::entry(conversation, seq, pos)),
+        Table::Dedup => key::parse_dedup(bytes)
+            .map(|(week, conversation, account, mid)| key::dedup(week, conversation, account, mid)),
+        Table::Address => key::parse_address(bytes).map(|address| match address {
+            AddressKey::Pair(low, high) => key::pair_address(low, high),
+            AddressKey::Slug(slug) => key::group_address(slug),
+        }),
+        Table::Joined => key::parse_joined(bytes)
+            .map(|(account, conversation)| key::joined(account, conversation)),
+        Table::Usage => key::parse_usage(bytes).map(key::usage),
+        Table::Sent => {
+            key::parse_sent(bytes).map(|(session, packet_id)| key::sent(session, packet_id))
         }
-        Table::Seq => key::parse_seq(bytes).map(|(conversation, seq)| key::seq(conversation, seq)),
-        Table::Dedup => {
-            key::parse_dedup(bytes).map(|(week, account, mid)| key::dedup(week, account, mid))
-        }
+        Table::SentWill => key::parse_sent_will(bytes)
+            .map(|(account, client_id)| key::sent_will(account, client_id)),
         Table::Session => {
             key::parse_session(bytes).map(|(account, client_id)| key::session(account, client_id))
         }

@@ -465,7 +465,8 @@ fn a_session_that_was_away_gets_what_it_missed_in_order_and_sync_pages_it() {
         .unwrap();
         let mut carol = device(&server, Version::V5, "carol", "phone", &[]);
         send(&mut carol, "im/to/@bob", "the last that bob sees");
-        let last_seen = on(&mut bob, "im/in/@carol").json();
+        on(&mut bob, "im/in/@carol");
+        let listed = bob.ask("conversations", "c", &json!({})).unwrap();
         bob.drop_connection();
         let mut writers = [
             device(&server, Version::V311, "carol", "first", &[]),
@@ -504,7 +505,7 @@ fn a_session_that_was_away_gets_what_it_missed_in_order_and_sync_pages_it() {
             );
         }
 
-        let mut since = last_seen["pos"].clone();
+        let mut since = listed["cursor"].clone();
         let mut paged = Vec::new();
         loop {
             let answer = bob
@@ -521,7 +522,7 @@ fn a_session_that_was_away_gets_what_it_missed_in_order_and_sync_pages_it() {
             if answer["more"] != true {
                 break;
             }
-            since = answer["pos"].clone();
+            since = answer["cursor"].clone();
         }
         assert_eq!(paged, expected);
         bob.disconnect();

@@ -176,7 +176,7 @@ fn history(server: &Server) -> Vec<String> {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|entry| entry.get("kind").is_none());
+        .filter(|entry| entry["kind"] == "message");
     let said = |message: &Value| {
         format!(
             "{}: {}",

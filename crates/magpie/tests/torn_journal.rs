@@ -116,7 +116,7 @@ impl Killed {
         };
         let messages: Vec<_> = entries
             .iter()
-            .filter(|entry| entry.get("kind").is_none())
+            .filter(|entry| entry["kind"] == "message")
             .collect();
         for (index, message) in messages.iter().enumerate() {
             assert_eq!(message["seq"], index as u64 + 1, "{answer}");

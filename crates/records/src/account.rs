@@ -16,11 +16,6 @@ pub enum Role {
     Member,
 }
 
-/// The version byte of an account: 2 since it has a verifier.
-const ACCOUNT_VERSION: u8 = 2;
-/// The layout of an account that has left groups: what version 2 has, and the bytes behind it.
-const ACCOUNT_WITH_BYTES: u8 = 3;
-
 /// What proves a password without being one: SCRAM-SHA-256 of RFC 5802 and 7677.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScramVerifier {
@@ -65,65 +60,17 @@ pub struct Account {
     pub removed: bool,
     /// What proves the password by SCRAM; `None` until the password is seen again.
     pub scram: Option<ScramVerifier>,
-    /// Bytes of the messages that it has stored in groups that it has left.
-    #[serde(skip)]
-    pub departed_bytes: u64,
-}
-
-/// Version 1, which knew no verifier.
-#[derive(Deserialize)]
-struct AccountV1 {
-    name: AccountName,
-    display: String,
-    role: Role,
-    password: Option<String>,
-    disabled: bool,
-    created: Millis,
-    profile_text: String,
-    removed: bool,
-}
-
-impl From<AccountV1> for Account {
-    fn from(old: AccountV1) -> Self {
-        Self {
-            name: old.name,
-            display: old.display,
-            role: old.role,
-            password: old.password,
-            disabled: old.disabled,
-            created: old.created,
-            profile_text: old.profile_text,
-            removed: old.removed,
-            scram: None,
-            departed_bytes: 0,
-        }
-    }
 }
 
 impl Account {
-    /// The value as it stands on disk; without bytes it is written as version 2.
+    /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
-        if self.departed_bytes == 0 {
-            codec::encode_as(ACCOUNT_VERSION, self)
-        } else {
-            codec::encode_as(ACCOUNT_WITH_BYTES, &(self, self.departed_bytes))
-        }
+        codec::encode(self)
     }
 
-    /// Reads what `encode` wrote, and what earlier releases did.
+    /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        if bytes.first() == Some(&codec::VALUE_VERSION) {
-            return codec::decode::<AccountV1>("account", bytes).map(Into::into);
-        }
-        if bytes.first() == Some(&ACCOUNT_WITH_BYTES) {
-            let (account, departed_bytes): (Self, u64) =
-                codec::decode_as("account", ACCOUNT_WITH_BYTES, bytes)?;
-            return Ok(Self {
-                departed_bytes,
-                ..account
-            });
-        }
-        codec::decode_as("account", ACCOUNT_VERSION, bytes)
+        codec::decode("account", bytes)
     }
 }
 

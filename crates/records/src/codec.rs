@@ -5,11 +5,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// The version byte that a value begins with, unless its own record says another.
+/// The version byte that a value begins with. Some records have a second layout, with a byte of its own, for values that have
+/// more to say than most.
 pub const VALUE_VERSION: u8 = 1;
 
 /// The version of the key space as a whole, kept under `key::meta(key::META_FORMAT)` as four bytes, big-endian.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Why bytes from the store are not the value that should stand there.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -22,7 +23,7 @@ pub enum RecordError {
         /// How many bytes there were.
         bytes: usize,
     },
-    /// Written by another release.
+    /// Of a layout that this release does not know.
     #[error("{record} has version {found}, which this release does not read")]
     Version {
         /// Which value was expected.
@@ -45,7 +46,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     encode_as(VALUE_VERSION, value)
 }
 
-/// The same for a record whose layout has changed.
+/// The same under another version byte.
 pub(crate) fn encode_as<T: Serialize>(version: u8, value: &T) -> Vec<u8> {
     postcard::to_extend(value, vec![version])
         .expect("a record has only types that postcard can write, and a Vec takes any length")
@@ -100,7 +101,7 @@ impl<'a> Reader<'a> {
         Self::open_as(record, VALUE_VERSION, whole)
     }
 
-    /// The same for a record whose layout has changed.
+    /// The same for another version byte.
     pub(crate) fn open_as(
         record: &'static str,
         version: u8,

@@ -1,4 +1,4 @@
-//! Values of the conversation, member, entry and dedup tables.
+//! Values of the conversation, member, joined, entry and dedup tables.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -24,12 +24,26 @@ pub enum ConversationKind {
         title: String,
         /// Whether anybody may join it, and any member invite; otherwise owners and moderators invite.
         open: bool,
+        /// What whoever joins may read.
+        history: HistoryAccess,
+        /// Who left it last, when all have left: whoever that is owned it.
+        left_by: Option<AccountId>,
     },
-    /// A group that everybody has left. What was said in it is gone or going; its id and its positions are not given again.
+    /// A group that was deleted. What was said in it is gone or going; its id is not given again.
     Ended {
-        /// The newest position of the server when it ended.
-        newest: Pos,
+        /// The position of its end.
+        at: Pos,
     },
+}
+
+/// What whoever joins a group may read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HistoryAccess {
+    /// Everything that was ever said in it.
+    #[default]
+    All,
+    /// What is said while it is a member.
+    Joined,
 }
 
 /// A direct chat or a group; the key is its `ConversationId`.
@@ -41,6 +55,8 @@ pub struct Conversation {
     pub created: Millis,
     /// Who made it.
     pub created_by: AccountId,
+    /// How many take part in it.
+    pub member_count: u32,
 }
 
 impl Conversation {
@@ -71,7 +87,7 @@ pub enum MemberRole {
 pub struct Member {
     /// What it may do here.
     pub role: MemberRole,
-    /// The commit in which it joined: nothing older is delivered to it.
+    /// The entry with which it joined: nothing older is delivered to it.
     pub joined: Pos,
     /// When it joined.
     pub joined_at: Millis,
@@ -79,38 +95,81 @@ pub struct Member {
     pub read: Seq,
     /// Received by some device up to here, inclusive.
     pub received: Seq,
+    /// When, among the entries of the server, one of the two moved last.
+    pub moved: Pos,
     /// Whether it began the conversation or came of its own accord; otherwise somebody brought it in.
     pub own: bool,
-    /// Bytes of the messages that it has stored here since it joined; what releases stored that did not count them is not among them.
-    #[serde(skip)]
+    /// Bytes of the messages that it has stored here since it joined.
     pub stored_bytes: u64,
 }
 
-/// The layout of a member who has stored something: what version 1 has, and the bytes behind it.
-const MEMBER_WITH_BYTES: u8 = 2;
-
 impl Member {
-    /// The value as it stands on disk; without bytes it is written as version 1.
+    /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
-        if self.stored_bytes == 0 {
-            codec::encode(self)
-        } else {
-            codec::encode_as(MEMBER_WITH_BYTES, &(self, self.stored_bytes))
-        }
+        codec::encode(self)
     }
 
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        if bytes.first() != Some(&MEMBER_WITH_BYTES) {
-            return codec::decode("member", bytes);
-        }
-        let (member, stored_bytes): (Self, u64) =
-            codec::decode_as("member", MEMBER_WITH_BYTES, bytes)?;
-        Ok(Self {
-            stored_bytes,
-            ..member
-        })
+        codec::decode("member", bytes)
     }
+}
+
+/// Whom or what an account joined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// A direct chat with this account, which may be the same.
+    Direct {
+        /// The other one.
+        peer: AccountId,
+    },
+    /// The group of this address.
+    Group {
+        /// Its address.
+        slug: GroupSlug,
+    },
+}
+
+/// A conversation as one of an account's; the key is both ids. It stays when the account leaves, so that devices that were away
+/// hear of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// How the account addresses it.
+    pub place: Place,
+    /// The entry since which it is a member; `None` if it is none.
+    pub since: Option<Pos>,
+    /// As [`Member::own`].
+    pub own: bool,
+    /// Whether it is a group that this account made and all have left.
+    pub abandoned: bool,
+    /// Earlier times as a member, the oldest first; of very many, the newest.
+    pub stays: Vec<Stay>,
+}
+
+impl Joined {
+    /// Earlier times that are kept.
+    pub const STAYS_MAX: usize = 8;
+
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("joined", bytes)
+    }
+}
+
+/// A time as a member that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    /// The entry with which it began.
+    pub since: Pos,
+    /// The entry with which it ended, the last that the member gets.
+    pub until: Pos,
+    /// The number of the newest message then.
+    pub seq: Seq,
 }
 
 /// Whether an entry is a message or something else that happened.
@@ -122,13 +181,13 @@ pub enum EntryKind {
     Event,
 }
 
-/// One message or event; the key is the conversation and `pos`.
+/// One message or event; the key is the conversation, the newest message's number, and `pos`.
 ///
 /// Layout: version, kind (1 message, 2 event), pos, seq (0 is none), from, at, each number eight bytes big-endian,
 /// then the wire bytes to the end. Not postcard, so that the wire bytes are a slice of the stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The commit that holds it.
+    /// Where it stands.
     pub pos: Pos,
     /// A message's number; `None` for an event. Never `Some(Seq::ZERO)`.
     pub seq: Option<Seq>,
@@ -195,17 +254,17 @@ impl Entry {
     }
 }
 
-/// What became of an account's `mid`, for as long as it is remembered.
+/// What became of a `mid` that an account sent to a conversation, for as long as it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dedup {
-    /// Where the message went.
-    pub conversation: ConversationId,
-    /// Its number there.
+    /// The message's number.
     pub seq: Seq,
-    /// The commit that holds it.
+    /// The message's position.
     pub pos: Pos,
     /// When the server took it.
     pub at: Millis,
+    /// A hash of what was sent, so that a `mid` that is used for something else is told from a repetition.
+    pub content: u64,
 }
 
 impl Dedup {
@@ -217,5 +276,27 @@ impl Dedup {
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         codec::decode("dedup", bytes)
+    }
+}
+
+/// What became of a message that has no `mid` of its own but must not be sent twice: a QoS 2 message of a persistent session, or a
+/// will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Where it was sent.
+    pub conversation: ConversationId,
+    /// What became of it there.
+    pub message: Dedup,
+}
+
+impl Sent {
+    /// The value as it stands on disk.
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// Reads what `encode` wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        codec::decode("sent", bytes)
     }
 }

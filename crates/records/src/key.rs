@@ -1,12 +1,16 @@
 //! The one ordered key space: which table a key belongs to and how its parts are laid out.
 //! First byte is the table, ids follow big-endian, a text is always last, so that byte order is the wanted order.
 
+mod messenger;
+
 use thiserror::Error;
 
-use crate::{AccountId, ConversationId, Millis, Pos, Seq, SessionNumber, Stamp};
+pub use crate::range::KeyRange;
+use crate::{AccountId, ConversationId, Millis, SessionNumber, Stamp};
+pub use messenger::*;
 
 /// The longest text (client id, filter, topic, mid) that a key may end with: the store takes keys up to
-/// 65,535 bytes, and the ids in front of a text take at most 32. Longer ones must be refused at the door.
+/// 65,535 bytes, and the ids in front of a text take at most 32. Longer ones must be refused where they come in.
 pub const TEXT_BYTES_MAX: usize = 65_500;
 
 /// The `meta` name under which the version of the key space stands.
@@ -18,6 +22,12 @@ pub const META_COMMIT: &str = "commit";
 /// The `meta` name under which the server's secret stands, as 32 bytes: what must be the same after a restart, and
 /// nobody can guess, is made from it.
 pub const META_SECRET: &str = "secret";
+
+/// The `meta` name under which stands, as eight bytes, big-endian, a tick that no position has reached.
+pub const META_POSITIONS: &str = "positions";
+
+/// What the `meta` names begin with under which groups stand that were deleted.
+const META_ENDED: &str = "ended/";
 
 /// The first byte of a key. The numbers stand on disk and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,12 +43,16 @@ pub enum Table {
     Conversation = 0x20,
     /// Members by conversation and account.
     Member = 0x21,
-    /// Messages and events by conversation and pos.
+    /// Messages and events by conversation, seq and pos.
     Entry = 0x22,
-    /// Pos by conversation and seq.
-    Seq = 0x23,
-    /// Recent mids by week, account and mid.
+    /// Recent mids by week, conversation, account and mid.
     Dedup = 0x24,
+    /// Conversations by their two accounts or their slug.
+    Address = 0x25,
+    /// Conversations of an account.
+    Joined = 0x26,
+    /// Bytes of messages that an account has stored.
+    Usage = 0x27,
     /// Persistent sessions by account and client id.
     Session = 0x30,
     /// Their subscriptions by session number and filter.
@@ -49,6 +63,10 @@ pub enum Table {
     Incoming = 0x33,
     /// Wills by account and client id.
     Will = 0x34,
+    /// What became of QoS 2 messages to conversations, by session number and packet id, until their receipt is released.
+    Sent = 0x35,
+    /// What became of wills that name a conversation, by account and client id, until they are gone.
+    SentWill = 0x36,
     /// Ordinary messages by stamp.
     Queue = 0x40,
     /// Retained messages by topic.
@@ -61,20 +79,24 @@ pub enum Table {
 
 impl Table {
     /// Every table, in key order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Account,
         Self::Token,
         Self::Conversation,
         Self::Member,
         Self::Entry,
-        Self::Seq,
         Self::Dedup,
+        Self::Address,
+        Self::Joined,
+        Self::Usage,
         Self::Session,
         Self::Subscription,
         Self::Outgoing,
         Self::Incoming,
         Self::Will,
+        Self::Sent,
+        Self::SentWill,
         Self::Queue,
         Self::Retained,
         Self::Claim,
@@ -93,34 +115,6 @@ impl Table {
     /// All keys of the table.
     pub fn range(self) -> KeyRange {
         KeyRange::prefix(vec![self as u8])
-    }
-}
-
-/// Keys from `from` up to but not including `to`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyRange {
-    /// The first key that belongs to it.
-    pub from: Vec<u8>,
-    /// The first key that no longer does.
-    pub to: Vec<u8>,
-}
-
-impl KeyRange {
-    /// The first key that belongs to it, and the first that no longer does.
-    pub fn ends(&self) -> (&[u8], &[u8]) {
-        (&self.from, &self.to)
-    }
-
-    /// All keys that begin with `prefix`, whose first byte is a table.
-    pub fn prefix(prefix: Vec<u8>) -> Self {
-        let mut to = prefix.clone();
-        while to.last() == Some(&u8::MAX) {
-            to.pop();
-        }
-        // Every table byte is below 0xff, so something is left to count up.
-        let last = to.last_mut().expect("a prefix begins with a table");
-        *last += 1;
-        Self { from: prefix, to }
     }
 }
 
@@ -164,6 +158,30 @@ pub fn parse_meta(key: &[u8]) -> Result<&str, KeyError> {
     Parts::open(Table::Meta, key)?.text()
 }
 
+/// Under this `meta` key stands that a group was deleted, whose entries and members may still be there: they go as ranges, which a
+/// crash can prevent. The value is empty.
+pub fn ended(conversation: ConversationId) -> Vec<u8> {
+    meta(&format!("{META_ENDED}{:016x}", conversation.value()))
+}
+
+/// The conversation of an [`ended`] key.
+pub fn parse_ended(key: &[u8]) -> Result<ConversationId, KeyError> {
+    let number = parse_meta(key)?.strip_prefix(META_ENDED);
+    let id = number.and_then(|number| u64::from_str_radix(number, 16).ok());
+    match id.map(ConversationId::new) {
+        Some(id) if ended(id) == key => Ok(id),
+        Some(_) | None => Err(KeyError::Malformed {
+            table: Table::Meta,
+            bytes: key.len(),
+        }),
+    }
+}
+
+/// Every [`ended`] key.
+pub fn all_ended() -> KeyRange {
+    KeyRange::prefix(meta(META_ENDED))
+}
+
 /// An account.
 pub fn account(account: AccountId) -> Vec<u8> {
     build(Table::Account, &[&be(account.value())])
@@ -186,99 +204,6 @@ pub fn parse_token(key: &[u8]) -> Result<[u8; 32], KeyError> {
     let mut parts = Parts::open(Table::Token, key)?;
     let sha256 = parts.array()?;
     parts.end(sha256)
-}
-
-/// A conversation.
-pub fn conversation(conversation: ConversationId) -> Vec<u8> {
-    build(Table::Conversation, &[&be(conversation.value())])
-}
-
-/// The parts of a `conversation` key.
-pub fn parse_conversation(key: &[u8]) -> Result<ConversationId, KeyError> {
-    let mut parts = Parts::open(Table::Conversation, key)?;
-    let conversation = ConversationId::new(parts.u64()?);
-    parts.end(conversation)
-}
-
-/// A member of a conversation.
-pub fn member(conversation: ConversationId, account: AccountId) -> Vec<u8> {
-    build(
-        Table::Member,
-        &[&be(conversation.value()), &be(account.value())],
-    )
-}
-
-/// The parts of a `member` key.
-pub fn parse_member(key: &[u8]) -> Result<(ConversationId, AccountId), KeyError> {
-    let mut parts = Parts::open(Table::Member, key)?;
-    let ids = (
-        ConversationId::new(parts.u64()?),
-        AccountId::new(parts.u64()?),
-    );
-    parts.end(ids)
-}
-
-/// All members of a conversation.
-pub fn members(conversation: ConversationId) -> KeyRange {
-    KeyRange::prefix(build(Table::Member, &[&be(conversation.value())]))
-}
-
-/// A message or event.
-pub fn entry(conversation: ConversationId, pos: Pos) -> Vec<u8> {
-    build(Table::Entry, &[&be(conversation.value()), &be(pos.value())])
-}
-
-/// The parts of an `entry` key.
-pub fn parse_entry(key: &[u8]) -> Result<(ConversationId, Pos), KeyError> {
-    let mut parts = Parts::open(Table::Entry, key)?;
-    let ids = (ConversationId::new(parts.u64()?), Pos::new(parts.u64()?));
-    parts.end(ids)
-}
-
-/// All messages and events of a conversation.
-pub fn entries(conversation: ConversationId) -> KeyRange {
-    KeyRange::prefix(build(Table::Entry, &[&be(conversation.value())]))
-}
-
-/// Where a message stands: the value is `encode_pos`.
-pub fn seq(conversation: ConversationId, seq: Seq) -> Vec<u8> {
-    build(Table::Seq, &[&be(conversation.value()), &be(seq.value())])
-}
-
-/// The parts of a `seq` key.
-pub fn parse_seq(key: &[u8]) -> Result<(ConversationId, Seq), KeyError> {
-    let mut parts = Parts::open(Table::Seq, key)?;
-    let ids = (ConversationId::new(parts.u64()?), Seq::new(parts.u64()?));
-    parts.end(ids)
-}
-
-/// All message numbers of a conversation.
-pub fn seqs(conversation: ConversationId) -> KeyRange {
-    KeyRange::prefix(build(Table::Seq, &[&be(conversation.value())]))
-}
-
-/// What became of a `mid` that an account sent in a week (weeks since the epoch, so that old ones go in one piece).
-pub fn dedup(week: u32, account: AccountId, mid: &str) -> Vec<u8> {
-    build(
-        Table::Dedup,
-        &[&week.to_be_bytes(), &be(account.value()), mid.as_bytes()],
-    )
-}
-
-/// The parts of a `dedup` key.
-pub fn parse_dedup(key: &[u8]) -> Result<(u32, AccountId, &str), KeyError> {
-    let mut parts = Parts::open(Table::Dedup, key)?;
-    let week = u32::from_be_bytes(parts.array()?);
-    let account = AccountId::new(parts.u64()?);
-    Ok((week, account, parts.text()?))
-}
-
-/// Every `mid` of the weeks before `week`.
-pub fn dedups_before(week: u32) -> KeyRange {
-    KeyRange {
-        from: vec![Table::Dedup as u8],
-        to: build(Table::Dedup, &[&week.to_be_bytes()]),
-    }
 }
 
 /// A persistent session.
@@ -419,18 +344,18 @@ pub fn parse_audit(key: &[u8]) -> Result<(Millis, u64), KeyError> {
     parts.end((at, number))
 }
 
-/// The value of the `seq` table: eight bytes, big-endian, like a key's part and without a version.
-pub fn encode_pos(pos: Pos) -> Vec<u8> {
-    be(pos.value()).to_vec()
+/// The value of the `address` and `usage` tables: eight bytes, big-endian, like a key's part and without a version.
+pub fn encode_number(number: u64) -> Vec<u8> {
+    be(number).to_vec()
 }
 
-/// Reads what `encode_pos` wrote.
-pub fn decode_pos(value: &[u8]) -> Result<Pos, KeyError> {
+/// Reads what `encode_number` wrote.
+pub fn decode_number(table: Table, value: &[u8]) -> Result<u64, KeyError> {
     let number = value.try_into().map_err(|_| KeyError::Malformed {
-        table: Table::Seq,
+        table,
         bytes: value.len(),
     })?;
-    Ok(Pos::new(u64::from_be_bytes(number)))
+    Ok(u64::from_be_bytes(number))
 }
 
 fn be(number: u64) -> [u8; 8] {

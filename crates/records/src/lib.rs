@@ -5,6 +5,10 @@ mod id;
 
 mod clock;
 
+mod cursor;
+
+mod range;
+
 pub mod key;
 
 mod row;
@@ -18,22 +22,26 @@ mod audit;
 mod conversation;
 mod queue;
 mod session;
+mod session_mid;
 
 pub use account::{Account, Role, ScramVerifier, Token};
 pub use audit::AuditRow;
 pub use clock::{Millis, Moment};
 pub use codec::{FORMAT_VERSION, RecordError, VALUE_VERSION};
 pub use conversation::{
-    Conversation, ConversationKind, Dedup, Entry, EntryKind, Member, MemberRole,
+    Conversation, ConversationKind, Dedup, Entry, EntryKind, HistoryAccess, Joined, Member,
+    MemberRole, Place, Sent, Stay,
 };
+pub use cursor::{Cursor, CursorError};
 pub use id::{
-    AccountId, AccountName, ConversationId, GroupSlug, NAME_BYTES_MAX, NameError, Pos, PosError,
-    Seq, SessionNumber, SessionRef, Stamp,
+    AccountId, AccountName, ConversationId, GroupSlug, NAME_BYTES_MAX, NameError, PartitionError,
+    PartitionId, Pos, PosError, Seq, SessionNumber, SessionRef, Stamp,
 };
-pub use key::{KeyError, KeyRange, Table};
+pub use key::{AddressKey, KeyError, KeyRange, Table};
 pub use queue::{Claim, QueuedMessage, QueuedParts, Retained};
 pub use row::describe;
 pub use session::{
     EXPIRY_NEVER, Incoming, Outgoing, OutgoingState, Progress, Session, Subscription, Terms, Will,
 };
+pub use session_mid::SessionMid;
 pub use write::Write;

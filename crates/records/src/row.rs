@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::key::{self, Table};
+use crate::key::{self, AddressKey, Table};
 
 /// Bytes shown of a key that is none, or that holds a secret's sum.
 const SHOWN_BYTES_MAX: usize = 24;
@@ -18,11 +18,18 @@ pub fn describe(key: &[u8]) -> String {
             format!("member {account} of conversation {conversation}")
         }),
         Table::Entry => key::parse_entry(key)
-            .map(|(conversation, pos)| format!("entry {pos} of conversation {conversation}")),
-        Table::Seq => key::parse_seq(key)
-            .map(|(conversation, seq)| format!("number {seq} of conversation {conversation}")),
-        Table::Dedup => key::parse_dedup(key)
-            .map(|(week, account, mid)| format!("mid {mid:?} of account {account} in week {week}")),
+            .map(|(conversation, _, pos)| format!("entry {pos} of conversation {conversation}")),
+        Table::Dedup => key::parse_dedup(key).map(|(week, conversation, account, mid)| {
+            format!("mid {mid:?} of account {account} in conversation {conversation}, week {week}")
+        }),
+        Table::Address => key::parse_address(key).map(|address| match address {
+            AddressKey::Pair(low, high) => format!("address of accounts {low} and {high}"),
+            AddressKey::Slug(slug) => format!("address {slug:?}"),
+        }),
+        Table::Joined => key::parse_joined(key).map(|(account, conversation)| {
+            format!("conversation {conversation} of account {account}")
+        }),
+        Table::Usage => key::parse_usage(key).map(|account| format!("usage of account {account}")),
         Table::Session => key::parse_session(key)
             .map(|(account, client)| format!("session {client:?} of account {account}")),
         Table::Subscription => key::parse_subscription(key)
@@ -33,6 +40,10 @@ pub fn describe(key: &[u8]) -> String {
             .map(|(session, packet_id)| format!("receipt {packet_id} of session {session}")),
         Table::Will => key::parse_will(key)
             .map(|(account, client)| format!("will of {client:?} of account {account}")),
+        Table::Sent => key::parse_sent(key)
+            .map(|(session, packet_id)| format!("message {packet_id} of session {session}")),
+        Table::SentWill => key::parse_sent_will(key)
+            .map(|(account, client)| format!("sent will of {client:?} of account {account}")),
         Table::Queue => key::parse_queue(key).map(|stamp| format!("queued message {stamp}")),
         Table::Retained => {
             key::parse_retained(key).map(|topic| format!("retained message of {topic:?}"))
@@ -60,16 +71,30 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AccountId, ConversationId, Pos, SessionNumber};
+    use crate::{AccountId, ConversationId, Pos, Seq, SessionNumber};
 
     #[test]
     fn a_row_is_told_by_its_key_and_what_is_no_key_by_its_bytes() {
         let conversation = ConversationId::new(3);
         let cases = [
             (
-                key::entry(conversation, Pos::new(0x9f2)),
+                key::entry(conversation, Seq::new(1), Pos::new(0x9f2)),
                 "entry 9f2 of conversation 3",
             ),
+            (
+                key::dedup(2919, conversation, AccountId::new(2), "k3"),
+                "mid \"k3\" of account 2 in conversation 3, week 2919",
+            ),
+            (
+                key::pair_address(AccountId::new(7), AccountId::new(2)),
+                "address of accounts 2 and 7",
+            ),
+            (key::group_address("eng"), "address \"eng\""),
+            (
+                key::joined(AccountId::new(2), conversation),
+                "conversation 3 of account 2",
+            ),
+            (key::usage(AccountId::new(2)), "usage of account 2"),
             (
                 key::member(conversation, AccountId::new(7)),
                 "member 7 of conversation 3",

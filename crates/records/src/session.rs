@@ -10,9 +10,6 @@ use crate::{Millis, Pos, RecordError, SessionNumber, Stamp};
 /// A session expiry that means never.
 pub const EXPIRY_NEVER: u32 = u32::MAX;
 
-/// The layout of a begun delivery; version 1 did not say how it had been sent.
-const OUTGOING_VERSION: u8 = 2;
-
 /// A persistent session; the key is the account and the client id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -29,7 +26,7 @@ pub struct Session {
     pub queue_cursors: Vec<Stamp>,
     /// The protocol level of its last connection: 3, 4 or 5.
     pub protocol_level: u8,
-    /// What it had been sent beyond its cursors. Not there in version 1.
+    /// What it had been sent beyond its cursors.
     #[serde(skip)]
     pub progress: Progress,
 }
@@ -51,11 +48,12 @@ pub struct Progress {
     pub chat_doubtful: Pos,
 }
 
-/// The layout of a session with progress: what version 1 has, and the progress behind it.
+/// The version byte of a session with progress, which follows the rest: most sessions have none,
+/// and need no bytes to say so.
 const WITH_PROGRESS: u8 = 2;
 
 impl Session {
-    /// The value as it stands on disk; without progress it is written as version 1.
+    /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
         if self.progress == Progress::default() {
             codec::encode(self)
@@ -88,10 +86,9 @@ pub struct Subscription {
     /// Only messages after this one match.
     pub since: Stamp,
     /// Per shard, the newest message that was matched before the subscription was given up; empty while it is held.
-    /// Not there in version 1.
     #[serde(skip)]
     pub until: Vec<Stamp>,
-    /// What it was before, oldest first, as long as messages may wait that were matched then. Not there in version 1.
+    /// What it was before, oldest first, as long as messages may wait that were matched then.
     #[serde(skip)]
     pub former: Vec<Terms>,
 }
@@ -109,11 +106,11 @@ pub struct Terms {
     pub until: Vec<Stamp>,
 }
 
-/// The layout of a subscription with a past: what version 1 has, and behind it until when it was held and what it was.
+/// The version byte of a subscription with a past, which follows the rest: until when it was held and what it was. Few have one.
 const WITH_PAST: u8 = 2;
 
 impl Subscription {
-    /// The value as it stands on disk; without a past it is written as version 1.
+    /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
         if self.until.is_empty() && self.former.is_empty() {
             codec::encode(self)
@@ -161,12 +158,6 @@ pub struct Outgoing {
     pub identifiers: Option<Box<[u32]>>,
 }
 
-#[derive(Deserialize)]
-struct OutgoingV1 {
-    packet_id: u16,
-    state: OutgoingState,
-}
-
 impl Outgoing {
     /// One whose PUBLISH is not sent again.
     pub fn past(packet_id: u16, state: OutgoingState) -> Self {
@@ -180,22 +171,21 @@ impl Outgoing {
 
     /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode_as(OUTGOING_VERSION, self)
+        codec::encode(self)
     }
 
-    /// Reads what `encode` wrote, and what earlier releases did.
+    /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        if bytes.first() == Some(&VALUE_VERSION) {
-            let old = codec::decode::<OutgoingV1>("outgoing", bytes)?;
-            return Ok(Self::past(old.packet_id, old.state));
-        }
-        codec::decode_as("outgoing", OUTGOING_VERSION, bytes)
+        codec::decode("outgoing", bytes)
     }
 }
 
-/// A QoS 2 receipt that the client has not yet released; the key, session number and packet id, says it all.
+/// A QoS 2 receipt that the client has not yet released; the key is session number and packet id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Incoming {}
+pub struct Incoming {
+    /// Whether it is that of a message to a conversation, which is known by the packet id until then.
+    pub to_conversation: bool,
+}
 
 impl Incoming {
     /// The value as it stands on disk.

@@ -306,7 +306,7 @@ impl Stage<'_> {
             ack: Some(0),
             response_topic: None,
             correlation: None,
-            attach: Vec::new(),
+            session_mid: None,
             read_at: Moment::UNKNOWN,
         };
         self.run(Input::Publish(Box::new(publish)), at).map(|_| ())
@@ -318,7 +318,11 @@ impl Stage<'_> {
         let mut added = None;
         while let Some(output) = self.chat.poll_output() {
             match output {
-                Output::Append { ticket, writes } => {
+                Output::Append {
+                    owner,
+                    ticket,
+                    writes,
+                } => {
                     let batch = Batch {
                         writes,
                         ..Batch::default()
@@ -326,7 +330,8 @@ impl Stage<'_> {
                     self.store
                         .commit(batch)
                         .map_err(|error| error.to_string())?;
-                    self.chat.handle(Input::Appended(ticket), &self.source, at);
+                    let appended = Input::Appended { owner, ticket };
+                    self.chat.handle(appended, &self.source, at);
                 }
                 Output::Credentials(change) => self.directory.change(change),
                 Output::Answered { outcome, .. } => {
@@ -338,9 +343,13 @@ impl Stage<'_> {
                 Output::Acknowledge { outcome, .. } => {
                     outcome.map_err(|refusal| refusal.sentence.to_string())?
                 }
-                // Nobody is connected.
+                // What the messenger needs to go on; nobody is connected to be answered.
+                Output::Read(query) => {
+                    if let Some(then) = query.run(&self.source).then {
+                        self.chat.handle(then, &self.source, at);
+                    }
+                }
                 Output::Deliver(_)
-                | Output::Read(_)
                 | Output::CloseAccount { .. }
                 | Output::CloseToken { .. }
                 | Output::Trim(_) => {}

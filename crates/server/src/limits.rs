@@ -97,6 +97,7 @@ pub(crate) fn chat(config: &Config) -> chat::Settings {
         group_members_max: chat.group_members_max,
         conversations_per_account_max: chat.conversations_per_account_max,
         stored_bytes_per_account_max: chat.stored_bytes_per_account_max as u64,
+        loaded_bytes_max: chat.loaded_bytes_max,
         page_entries_max: chat.page_entries_max,
         accounts_max: chat.accounts_max,
         messages_per_second_max: chat.messages_per_second_max,

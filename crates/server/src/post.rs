@@ -50,6 +50,10 @@ pub(crate) enum ShardEvent {
 pub(crate) enum ServiceEvent {
     /// For the messenger.
     Chat(chat::Input),
+    /// Every append of the messenger up to this one is on disk.
+    Appended(store::Ticket),
+    /// This append of the messenger was refused: somebody else owns what it would have changed.
+    Refused(store::Ticket),
     /// A password has been checked; a right one gets a token for `device`.
     Checked {
         outcome: Result<Known, RequestError>,

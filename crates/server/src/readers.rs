@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use broker::{Input, Message};
 use bytes::Bytes;
-use chat::{Answer, Damaged, End, Query, Source, Unreadable};
+use chat::{Answer, Damaged, End, Query, Read, Source, Unreadable};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use records::{KeyRange, QueuedMessage, SessionRef, Stamp, key};
 use store::{Range, ReadError, Store};
@@ -71,10 +71,7 @@ impl Readers {
         match self.jobs.try_send(Job::Query(Box::new(query))) {
             Ok(()) => {}
             Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => match job {
-                Job::Query(query) => {
-                    let completion = query.completion();
-                    finish(query.refuse(), completion, post);
-                }
+                Job::Query(query) => finish(query.refuse(), post),
                 Job::Fetch { .. } => {}
             },
         }
@@ -92,10 +89,7 @@ impl Reader {
         for job in &self.queue {
             match job {
                 Job::Fetch { session, stamps } => self.fetch(session, stamps),
-                Job::Query(query) => {
-                    let completion = query.completion();
-                    finish(query.run(&self.source), completion, &self.post);
-                }
+                Job::Query(query) => finish(query.run(&self.source), &self.post),
             }
         }
     }
@@ -129,19 +123,23 @@ impl Reader {
     }
 }
 
-/// Sends the answer of a query, then tells the messenger that it is over: what it says next is newer.
-fn finish(answer: Option<Answer>, completion: Option<chat::Input>, post: &Post) {
-    if let Some(answer) = answer {
+/// Sends the answer of a query, then tells the messenger what it has found: what it says next is newer.
+fn finish(read: Read, post: &Post) {
+    if let Some(answer) = read.answer {
         send(answer, post);
     }
-    if let Some(done) = completion {
-        post.service.send(ServiceEvent::Chat(done));
+    if let Some(then) = read.then {
+        post.service.send(ServiceEvent::Chat(then));
     }
 }
 
 fn send(answer: Answer, post: &Post) {
     match answer {
-        Answer::Deliver(delivery) => translate::deliver(delivery, post),
+        Answer::Deliver(deliveries) => {
+            for delivery in deliveries {
+                translate::deliver(delivery, post);
+            }
+        }
         Answer::CaughtUp {
             session,
             entries,
@@ -203,10 +201,12 @@ impl Source for StoreSource {
             .map_err(|error| unreadable(&error))
     }
 
-    fn keys(&self, range: &KeyRange, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
-        self.0
-            .keys(&Range::forward(range.clone(), limit))
-            .map_err(|error| unreadable(&error))
+    fn keys(&self, range: &KeyRange, end: End, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
+        let range = match end {
+            End::First => Range::forward(range.clone(), limit),
+            End::Last => Range::backward(range.clone(), limit),
+        };
+        self.0.keys(&range).map_err(|error| unreadable(&error))
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {

@@ -22,7 +22,7 @@ pub(crate) fn input(service: Service) -> Input {
             ack: publish.ack,
             response_topic: publish.response_topic,
             correlation: publish.correlation,
-            attach: publish.attach,
+            session_mid: publish.session_mid,
             read_at: publish.read_at,
         })),
         Service::Subscribed {
@@ -53,10 +53,12 @@ pub(crate) fn input(service: Service) -> Input {
             session,
             account,
             device,
+            since,
         } => Input::SessionUp {
             session,
             account,
             device,
+            since,
         },
         Service::SessionDown { session, account } => Input::SessionDown { session, account },
         Service::Received {

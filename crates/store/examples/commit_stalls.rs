@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use records::key;
-use records::{ConversationId, Millis, Pos, Stamp, Write};
+use records::{ConversationId, Millis, Pos, Seq, Stamp, Write};
 use store::{Batch, DataDir, EmbeddedStore, Holder, OpenOptions, Store};
 
 const VALUE_BYTES: usize = 200;
@@ -73,7 +73,7 @@ fn message(stamp: u64) -> [Write; 3] {
     let conversation = ConversationId::new(conversation % CONVERSATIONS + 1);
     [
         Write::Put {
-            key: key::entry(conversation, Pos::new(stamp)),
+            key: key::entry(conversation, Seq::new(stamp), Pos::new(stamp)),
             value: text(stamp),
         },
         Write::Put {

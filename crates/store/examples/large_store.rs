@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use records::key;
-use records::{AccountId, Millis, Stamp, Table, Write};
+use records::{AccountId, ConversationId, Millis, Stamp, Table, Write};
 use store::{Batch, DataDir, EmbeddedStore, Holder, OpenOptions, Range, Store};
 
 const QUEUED: u64 = 1_000_000;
@@ -118,6 +118,7 @@ fn mid(n: u64) -> Vec<u8> {
     let scattered = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     key::dedup(
         2919,
+        ConversationId::new(scattered >> 40),
         AccountId::new(scattered >> 48),
         &format!("{scattered:016x}"),
     )

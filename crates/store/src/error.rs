@@ -88,6 +88,19 @@ pub enum StoreError {
         /// The format that was found.
         found: u32,
     },
+    /// A program from before the first release wrote the directory. Releases bring over what releases wrote.
+    #[error(
+        "{} holds data of format {found}, written by a magpie from before the first release; this release reads \
+         format {FORMAT_VERSION} only and cannot convert it; start with a new data directory (--data), or run the \
+         program that wrote this one",
+        path.display()
+    )]
+    OlderFormat {
+        /// The store's directory.
+        path: PathBuf,
+        /// The format that was found.
+        found: u32,
+    },
     /// The directory has data but no format that this program ever wrote.
     #[error("{} is not a magpie data directory; choose another one with --data", path.display())]
     Foreign {

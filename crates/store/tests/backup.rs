@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use records::key;
-use records::{AccountId, ConversationId, KeyRange, Millis, Pos, Stamp, Write};
+use records::{AccountId, ConversationId, KeyRange, Millis, Pos, Seq, Stamp, Write};
 use store::{
     ArchiveTarget, BackupError, BackupOptions, BackupSource, Batch, DataDir, EmbeddedStore,
     FolderTarget, Holder, ImageHeader, OpenOptions, Store, Summary, TakePiece, generations,
@@ -31,8 +31,17 @@ fn commit(store: &EmbeddedStore, number: u64) {
         value: value.clone(),
     };
     let writes = vec![
-        put(key::entry(ConversationId::new(1), Pos::new(number))),
-        put(key::dedup(1, AccountId::new(1), &number.to_string())),
+        put(key::entry(
+            ConversationId::new(1),
+            Seq::new(number),
+            Pos::new(number),
+        )),
+        put(key::dedup(
+            1,
+            ConversationId::new(1),
+            AccountId::new(1),
+            &number.to_string(),
+        )),
         put(key::queue(Stamp::new(number))),
         put(key::meta("latest")),
     ];

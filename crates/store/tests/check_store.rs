@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use records::key::{self, KeyRange};
-use records::{AccountId, ConversationId, Millis, Pos, Stamp, Table, Write};
+use records::{AccountId, ConversationId, Millis, Pos, Seq, Stamp, Table, Write};
 use store::{
     Batch, CommitError, DELETE_SLICE_KEYS, DataDir, Durability, EmbeddedStore, Expected, Holder,
     KEY_BYTES_MAX, MemoryStore, OpenOptions, Precondition, Range, Store, VALUE_BYTES_MAX,
@@ -118,16 +118,19 @@ fn check_order_within_a_batch(store: &dyn Store) {
 
 fn check_ranges(store: &dyn Store) {
     let conversation = ConversationId::new(7);
-    let entry = |pos| key::entry(conversation, Pos::new(pos));
+    let entry = |pos| key::entry(conversation, Seq::ZERO, Pos::new(pos));
     // The neighbours that must not show.
     commit(
         store,
-        vec![put(&key::entry(ConversationId::new(6), Pos::MAX), "before")],
+        vec![put(
+            &key::entry(ConversationId::new(6), Seq::MAX, Pos::MAX),
+            "before",
+        )],
     );
     commit(
         store,
         vec![put(
-            &key::entry(ConversationId::new(8), Pos::ZERO),
+            &key::entry(ConversationId::new(8), Seq::ZERO, Pos::ZERO),
             "behind",
         )],
     );
@@ -145,7 +148,7 @@ fn check_ranges(store: &dyn Store) {
         let keys: Vec<Bytes> = pairs.iter().map(|(key, _)| key.clone()).collect();
         assert_eq!(store.keys(range).unwrap(), keys);
         let pos = |(key, value): &(Bytes, Bytes)| {
-            let (_, pos) = key::parse_entry(key).unwrap();
+            let (_, _, pos) = key::parse_entry(key).unwrap();
             assert_eq!(value, pos.value().to_string().as_bytes());
             pos.value()
         };
@@ -170,7 +173,7 @@ fn check_ranges(store: &dyn Store) {
 
 /// A range ends with the value that makes it too long, and has one at least.
 fn check_ranges_in_bytes(store: &dyn Store) {
-    let at = |pos| key::entry(ConversationId::new(91), Pos::new(pos));
+    let at = |pos| key::entry(ConversationId::new(91), Seq::ZERO, Pos::new(pos));
     let writes = (1..=5).map(|pos| put(&at(pos), "four")).collect();
     commit(store, writes);
     let keys = KeyRange {
@@ -211,8 +214,8 @@ fn check_ranges_in_bytes(store: &dyn Store) {
 fn check_ranges_across_tables(store: &dyn Store) {
     let keys = [
         key::conversation(ConversationId::new(90)),
-        key::entry(ConversationId::new(90), Pos::new(1)),
-        key::dedup(9, AccountId::new(1), "m"),
+        key::entry(ConversationId::new(90), Seq::new(1), Pos::new(1)),
+        key::dedup(9, ConversationId::new(90), AccountId::new(1), "m"),
         key::session(AccountId::new(1), "phone"),
         key::queue(Stamp::new(3)),
         key::retained("t"),

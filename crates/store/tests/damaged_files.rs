@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use records::key;
-use records::{AccountId, Table, Write};
+use records::{AccountId, FORMAT_VERSION, Table, Write};
 use store::{Batch, Durability, EmbeddedStore, OpenOptions, Range, Store, StoreError};
 
 use sample::{COMMITS, Sample, accepting, commits, files, journal, open, spoil, truncate};
@@ -137,30 +137,42 @@ fn a_first_start_that_was_cut_off_starts_again() {
 }
 
 #[test]
-fn a_directory_of_a_newer_format_is_refused() {
-    let sample = Sample::new(Durability::Always);
-    let copy = sample.copy(COMMITS);
-    let store = sample.open(copy.path()).unwrap();
-    let newer = Write::Put {
-        key: key::meta(key::META_FORMAT),
-        value: 2_u32.to_be_bytes().to_vec(),
-    };
-    store
-        .commit(Batch {
-            writes: vec![newer],
-            ..Batch::default()
-        })
-        .unwrap();
-    drop(store);
-    let refused = sample.open(copy.path()).expect_err("a newer format");
+fn a_directory_of_another_format_is_refused() {
+    let refused = refused_for_format(FORMAT_VERSION + 1);
     assert!(
-        matches!(refused, StoreError::NewerFormat { found: 2, .. }),
+        matches!(refused, StoreError::NewerFormat { found: 3, .. }),
         "{refused}"
     );
     assert!(
         refused.to_string().contains("start that release"),
         "{refused}"
     );
+    let refused = refused_for_format(1);
+    assert!(
+        matches!(refused, StoreError::OlderFormat { found: 1, .. }),
+        "{refused}"
+    );
+    for told in ["store holds", "format 1", "format 2", "--data"] {
+        assert!(refused.to_string().contains(told), "{refused}");
+    }
+}
+
+fn refused_for_format(format: u32) -> StoreError {
+    let sample = Sample::new(Durability::Always);
+    let copy = sample.copy(COMMITS);
+    let store = sample.open(copy.path()).unwrap();
+    let write = Write::Put {
+        key: key::meta(key::META_FORMAT),
+        value: format.to_be_bytes().to_vec(),
+    };
+    store
+        .commit(Batch {
+            writes: vec![write],
+            ..Batch::default()
+        })
+        .unwrap();
+    drop(store);
+    sample.open(copy.path()).expect_err("another format")
 }
 
 const ACCOUNTS: u64 = 40;

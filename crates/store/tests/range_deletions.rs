@@ -29,6 +29,10 @@ fn open(disk: &SimulatedDisk) -> EmbeddedStore {
     EmbeddedStore::open_on(Arc::new(disk.clone()), folder(), options).unwrap()
 }
 
+fn entry(conversation: ConversationId, number: u64) -> Vec<u8> {
+    key::entry(conversation, Seq::new(number), Pos::new(number))
+}
+
 fn conversation(number: u64) -> ConversationId {
     ConversationId::new(1 + number % CONVERSATIONS)
 }
@@ -38,15 +42,10 @@ fn fill(store: &dyn Store, upto: u64) {
     for number in 0..upto {
         let (conversation, pos) = (conversation(number), 1 + number);
         let entry = Write::Put {
-            key: key::entry(conversation, Pos::new(pos)),
+            key: entry(conversation, pos),
             value: pos.to_be_bytes().repeat(25),
         };
-        let seq = Write::Put {
-            key: key::seq(conversation, Seq::new(pos)),
-            value: key::encode_pos(Pos::new(pos)),
-        };
-        let writes = vec![entry, seq];
-        commit(store, Vec::new(), writes);
+        commit(store, Vec::new(), vec![entry]);
     }
 }
 
@@ -60,8 +59,7 @@ fn commit(store: &dyn Store, deleted_ranges: Vec<KeyRange>, writes: Vec<Write>) 
 }
 
 fn end(store: &dyn Store, conversation: ConversationId) {
-    let ranges = vec![key::entries(conversation), key::seqs(conversation)];
-    commit(store, ranges, Vec::new());
+    commit(store, vec![key::entries(conversation)], Vec::new());
 }
 
 /// How many messages each conversation has.
@@ -96,11 +94,7 @@ fn what_no_table_has_left_is_gone_without_being_read() {
     maintain(&store);
     let before = store.statistics();
     assert!(table_bytes(&store) > 200_000);
-    commit(
-        &store,
-        vec![Table::Entry.range(), Table::Seq.range()],
-        Vec::new(),
-    );
+    commit(&store, vec![Table::Entry.range()], Vec::new());
     assert_eq!(lengths(&store), [0; CONVERSATIONS as usize]);
     maintain(&store);
     let after = store.statistics();
@@ -141,7 +135,7 @@ fn they_survive_a_restart_before_and_behind_a_flush() {
     for (number, flushed) in [(3, false), (4, true), (9, false)] {
         end(&store, conversation(number));
         // What comes back begins anew.
-        let again = key::entry(conversation(number), Pos::new(MESSAGES + 1 + number));
+        let again = entry(conversation(number), MESSAGES + 1 + number);
         let write = Write::Put {
             key: again,
             value: Vec::new(),
@@ -203,7 +197,7 @@ fn beyond_so_many_keys_are_deleted_in_their_place() {
     store.flush().unwrap();
     let entries = Table::Entry.range();
     assert!(store.takes_range(&entries));
-    let pos = |number| key::entry(ConversationId::new(1), Pos::new(number));
+    let pos = |number| entry(ConversationId::new(1), number);
     let scattered = (0..70_000).map(|number| KeyRange {
         from: pos(1_000_000 + 2 * number),
         to: pos(1_000_001 + 2 * number),

@@ -16,6 +16,7 @@ use crate::messenger::topics::is_chat;
 use crate::sessions::session::{NEVER, Session};
 use crate::shard::Shard;
 use crate::stored::appends::Then;
+use crate::stored::positions::chat_cursor;
 use crate::wills::will::Will;
 
 /// What a will may name in the messenger's tree: a message to a conversation.
@@ -434,10 +435,13 @@ impl Shard {
             return;
         };
         let (reference, device) = (self.sessions.reference(slot), session.client_id.clone());
+        let takes_part = present && session.chat.is_some();
+        let since = takes_part.then(|| chat_cursor(session, self.messenger.latest()));
         self.outputs.push(Output::Service(Service::SessionUp {
             session: reference,
             account,
             device,
+            since,
         }));
         if present {
             self.tell_resumed(slot, account);

@@ -123,18 +123,27 @@ impl Shard {
         } else {
             ReasonCode::PACKET_IDENTIFIER_NOT_FOUND
         };
+        let sent = state.sent.as_mut();
+        let was_sent = sent.is_some_and(|sent| sent.remove(&packet_id));
+        if state.sent.as_ref().is_some_and(|sent| sent.is_empty()) {
+            state.sent = None;
+        }
         let mut packet = Vec::new();
         ack::encode_pubcomp(version, packet_id, reason, &mut packet);
         match stored_number(state.number).filter(|_| known) {
             Some(number) => {
-                let forget = Write::Delete {
+                let mut forget = vec![Write::Delete {
                     key: key::incoming(number, packet_id),
-                };
+                }];
+                if was_sent {
+                    let key = key::sent(number, packet_id);
+                    forget.push(Write::Delete { key });
+                }
                 let then = Then::Send {
                     connection: id,
                     packet,
                 };
-                self.append(vec![forget], then, now);
+                self.append(forget, then, now);
             }
             None => self.connections.buffer(id.slot).extend_from_slice(&packet),
         }

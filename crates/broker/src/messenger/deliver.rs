@@ -287,7 +287,7 @@ impl Shard {
         if self.chat_will_settled(ack, &outcome, now) {
             // Nobody waits for it.
         } else if let Some(slot) = self.sessions.slot_of(reference) {
-            self.settle_chat(slot, ack, outcome);
+            self.settle_chat(slot, ack, outcome, now);
         }
         self.wake_stalled();
     }

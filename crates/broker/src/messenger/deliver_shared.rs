@@ -78,7 +78,10 @@ impl Shard {
         delivery: &Arc<ChatDelivery>,
         now: Millis,
     ) {
-        let turn = delivery.pos.map_or(0, Pos::value);
+        // Every shard chooses the same, and the parts of a position do not count alike: they are mixed.
+        // (Fibonacci hashing, Knuth, The Art of Computer Programming, volume 3, section 6.4)
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        let turn = delivery.pos.map_or(0, Pos::value).wrapping_mul(MIX) >> 32;
         let mut chosen = Vec::new();
         for share in self.messenger.shares.of(account) {
             let here = self.sharing(account, &share.name, &share.filter);

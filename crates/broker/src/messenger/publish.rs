@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use mqtt_codec::{Publish, ReasonCode};
 use mqtt_session::{AckKind, AckOrdinal};
-use records::{Incoming, Write, key};
+use records::{Incoming, Millis, SessionMid, Write, key};
 
 use crate::connections::connection::Fault;
 use crate::io::{ChatPublish, ConnectionId, Output, Service};
 use crate::publishing::publish::Accepted;
 use crate::sessions::session::Unsettled;
 use crate::shard::Shard;
+use crate::stored::appends::Then;
 use crate::stored::positions::stored_number;
 
 impl Shard {
@@ -30,15 +31,12 @@ impl Shard {
                 sentence,
             );
         };
-        let mut attach = Vec::new();
-        if let (Some(number), Some((AckKind::Pubrec, packet_id))) =
-            (stored_number(session.number), accepted.ack)
-        {
-            attach.push(Write::Put {
-                key: key::incoming(number, packet_id),
-                value: Incoming {}.encode(),
-            });
-        }
+        let session_mid = match (stored_number(session.number), accepted.ack) {
+            (Some(session), Some((AckKind::Pubrec, packet_id))) => {
+                Some(SessionMid::Packet { session, packet_id })
+            }
+            _ => None,
+        };
         let (reference, device) = (
             self.sessions.reference(accepted.session),
             session.client_id.clone(),
@@ -59,7 +57,7 @@ impl Shard {
                 ack,
                 response_topic: accepted.response_topic.map(Into::into),
                 correlation: accepted.correlation.map(Bytes::copy_from_slice),
-                attach,
+                session_mid,
                 read_at: accepted.view.read_at,
             }))));
         Ok(())
@@ -88,15 +86,23 @@ impl Shard {
         slot: u32,
         ack: u64,
         outcome: Result<(), (ReasonCode, Box<str>)>,
+        now: Millis,
     ) {
         let session = &mut self.sessions[slot];
+        let number = stored_number(session.number);
         let unsettled = &mut session.unsettled;
         let place = unsettled.iter().position(|waiting| waiting.ack == ack);
+        let mut receipt = None;
         let (id, ordinal) = match place.map(|place| unsettled.swap_remove(place)) {
             Some(waiting) => {
                 if let (Err(_), Some(inbound)) = (&outcome, session.inbound.as_mut()) {
                     // [5 MQTT-4.3.3-9]: refused, its identifier is free, whether or not the client can be told.
                     inbound.release(waiting.packet_id);
+                }
+                if let (Some(number), Ok(())) = (number, &outcome) {
+                    receipt = Some((number, waiting.packet_id));
+                    let known = session.sent.get_or_insert_default();
+                    known.insert(waiting.packet_id);
                 }
                 (waiting.connection, waiting.ordinal)
             }
@@ -108,9 +114,24 @@ impl Shard {
                 (id, AckOrdinal(ack & u64::from(u32::MAX)))
             }
         };
-        match outcome {
-            Ok(()) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
-            Err((reason, sentence)) => {
+        match (outcome, receipt) {
+            // The receipt follows the message: until it is on disk, the message is known by its packet identifier.
+            (Ok(()), Some((number, packet_id))) => {
+                let incoming = Incoming {
+                    to_conversation: true,
+                };
+                let receipt = Write::Put {
+                    key: key::incoming(number, packet_id),
+                    value: incoming.encode(),
+                };
+                let then = Then::Settle {
+                    connection: id,
+                    ordinal,
+                };
+                self.append(vec![receipt], then, now);
+            }
+            (Ok(()), None) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
+            (Err((reason, sentence)), _) => {
                 self.metrics.counters.publishes_refused += 1;
                 self.settle(id, ordinal, reason, Some(sentence));
             }

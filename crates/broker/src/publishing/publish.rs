@@ -343,7 +343,10 @@ impl Shard {
         {
             writes.push(Write::Put {
                 key: key::incoming(number, packet_id),
-                value: Incoming {}.encode(),
+                value: Incoming {
+                    to_conversation: false,
+                }
+                .encode(),
             });
         }
         let ack = accepted

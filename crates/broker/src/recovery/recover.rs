@@ -6,8 +6,8 @@ use std::iter::Peekable;
 
 use bytes::Bytes;
 use records::{
-    AccountId, Claim, KeyError, Millis, Outgoing, Pos, QueuedParts, RecordError, Retained, Session,
-    SessionNumber, Stamp, Subscription, Table, Will, Write, key,
+    AccountId, Claim, Incoming, KeyError, Millis, Outgoing, Pos, QueuedParts, RecordError,
+    Retained, Session, SessionNumber, Stamp, Subscription, Table, Will, Write, key,
 };
 
 use crate::access::list::Identity;
@@ -235,7 +235,7 @@ fn exchange_announcements(shards: &mut [Shard], now: Millis) -> Vec<Vec<Output>>
 struct Flows {
     subscriptions: BTreeMap<SessionNumber, Vec<(String, Subscription)>>,
     outgoing: BTreeMap<SessionNumber, Vec<(Stamp, Outgoing)>>,
-    incoming: BTreeMap<SessionNumber, Vec<u16>>,
+    incoming: BTreeMap<SessionNumber, Vec<(u16, Incoming)>>,
 }
 
 impl Flows {
@@ -257,10 +257,12 @@ impl Flows {
             known.push((stamp, outgoing));
             Ok(())
         })?;
-        from.each(Table::Incoming, |key, _| {
+        from.each(Table::Incoming, |key, value| {
             let (number, packet_id) = key::parse_incoming(key)?;
             rows::check_key(Table::Incoming, key, packet_id != 0)?;
-            flows.incoming.entry(number).or_default().push(packet_id);
+            let incoming = Incoming::decode(value)?;
+            let known = flows.incoming.entry(number).or_default();
+            known.push((packet_id, incoming));
             Ok(())
         })?;
         Ok(flows)

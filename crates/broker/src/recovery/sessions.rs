@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use mqtt_codec::{QoS, SubscriptionOptions, topic};
 use mqtt_session::FlightState;
 use records::{
-    AccountId, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber, Stamp,
+    AccountId, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber, Stamp,
     Subscription,
 };
 use routing::{GroupId, GroupInterest, Subscriber, SubscriptionIndex};
@@ -39,7 +39,7 @@ pub(crate) struct RecoveredSession {
     /// Exactly-once deliveries that had begun.
     pub(crate) outgoing: Vec<(Stamp, Outgoing)>,
     /// Packet identifiers of unreleased QoS 2 receipts.
-    pub(crate) incoming: Vec<u16>,
+    pub(crate) incoming: Vec<(u16, Incoming)>,
 }
 
 /// What recovery has to remember until the stored messages are matched.
@@ -171,8 +171,11 @@ impl Shard {
             // What of it the cursors had passed is forgotten with the next.
             self.mark_dirty(slot, now);
         }
-        for packet_id in recovered.incoming {
+        for (packet_id, incoming) in recovered.incoming {
             let session = &mut self.sessions[slot];
+            if incoming.to_conversation {
+                session.sent.get_or_insert_default().insert(packet_id);
+            }
             session.inbound.get_or_insert_default().publish(packet_id);
         }
         let begun = recovered.outgoing.iter();

@@ -1,7 +1,7 @@
 //! One client's session on this shard: what outlives its connection. The rules are in the flows that act
 //! on it; this one owns the state and its bounds.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use mqtt_session::{AckOrdinal, Inbound, Outbound};
@@ -64,6 +64,8 @@ pub(crate) struct Session {
     pub(crate) done: Vec<Origin>,
     /// Exactly-once receipts whose fate is with the messenger.
     pub(crate) unsettled: Vec<Unsettled>,
+    /// Packet identifiers of exactly-once messages to conversations that are not released yet.
+    pub(crate) sent: Option<Box<BTreeSet<u16>>>,
     /// When it is checked; zero while no check is scheduled.
     pub(super) check_at: Millis,
     /// Set while there is no connection.
@@ -182,6 +184,7 @@ impl Session {
             connect_stamp: Stamp::ZERO,
             done: Vec::new(),
             unsettled: Vec::new(),
+            sent: None,
             shares: Vec::new(),
             check_at: Millis::ZERO,
             disconnected_at: None,

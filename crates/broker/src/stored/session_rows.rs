@@ -201,6 +201,11 @@ impl Shard {
                 key: key::incoming(number, *packet_id),
             });
         }
+        for packet_id in session.sent.iter().flat_map(|sent| sent.iter()) {
+            writes.push(Write::Delete {
+                key: key::sent(number, *packet_id),
+            });
+        }
         let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
         let begun = flights
             .filter(|flight| flight.item.qos == QoS::ExactlyOnce)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, Millis, Moment, Write, key};
+use records::{AccountId, Millis, Moment, SessionMid, Write, key};
 
 use crate::access::list::Identity;
 use crate::io::{ChatPublish, Output, Service};
@@ -142,9 +142,10 @@ impl Shard {
             ack: Some(ack),
             response_topic: None,
             correlation: None,
-            attach: vec![Write::Delete {
-                key: will_key(session.account, &session.client_id),
-            }],
+            session_mid: Some(SessionMid::Will {
+                account,
+                client_id: (*session.client_id).into(),
+            }),
             read_at: Moment::UNKNOWN,
         };
         self.messenger.note_asked();
@@ -164,16 +165,16 @@ impl Shard {
         };
         let slot = self.sessions.find(told.account, &told.client_id);
         let again = slot.and_then(|slot| self.will_write(slot, false));
-        let gone = || {
-            // Refused, it is not asked about again at every start.
-            outcome.is_err().then(|| Write::Delete {
-                key: will_key(told.account, &told.client_id),
-            })
-        };
-        let writes: Vec<Write> = again.or_else(gone).into_iter().collect();
-        if !writes.is_empty() {
-            self.append(writes, Then::Nothing, now);
-        }
+        // Stored or refused, it is not asked about again at every start. What the messenger knows it by goes with it.
+        let key = will_key(told.account, &told.client_id);
+        let gone = Write::Delete { key };
+        let known = told.account.filter(|_| outcome.is_ok());
+        let known = known.map(|account| Write::Delete {
+            key: key::sent_will(account, &told.client_id),
+        });
+        let mut writes = vec![again.unwrap_or(gone)];
+        writes.extend(known);
+        self.append(writes, Then::Nothing, now);
         true
     }
 

@@ -190,7 +190,12 @@ fn flows_sessions_and_claims_that_cannot_be_are_told() {
     };
     assert!(outgoing(1, 2) && !outgoing(0, 2));
     assert!(!outgoing(1, 0) && !outgoing(1, u32::MAX));
-    let incoming = |packet_id| starts(key::incoming(NUMBER, packet_id), Incoming {}.encode());
+    let incoming = |packet_id| {
+        let incoming = Incoming {
+            to_conversation: true,
+        };
+        starts(key::incoming(NUMBER, packet_id), incoming.encode())
+    };
     assert!(incoming(1) && !incoming(0));
     let session = |number, cursor, protocol_level, packet_id| {
         let session = Session {

@@ -397,7 +397,7 @@ fn another_connection_s_will_replaces_the_one_before() {
 }
 
 #[test]
-fn a_will_for_a_conversation_goes_from_the_disk_with_its_message() {
+fn a_will_for_a_conversation_goes_from_the_disk_once_its_message_is_there() {
     for accepted in [true, false] {
         let mut world = World::new();
         let hello = hello(V5, "phone")
@@ -420,13 +420,14 @@ fn a_will_for_a_conversation_goes_from_the_disk_with_its_message() {
             ("im/to/@bob", &b"bye"[..])
         );
         assert_eq!((&*publish.device, stored(&world)), ("phone", 1));
-        let gone = records::Write::Delete {
-            key: key::will(publish.account, "phone"),
+        // What the messenger knows it by, should it come again.
+        let known = records::SessionMid::Will {
+            account: publish.account,
+            client_id: "phone".into(),
         };
-        assert_eq!(publish.attach, [gone]);
-        // The messenger commits it with the message, or refuses.
+        assert_eq!(publish.session_mid.as_ref(), Some(&known));
         if accepted {
-            world.store.remove(&key::will(publish.account, "phone"));
+            world.store.insert(known.key(), Vec::new());
         }
         let outcome = if accepted {
             Ok(())
@@ -443,6 +444,7 @@ fn a_will_for_a_conversation_goes_from_the_disk_with_its_message() {
         };
         world.input(0, input);
         assert_eq!(stored(&world), 0);
+        assert!(!world.store.contains_key(&known.key()));
         world.restart();
         assert!(world.services.is_empty());
     }

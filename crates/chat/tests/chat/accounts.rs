@@ -301,7 +301,7 @@ fn a_removed_account_leaves_its_groups_and_its_name_is_never_given_again() {
     let events = world.take_json("alice", "im/in/eng/event");
     let told: Vec<_> = events
         .iter()
-        .map(|(_, event)| (&event["action"], &event["account"]))
+        .map(|(_, event)| (&event["action"], &event["accounts"][0]))
         .collect();
     assert_eq!(
         told,

@@ -23,7 +23,7 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn apply(&mut self, writes: Vec<Write>) {
         for write in writes {
-            if let Ok((_, pos)) = key::parse_entry(write.key()) {
+            if let Ok((_, _, pos)) = key::parse_entry(write.key()) {
                 self.ever.insert(pos);
             }
             match write {
@@ -95,8 +95,8 @@ impl Source for Disk {
         Ok(rows)
     }
 
-    fn keys(&self, range: &KeyRange, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
-        let rows = self.found(range, End::First)?;
+    fn keys(&self, range: &KeyRange, end: End, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
+        let rows = self.found(range, end)?;
         Ok(rows.into_iter().take(limit).map(|(key, _)| key).collect())
     }
 

@@ -1,7 +1,7 @@
 //! What strangers send: a refusal with the right code each, nothing written, and nobody else disturbed.
 
 use bytes::Bytes;
-use chat::{Input, Publish, RefusalKind, Settings};
+use chat::{Input, Owner, Publish, RefusalKind, Settings};
 use proptest::prelude::*;
 use records::{AccountId, ConversationId, Pos, Seq, SessionRef};
 
@@ -202,17 +202,15 @@ fn while_the_disk_does_not_keep_up_publishes_are_refused() {
     }
     world.subscribe(alice, "im/ack/+");
     let late = r#"{"mid":"late","text":"x"}"#;
-    assert_eq!(world.publish(alice, "im/to/@alice", late), None);
-    assert_eq!(world.waiting(), APPENDS_MAX);
-    world.commit();
-    let told = world.take_json("alice", "im/ack/late");
-    assert_eq!(told[0].1["error"], "unavailable");
-    let refused = world.devices[alice].acks.values().next_back();
-    match refused {
+    match world.publish(alice, "im/to/@alice", late) {
         Some(Err(refusal)) => assert_eq!(refusal.kind, RefusalKind::Unavailable),
         other => panic!("{other:?}"),
     }
+    let told = world.take_json("alice", "im/ack/late");
+    assert_eq!(told[0].1["error"], "unavailable");
+    assert_eq!(world.waiting(), APPENDS_MAX);
     assert_eq!(world.chat.counters().appends_refused, 1);
+    world.commit();
     assert_eq!(world.publish(alice, "im/to/@alice", "x"), Some(Ok(())));
 }
 
@@ -246,6 +244,7 @@ fn inputs_about_what_does_not_exist_are_counted_and_ignored() {
         session,
         account,
         device: "x".into(),
+        since: None,
     });
     for (session, account) in [(session, alice), (world.devices[0].session, account)] {
         world.handle(Input::Subscribed {
@@ -274,7 +273,15 @@ fn inputs_about_what_does_not_exist_are_counted_and_ignored() {
     });
     assert_eq!(world.caught_up.len(), 1);
     assert_eq!(world.chat.counters().strays, before + 5);
-    world.handle(Input::Appended(chat::Ticket(u64::MAX)));
+    for owner in [
+        Owner::Accounts,
+        Owner::Sessions,
+        Owner::Partition(records::PartitionId::new(255)),
+    ] {
+        let ticket = chat::Ticket(u64::MAX);
+        world.handle(Input::Appended { owner, ticket });
+        world.handle(Input::Fenced { owner });
+    }
     let known = chat::Counters::NAMES.len();
     assert_eq!(world.chat.counters().values().len(), known);
 }

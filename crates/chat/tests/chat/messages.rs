@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chat::{RefusalKind, Settings};
-use records::{Pos, Write};
+use records::Pos;
 use serde_json::json;
 
 use crate::world::{START, World, parse};
@@ -13,8 +13,9 @@ fn a_message_reaches_every_device_of_both_sides_under_the_name_each_calls_the_ch
     let second = world.connect("alice");
     world.subscribe(second, "im/in/#");
     world.say("alice", "im/to/@bob", "안녕");
+    let pos = world.pos_of("alice", "@bob", 1);
     let expected = json!({
-        "v": 1, "seq": 1, "pos": "1", "from": "alice", "device": "alice-0", "at": START, "text": "안녕",
+        "v": 1, "kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "안녕",
     });
     assert_eq!(
         world.take_json("bob", "im/in/+"),
@@ -79,9 +80,9 @@ fn nothing_is_told_before_it_is_on_disk() {
     for name in ["alice", "bob"] {
         assert_eq!(world.take(name, "im/#"), [], "{name}");
     }
-    assert_eq!(world.chat.committed_pos(), Pos::ZERO);
+    let before = world.chat.committed_pos();
     world.commit();
-    assert_eq!(world.chat.committed_pos(), Pos::new(1));
+    assert!(world.chat.committed_pos() > before);
     assert_eq!(
         world.devices[alice].acks.values().next_back(),
         Some(&Ok(()))
@@ -91,18 +92,56 @@ fn nothing_is_told_before_it_is_on_disk() {
 }
 
 #[test]
-fn refusals_and_answers_wait_for_what_was_appended_before_them() {
+fn questions_about_what_is_stored_wait_for_what_their_account_has_said() {
     let mut world = World::of(&["alice", "bob"]);
     world.holding = true;
     let alice = world.device("alice");
     assert_eq!(world.publish(alice, "im/to/@bob", "hi"), None);
-    assert_eq!(world.publish(alice, "im/to/@nobody", "hi"), None);
-    assert_eq!(world.publish(alice, "im/ask/conversations", ""), None);
-    assert_eq!(world.take("alice", "im/#"), []);
+    // A refusal has nothing to wait for, nor has what is in memory, nor somebody else.
+    let refused = world.publish(alice, "im/to/@nobody", "hi");
+    assert_eq!(refused.unwrap().unwrap_err().code, "no_such_account");
+    assert_eq!(world.ask("alice", "profile.get", "")["name"], "alice");
+    world.forget_inboxes();
+    let listed = world.ask("bob", "conversations", "");
+    assert_eq!(listed["conversations"], json!([]));
+    for (method, asked) in [
+        ("conversations", ""),
+        ("history", r#"{"conv":"@bob"}"#),
+        ("members", r#"{"conv":"@bob"}"#),
+        ("sync", r#"{"since":"0-"}"#),
+    ] {
+        let topic = format!("im/ask/{method}");
+        assert_eq!(world.publish(alice, &topic, asked), None, "{method}");
+    }
+    assert_eq!(world.take("alice", "im/answer/+"), []);
     world.commit();
-    let answers = world.take_json("alice", "im/answer/conversations");
-    assert_eq!(answers[0].1["conversations"][0]["head"]["text"], "hi");
-    assert_eq!(world.devices[alice].acks.len(), 3);
+    let mut answers = world.take_json("alice", "im/answer/+").into_iter();
+    let mut answer = || answers.next().unwrap().1;
+    assert_eq!(answer()["conversations"][0]["head"]["text"], "hi");
+    assert_eq!(answer()["entries"][0]["text"], "hi");
+    assert_eq!(answer()["members"].as_array().unwrap().len(), 2);
+    assert_eq!(answer()["entries"][0]["text"], "hi");
+}
+
+#[test]
+fn a_question_waits_even_while_the_accounts_conversations_are_being_read() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.restart();
+    let alice = world.connect("alice");
+    world.subscribe(alice, "im/in/#");
+    world.subscribe(alice, "im/answer/#");
+    world.holding = true;
+    world.holding_reads = true;
+    assert_eq!(world.publish(alice, "im/to/@bob", "hi"), None);
+    assert_eq!(
+        world.publish(alice, "im/ask/history", r#"{"conv":"@bob"}"#),
+        None
+    );
+    world.read_all();
+    assert_eq!(world.take("alice", "im/answer/+"), []);
+    world.commit();
+    let answers = world.take_json("alice", "im/answer/+");
+    assert_eq!(answers[0].1["entries"][0]["text"], "hi");
 }
 
 #[test]
@@ -114,22 +153,18 @@ fn numbers_are_given_per_conversation_and_positions_once_for_all() {
     let got = world.take_json("alice", "im/in/+");
     let numbers: Vec<_> = got
         .iter()
-        .map(|(topic, message)| {
-            (
-                topic.as_str(),
-                message["seq"].as_u64().unwrap(),
-                message["pos"].as_str().unwrap(),
-            )
-        })
+        .map(|(topic, message)| (topic.as_str(), message["seq"].as_u64().unwrap()))
         .collect();
     assert_eq!(
         numbers,
-        [
-            ("im/in/@bob", 1, "1"),
-            ("im/in/@carol", 1, "2"),
-            ("im/in/@bob", 2, "3")
-        ]
+        [("im/in/@bob", 1), ("im/in/@carol", 1), ("im/in/@bob", 2)]
     );
+    let positions: Vec<Pos> = got
+        .iter()
+        .map(|(_, message)| message["pos"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(positions.is_sorted_by(|one, other| one < other));
+    assert_eq!(positions[2], world.chat.committed_pos());
 }
 
 #[test]
@@ -141,8 +176,9 @@ fn a_json_message_keeps_what_is_the_applications_own_byte_for_byte() {
         "mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {"id": "a"} ],"x":{"b":1.50,  "a":[2]}}"#;
     world.say("alice", "im/to/@bob", payload);
     let got = world.take("bob", "im/in/@alice");
+    let pos = world.pos_of("alice", "@bob", 2);
     let expected = format!(
-        r#"{{"v":1,"seq":2,"pos":"2","from":"alice","device":"alice-0","at":{START},"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {{"id": "a"}} ],"x":{{"b":1.50,  "a":[2]}}}}"#
+        r#"{{"v":1,"kind":"message","seq":2,"pos":"{pos}","from":"alice","device":"alice-0","at":{START},"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {{"id": "a"}} ],"x":{{"b":1.50,  "a":[2]}}}}"#
     );
     assert_eq!(String::from_utf8_lossy(&got[0].1), expected);
 }
@@ -171,7 +207,8 @@ fn the_word_on_a_message_with_a_mid_goes_to_the_device_that_sent_it() {
     world.subscribe(second, "im/#");
     world.forget_inboxes();
     world.say("alice", "im/to/@bob", r#"{"mid":"a","text":"hi"}"#);
-    let expected = json!({"ok": true, "conv": "@bob", "seq": 1, "pos": "1"});
+    let pos = world.pos_of("bob", "@alice", 1);
+    let expected = json!({"ok": true, "conv": "@bob", "seq": 1, "pos": pos});
     assert_eq!(
         world.take_json("alice", "im/ack/+"),
         [("im/ack/a".to_owned(), expected)]
@@ -213,6 +250,64 @@ fn the_same_mid_is_the_same_message_for_seven_days() {
     world.say("alice", "im/to/@bob", message);
     assert_eq!(world.take_json("alice", "im/ack/a")[0].1["seq"], 3);
     assert_eq!(world.chat.counters().messages_repeated, 3);
+}
+
+#[test]
+fn the_same_mid_with_another_payload_is_refused() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    let second = world.connect("alice");
+    world.subscribe(second, "im/ack/#");
+    world.say("alice", "im/to/@bob", r#"{"mid":"1","text":"hi"}"#);
+    let first = world.take_json("alice", "im/ack/1");
+    // A counter, on another device.
+    let refused = world.publish(second, "im/to/@bob", r#"{"mid":"1","text":"ho"}"#);
+    let refusal = refused.unwrap().unwrap_err();
+    assert_eq!(
+        (refusal.kind, refusal.code),
+        (RefusalKind::PayloadFormat, "mid_reused")
+    );
+    let told = world.take_from(second, "im/ack/1");
+    assert_eq!(parse(&told[0].1)["error"], "mid_reused");
+    assert_eq!(world.texts("bob", "@alice"), ["hi"]);
+    // Also while the first is not on disk yet.
+    world.holding = true;
+    let alice = world.device("alice");
+    world.publish(alice, "im/to/@bob", r#"{"mid":"2","text":"hi"}"#);
+    world.publish(alice, "im/to/@bob", r#"{"mid":"2","text":"ho"}"#);
+    world.commit();
+    let told = world.take_json("alice", "im/ack/2");
+    assert_eq!(
+        (&told[0].1["ok"], &told[1].1["ok"]),
+        (&json!(true), &json!(false))
+    );
+    assert_eq!(world.chat.counters().mids_reused, 2);
+    // In another conversation it is another message.
+    world.say("alice", "im/to/@carol", r#"{"mid":"1","text":"hi"}"#);
+    assert_eq!(world.texts("carol", "@alice"), ["hi"]);
+    let other = world.take_json("alice", "im/ack/1");
+    assert_eq!(
+        (&other[0].1["conv"], &first[0].1["conv"]),
+        (&json!("@carol"), &json!("@bob"))
+    );
+}
+
+#[test]
+fn what_a_session_sends_again_without_a_mid_is_the_same_message() {
+    let mut world = World::of(&["alice", "bob"]);
+    let alice = world.device("alice");
+    for _ in 0..2 {
+        world.publish_raw(alice, |publish| {
+            publish.topic = "im/to/@bob".into();
+            publish.payload = "hi".into();
+            publish.session_mid = Some(records::SessionMid::Packet {
+                session: records::SessionNumber::new(7),
+                packet_id: 1,
+            });
+        });
+    }
+    assert_eq!(world.texts("bob", "@alice"), ["hi"]);
+    assert_eq!(world.take("alice", "im/ack/#"), [], "it gave no mid");
+    assert_eq!(world.chat.counters().messages_repeated, 1);
 }
 
 #[test]
@@ -264,42 +359,6 @@ fn mids_of_past_weeks_are_trimmed_once() {
 }
 
 #[test]
-fn what_is_attached_shares_the_commit_or_stands_alone_or_is_dropped() {
-    let mut world = World::of(&["alice", "bob"]);
-    let alice = world.device("alice");
-    let attach = |name: &str| {
-        vec![Write::Put {
-            key: records::key::meta(name),
-            value: vec![1],
-        }]
-    };
-    let has = |world: &World, name: &str| world.disk.keys.contains_key(&records::key::meta(name));
-    let before = world.appends;
-    world.publish_raw(alice, |publish| {
-        publish.topic = "im/to/@bob".into();
-        publish.payload = "hi".into();
-        publish.attach = attach("with");
-    });
-    assert_eq!(world.appends, before + 1);
-    assert!(has(&world, "with"));
-    world.holding = true;
-    let ack = world.publish_raw(alice, |publish| {
-        publish.topic = "im/ask/profile.get".into();
-        publish.attach = attach("alone");
-    });
-    assert_eq!(world.devices[alice].acks.get(&ack), None);
-    world.commit();
-    assert!(has(&world, "alone"));
-    assert_eq!(world.devices[alice].acks.get(&ack), Some(&Ok(())));
-    world.publish_raw(alice, |publish| {
-        publish.topic = "im/to/@nobody".into();
-        publish.payload = "hi".into();
-        publish.attach = attach("dropped");
-    });
-    assert!(!has(&world, "dropped"));
-}
-
-#[test]
 fn who_sends_too_much_is_refused_until_time_has_passed() {
     let mut world = World::with(Settings {
         messages_per_second_max: 2,
@@ -331,12 +390,21 @@ fn a_store_that_cannot_be_read_refuses_what_it_would_have_to_look_up() {
         (refusal.kind, refusal.code),
         (RefusalKind::Unavailable, "unavailable")
     );
+    assert_eq!(
+        world.take_json("alice", "im/ack/a")[0].1["error"],
+        "unavailable"
+    );
     assert_eq!(world.chat.counters().unreadable, 1);
     let answer = world.ask("alice", "history", r#"{"conv":"@bob"}"#);
-    assert_eq!(answer["entries"], json!([]));
-    world.say("alice", "im/to/@bob", "hi");
-    let answer = world.ask("alice", "history", r#"{"conv":"@bob"}"#);
     assert_eq!(answer["error"], "unavailable");
+    world.disk.broken = false;
+    world.say("alice", "im/to/@bob", "hi");
+    // What is in memory goes on, but for what has to be looked up.
+    world.disk.broken = true;
+    world.say("alice", "im/to/@bob", "hi");
+    let refusal = world.refused("alice", "im/to/@bob", r#"{"mid":"a","text":"hi"}"#);
+    assert_eq!(refusal.code, "unavailable");
+    assert_eq!(world.chat.counters().unreadable, 2);
 }
 
 #[test]

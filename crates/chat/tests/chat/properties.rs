@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use records::{Entry, Pos, Table};
+use records::{ConversationId, Entry, Pos, Table};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -136,22 +136,23 @@ fn entries(world: &World) -> Vec<Entry> {
 }
 
 fn check_store(world: &World) -> Result<(), TestCaseError> {
-    let mut numbers: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+    let mut numbers: BTreeMap<ConversationId, u64> = BTreeMap::new();
     let mut positions = BTreeSet::new();
     let mut mids = BTreeSet::new();
     for (key, value) in world.disk.in_range(Table::Entry.range()) {
+        let (conversation, _, _) = records::key::parse_entry(key).unwrap();
         let entry = Entry::decode(&value).unwrap();
         prop_assert!(positions.insert(entry.pos), "a position was given twice");
         let wire: Value = serde_json::from_slice(&entry.wire).unwrap();
         prop_assert_eq!(wire["pos"].as_str().unwrap(), entry.pos.to_string());
         let Some(seq) = entry.seq else { continue };
-        let last = numbers.entry(key[..9].to_vec()).or_default();
+        let last = numbers.entry(conversation).or_default();
         *last += 1;
         prop_assert_eq!(seq.value(), *last, "numbers have a gap");
         prop_assert_eq!(wire["seq"].as_u64(), Some(seq.value()));
         if let Some(mid) = wire["mid"].as_str() {
             prop_assert!(
-                mids.insert((entry.from, mid.to_owned())),
+                mids.insert((conversation, entry.from, mid.to_owned())),
                 "a mid was taken twice"
             );
         }
@@ -168,6 +169,10 @@ fn check_told(
     for device in 0..world.devices.len() {
         for (topic, payload) in world.take_from(device, "im/#") {
             if topic.starts_with("im/text/") {
+                continue;
+            }
+            // How a conversation is that was left.
+            if payload.is_empty() && topic.starts_with("im/about/") {
                 continue;
             }
             let told: Value = serde_json::from_slice(&payload).unwrap();
@@ -189,9 +194,15 @@ fn check_told(
     Ok(())
 }
 
-/// Everything an account can see.
+/// Everything an account can see, but for cursors, which begin anew after a crash.
 fn view(world: &mut World, name: &str) -> Vec<Value> {
-    let mut view = vec![world.ask(name, "conversations", "")];
+    let plain = |mut answer: Value| {
+        if let Some(answer) = answer.as_object_mut() {
+            answer.remove("cursor");
+        }
+        answer
+    };
+    let mut view = vec![plain(world.ask(name, "conversations", ""))];
     let convs: Vec<String> = view[0]["conversations"]
         .as_array()
         .unwrap()
@@ -205,7 +216,7 @@ fn view(world: &mut World, name: &str) -> Vec<Value> {
             view.push(world.ask(name, method, &asked));
         }
     }
-    view.push(world.ask(name, "sync", r#"{"since":"0"}"#));
+    view.push(plain(world.ask(name, "sync", r#"{"since":"0-"}"#)));
     view.push(world.ask(name, "profile.get", ""));
     view
 }
@@ -277,8 +288,8 @@ proptest! {
         world.holding = false;
         let after = NAMES.map(|name| view(&mut world, name));
         prop_assert_eq!(before, after);
-        prop_assert_eq!(world.chat.committed_pos(), committed);
-        prop_assert_eq!(committed, *world.disk.ever.last().unwrap());
+        prop_assert!(world.chat.committed_pos() >= committed);
+        prop_assert!(committed >= *world.disk.ever.last().unwrap());
     }
 }
 
@@ -288,7 +299,7 @@ fn entries_of(world: &World, account: records::AccountId) -> Vec<u64> {
         .disk
         .in_range(Table::Entry.range())
         .filter(|(key, _)| {
-            let (conversation, _) = records::key::parse_entry(key).unwrap();
+            let (conversation, _, _) = records::key::parse_entry(key).unwrap();
             let member = records::key::member(conversation, account);
             world.disk.keys.contains_key(&member)
         })

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chat::{
     AccountAnswer, AccountCommand, AccountError, Answer, Audience, Chat, CredentialsChange,
-    Delivery, HashedPassword, Input, Output, Publish, Query, Refusal, RequestId, Settings, Ticket,
+    Delivery, HashedPassword, Input, Output, Owner, Publish, Query, Read, Refusal, RequestId,
+    Settings, Ticket,
 };
-use records::{AccountId, ConversationId, KeyRange, Millis, Pos, Role, Seq, SessionRef, Write};
+use records::{
+    AccountId, ConversationId, KeyRange, Millis, PartitionId, Pos, Role, Seq, SessionRef, Write,
+};
 use serde_json::Value;
 
 use crate::disk::Disk;
@@ -51,7 +54,7 @@ pub(crate) struct World {
     /// Nothing is trimmed: the power fails before it is.
     pub(crate) keeping: bool,
     held_reads: Vec<Query>,
-    pub(crate) held: VecDeque<(Ticket, Vec<Write>)>,
+    pub(crate) held: VecDeque<(Owner, Ticket, Vec<Write>)>,
     last_ack: u64,
     last_request: u64,
     pub(crate) answered: BTreeMap<u64, Result<AccountAnswer, AccountError>>,
@@ -61,6 +64,8 @@ pub(crate) struct World {
     pub(crate) trims: Vec<KeyRange>,
     pub(crate) caught_up: Vec<CaughtUp>,
     pub(crate) appends: usize,
+    /// Packets that reached a device or would have, had it listened.
+    pub(crate) delivered: usize,
     /// Every device that received a message with a receipt, as the device's own acknowledgement would name it.
     pub(crate) receivable: Vec<(AccountId, ConversationId, Seq)>,
 }
@@ -92,6 +97,7 @@ impl World {
             trims: Vec::new(),
             caught_up: Vec::new(),
             appends: 0,
+            delivered: 0,
             receivable: Vec::new(),
         }
     }
@@ -132,11 +138,11 @@ impl World {
 
     /// The oldest append that waits is on disk.
     pub(crate) fn commit_one(&mut self) -> bool {
-        let Some((ticket, writes)) = self.held.pop_front() else {
+        let Some((owner, ticket, writes)) = self.held.pop_front() else {
             return false;
         };
         self.disk.apply(writes);
-        self.handle(Input::Appended(ticket));
+        self.handle(Input::Appended { owner, ticket });
         true
     }
 
@@ -146,6 +152,25 @@ impl World {
         while self.commit_one() {}
     }
 
+    /// The oldest append of a partition that waits is on disk, whatever others wait for.
+    pub(crate) fn commit_of(&mut self, partition: PartitionId) -> bool {
+        let wanted = Owner::Partition(partition);
+        let found = self.held.iter().position(|(owner, ..)| *owner == wanted);
+        let Some((owner, ticket, writes)) = found.and_then(|at| self.held.remove(at)) else {
+            return false;
+        };
+        self.disk.apply(writes);
+        self.handle(Input::Appended { owner, ticket });
+        true
+    }
+
+    /// Somebody else owns a partition: what waits of it will never be on disk.
+    pub(crate) fn fence(&mut self, partition: PartitionId) {
+        let owner = Owner::Partition(partition);
+        self.held.retain(|(of, ..)| *of != owner);
+        self.handle(Input::Fenced { owner });
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.held.len()
     }
@@ -153,7 +178,8 @@ impl World {
     /// The power fails: what was not on disk is gone, and everybody is disconnected.
     pub(crate) fn restart(&mut self) {
         self.held.clear();
-        self.holding = false;
+        self.held_reads.clear();
+        (self.holding, self.holding_reads) = (false, false);
         self.devices.clear();
         self.chat = self.disk.recover(self.settings.clone(), self.now);
         self.drain();
@@ -162,15 +188,19 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.chat.poll_output() {
             match output {
-                Output::Append { ticket, writes } => {
+                Output::Append {
+                    owner,
+                    ticket,
+                    writes,
+                } => {
                     assert!(!writes.is_empty(), "an append without writes");
                     self.appends += 1;
                     if self.holding {
-                        self.held.push_back((ticket, writes));
+                        self.held.push_back((owner, ticket, writes));
                     } else {
                         self.disk.apply(writes);
-                        self.chat
-                            .handle(Input::Appended(ticket), &self.disk, self.now);
+                        let appended = Input::Appended { owner, ticket };
+                        self.chat.handle(appended, &self.disk, self.now);
                     }
                 }
                 Output::Deliver(delivery) => self.deliver(&delivery),
@@ -209,7 +239,12 @@ impl World {
 
     /// The readers come to the one that has waited longest.
     pub(crate) fn read_one(&mut self) {
-        let query = self.held_reads.remove(0);
+        self.read_at(0);
+    }
+
+    /// The readers come to one of those that wait.
+    pub(crate) fn read_at(&mut self, at: usize) {
+        let query = self.held_reads.remove(at);
         self.read(query);
     }
 
@@ -222,10 +257,14 @@ impl World {
     }
 
     fn read(&mut self, query: Query) {
-        let completion = query.completion();
-        self.answer(query.run(&self.disk));
-        if let Some(done) = completion {
-            self.handle(done);
+        let read = query.run(&self.disk);
+        self.finish(read);
+    }
+
+    fn finish(&mut self, read: Read) {
+        self.answer(read.answer);
+        if let Some(then) = read.then {
+            self.handle(then);
         }
     }
 
@@ -233,11 +272,21 @@ impl World {
     pub(crate) fn refuse_all(&mut self) {
         self.holding_reads = false;
         for query in std::mem::take(&mut self.held_reads) {
-            let completion = query.completion();
-            self.answer(query.refuse());
-            if let Some(done) = completion {
-                self.handle(done);
-            }
+            self.finish(query.refuse());
+        }
+    }
+
+    /// The readers read what was kept back; it has not arrived yet.
+    pub(crate) fn run_reads(&mut self) -> Vec<Read> {
+        self.holding_reads = false;
+        let held = std::mem::take(&mut self.held_reads).into_iter();
+        held.map(|query| query.run(&self.disk)).collect()
+    }
+
+    /// What was read arrives.
+    pub(crate) fn arrive(&mut self, read: Vec<Read>) {
+        for read in read {
+            self.finish(read);
         }
     }
 
@@ -248,7 +297,11 @@ impl World {
 
     fn answer(&mut self, answer: Option<Answer>) {
         match answer {
-            Some(Answer::Deliver(delivery)) => self.deliver(&delivery),
+            Some(Answer::Deliver(deliveries)) => {
+                for delivery in &deliveries {
+                    self.deliver(delivery);
+                }
+            }
             Some(Answer::CaughtUp {
                 session: _,
                 entries,
@@ -280,6 +333,7 @@ impl World {
             if !meant {
                 continue;
             }
+            self.delivered += delivery.packets.len();
             for packet in &delivery.packets {
                 if device
                     .filters
@@ -355,6 +409,7 @@ impl World {
             session,
             account,
             device,
+            since: None,
         });
         number
     }
@@ -367,6 +422,11 @@ impl World {
     }
 
     pub(crate) fn reconnect(&mut self, device: usize) {
+        self.resume(device, None);
+    }
+
+    /// A device is back, which has everything that was stored up to a position.
+    pub(crate) fn resume(&mut self, device: usize, since: Option<Pos>) {
         let known = &mut self.devices[device];
         known.up = true;
         let (session, account, name) = (known.session, known.account, known.name.clone());
@@ -374,6 +434,7 @@ impl World {
             session,
             account,
             device: name,
+            since,
         });
     }
 
@@ -437,7 +498,7 @@ impl World {
             ack: Some(self.last_ack),
             response_topic: None,
             correlation: None,
-            attach: Vec::new(),
+            session_mid: None,
             read_at: records::Moment::UNKNOWN,
         };
         publish(&mut built);
@@ -521,6 +582,22 @@ impl World {
         self.caught_up.pop().expect("no answer")
     }
 
+    /// The id of a group.
+    pub(crate) fn conversation(&self, slug: &str) -> ConversationId {
+        self.at(&records::key::group_address(slug))
+    }
+
+    /// The id of a direct chat.
+    pub(crate) fn chat_of(&self, one: &str, other: &str) -> ConversationId {
+        self.at(&records::key::pair_address(self.id(one), self.id(other)))
+    }
+
+    fn at(&self, address: &[u8]) -> ConversationId {
+        let id = &self.disk.keys[address];
+        let id = records::key::decode_number(records::Table::Address, id);
+        ConversationId::new(id.unwrap())
+    }
+
     // What has arrived.
 
     pub(crate) fn forget_inboxes(&mut self) {
@@ -547,12 +624,24 @@ impl World {
             .collect()
     }
 
-    /// Like `take`, payloads as JSON.
+    /// Like `take`, payloads as JSON; an empty one is `null`.
     pub(crate) fn take_json(&mut self, name: &str, filter: &str) -> Vec<(String, Value)> {
+        let json = |payload: Bytes| match &payload[..] {
+            b"" => Value::Null,
+            payload => parse(payload),
+        };
         self.take(name, filter)
             .into_iter()
-            .map(|(topic, payload)| (topic, parse(&payload)))
+            .map(|(topic, payload)| (topic, json(payload)))
             .collect()
+    }
+
+    /// Where a message of a conversation stands, as its first reader is told.
+    pub(crate) fn pos_of(&mut self, name: &str, conv: &str, seq: u64) -> String {
+        let asked = serde_json::json!({"conv": conv, "around": seq, "limit": 1}).to_string();
+        let page = self.ask(name, "history", &asked);
+        assert_eq!(page["entries"][0]["seq"], seq, "{page}");
+        page["entries"][0]["pos"].as_str().unwrap().to_owned()
     }
 
     /// The texts of the messages an account got in a conversation.

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use records::{
     Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
-    Entry, EntryKind, GroupSlug, Incoming, Member, MemberRole, Millis, Outgoing, OutgoingState,
-    Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq, Session, SessionNumber,
-    Stamp, Subscription, Table, Terms, Token, Will, key,
+    Entry, EntryKind, GroupSlug, HistoryAccess, Incoming, Joined, Member, MemberRole, Millis,
+    Outgoing, OutgoingState, Place, Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier,
+    Sent, Seq, Session, SessionNumber, Stamp, Stay, Subscription, Table, Terms, Token, Will, key,
 };
 
 /// A value of each kind, and a key of each, behind the byte that chooses its table.
@@ -45,7 +45,6 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
             stored_key: [2; 32],
             server_key: [3; 32],
         }),
-        departed_bytes: 0,
     };
     let token = Token {
         account: ACCOUNT,
@@ -66,16 +65,17 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
         slug: GroupSlug::parse("eng").expect("a slug"),
         title: "개발".to_owned(),
         open: true,
+        history: HistoryAccess::Joined,
+        left_by: None,
     });
-    let ended = conversation(ConversationKind::Ended {
-        newest: Pos::new(9),
-    });
+    let ended = conversation(ConversationKind::Ended { at: Pos::new(9) });
     let member = Member {
         role: MemberRole::Owner,
         joined: Pos::new(1),
         joined_at: AT,
         read: Seq::new(1),
         received: Seq::new(2),
+        moved: Pos::new(9),
         own: true,
         stored_bytes: 0,
     };
@@ -88,10 +88,25 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
         wire: Bytes::from_static(b"{}"),
     };
     let dedup = Dedup {
-        conversation: ConversationId::new(3),
         seq: Seq::new(2),
         pos: Pos::new(9),
         at: AT,
+        content: 77,
+    };
+    let sent = Sent {
+        conversation: ConversationId::new(3),
+        message: dedup,
+    };
+    let joined = Joined {
+        place: Place::Direct { peer: ACCOUNT },
+        since: Some(Pos::new(1)),
+        own: true,
+        abandoned: false,
+        stays: vec![Stay {
+            since: Pos::new(1),
+            until: Pos::new(2),
+            seq: Seq::ZERO,
+        }],
     };
     vec![
         (Table::Account, account.encode()),
@@ -101,7 +116,10 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
         (Table::Conversation, ended.encode()),
         (Table::Member, member.encode()),
         (Table::Entry, entry.encode()),
-        (Table::Seq, key::encode_pos(Pos::new(9))),
+        (Table::Joined, joined.encode()),
+        (Table::Address, key::encode_number(3)),
+        (Table::Usage, key::encode_number(9)),
+        (Table::Sent, sent.encode()),
         (Table::Dedup, dedup.encode()),
     ]
 }
@@ -172,7 +190,13 @@ fn broker_values() -> Vec<(Table, Vec<u8>)> {
         (Table::Subscription, subscription.encode()),
         (Table::Subscription, given_up.encode()),
         (Table::Outgoing, outgoing.encode()),
-        (Table::Incoming, Incoming {}.encode()),
+        (
+            Table::Incoming,
+            Incoming {
+                to_conversation: true,
+            }
+            .encode(),
+        ),
         (Table::Will, will.encode()),
         (Table::Queue, message.encode()),
         (Table::Retained, retained.encode()),
@@ -189,9 +213,14 @@ fn keys() -> Vec<Vec<u8>> {
         key::token(&[7; 32]),
         key::conversation(conversation),
         key::member(conversation, account),
-        key::entry(conversation, Pos::new(9)),
-        key::seq(conversation, Seq::new(2)),
-        key::dedup(2919, account, "k3"),
+        key::entry(conversation, Seq::new(2), Pos::new(9)),
+        key::dedup(2919, conversation, account, "k3"),
+        key::pair_address(account, account),
+        key::group_address("eng"),
+        key::joined(account, conversation),
+        key::usage(account),
+        key::sent(number, 513),
+        key::sent_will(account, "phone"),
         key::session(account, "phone"),
         key::subscription(number, "im/#"),
         key::outgoing(number, stamp),

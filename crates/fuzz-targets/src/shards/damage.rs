@@ -101,7 +101,10 @@ fn row(feed: &mut Feed<'_>) -> (Vec<u8>, Vec<u8>) {
         }
         4 => {
             let key = key::incoming(number(feed), packet_id(feed));
-            (key, Incoming {}.encode())
+            let incoming = Incoming {
+                to_conversation: feed.byte() & 1 != 0,
+            };
+            (key, incoming.encode())
         }
         5 => {
             let (account, client_id) = owner(feed);

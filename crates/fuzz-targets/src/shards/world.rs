@@ -361,7 +361,6 @@ impl World {
     fn serve(&mut self, service: Service, choice: u8) {
         match service {
             Service::Publish(publish) => {
-                self.write(publish.attach);
                 let Some(ack) = publish.ack else { return };
                 let session = publish.session;
                 let outcome = if choice & 1 == 0 {

@@ -115,7 +115,7 @@ fn history(member: &mut Client, conv: &str) -> Vec<Value> {
             .unwrap_or_else(|| panic!("{conv}: {answer}"));
         let mut older: Vec<_> = entries
             .iter()
-            .filter(|entry| entry.get("kind").is_none())
+            .filter(|entry| entry["kind"] == "message")
             .cloned()
             .collect();
         let Some(first) = older.first().and_then(|message| message["seq"].as_u64()) else {

@@ -36,7 +36,6 @@ fn fill(server: &Server) {
         created: Millis::ZERO,
         profile_text: String::new(),
         scram: None,
-        departed_bytes: 0,
     };
     let writes = (0..ACCOUNTS).map(|number| Write::Put {
         key: key::account(AccountId::new(1_000 + number)),

@@ -104,7 +104,7 @@ fn a_full_disk_ends_the_server_with_its_folder_and_what_to_do() {
     };
     let mut server = Launch::new()
         .config(&format!(
-            "{ENOUGH}[chat]\nmessages_per_second_max = 100000\nmessages_burst_max = 100000\n"
+            "{ENOUGH}[chat]\nmessages_per_second_max = 100000\nmessages_burst_max = 100000\nstored_bytes_per_account_max = 1073741824\n"
         ))
         .folder(&disk.0)
         .keeps_addresses()

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use records::{
     Account, AccountId, AccountName, Conversation, ConversationKind, Entry, EntryKind, GroupSlug,
-    Member, MemberRole, Millis, Pos, Progress, QueuedMessage, Role, ScramVerifier, Seq, Session,
-    SessionNumber, Stamp,
+    HistoryAccess, Joined, Member, MemberRole, Millis, Place, Pos, Progress, QueuedMessage, Role,
+    ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -41,7 +41,7 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
         any::<[bool; 2]>(),
         millis(),
         text(),
-        (proptest::option::of(verifier()), any::<u64>()),
+        proptest::option::of(verifier()),
     )
         .prop_map(
             |(
@@ -52,7 +52,7 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
                 [disabled, removed],
                 created,
                 profile_text,
-                (scram, departed_bytes),
+                scram,
             )| {
                 Account {
                     name: AccountName::parse(&name).unwrap(),
@@ -64,7 +64,6 @@ pub(crate) fn account() -> impl Strategy<Value = Account> {
                     profile_text,
                     removed,
                     scram,
-                    departed_bytes,
                 }
             },
         )
@@ -86,22 +85,60 @@ pub(crate) fn conversation() -> impl Strategy<Value = Conversation> {
         low: AccountId::new(a.min(b)),
         high: AccountId::new(a.max(b)),
     });
-    let group =
-        (name(), text(), any::<bool>()).prop_map(|(slug, title, open)| ConversationKind::Group {
-            slug: GroupSlug::parse(&slug).unwrap(),
+    let group = (slug(), text(), any::<[bool; 2]>(), any::<Option<u64>>()).prop_map(
+        |(slug, title, [open, all], left_by)| ConversationKind::Group {
+            slug,
             title,
             open,
-        });
-    let ended = any::<u64>().prop_map(|newest| ConversationKind::Ended {
-        newest: Pos::new(newest),
-    });
-    (prop_oneof![direct, group, ended], millis(), any::<u64>()).prop_map(|(kind, created, by)| {
+            history: if all {
+                HistoryAccess::All
+            } else {
+                HistoryAccess::Joined
+            },
+            left_by: left_by.map(AccountId::new),
+        },
+    );
+    let ended = any::<u64>().prop_map(|at| ConversationKind::Ended { at: Pos::new(at) });
+    let kind = prop_oneof![direct, group, ended];
+    (kind, millis(), any::<u64>(), any::<u32>()).prop_map(|(kind, created, by, member_count)| {
         Conversation {
             kind,
             created,
             created_by: AccountId::new(by),
+            member_count,
         }
     })
+}
+
+fn slug() -> impl Strategy<Value = GroupSlug> {
+    name().prop_map(|name| GroupSlug::parse(&name).unwrap())
+}
+
+pub(crate) fn joined() -> impl Strategy<Value = Joined> {
+    let direct = any::<u64>().prop_map(|peer| Place::Direct {
+        peer: AccountId::new(peer),
+    });
+    let group = slug().prop_map(|slug| Place::Group { slug });
+    let stays = proptest::collection::vec(any::<[u64; 3]>(), 0..Joined::STAYS_MAX);
+    (
+        prop_oneof![direct, group],
+        any::<Option<u64>>(),
+        any::<[bool; 2]>(),
+        stays,
+    )
+        .prop_map(|(place, since, [own, abandoned], stays)| Joined {
+            place,
+            since: since.map(Pos::new),
+            own,
+            abandoned,
+            stays: (stays.into_iter())
+                .map(|[since, until, seq]| Stay {
+                    since: Pos::new(since),
+                    until: Pos::new(until),
+                    seq: Seq::new(seq),
+                })
+                .collect(),
+        })
 }
 
 pub(crate) fn member() -> impl Strategy<Value = Member> {
@@ -110,15 +147,16 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
         Just(MemberRole::Moderator),
         Just(MemberRole::Member)
     ];
-    (role, any::<[u64; 5]>(), any::<bool>()).prop_map(
-        |(role, [joined, at, read, received, stored_bytes], own)| Member {
-            stored_bytes,
+    (role, any::<[u64; 6]>(), any::<bool>()).prop_map(
+        |(role, [joined, at, read, received, moved, stored_bytes], own)| Member {
             role,
             joined: Pos::new(joined),
             joined_at: Millis::new(at),
             read: Seq::new(read),
             received: Seq::new(received),
+            moved: Pos::new(moved),
             own,
+            stored_bytes,
         },
     )
 }

@@ -1,11 +1,11 @@
-//! One value of each kind, as it stands in `tests/fixtures/v1`.
+//! One value of each kind, as it stands in `tests/fixtures/format-2`.
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, AuditRow, Claim, Conversation, ConversationId,
-    ConversationKind, Dedup, EXPIRY_NEVER, Entry, EntryKind, GroupSlug, Member, MemberRole, Millis,
-    Outgoing, OutgoingState, Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier, Seq,
-    Session, SessionNumber, Stamp, Subscription, Terms, Token, Will,
+    Account, AccountId, AccountName, AuditRow, Claim, Conversation, ConversationKind, Dedup,
+    EXPIRY_NEVER, Entry, EntryKind, GroupSlug, HistoryAccess, Joined, Member, MemberRole, Millis,
+    Outgoing, OutgoingState, Place, Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier,
+    Seq, Session, SessionNumber, Stamp, Stay, Subscription, Terms, Token, Will,
 };
 
 pub(crate) fn account() -> Account {
@@ -19,7 +19,6 @@ pub(crate) fn account() -> Account {
         profile_text: "점심".to_owned(),
         removed: true,
         scram: None,
-        departed_bytes: 0,
     }
 }
 
@@ -62,6 +61,7 @@ pub(crate) fn direct() -> Conversation {
         },
         created: Millis::new(5),
         created_by: AccountId::new(300),
+        member_count: 2,
     }
 }
 
@@ -71,19 +71,37 @@ pub(crate) fn group() -> Conversation {
             slug: GroupSlug::parse("eng").unwrap(),
             title: "Engineering 개발".to_owned(),
             open: true,
+            history: HistoryAccess::All,
+            left_by: None,
         },
         created: Millis::new(5),
         created_by: AccountId::ZERO,
+        member_count: 10_000,
+    }
+}
+
+pub(crate) fn abandoned_group() -> Conversation {
+    Conversation {
+        kind: ConversationKind::Group {
+            slug: GroupSlug::parse("eng").unwrap(),
+            title: String::new(),
+            open: false,
+            history: HistoryAccess::Joined,
+            left_by: Some(AccountId::new(300)),
+        },
+        member_count: 0,
+        ..group()
     }
 }
 
 pub(crate) fn ended() -> Conversation {
     Conversation {
         kind: ConversationKind::Ended {
-            newest: Pos::new(0x9f2),
+            at: Pos::new(0x9f2),
         },
         created: Millis::new(5),
         created_by: AccountId::new(300),
+        member_count: 0,
     }
 }
 
@@ -94,22 +112,38 @@ pub(crate) fn member() -> Member {
         joined_at: Millis::new(1_766_000_000_123),
         read: Seq::new(12),
         received: Seq::new(13),
+        moved: Pos::new(0x9f5),
         own: true,
-        stored_bytes: 0,
-    }
-}
-
-pub(crate) fn member_with_bytes() -> Member {
-    Member {
         stored_bytes: 1_000_000,
-        ..member()
     }
 }
 
-pub(crate) fn account_with_bytes() -> Account {
-    Account {
-        departed_bytes: 1_000_000,
-        ..account_with_verifier()
+pub(crate) fn joined_direct() -> Joined {
+    Joined {
+        place: Place::Direct {
+            peer: AccountId::new(300),
+        },
+        since: Some(Pos::new(0x9f2)),
+        own: true,
+        abandoned: false,
+        stays: Vec::new(),
+    }
+}
+
+pub(crate) fn joined_group() -> Joined {
+    let stay = |since, until, seq| Stay {
+        since: Pos::new(since),
+        until: Pos::new(until),
+        seq: Seq::new(seq),
+    };
+    Joined {
+        place: Place::Group {
+            slug: GroupSlug::parse("eng").unwrap(),
+        },
+        since: None,
+        own: false,
+        abandoned: true,
+        stays: vec![stay(0x9f2, 0x9f5, 13), stay(0xa00, 0xa01, 300)],
     }
 }
 
@@ -135,10 +169,10 @@ pub(crate) fn event() -> Entry {
 
 pub(crate) fn dedup() -> Dedup {
     Dedup {
-        conversation: ConversationId::new(7),
         seq: Seq::new(13),
         pos: Pos::new(0x9f2),
         at: Millis::new(1_766_000_000_123),
+        content: u64::MAX,
     }
 }
 

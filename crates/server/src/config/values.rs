@@ -286,6 +286,8 @@ pub struct ChatConfig {
     pub conversations_per_account_max: usize,
     /// Bytes of messages that one account has stored in conversations; 0 is as many as the disk still has room for.
     pub stored_bytes_per_account_max: usize,
+    /// Bytes of conversations, without their messages, that are kept in memory.
+    pub loaded_bytes_max: usize,
     /// Entries in one answer of `history` or `sync`.
     pub page_entries_max: usize,
     /// Accounts on this server.
@@ -437,6 +439,7 @@ impl Default for ChatConfig {
             group_members_max: 10_000,
             conversations_per_account_max: 10_000,
             stored_bytes_per_account_max: 0,
+            loaded_bytes_max: 64 * MIB,
             page_entries_max: 200,
             accounts_max: 1_000_000,
             messages_per_second_max: 50,

@@ -214,7 +214,6 @@ pub(super) fn nobody() -> Account {
         created: Millis::ZERO,
         profile_text: String::new(),
         scram: None,
-        departed_bytes: 0,
     }
 }
 

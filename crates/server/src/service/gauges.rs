@@ -20,6 +20,7 @@ pub(super) struct Gauges {
     queued_appends: Gauge,
     queued_bytes: Gauge,
     letters: Gauge,
+    loaded: Gauge,
     chat: Vec<Counter>,
     tallies: Tallies,
     revoked: Revoked,
@@ -76,6 +77,10 @@ impl Gauges {
                 "magpie_committer_bytes",
                 "Bytes that wait for the next commit.",
             ),
+            loaded: gauge(
+                "magpie_chat_loaded_bytes",
+                "Bytes of conversations, without their messages, that are in memory.",
+            ),
             letters: gauge(
                 "magpie_service_mailbox",
                 "Letters that wait for the messenger.",
@@ -103,6 +108,7 @@ impl Gauges {
         }
         self.queued_appends.set(counted.queued_appends as f64);
         self.queued_bytes.set(counted.queued_bytes as f64);
+        self.loaded.set(chat.loaded_bytes() as f64);
         self.letters.set(letters as f64);
         for (counter, value) in self.chat.iter().zip(chat.counters().values()) {
             counter.absolute(value);

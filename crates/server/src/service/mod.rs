@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use broker::{Input as ShardInput, Settings, Shed};
-use chat::{Chat, Output};
+use chat::{Chat, Output, Owner};
 use mqtt_codec::ReasonCode;
 use records::{KeyRange, SessionRef};
-use store::{Append, CommitterHandle, Outcome, Sink, Submitter, Ticket};
+use store::{Append, CommitterHandle, Outcome, Refusal, Sink, Submitter, Ticket};
 
 use crate::admission::Admission;
 use crate::certificates::Certificates;
@@ -104,6 +104,7 @@ pub(crate) struct ServiceThread {
     queue: StoredQueue,
     /// What the messenger wants deleted and the committer had no place for.
     refused_trims: VecDeque<KeyRange>,
+    appends: Appends,
     gauges: Gauges,
     system: System,
     stopping: bool,
@@ -137,6 +138,7 @@ impl ServiceThread {
             clock: Clock::new(),
             queue: StoredQueue::new(parts.stored, parts.needs, parts.tallies.clone()),
             refused_trims: VecDeque::new(),
+            appends: Appends::default(),
             gauges: Gauges::new(parts.tallies.clone()),
             system: System::new(parts.tallies),
             stopping: false,
@@ -186,6 +188,8 @@ impl ServiceThread {
                 let now = self.clock.now();
                 self.chat.handle(input, &self.source, now);
             }
+            ServiceEvent::Appended(ticket) => self.appended(ticket),
+            ServiceEvent::Refused(ticket) => self.refused(ticket),
             ServiceEvent::Checked {
                 outcome,
                 device,
@@ -232,9 +236,13 @@ impl ServiceThread {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Append { ticket, writes } => {
+            Output::Append {
+                owner,
+                ticket,
+                writes,
+            } => {
                 let append = Append {
-                    ticket: Ticket(ticket.0),
+                    ticket: self.appends.begin(owner, ticket),
                     preconditions: Vec::new(),
                     writes,
                 };
@@ -277,6 +285,27 @@ impl ServiceThread {
                     self.refused_trims.push_back(range);
                 }
             }
+        }
+    }
+
+    /// Every append up to this one is on disk. The messenger hears of each in the order in which they were made: what follows from
+    /// them goes out in the order of positions.
+    fn appended(&mut self, upto: Ticket) {
+        while let Some((owner, ticket)) = self.appends.end_upto(upto) {
+            let now = self.clock.now();
+            let appended = chat::Input::Appended { owner, ticket };
+            self.chat.handle(appended, &self.source, now);
+            self.carry_out_all();
+        }
+    }
+
+    /// This append was refused, and those before it are on disk.
+    fn refused(&mut self, refused: Ticket) {
+        self.appended(Ticket(refused.0.saturating_sub(1)));
+        if let Some((owner, _)) = self.appends.end_upto(refused) {
+            let now = self.clock.now();
+            let fenced = chat::Input::Fenced { owner };
+            self.chat.handle(fenced, &self.source, now);
         }
     }
 
@@ -388,6 +417,32 @@ impl ServiceThread {
     }
 }
 
+/// Whose each append of the messenger is that is under way: the committer numbers them all together.
+#[derive(Debug, Default)]
+struct Appends {
+    under_way: VecDeque<(Ticket, Owner, chat::Ticket)>,
+    last: u64,
+}
+
+impl Appends {
+    /// The number of an append that begins.
+    fn begin(&mut self, owner: Owner, ticket: chat::Ticket) -> Ticket {
+        self.last += 1;
+        self.under_way.push_back((Ticket(self.last), owner, ticket));
+        Ticket(self.last)
+    }
+
+    /// The oldest that is under way, up to this one; it is over.
+    fn end_upto(&mut self, upto: Ticket) -> Option<(Owner, chat::Ticket)> {
+        let (number, owner, ticket) = *self.under_way.front()?;
+        if number > upto {
+            return None;
+        }
+        self.under_way.pop_front();
+        Some((owner, ticket))
+    }
+}
+
 /// Tells the service what became of the messenger's appends.
 pub(crate) struct ServiceSink(pub(crate) Mailbox<ServiceEvent>);
 
@@ -395,7 +450,8 @@ impl Sink for ServiceSink {
     fn appended(&self, tickets: &[Ticket], outcome: &Outcome) {
         let Some(last) = tickets.last() else { return };
         self.0.send(match outcome {
-            Outcome::Committed => ServiceEvent::Chat(chat::Input::Appended(chat::Ticket(last.0))),
+            Outcome::Committed => ServiceEvent::Appended(*last),
+            Outcome::Refused(Refusal::Precondition { .. }) => ServiceEvent::Refused(*last),
             failure => ServiceEvent::Failed(describe(failure)),
         });
     }

@@ -109,6 +109,12 @@ impl Description {
         if description.sum() != description.checksum {
             return Err(damaged("it does not fit its checksum".to_owned()));
         }
+        if description.format < FORMAT_VERSION {
+            return Err(BackupError::Older {
+                version: description.magpie,
+                format: description.format,
+            });
+        }
         if let Some(file) = description.files.iter().find(|file| !is_place(&file.name)) {
             return Err(damaged(format!("{:?} is no file of a store", file.name)));
         }
@@ -160,6 +166,19 @@ mod tests {
     #[test]
     fn it_is_read_as_it_was_written() {
         assert_eq!(Description::decode(&sample().encode()).unwrap(), sample());
+    }
+
+    #[test]
+    fn one_of_another_format_is_refused() {
+        let of_format = |format| {
+            let mut description = Description { format, ..sample() };
+            description.checksum = description.sum();
+            Description::decode(&description.encode()).unwrap_err()
+        };
+        let older = of_format(FORMAT_VERSION - 1);
+        assert!(matches!(older, BackupError::Older { .. }), "{older}");
+        let newer = of_format(FORMAT_VERSION + 1);
+        assert!(matches!(newer, BackupError::Newer { .. }), "{newer}");
     }
 
     #[test]

@@ -103,6 +103,17 @@ pub enum BackupError {
         /// That release.
         version: String,
     },
+    /// A program from before the first release wrote the backup.
+    #[error(
+        "the backup holds data of format {format}, written by magpie {version} from before the first release; this \
+         release cannot read it; restore it with the program that wrote it"
+    )]
+    Older {
+        /// The program's version.
+        version: String,
+        /// The format.
+        format: u32,
+    },
     /// The data directory cannot be taken.
     #[error(transparent)]
     DataDir(#[from] DataDirError),

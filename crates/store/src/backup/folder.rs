@@ -159,7 +159,7 @@ fn read_description(path: &Path) -> Result<Described, BackupError> {
         .map_err(|error| BackupError::io(path, error))?;
     match Description::decode(&bytes) {
         Ok(description) => Ok(Described::Whole(Box::new(description))),
-        Err(newer @ BackupError::Newer { .. }) => Err(newer),
+        Err(other @ (BackupError::Newer { .. } | BackupError::Older { .. })) => Err(other),
         Err(error) => {
             tracing::warn!(file = %path.display(), %error, "backup left out");
             Ok(Described::Damaged)

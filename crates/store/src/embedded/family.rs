@@ -11,7 +11,8 @@ use crate::table::{FilterKind, TableSpec};
 /// Tables of records that are written and read alike, and so share memtables and tables of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
-    /// State that is overwritten in place: small, read whole at the start.
+    /// State that is overwritten in place: accounts, sessions and what is retained are read whole at the start, conversations
+    /// and whose they are when they are needed.
     State,
     /// Conversations' contents: written once at the end, read in stretches.
     Entry,
@@ -63,13 +64,18 @@ impl Family {
             | Table::Audit
             | Table::Conversation
             | Table::Member
+            | Table::Address
+            | Table::Joined
+            | Table::Usage
             | Table::Session
             | Table::Subscription
             | Table::Outgoing
             | Table::Incoming
             | Table::Will
+            | Table::Sent
+            | Table::SentWill
             | Table::Retained => Self::State,
-            Table::Entry | Table::Seq => Self::Entry,
+            Table::Entry => Self::Entry,
             Table::Dedup => Self::Dedup,
             Table::Queue | Table::Claim => Self::Queue,
         }
@@ -219,16 +225,19 @@ mod tests {
             [(Family::Queue, vec![0x40], vec![0x41])]
         );
         assert_eq!(
-            cut(&[0x22], &[0x24]),
-            [(Family::Entry, vec![0x22], vec![0x24])]
-        );
-        assert_eq!(
             cut(&[0x21, 7], &[0x24, 9]),
             [
                 (Family::State, vec![0x21, 7], vec![0x22]),
-                (Family::Entry, vec![0x22], vec![0x24]),
+                (Family::Entry, vec![0x22], vec![0x23]),
+                // No table.
+                (Family::State, vec![0x23], vec![0x24]),
                 (Family::Dedup, vec![0x24], vec![0x24, 9]),
             ]
+        );
+        // What leads to a conversation, and what an account has of them.
+        assert_eq!(
+            cut(&[0x25], &[0x28]),
+            [(Family::State, vec![0x25], vec![0x28])]
         );
         let whole = cut(&[0], &[0xff]);
         let families: Vec<_> = whole.iter().map(|(family, _, _)| *family).collect();
@@ -236,7 +245,9 @@ mod tests {
         // Retained messages stand between the queue and what shared subscriptions claim of it.
         assert_eq!(
             families,
-            [State, Entry, Dedup, State, Queue, State, Queue, State]
+            [
+                State, Entry, State, Dedup, State, Queue, State, Queue, State
+            ]
         );
         assert_eq!(cut(&[5], &[5]), []);
         assert_eq!(cut(&[6], &[5]), []);

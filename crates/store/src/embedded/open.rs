@@ -1,5 +1,6 @@
 //! Opens a store: judges what is on disk, reads what is in no table, and checks that nothing acknowledged is missing.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -440,13 +441,12 @@ fn find_format(shared: &Shared) -> Result<bool, StoreError> {
         return Ok(false);
     };
     let found = u32::from_be_bytes(value.as_ref().try_into().map_err(|_| foreign())?);
-    if found > FORMAT_VERSION {
-        return Err(StoreError::NewerFormat {
-            path: shared.folder.clone(),
-            found,
-        });
+    let path = shared.folder.clone();
+    match found.cmp(&FORMAT_VERSION) {
+        Ordering::Less => Err(StoreError::OlderFormat { path, found }),
+        Ordering::Equal => Ok(true),
+        Ordering::Greater => Err(StoreError::NewerFormat { path, found }),
     }
-    Ok(true)
 }
 
 /// The first commit of every data directory, and the first after a loss that took it.

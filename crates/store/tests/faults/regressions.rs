@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use records::key;
-use records::{AccountId, ConversationId, Pos, Stamp, Write};
+use records::{AccountId, ConversationId, Pos, Seq, Stamp, Write};
 use store::disk::simulated::{Call, Fault, SimulatedDisk};
 use store::{Batch, Durability, EmbeddedStore, Store};
 
@@ -28,7 +28,7 @@ fn commit(store: &EmbeddedStore, writes: Vec<Write>) {
 }
 
 fn entry(pos: u64) -> Vec<u8> {
-    key::entry(ConversationId::new(1), Pos::new(pos))
+    key::entry(ConversationId::new(1), Seq::new(pos), Pos::new(pos))
 }
 
 fn account(number: u64) -> Vec<u8> {

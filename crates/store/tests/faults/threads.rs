@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use records::key;
-use records::{AccountId, ConversationId, KeyRange, Pos, Stamp, Write};
+use records::{AccountId, ConversationId, KeyRange, Pos, Seq, Stamp, Write};
 use store::disk::OsDisk;
 use store::{Batch, Durability, EmbeddedStore, OpenOptions, Range, Scale, Store};
 
@@ -64,12 +64,8 @@ fn commit(number: u64) -> Batch {
     };
     let mut writes = vec![
         put(counter()),
-        put(key::entry(conversation(number), Pos::new(number))),
-        put(key::dedup(
-            1,
-            AccountId::new(number % 7),
-            &number.to_string(),
-        )),
+        put(entry(number)),
+        put(mid(number)),
         put(key::queue(Stamp::new(number))),
     ];
     let mut batch = Batch::default();
@@ -84,9 +80,7 @@ fn commit(number: u64) -> Batch {
     }
     // Conversations take turns: one of them ends and begins anew with this message.
     if let Some(ends) = ended_by(number) {
-        batch
-            .deleted_ranges
-            .extend([key::entries(ends), key::seqs(ends)]);
+        batch.deleted_ranges.push(key::entries(ends));
     }
     batch.writes = writes;
     batch
@@ -114,6 +108,15 @@ fn messages(number: u64) -> Vec<u64> {
         }
     }
     kept
+}
+
+fn entry(number: u64) -> Vec<u8> {
+    key::entry(conversation(number), Seq::new(number), Pos::new(number))
+}
+
+fn mid(number: u64) -> Vec<u8> {
+    let account = AccountId::new(number % 7);
+    key::dedup(1, conversation(number), account, &number.to_string())
 }
 
 fn counter() -> Vec<u8> {
@@ -158,11 +161,9 @@ fn check(store: &EmbeddedStore, seen: u64) -> u64 {
     let last = found.first().copied().unwrap_or_default();
     assert!(last >= now, "{last} after {now}");
     assert_eq!(found, messages(last));
-    let entry = key::entry(conversation(last), Pos::new(last));
-    let found = store.get(&entry).unwrap().map(|value| number(&value));
+    let found = store.get(&entry(last)).unwrap().map(|value| number(&value));
     assert!(found == Some(last) || found.is_none(), "{found:?}");
-    let mid = key::dedup(1, AccountId::new(now % 7), &now.to_string());
-    assert!(store.get(&mid).unwrap().is_some());
+    assert!(store.get(&mid(now)).unwrap().is_some());
     now
 }
 

@@ -132,7 +132,7 @@ impl Workload {
         match self.random.below(6) {
             0 | 1 => {
                 let conversation = self.conversation();
-                ranges.extend([key::entries(conversation), key::seqs(conversation)]);
+                ranges.extend([key::entries(conversation), key::members(conversation)]);
             }
             2 => ranges.push(key::dedups_before(self.week)),
             3 => ranges.push(KeyRange {
@@ -163,7 +163,10 @@ impl Workload {
         let keys = match self.random.below(4) {
             0 => key::entries(self.conversation()),
             1 => key::members(self.conversation()),
-            2 => records::Table::ALL[self.random.below(16) as usize].range(),
+            2 => {
+                let tables = records::Table::ALL;
+                tables[self.random.below(tables.len() as u64) as usize].range()
+            }
             _ => self.some_range(rows),
         };
         let limit = match self.random.below(3) {
@@ -192,7 +195,7 @@ impl Workload {
         let mut from = vec![
             *self
                 .random
-                .pick(&[1, 0x10, 0x21, 0x22, 0x23, 0x24, 0x30, 0x32, 0x40, 0x41]),
+                .pick(&[1, 0x10, 0x21, 0x22, 0x24, 0x26, 0x30, 0x32, 0x40, 0x41]),
         ];
         from.extend(
             (self.random.below(12) as u8 % 12)
@@ -208,24 +211,23 @@ impl Workload {
         let conversation = self.conversation();
         let pos = self.next_pos;
         self.next_pos += 1;
-        self.put(key::entry(conversation, Pos::new(pos)), writes);
-        writes.push(Write::Put {
-            key: key::seq(conversation, Seq::new(pos)),
-            value: key::encode_pos(Pos::new(pos)),
-        });
+        let entry = key::entry(conversation, Seq::new(pos), Pos::new(pos));
+        self.put(entry, writes);
         let mid = self.next_mid.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.next_mid += 1;
         let account = self.account();
-        self.put_small(key::dedup(self.week, account, &format!("{mid:x}")), writes);
+        let mid = key::dedup(self.week, conversation, account, &format!("{mid:x}"));
+        self.put_small(mid, writes);
     }
 
     fn state(&mut self, writes: &mut Vec<Write>) {
         let account = self.account();
-        let key = match self.random.below(5) {
+        let key = match self.random.below(6) {
             0 => key::account(account),
-            1 => key::member(self.conversation(), account),
-            2 => key::session(account, &format!("client-{}", self.random.below(4))),
-            3 => key::outgoing(
+            1 => key::joined(account, self.conversation()),
+            2 => key::member(self.conversation(), account),
+            3 => key::session(account, &format!("client-{}", self.random.below(4))),
+            4 => key::outgoing(
                 SessionNumber::new(self.random.below(9)),
                 Stamp::new(self.random.below(9)),
             ),
@@ -261,7 +263,7 @@ impl Workload {
         if self.random.one_in(3) {
             let conversation = self.conversation();
             delete(rows, &key::entries(conversation), DELETES_MAX, writes);
-            delete(rows, &key::seqs(conversation), DELETES_MAX, writes);
+            delete(rows, &key::members(conversation), DELETES_MAX, writes);
         }
     }
 

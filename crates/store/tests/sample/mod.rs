@@ -6,7 +6,7 @@ use std::fs::{self, OpenOptions as FileOptions};
 use std::path::{Path, PathBuf};
 
 use records::key;
-use records::{AccountId, ConversationId, Millis, Pos, Stamp, Write};
+use records::{AccountId, ConversationId, Millis, Pos, Seq, Stamp, Write};
 use store::{Batch, DataDir, Durability, EmbeddedStore, Holder, OpenOptions, Store, StoreError};
 
 pub(crate) const COMMITS: u64 = 4;
@@ -102,10 +102,11 @@ pub(crate) fn open(folder: &Path, options: OpenOptions) -> Result<EmbeddedStore,
 /// Puts into every family, and moves a counter, so that a missing and a half commit both show.
 pub(crate) fn writes(number: u64) -> Vec<Write> {
     let value = format!("value {number}").into_bytes();
+    let conversation = ConversationId::new(1);
     [
         key::queue(Stamp::new(number)),
-        key::entry(ConversationId::new(1), Pos::new(number)),
-        key::dedup(1, AccountId::new(1), &number.to_string()),
+        key::entry(conversation, Seq::new(number), Pos::new(number)),
+        key::dedup(1, conversation, AccountId::new(1), &number.to_string()),
         key::meta("latest"),
     ]
     .map(|key| Write::Put {

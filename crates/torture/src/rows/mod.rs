@@ -5,6 +5,6 @@ mod message;
 mod ordinary;
 mod text;
 
-pub(crate) use message::{Message, Room, WEEK_MS, ended, marker};
+pub(crate) use message::{Message, Room, WEEK_MS, ended};
 pub(crate) use ordinary::{Visit, queued, retained, session_cursor};
 pub(crate) use text::{Text, mixed, skewed};

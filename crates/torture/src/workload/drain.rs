@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::Args;
-use records::{ConversationId, KeyRange, Stamp, Table, Write, key};
+use records::{KeyRange, Stamp, Table, Write, key};
 use store::{Committer, Store};
 
 use super::{
@@ -102,9 +102,7 @@ pub(crate) fn run(run: &Run, options: &Options, verdicts: &mut Verdicts) -> Resu
 
 fn fill(committer: &Committer, options: &Options, round: u64, text: &Text) -> Result<()> {
     in_lanes(&committer.handle(), |number, lane| {
-        let mut rooms: Vec<Room> = room_ids(round, number)
-            .map(|id| Room { id, last_seq: 0 })
-            .collect();
+        let mut rooms: Vec<Room> = rooms(round, number).collect();
         for stamp in stamps(options, round, number) {
             let at = BEGIN_MS + round * WEEK_MS;
             lane.append(vec![queued(stamp, at, PAYLOAD_BYTES as usize, text)])?;
@@ -117,8 +115,12 @@ fn fill(committer: &Committer, options: &Options, round: u64, text: &Text) -> Re
                     at,
                     text_bytes: TEXT_BYTES,
                 };
+                let mut writes = message.writes(text);
+                if room.last_seq == 0 {
+                    writes.splice(..0, room.begun(stamp, at));
+                }
                 room.last_seq += 1;
-                lane.append(message.writes(text))?;
+                lane.append(writes)?;
             }
         }
         Ok(())
@@ -146,8 +148,8 @@ fn drain(committer: &Committer, options: &Options, round: u64) -> Result<()> {
 /// All but the first of each lane: half by the committer as the server does it, half by the store's own way.
 fn end_conversations(committer: &Committer, store: &dyn Store, round: u64) -> Result<()> {
     for number in 0..LANES {
-        for (place, id) in room_ids(round, number).enumerate().skip(1) {
-            for range in ended(id) {
+        for (place, room) in rooms(round, number).enumerate().skip(1) {
+            for range in ended(room.id) {
                 if place % 2 == 0 {
                     store.delete_range(&range)?;
                 } else {
@@ -157,8 +159,8 @@ fn end_conversations(committer: &Committer, store: &dyn Store, round: u64) -> Re
         }
     }
     for number in 0..LANES {
-        for id in room_ids(round, number).skip(1) {
-            for range in ended(id) {
+        for room in rooms(round, number).skip(1) {
+            for range in ended(room.id) {
                 await_empty(store, &range)?;
             }
         }
@@ -195,6 +197,6 @@ fn stamps(options: &Options, round: u64, lane: u64) -> impl Iterator<Item = u64>
     (0..count).map(move |nth| (round * count + nth + 1) * LANES + lane)
 }
 
-fn room_ids(round: u64, lane: u64) -> impl Iterator<Item = ConversationId> {
-    (0..ROOMS).map(move |place| ConversationId::new((round * ROOMS + place) * LANES + lane + 1))
+fn rooms(round: u64, lane: u64) -> impl Iterator<Item = Room> {
+    (0..ROOMS).map(move |place| Room::new((round * ROOMS + place) * LANES + lane + 1))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use fastrand::Rng;
-use records::{ConversationId, KeyRange, Pos, Table, Write, key};
+use records::{KeyRange, Pos, Seq, Table, Write, key};
 use store::{Committer, Range, Store};
 
 use super::{
@@ -56,8 +56,7 @@ pub(crate) struct Options {
 #[derive(Debug)]
 struct Written {
     last_seqs: Vec<u64>,
-    newest: Vec<u64>,
-    /// Of entries and their numbers.
+    /// Of entries, and of conversations as they began.
     bytes: u64,
     /// Of mids, by week.
     mids: BTreeMap<u64, u64>,
@@ -130,18 +129,25 @@ fn write(
             }
             let place = skewed(&mut rng, CONVERSATIONS / LANES);
             let pos = pos.fetch_add(1, Ordering::Relaxed) + 1;
+            let room = Room {
+                last_seq: written.last_seqs[place as usize],
+                ..room(place, number)
+            };
             let message = Message {
-                room: Room {
-                    id: room_id(place, number),
-                    last_seq: written.last_seqs[place as usize],
-                },
+                room,
                 pos,
                 at,
                 text_bytes: (TEXT_BYTES_MIN + skewed(&mut rng, TEXT_BYTES_MAX - TEXT_BYTES_MIN))
                     as usize,
             };
-            let writes = message.writes(text);
-            written.note(place as usize, pos, at / WEEK_MS, &writes);
+            let mut writes = message.writes(text);
+            written.note(place as usize, at / WEEK_MS, &writes);
+            if room.last_seq == 0 {
+                let begun = room.begun(pos, at);
+                written.bytes += begun.iter().map(|write| write.bytes() as u64).sum::<u64>();
+                // Its sender's row is in the message, too.
+                writes.splice(..0, begun);
+            }
             lane.append(writes)?;
         }
         Ok(written)
@@ -190,17 +196,13 @@ fn write(
 
 /// What the lanes of an earlier run have written.
 fn find(store: &dyn Store) -> Result<Vec<Written>> {
-    let newest = |range| store.keys(&Range::backward(range, 1));
     (0..LANES)
         .map(|lane| {
             let mut written = Written::new();
             for place in 0..CONVERSATIONS / LANES {
-                let room = room_id(place, lane);
-                if let Some(entry) = newest(key::entries(room))?.first() {
-                    written.newest[place as usize] = key::parse_entry(entry)?.1.value();
-                }
-                if let Some(seq) = newest(key::seqs(room))?.first() {
-                    written.last_seqs[place as usize] = key::parse_seq(seq)?.1.value();
+                let newest = Range::backward(key::entries(room(place, lane).id), 1);
+                if let Some(entry) = store.keys(&newest)?.first() {
+                    written.last_seqs[place as usize] = key::parse_entry(entry)?.1.value();
                 }
             }
             Ok(written)
@@ -234,12 +236,11 @@ fn read(
             rng.u64(..CONVERSATIONS / LANES)
         };
         let written = &lanes[lane as usize];
-        let room = room_id(place, lane);
+        let id = room(place, lane).id;
         let last_seq = written.last_seqs[place as usize];
-        let mut range = key::entries(room);
+        let mut range = key::entries(id);
         if page % 2 == 1 {
-            let below = Pos::new(written.newest[place as usize] / 2 + 1);
-            range.to = key::entry(room, below);
+            range.to = key::entry(id, Seq::new(last_seq / 2 + 1), Pos::ZERO);
         }
         let begin = Instant::now();
         let found = store.range(&Range::backward(range, PAGE_ENTRIES))?;
@@ -274,12 +275,11 @@ fn delete(run: &Run, store: &Arc<dyn Store>, verdicts: &mut Verdicts) -> Result<
         .collect();
     Rng::with_seed(run.seed).shuffle(&mut rooms);
     for (place, lane) in rooms {
-        for range in ended(room_id(place, lane)) {
+        for range in ended(room(place, lane).id) {
             trim(&committer.handle(), &range);
         }
     }
     await_empty(&**store, &Table::Entry.range())?;
-    await_empty(&**store, &Table::Seq.range())?;
     committer.stop();
     let took = begin.elapsed().as_secs_f64();
     verdicts.note("conversations ended in", Figure::Seconds(took));
@@ -298,19 +298,17 @@ impl Written {
         let rooms = (CONVERSATIONS / LANES) as usize;
         Self {
             last_seqs: vec![0; rooms],
-            newest: vec![0; rooms],
             bytes: 0,
             mids: BTreeMap::new(),
         }
     }
 
-    fn note(&mut self, place: usize, pos: u64, week: u64, writes: &[Write]) {
+    fn note(&mut self, place: usize, week: u64, message: &[Write]) {
         self.last_seqs[place] += 1;
-        self.newest[place] = pos;
-        let [_marker, entry, seq, mid] = writes else {
-            unreachable!("a message is four rows");
+        let [entry, _marker, mid] = message else {
+            unreachable!("a message is three rows");
         };
-        self.bytes += (entry.bytes() + seq.bytes()) as u64;
+        self.bytes += entry.bytes() as u64;
         *self.mids.entry(week).or_default() += mid.bytes() as u64;
     }
 
@@ -335,6 +333,6 @@ fn done_ms(stored: u64, of: u64) -> u64 {
     (stored.min(of) as f64 / of as f64 * (WEEKS * WEEK_MS) as f64) as u64
 }
 
-fn room_id(place: u64, lane: u64) -> ConversationId {
-    ConversationId::new(place * LANES + lane + 1)
+fn room(place: u64, lane: u64) -> Room {
+    Room::new(place * LANES + lane + 1)
 }

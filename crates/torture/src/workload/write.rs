@@ -1,4 +1,4 @@
-//! Everything at once as fast as the store takes it: messages of three sizes to direct chats and groups, markers, a queue
+//! Everything at once as fast as the store takes it: messages of three sizes to direct chats and groups, people who join, markers, a queue
 //! that is read behind its end, retained messages, sessions that come and go, conversations that end, mids that age.
 
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::Args;
 use fastrand::Rng;
-use records::{ConversationId, Stamp, Write, key};
+use records::{Stamp, Write, key};
 use store::{Committer, CommitterHandle};
 
 use super::{BEGIN_MS, LANES, Run, in_lanes};
@@ -16,7 +16,7 @@ use crate::lane::Lane;
 use crate::measure::{
     Progress, Timed, Watch, cpu_seconds, disk_bytes, thread_cpu_seconds, written_bytes,
 };
-use crate::rows::{Message, Room, Text, Visit, WEEK_MS, ended, marker, queued, retained};
+use crate::rows::{Message, Room, Text, Visit, WEEK_MS, ended, queued, retained};
 use crate::verdict::{Figure, Verdicts};
 
 const CONVERSATIONS: u64 = 10_000;
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// How long it writes.
     #[arg(long, default_value_t = 3600)]
     seconds: u64,
-    /// Steps a second at most: messages, markers, retained and queued messages, sessions. Unless given, as many as the
+    /// Steps a second at most: messages, joins, markers, retained and queued messages, sessions. Unless given, as many as the
     /// store takes.
     #[arg(long)]
     rate: Option<u64>,
@@ -58,6 +58,12 @@ struct Shared<'a> {
     begun: Instant,
     pos: AtomicU64,
     seed: u64,
+}
+
+impl Shared<'_> {
+    fn next_pos(&self) -> u64 {
+        self.pos.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 /// What came of a lane.
@@ -222,7 +228,8 @@ impl<'a> Steps<'a> {
             self.wait_for_turn();
             match self.rng.u8(..100) {
                 0..=51 => self.message(lane)?,
-                52..=66 => self.marker(lane)?,
+                52..=65 => self.marker(lane)?,
+                66 => self.join(lane)?,
                 67..=86 => self.queued(lane)?,
                 87..=94 => self.retained(lane)?,
                 95..=u8::MAX => self.visit(lane)?,
@@ -240,12 +247,15 @@ impl<'a> Steps<'a> {
         let (room, room_bytes) = &mut self.rooms[place];
         let message = Message {
             room: *room,
-            pos: self.shared.pos.fetch_add(1, Ordering::Relaxed) + 1,
+            pos: self.shared.next_pos(),
             at: at(self.shared.begun),
             text_bytes: size(&mut self.rng),
         };
+        let mut writes = message.writes(&self.shared.text);
+        if room.last_seq == 0 {
+            writes.splice(..0, room.begun(message.pos, message.at));
+        }
         room.last_seq += 1;
-        let writes = message.writes(&self.shared.text);
         let bytes: u64 = writes.iter().map(|write| write.bytes() as u64).sum();
         *room_bytes += bytes;
         self.live_bytes += bytes;
@@ -272,7 +282,24 @@ impl<'a> Steps<'a> {
 
     fn marker(&mut self, lane: &mut Lane) -> Result<()> {
         let (room, _) = self.rooms[self.rng.usize(..self.rooms.len())];
-        lane.append(vec![marker(room, self.rng.u64(..))])
+        if room.last_seq == 0 {
+            return Ok(());
+        }
+        let marker = room.marker(self.rng.u64(..), self.shared.next_pos());
+        lane.append(vec![marker])
+    }
+
+    fn join(&mut self, lane: &mut Lane) -> Result<()> {
+        let place = self.rng.usize(..self.rooms.len());
+        let (room, room_bytes) = &mut self.rooms[place];
+        if room.last_seq == 0 || !room.is_group() {
+            return Ok(());
+        }
+        let writes = room.joins(self.shared.next_pos(), at(self.shared.begun));
+        let bytes: u64 = writes.iter().map(|write| write.bytes() as u64).sum();
+        *room_bytes += bytes;
+        self.live_bytes += bytes;
+        lane.append(writes)
     }
 
     fn queued(&mut self, lane: &mut Lane) -> Result<()> {
@@ -330,7 +357,7 @@ impl<'a> Steps<'a> {
 
     fn stamp(&self) -> u64 {
         // As shards make them: the number of the shard in the lowest byte.
-        (self.shared.pos.fetch_add(1, Ordering::Relaxed) + 1) << 8 | self.number
+        self.shared.next_pos() << 8 | self.number
     }
 
     fn wait_for_turn(&self) {
@@ -343,10 +370,7 @@ impl<'a> Steps<'a> {
 }
 
 fn room(place: u64, lane: u64) -> Room {
-    Room {
-        id: ConversationId::new(place * LANES + lane + 1),
-        last_seq: 0,
-    }
+    Room::new(place * LANES + lane + 1)
 }
 
 /// The clock of the messages, in which weeks are short.

@@ -46,6 +46,16 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "Bytes of messages that one account has stored in conversations. 0 is as many as the disk of the data directory has room for above `server.disk_free_min`.",
     ),
     live(
+        "loaded_bytes_max",
+        size(
+            |c| &mut c.chat.loaded_bytes_max,
+            64 * 1024,
+            1 << 40,
+            "bytes",
+        ),
+        "Bytes of conversations, without their messages, that are kept in memory. Those that were not used for longest are forgotten beyond it, and read again when they are needed.",
+    ),
+    live(
         "page_entries_max",
         size(|c| &mut c.chat.page_entries_max, 1, 1000, "entries"),
         "Entries in one answer of `history` or `sync`.",

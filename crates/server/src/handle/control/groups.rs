@@ -28,7 +28,7 @@ pub struct GroupEntry {
     pub created: u64,
 }
 
-/// Some of the groups, in the order in which they were made.
+/// Some of the groups, in the order of their ids, which is by partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct GroupPage {
     pub(super) groups: Vec<GroupEntry>,
@@ -51,7 +51,7 @@ impl GroupPage {
         };
         for (key, value) in &rows {
             let id = key::parse_conversation(key).map_err(|error| error.to_string())?;
-            page.groups.extend(group(store, id, value)?);
+            page.groups.extend(group(store, value)?);
             page.next = Some(id.value());
         }
         if rows.len() < PAGE_CONVERSATIONS {
@@ -61,12 +61,12 @@ impl GroupPage {
     }
 }
 
-/// All groups of a store that is open.
+/// All groups of a store that is open, in the order in which they were made.
 pub(crate) fn all(store: &EmbeddedStore) -> Result<Vec<GroupEntry>, String> {
     collect(|after| GroupPage::read(store, after))
 }
 
-/// All pages, one after the other.
+/// All pages, one after the other, in the order in which the groups were made.
 pub(super) fn collect<E>(
     mut page: impl FnMut(u64) -> Result<GroupPage, E>,
 ) -> Result<Vec<GroupEntry>, E> {
@@ -77,24 +77,23 @@ pub(super) fn collect<E>(
         groups.extend(page.groups);
         next = page.next;
     }
+    groups.sort_by(|one, other| (one.created, &one.slug).cmp(&(other.created, &other.slug)));
     Ok(groups)
 }
 
-fn group(
-    store: &EmbeddedStore,
-    id: ConversationId,
-    value: &Bytes,
-) -> Result<Option<GroupEntry>, String> {
+fn group(store: &EmbeddedStore, value: &Bytes) -> Result<Option<GroupEntry>, String> {
     let record = Conversation::decode(value).map_err(|error| error.to_string())?;
-    let ConversationKind::Group { slug, title, open } = record.kind else {
+    let ConversationKind::Group {
+        slug, title, open, ..
+    } = record.kind
+    else {
         return Ok(None);
     };
-    let members = store.keys(&Range::forward(key::members(id), usize::MAX));
     Ok(Some(GroupEntry {
         slug: slug.as_str().to_owned(),
         title,
         open,
-        members: members.map_err(|error| error.to_string())?.len() as u64,
+        members: record.member_count.into(),
         made_by: name(store, record.created_by)?,
         created: record.created.value(),
     }))

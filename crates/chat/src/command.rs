@@ -1,0 +1,152 @@
+//! What sessions ask of conversations. Owned values only: whoever carries out a command may be another thread or another machine.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use records::{
+    AccountId, ConversationId, GroupSlug, HistoryAccess, Moment, PartitionId, Place, Seq,
+    SessionMid,
+};
+
+/// The sender's own number of a command, given back with [`crate::note::Note::Done`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CommandId(pub(crate) u64);
+
+/// Something to be done in one conversation.
+#[derive(Debug, Clone)]
+pub(crate) struct Command {
+    /// Set when somebody waits for the outcome.
+    pub(crate) id: Option<CommandId>,
+    pub(crate) speaker: Speaker,
+    pub(crate) to: To,
+    pub(crate) what: What,
+}
+
+/// Who wants it.
+#[derive(Debug, Clone)]
+pub(crate) struct Speaker {
+    pub(crate) account: AccountId,
+    /// Client id of the device; empty when it is none.
+    pub(crate) device: Arc<str>,
+}
+
+/// Which conversation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum To {
+    /// By its address; it may not have begun.
+    Address(Address),
+    /// By its id; nothing happens if it has ended.
+    Conversation(ConversationId),
+}
+
+/// How a conversation is addressed: there is one at most for each.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Address {
+    /// Two accounts, the smaller id first; both are the same in a chat with oneself.
+    Pair { low: AccountId, high: AccountId },
+    /// A group.
+    Group(GroupSlug),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    /// Say something.
+    Send(Sending),
+    /// Move the own read marker.
+    Read { seq: u64 },
+    /// A device has acknowledged a message.
+    Received { seq: Seq },
+    /// Tell the others that this account types.
+    Typing,
+    /// Make a group.
+    Create(Making),
+    /// Make these accounts members.
+    Invite { accounts: Vec<AccountId> },
+    /// Come into an open group.
+    Join,
+    /// Go.
+    Leave,
+    /// Delete the group.
+    Delete {
+        /// Whether who runs the server wants it, who need not be a member.
+        by_administrator: bool,
+    },
+}
+
+/// A group that begins.
+#[derive(Debug, Clone)]
+pub(crate) struct Making {
+    pub(crate) title: String,
+    pub(crate) open: bool,
+    pub(crate) history: HistoryAccess,
+    /// Who is in it besides its maker.
+    pub(crate) members: Vec<AccountId>,
+}
+
+/// A message as it was published.
+#[derive(Debug, Clone)]
+pub(crate) struct Sending {
+    pub(crate) payload: Bytes,
+    /// What stands for the client's `mid` if it gave none: a message that its session sends again is the same message.
+    pub(crate) session_mid: Option<SessionMid>,
+    /// Whether the account may begin one more conversation.
+    pub(crate) may_begin: bool,
+    /// When it was read.
+    pub(crate) read_at: Moment,
+}
+
+impl Address {
+    /// The address of two accounts.
+    pub(crate) fn pair(one: AccountId, other: AccountId) -> Self {
+        Self::Pair {
+            low: one.min(other),
+            high: one.max(other),
+        }
+    }
+
+    /// Where the conversation belongs.
+    pub(crate) fn partition(&self) -> PartitionId {
+        match self {
+            Self::Pair { low, high } => PartitionId::of_pair(*low, *high),
+            Self::Group(slug) => PartitionId::of_group(slug.as_str()),
+        }
+    }
+
+    /// The key under which its id stands.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Pair { low, high } => records::key::pair_address(*low, *high),
+            Self::Group(slug) => records::key::group_address(slug.as_str()),
+        }
+    }
+
+    /// What an account's list says that it has joined.
+    pub(crate) fn place(&self, account: AccountId) -> Place {
+        match self {
+            Self::Group(slug) => Place::Group { slug: slug.clone() },
+            Self::Pair { .. } => Place::Direct {
+                peer: self.peer(account).unwrap_or(account),
+            },
+        }
+    }
+
+    /// Whom an account talks to in a direct chat, itself in one with itself; `None` for a group.
+    pub(crate) fn peer(&self, account: AccountId) -> Option<AccountId> {
+        match self {
+            Self::Pair { low, high } if *low == account => Some(*high),
+            Self::Pair { low, .. } => Some(*low),
+            Self::Group(_) => None,
+        }
+    }
+}
+
+impl To {
+    /// The partition that does it; `None` if there is none such.
+    pub(crate) fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Self::Address(address) => Some(address.partition()),
+            Self::Conversation(id) => id.partition(),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The clock of positions: one for all partitions of a node, never behind what was given, and how far everything given is on disk.
+
+use std::collections::VecDeque;
+
+use records::{Cursor, Millis, PartitionId, Pos, Write, key};
+
+/// Ticks by which the ceiling is ahead of the newest position when it is raised: four seconds. After a crash positions begin
+/// above it, so that nobody has to look for the newest one.
+const CEILING_AHEAD: u64 = 4_000 << 9;
+
+/// Gives positions.
+#[derive(Debug, Default)]
+pub(super) struct Positions {
+    last: u64,
+    /// On disk, or in an append before any that has a position above it.
+    ceiling: u64,
+}
+
+impl Positions {
+    /// Goes on above what an earlier run may have given.
+    pub(super) fn recover(&mut self, ceiling: u64) {
+        self.last = self.last.max(ceiling);
+        self.ceiling = self.ceiling.max(ceiling);
+    }
+
+    /// A position that was given already, perhaps by somebody else: what comes is newer.
+    pub(super) fn observe(&mut self, pos: Pos) {
+        self.last = self.last.max(pos.tick());
+    }
+
+    /// The next position in a partition; a higher ceiling is written with whatever stands there.
+    pub(super) fn next(
+        &mut self,
+        partition: PartitionId,
+        writes: &mut Vec<Write>,
+        now: Millis,
+    ) -> Pos {
+        self.last = (self.last + 1).max(Pos::tick_of(now.value()));
+        if self.last >= self.ceiling {
+            self.ceiling = self.last + CEILING_AHEAD;
+            writes.push(Write::Put {
+                key: key::meta(key::META_POSITIONS),
+                value: key::encode_number(self.ceiling),
+            });
+        }
+        Pos::at(self.last, partition)
+    }
+
+    /// The newest position that may have been given before this run.
+    pub(super) fn start(&self) -> Pos {
+        Pos::at(self.last, PartitionId::new(PartitionId::COUNT - 1))
+    }
+
+    /// A ceiling may not have come to the disk.
+    pub(super) fn doubt_ceiling(&mut self) {
+        self.ceiling = 0;
+    }
+}
+
+/// Up to where every position that was given is on disk, or will never be; of a partition that waits for no other, up to where its
+/// own are.
+#[derive(Debug, Default)]
+pub(super) struct Floor {
+    stored: Cursor,
+    /// The newest position of each append that is under way, and whether it is over.
+    appends: VecDeque<(Pos, bool)>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+impl Floor {
+    /// Everything up to here.
+    pub(super) fn stored(&self) -> &Cursor {
+        &self.stored
+    }
+
+    /// Nothing below is under way.
+    pub(super) fn begin_at(&mut self, pos: Pos) {
+        self.stored.raise(pos);
+    }
+
+    /// An append with positions up to this one is under way; yields its number.
+    pub(super) fn begin(&mut self, newest: Pos) -> u64 {
+        self.appends.push_back((newest, false));
+        self.first + self.appends.len() as u64 - 1
+    }
+
+    /// The append of this number is on disk, and with it all of its partition that were begun before.
+    pub(super) fn end(&mut self, number: u64) {
+        if let Some(newest) = self.give_up(number) {
+            self.stored.advance(newest);
+        }
+    }
+
+    /// The append of this number is over, and may not be on disk; yields the newest position in it.
+    pub(super) fn give_up(&mut self, number: u64) -> Option<Pos> {
+        let place = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let append = self.appends.get_mut(place)?;
+        append.1 = true;
+        let newest = append.0;
+        while let Some((newest, true)) = self.appends.front().copied() {
+            self.stored.raise(newest);
+            self.appends.pop_front();
+            self.first += 1;
+        }
+        Some(newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Millis = Millis::new(1_765_900_000_000);
+
+    #[test]
+    fn positions_grow_whatever_the_clock_says_and_never_pass_the_ceiling_on_disk() {
+        let mut positions = Positions::default();
+        let mut ceiling = 0;
+        let mut last = Pos::ZERO;
+        for (step, partition) in (0..20_000_u64).zip([3, 255, 0].into_iter().cycle()) {
+            // It stands still, goes back, and jumps.
+            let now = Millis::new(START.value() + [0, 0, 7, 2, 0][step as usize % 5] + step / 100);
+            let mut writes = Vec::new();
+            let pos = positions.next(PartitionId::new(partition), &mut writes, now);
+            for write in writes {
+                let Write::Put { value, .. } = write else {
+                    panic!("{write:?}");
+                };
+                ceiling = key::decode_number(records::Table::Meta, &value).unwrap();
+            }
+            assert!(pos > last && pos.tick() < ceiling, "{pos} {ceiling}");
+            assert_eq!(pos.partition(), PartitionId::new(partition));
+            last = pos;
+            if step % 1_000 == 999 {
+                positions = Positions::default();
+                positions.recover(ceiling);
+            }
+        }
+    }
+
+    #[test]
+    fn the_floor_waits_for_the_oldest_append() {
+        let mut floor = Floor::default();
+        let numbers = [10, 20, 30].map(|pos| floor.begin(Pos::new(pos)));
+        floor.end(numbers[1]);
+        assert_eq!(floor.stored().floor(), Pos::ZERO);
+        assert_eq!(floor.stored().of(PartitionId::new(20)), Pos::new(20));
+        floor.end(numbers[0]);
+        assert_eq!(floor.stored(), &Cursor::at(Pos::new(20)));
+        let last = floor.begin(Pos::new(40));
+        floor.give_up(last);
+        assert_eq!(floor.stored(), &Cursor::at(Pos::new(20)));
+        floor.end(numbers[2]);
+        assert_eq!(floor.stored(), &Cursor::at(Pos::new(40)));
+    }
+}

@@ -1,0 +1,275 @@
+//! A message: from what was published to everybody in the conversation. Must not tell anybody before it is on disk.
+
+use records::{
+    AccountId, ConversationId, ConversationKind, Dedup, Entry, EntryKind, MemberRole, Sent, key,
+};
+
+use crate::command::{Address, Sending, Speaker};
+use crate::conversations::conversation::Conversation;
+use crate::conversations::members::JoinedRows;
+use crate::conversations::partition::{Batch, Done, Follow, Mid, MidKey, Partition, new_record};
+use crate::conversations::shared::Context;
+use crate::format::draft::{self, Draft, Stamped};
+use crate::note::{self, Note, Outcome};
+use crate::refusal::Refusal;
+use crate::stored::mids;
+use crate::stored::source::Unreadable;
+
+/// What a message takes on disk beside its text: its keys, its number, and the memory of its `mid`, roughly.
+const ROWS_BYTES: u64 = 256;
+
+/// What a message is charged.
+pub(crate) fn charge(message_bytes: usize) -> u64 {
+    message_bytes as u64 + ROWS_BYTES
+}
+
+impl Partition {
+    /// Says something.
+    pub(super) fn send(
+        &mut self,
+        speaker: &Speaker,
+        address: &Address,
+        sending: &Sending,
+        found: Option<ConversationId>,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) -> Done {
+        let draft = match draft::parse(&sending.payload, &context.shared.settings) {
+            Ok(draft) => draft,
+            Err(rejected) => {
+                return Done {
+                    mid: rejected.mid,
+                    outcome: Err(rejected.refusal),
+                };
+            }
+        };
+        let outcome = self.send_draft(speaker, address, sending, &draft, found, batch, context);
+        Done {
+            mid: draft.mid.map(|mid| mid.into_owned().into()),
+            outcome,
+        }
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is sent, by whom, where to, and the partition's own"
+    )]
+    fn send_draft(
+        &mut self,
+        speaker: &Speaker,
+        address: &Address,
+        sending: &Sending,
+        draft: &Draft<'_>,
+        found: Option<ConversationId>,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) -> Result<Outcome, Refusal> {
+        let account = speaker.account;
+        let mid = match (&draft.mid, &sending.session_mid) {
+            (Some(mid), _) => Some(Mid::Client(mid.as_ref().into())),
+            (None, Some(mid)) => Some(Mid::Session(mid.clone())),
+            (None, None) => None,
+        };
+        let content = mids::content(&sending.payload);
+        if let (Some(id), Some(mid)) = (found, &mid)
+            && let Some(known) = self.known_mid(id, account, mid, context)?
+        {
+            if known.content != content {
+                context.shared.counters.mids_reused += 1;
+                return Err(Refusal::mid_reused(known.seq.value()));
+            }
+            context.shared.counters.messages_repeated += 1;
+            return Ok(Outcome::Stored {
+                seq: known.seq,
+                pos: known.pos,
+                repeated: true,
+                bytes: 0,
+            });
+        }
+        self.check_sender(account, address, sending, found)?;
+        let last = found
+            .and_then(|id| self.find(id))
+            .map(|known| known.last.seq.value());
+        draft.check_references(last.unwrap_or(0))?;
+        let id = match found {
+            Some(id) => id,
+            None => self.begin_direct(account, address, batch, context),
+        };
+        let mid = mid.map(|mid| (mid, content));
+        Ok(self.store_message(id, speaker, sending, draft, mid, batch, context))
+    }
+
+    /// What became of a mid, if it is known.
+    fn known_mid(
+        &self,
+        conversation: ConversationId,
+        account: AccountId,
+        mid: &Mid,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Dedup>, Refusal> {
+        let key = MidKey {
+            conversation,
+            account,
+            mid: mid.clone(),
+        };
+        if let Some(known) = self.mids.get(&key) {
+            return Ok(Some(*known));
+        }
+        let source = context.source;
+        let found = match mid {
+            Mid::Client(mid) => mids::find(source, conversation, account, mid, context.now),
+            Mid::Session(mid) => mids::find_sent(source, conversation, mid),
+        };
+        found.map_err(|Unreadable| {
+            context.shared.counters.unreadable += 1;
+            Refusal::unavailable()
+        })
+    }
+
+    /// Whether an account may write there.
+    fn check_sender(
+        &self,
+        account: AccountId,
+        address: &Address,
+        sending: &Sending,
+        found: Option<ConversationId>,
+    ) -> Result<(), Refusal> {
+        match (found.and_then(|id| self.find(id)), address) {
+            (Some(known), _) if known.member(account).is_some() => Ok(()),
+            (Some(_), Address::Group(slug)) => Err(Refusal::not_a_member(slug.as_str())),
+            (None, Address::Group(slug)) => Err(Refusal::no_such_conversation(slug.as_str())),
+            (Some(_), Address::Pair { .. }) => Err(Refusal::unavailable()),
+            (None, Address::Pair { .. }) if sending.may_begin => Ok(()),
+            (None, Address::Pair { .. }) => Err(Refusal::too_many_conversations()),
+        }
+    }
+
+    /// Gives the message its number and place, and addresses it. Nothing can be refused from here on.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what is sent, by whom, where to, and the partition's own"
+    )]
+    fn store_message(
+        &mut self,
+        id: ConversationId,
+        speaker: &Speaker,
+        sending: &Sending,
+        draft: &Draft<'_>,
+        mid: Option<(Mid, u64)>,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) -> Outcome {
+        let account = speaker.account;
+        let (pos, at) = (self.next_pos(batch, context), context.now);
+        self.pin(id, batch);
+        let from = context.accounts.name(account);
+        let bytes = charge(sending.payload.len());
+        let Some(conversation) = self.find_mut(id) else {
+            return Outcome::Done;
+        };
+        let seq = conversation.last.seq.next();
+        conversation.last.seq = seq;
+        conversation.last.pos = pos;
+        conversation.authors.add(seq, account);
+        let mut before = seq;
+        if let Some(member) = conversation.member_mut(account) {
+            before = std::mem::replace(&mut member.read, seq);
+            member.received = seq;
+            member.moved = pos;
+            member.stored_bytes = member.stored_bytes.saturating_add(bytes);
+            batch.put(key::member(id, account), member.encode());
+        }
+        let stamped = Stamped {
+            seq,
+            pos,
+            from,
+            device: &speaker.device,
+            at,
+        };
+        let (wire, line) = (draft.wire(&stamped), draft.line(from));
+        let entry = Entry {
+            pos,
+            seq: Some(seq),
+            from: account,
+            at,
+            kind: EntryKind::Message,
+            wire: wire.clone(),
+        };
+        batch.put(key::entry(id, seq, pos), entry.encode());
+        let note = note::Entry {
+            conversation: id,
+            address: conversation.address.clone(),
+            pos,
+            seq: Some(seq),
+            audience: conversation.audience(),
+            wire,
+            line,
+            read_at: sending.read_at,
+        };
+        if let Some((mid, content)) = mid {
+            let dedup = Dedup {
+                seq,
+                pos,
+                at,
+                content,
+            };
+            match &mid {
+                Mid::Client(mid) => {
+                    let at = key::dedup(mids::week(at), id, account, mid);
+                    batch.put(at, dedup.encode());
+                }
+                Mid::Session(mid) => {
+                    let sent = Sent {
+                        conversation: id,
+                        message: dedup,
+                    };
+                    batch.put(mid.key(), sent.encode());
+                }
+            }
+            let key = MidKey {
+                conversation: id,
+                account,
+                mid,
+            };
+            self.mids.insert(key.clone(), dedup);
+            batch.follows.push(Follow::Mid(key));
+        }
+        batch.tell(Note::Entry(Box::new(note)));
+        // Who answers has read: the others hear of it like of any other marker.
+        if before.next() < seq {
+            self.read_moved(id, account, before, context);
+        }
+        context.shared.counters.messages += 1;
+        Outcome::Stored {
+            seq,
+            pos,
+            repeated: false,
+            bytes,
+        }
+    }
+
+    /// A direct chat begins with this batch.
+    fn begin_direct(
+        &mut self,
+        account: AccountId,
+        address: &Address,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) -> ConversationId {
+        let id = self.next_id();
+        let Address::Pair { low, high } = *address else {
+            unreachable!("a message to a group that does not exist is refused");
+        };
+        let record = new_record(ConversationKind::Direct { low, high }, account, context);
+        self.insert(id, Conversation::new(address.clone(), record), context);
+        batch.put(address.key(), key::encode_number(id.value()));
+        let mut joining = vec![(low, MemberRole::Member)];
+        if low != high {
+            joining.push((high, MemberRole::Member));
+        }
+        let joined = self.next_pos(batch, context);
+        let rows = JoinedRows::new();
+        self.add_members(id, account, &joining, joined, rows, batch, context);
+        id
+    }
+}

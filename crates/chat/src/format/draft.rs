@@ -1,0 +1,204 @@
+//! A message as a client sends it: read leniently, checked, and made into the one JSON that everybody gets.
+//! Must not know conversations.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use records::{Millis, Pos, Seq};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::format::{json, text, topic, wire};
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+
+/// Bytes of a `mid`.
+const MID_BYTES_MAX: usize = 64;
+
+/// Nesting of `att` and `x`; deeper ones break the parsers of other people's clients.
+const EXTENSION_DEPTH_MAX: usize = 64;
+
+/// A message that can be taken, wherever it is going.
+#[derive(Debug, Default)]
+pub(crate) struct Draft<'a> {
+    pub(crate) mid: Option<Cow<'a, str>>,
+    text: Option<Cow<'a, str>>,
+    reply: Option<u64>,
+    thread: Option<u64>,
+    att: Option<&'a RawValue>,
+    x: Option<&'a RawValue>,
+}
+
+/// What the server adds to a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamped<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) pos: Pos,
+    pub(crate) from: &'a str,
+    pub(crate) device: &'a str,
+    pub(crate) at: Millis,
+}
+
+/// A payload that is no message, and the mid under which its sender awaits an answer if that much could be read.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    pub(crate) refusal: Refusal,
+    pub(crate) mid: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(borrow, default)]
+    mid: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    text: Option<Cow<'a, str>>,
+    #[serde(default)]
+    reply: Option<u64>,
+    #[serde(default)]
+    thread: Option<u64>,
+    #[serde(borrow, default)]
+    att: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    x: Option<&'a RawValue>,
+}
+
+/// Reads a payload of `im/to/<conv>`.
+pub(crate) fn parse<'a>(payload: &'a [u8], settings: &Settings) -> Result<Draft<'a>, Rejected> {
+    let Ok(whole) = std::str::from_utf8(payload) else {
+        let refusal = Refusal::payload("the payload is not UTF-8");
+        return Err(Rejected { refusal, mid: None });
+    };
+    if !whole.starts_with('{') {
+        let draft = Draft {
+            text: Some(Cow::Borrowed(whole)),
+            ..Draft::default()
+        };
+        return match check(&draft, settings) {
+            Ok(()) => Ok(draft),
+            Err(refusal) => Err(Rejected { refusal, mid: None }),
+        };
+    }
+    let body: Body<'a> = serde_json::from_str(whole).map_err(|error| Rejected {
+        refusal: json::refusal(&error),
+        mid: json::mid_alone(whole).filter(|mid| check_mid(mid).is_ok()),
+    })?;
+    let mut draft = Draft {
+        mid: body.mid,
+        text: body.text,
+        reply: body.reply,
+        thread: body.thread,
+        att: body.att,
+        x: body.x,
+    };
+    match check(&draft, settings) {
+        Ok(()) => {
+            draft.text = draft.text.filter(|text| !text.is_empty());
+            Ok(draft)
+        }
+        Err(refusal) => {
+            let mid = draft.mid.filter(|mid| check_mid(mid).is_ok());
+            let mid = mid.map(|mid| mid.into_owned().into_boxed_str());
+            Err(Rejected { refusal, mid })
+        }
+    }
+}
+
+/// The mid of a payload that is refused without being looked at any further.
+pub(crate) fn mid(payload: &[u8]) -> Option<Box<str>> {
+    let whole = std::str::from_utf8(payload).ok()?;
+    if !whole.starts_with('{') {
+        return None;
+    }
+    json::mid_alone(whole).filter(|mid| check_mid(mid).is_ok())
+}
+
+fn check(draft: &Draft<'_>, settings: &Settings) -> Result<(), Refusal> {
+    if let Some(mid) = &draft.mid {
+        check_mid(mid)?;
+    }
+    let text = draft.text.as_deref().unwrap_or_default();
+    if text.len() > settings.text_bytes_max {
+        return Err(Refusal::too_large(
+            "the text",
+            text.len(),
+            settings.text_bytes_max,
+        ));
+    }
+    // Six bytes is the most that one becomes, and then a page or a packet would be full of it.
+    let most = settings.text_bytes_max.saturating_mul(2);
+    if text.len().saturating_mul(json::ESCAPED_BYTES_MAX) > most {
+        let escaped = json::escaped(text);
+        if escaped > most {
+            return Err(Refusal::too_large("the text as JSON", escaped, most));
+        }
+    }
+    for (name, extension) in [("att", draft.att), ("x", draft.x)] {
+        let Some(extension) = extension else { continue };
+        let bytes = extension.get().len();
+        if bytes > settings.extension_bytes_max {
+            return Err(Refusal::too_large(
+                name,
+                bytes,
+                settings.extension_bytes_max,
+            ));
+        }
+        if json::depth(extension.get()) > EXTENSION_DEPTH_MAX {
+            let sentence = format!("{name} is nested deeper than {EXTENSION_DEPTH_MAX} levels");
+            return Err(Refusal::payload(sentence));
+        }
+    }
+    if draft.att.is_some_and(|att| !att.get().starts_with('[')) {
+        return Err(Refusal::payload("att must be an array"));
+    }
+    if text.is_empty() && draft.att.is_none() && draft.x.is_none() {
+        return Err(Refusal::payload("the message is empty: it needs a text"));
+    }
+    Ok(())
+}
+
+fn check_mid(mid: &str) -> Result<(), Refusal> {
+    if mid.len() > MID_BYTES_MAX {
+        return Err(Refusal::too_large("mid", mid.len(), MID_BYTES_MAX));
+    }
+    if !topic::is_level(mid) {
+        let sentence =
+            "mid must be fit for a topic: not empty, without '/', '+', '#' and control characters";
+        return Err(Refusal::payload(sentence));
+    }
+    Ok(())
+}
+
+impl Draft<'_> {
+    /// Whether the messages that it names are there, of so many.
+    pub(crate) fn check_references(&self, last: u64) -> Result<(), Refusal> {
+        let named = [self.reply, self.thread].into_iter().flatten();
+        match named.into_iter().find(|seq| *seq == 0 || *seq > last) {
+            Some(missing) => Err(Refusal::no_such_message(missing)),
+            None => Ok(()),
+        }
+    }
+
+    /// The JSON that everybody gets.
+    pub(crate) fn wire(&self, stamped: &Stamped<'_>) -> Bytes {
+        wire::json(&wire::Message {
+            v: 1,
+            kind: "message",
+            seq: stamped.seq.value(),
+            pos: stamped.pos.to_string(),
+            from: stamped.from,
+            device: wire::device(stamped.device),
+            at: wire::millis(stamped.at),
+            mid: self.mid.as_deref(),
+            text: self.text.as_deref(),
+            reply: self.reply,
+            thread: self.thread,
+            att: self.att,
+            x: self.x,
+        })
+    }
+
+    /// What a terminal shows of it.
+    pub(crate) fn line(&self, from: &str) -> Bytes {
+        text::line(from, self.text.as_deref())
+    }
+}

@@ -1,0 +1,165 @@
+//! The JSON that goes out: messages, events, acknowledgements. Each is built once, by the functions here and nowhere else.
+
+use bytes::Bytes;
+use records::{Millis, Pos, Seq};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// Bytes of a client id that are shown with a message; a longer one is cut.
+const DEVICE_BYTES_MAX: usize = 128;
+
+/// A message as it goes out and is stored.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message<'a> {
+    pub(crate) v: u8,
+    pub(crate) kind: &'static str,
+    pub(crate) seq: u64,
+    pub(crate) pos: String,
+    pub(crate) from: &'a str,
+    pub(crate) device: &'a str,
+    pub(crate) at: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reply: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thread: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) att: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) x: Option<&'a RawValue>,
+}
+
+/// A change of members as it goes out and is stored.
+#[derive(Debug, Serialize)]
+pub(crate) struct MemberEvent<'a> {
+    pub(crate) pos: String,
+    pub(crate) kind: &'static str,
+    pub(crate) action: &'static str,
+    /// Everybody whom one command concerned.
+    pub(crate) accounts: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) role: Option<&'static str>,
+    pub(crate) from: &'a str,
+    pub(crate) at: u64,
+    /// Whoever leaves is the last.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) last: bool,
+}
+
+/// A marker that moved, as its authors are told. It has no `pos`: it is no entry and moves no cursor.
+#[derive(Debug, Serialize)]
+pub(crate) struct Receipt<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) from: &'a str,
+    pub(crate) seq: u64,
+}
+
+/// A positive `im/ack`.
+#[derive(Debug, Serialize)]
+struct Stored<'a> {
+    ok: bool,
+    conv: &'a str,
+    seq: u64,
+    pos: String,
+}
+
+/// A negative `im/ack`.
+#[derive(Debug, Serialize)]
+struct Refused<'a> {
+    ok: bool,
+    error: &'a str,
+    detail: &'a str,
+}
+
+/// A conversation that began or ended for an account.
+#[derive(Debug, Serialize)]
+struct OwnEvent<'a> {
+    kind: &'static str,
+    conv: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+/// The answer to a question that cannot be answered.
+#[derive(Debug, Serialize)]
+struct Failed<'a> {
+    error: &'a str,
+    detail: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct From<'a> {
+    from: &'a str,
+}
+
+/// Anything of this file, or of an answer, as bytes.
+pub(crate) fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value)
+        .expect("only structs with string keys and borrowed, checked JSON are written")
+        .into()
+}
+
+/// `im/ack/<mid>` of a message that is stored.
+pub(crate) fn stored(conv: &str, seq: Seq, pos: Pos) -> Bytes {
+    json(&Stored {
+        ok: true,
+        conv,
+        seq: seq.value(),
+        pos: pos.to_string(),
+    })
+}
+
+/// `im/ack/<mid>` of a message that is refused.
+pub(crate) fn refused(error: &str, detail: &str) -> Bytes {
+    json(&Refused {
+        ok: false,
+        error,
+        detail,
+    })
+}
+
+/// `im/answer/…` to a question that cannot be answered.
+pub(crate) fn failed(error: &str, detail: &str) -> Bytes {
+    json(&Failed { error, detail })
+}
+
+/// `im/me/event` about a conversation.
+pub(crate) fn own_event(kind: &'static str, conv: &str) -> Bytes {
+    json(&OwnEvent {
+        kind,
+        conv,
+        deleted: false,
+    })
+}
+
+/// `im/me/event` about a group that was deleted: it is left.
+pub(crate) fn deleted_event(conv: &str) -> Bytes {
+    json(&OwnEvent {
+        kind: "left",
+        conv,
+        deleted: true,
+    })
+}
+
+/// `im/in/<conv>/typing`.
+pub(crate) fn typing(from: &str) -> Bytes {
+    json(&From { from })
+}
+
+/// A direct chat as the other side calls it.
+pub(crate) fn direct(peer: &str) -> Box<str> {
+    format!("@{peer}").into()
+}
+
+/// A client id as it is shown with a message.
+pub(crate) fn device(client_id: &str) -> &str {
+    &client_id[..client_id.floor_char_boundary(DEVICE_BYTES_MAX)]
+}
+
+/// Milliseconds on the wire.
+pub(crate) fn millis(at: Millis) -> u64 {
+    at.value()
+}

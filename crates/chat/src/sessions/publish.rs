@@ -1,0 +1,262 @@
+//! What a client published, to whoever deals with it, and the word on it.
+
+use records::{AccountId, GroupSlug, SessionRef};
+use serde::Deserialize;
+
+use crate::command::{Address, Sending, Speaker, To, What};
+use crate::format::topic::{self, Topic, Verb};
+use crate::format::{draft, json, wire};
+use crate::io::Publish;
+use crate::note::Outcome;
+use crate::refusal::Refusal;
+use crate::sessions::accounts::Deferred;
+use crate::sessions::commands::Who;
+use crate::sessions::{Context, Sessions, ask, delivery};
+
+#[derive(Deserialize)]
+struct ReadBody {
+    seq: u64,
+}
+
+/// What becomes of a publish that is not refused.
+pub(super) enum Accepted {
+    /// It is done.
+    Now,
+    /// It is answered when its command is done.
+    Later,
+}
+
+impl Sessions {
+    /// A client published under `im/`.
+    pub(crate) fn publish(&mut self, publish: Publish, context: Context<'_>) {
+        let account = publish.account;
+        let waits = match topic::parse(&publish.topic) {
+            Some(Topic::Send { .. }) => true,
+            Some(Topic::Ask { method, .. }) => matches!(method, "group.create" | "group.join"),
+            Some(Topic::Verb { .. } | Topic::Status | Topic::Active) | None => false,
+        };
+        let state = self.accounts.find(account);
+        let behind_others = state.is_some_and(|state| state.has_waiting_publishes());
+        // Of an account that does not exist nothing is read.
+        let exists = context.accounts.find(account).is_some();
+        if exists && (waits || behind_others) {
+            let deferred = Deferred::Publish(Box::new(publish));
+            self.with_list(account, deferred, context);
+            return;
+        }
+        self.proceed(publish, context);
+    }
+
+    /// Deals with a publish now, or, if it asks for what is stored, once what its account has said before is on disk.
+    pub(super) fn proceed(&mut self, publish: Publish, context: Context<'_>) {
+        let reads = match topic::parse(&publish.topic) {
+            Some(Topic::Ask { method, .. }) => ask::is_read(method),
+            Some(Topic::Send { .. } | Topic::Verb { .. } | Topic::Status | Topic::Active)
+            | None => false,
+        };
+        if !reads {
+            return self.route(publish, context);
+        }
+        if let Err(publish) = self.in_flight.put_behind(publish) {
+            self.route(publish, context);
+        }
+    }
+
+    /// Deals with a publish whose account's conversations are known if that is needed.
+    pub(super) fn route(&mut self, publish: Publish, context: Context<'_>) {
+        match self.dispatch(&publish, context) {
+            Ok(Accepted::Now) => self.acknowledge(publish.session, publish.ack, Ok(())),
+            Ok(Accepted::Later) => {}
+            Err(refusal) => self.refuse_publish(&publish, refusal, context),
+        }
+    }
+
+    /// Who sent a message waits for a word on it, whatever became of it.
+    pub(super) fn refuse_publish(
+        &mut self,
+        publish: &Publish,
+        refusal: Refusal,
+        _context: Context<'_>,
+    ) {
+        if let Some(Topic::Send { .. }) = topic::parse(&publish.topic) {
+            let mid = draft::mid(&publish.payload);
+            self.tell_refused(publish.session, mid.as_deref(), &refusal);
+        }
+        let outcome = self.counted(Err(refusal));
+        self.acknowledge(publish.session, publish.ack, outcome);
+    }
+
+    /// A refusal changes nothing: everything is checked before anything is touched.
+    fn dispatch(&mut self, publish: &Publish, context: Context<'_>) -> Result<Accepted, Refusal> {
+        self.admit(publish.account, context)?;
+        let topic = topic::parse(&publish.topic).ok_or_else(Refusal::unknown_topic)?;
+        match topic {
+            Topic::Send { conv } => self.send(publish, conv, context),
+            Topic::Verb { conv, verb } => match verb {
+                Verb::Read => self.read_marker(publish, conv, context),
+                Verb::Typing => self.typing(publish, conv, context),
+                Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => {
+                    Err(Refusal::not_supported(&publish.topic))
+                }
+            },
+            Topic::Status => self.set_status(publish, context).map(|()| Accepted::Now),
+            Topic::Active => self.set_active(publish, context).map(|()| Accepted::Now),
+            Topic::Ask { method, rid } => self.ask(publish, method, rid, context),
+        }
+    }
+
+    /// Whether anything can be taken from an account at all.
+    fn admit(&mut self, account: AccountId, context: Context<'_>) -> Result<(), Refusal> {
+        let Some(record) = context.accounts.find(account) else {
+            self.counters.strays += 1;
+            return Err(Refusal::not_allowed("this account does not exist"));
+        };
+        if record.removed || record.disabled {
+            return Err(Refusal::not_allowed("this account is closed"));
+        }
+        if self.in_flight.is_full() {
+            self.counters.appends_refused += 1;
+            return Err(Refusal::unavailable());
+        }
+        Ok(())
+    }
+
+    /// `im/to/<conv>`.
+    fn send(
+        &mut self,
+        publish: &Publish,
+        conv: &str,
+        context: Context<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let account = publish.account;
+        if self.disk.is_full {
+            self.counters.disk_full_refused += 1;
+            return Err(Refusal::disk_full());
+        }
+        let address = match conv.strip_prefix('@') {
+            Some(name) => match context.accounts.named(name) {
+                Some(peer) => Address::pair(account, peer),
+                None => return Err(Refusal::no_such_account(name)),
+            },
+            None => group(conv)?,
+        };
+        self.check_stored_bytes(account, publish.payload.len())?;
+        self.take_message_quota(account, 1, context.now)?;
+        let what = What::Send(Sending {
+            payload: publish.payload.clone(),
+            session_mid: publish.session_mid.clone(),
+            may_begin: self.check_conversations_max(account).is_ok(),
+            read_at: publish.read_at,
+        });
+        let who = Who::Sender {
+            session: publish.session,
+            ack: publish.ack,
+            conv: conv.into(),
+        };
+        self.command(speaker(publish), To::Address(address), what, Some(who));
+        Ok(Accepted::Later)
+    }
+
+    /// What became of a message.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "what became of it, and who waits for it"
+    )]
+    pub(super) fn message_done(
+        &mut self,
+        account: AccountId,
+        session: SessionRef,
+        ack: Option<u64>,
+        conv: &str,
+        mid: Option<&str>,
+        outcome: Result<Outcome, Refusal>,
+        context: Context<'_>,
+    ) {
+        match outcome {
+            Ok(Outcome::Stored {
+                seq,
+                pos,
+                repeated,
+                bytes,
+            }) => {
+                if repeated {
+                    self.give_back_message(account, context.now);
+                } else {
+                    self.charge(account, bytes);
+                }
+                self.acknowledge(session, ack, Ok(()));
+                if let Some(mid) = mid {
+                    let payload = wire::stored(conv, seq, pos);
+                    let packet = delivery::packet(format!("im/ack/{mid}"), payload);
+                    self.deliver_all(delivery::to_session(session, vec![packet]));
+                }
+            }
+            Ok(_) => self.acknowledge(session, ack, Ok(())),
+            Err(refusal) => {
+                self.tell_refused(session, mid, &refusal);
+                let outcome = self.counted(Err(refusal));
+                self.acknowledge(session, ack, outcome);
+            }
+        }
+    }
+
+    fn tell_refused(&mut self, session: SessionRef, mid: Option<&str>, refusal: &Refusal) {
+        let Some(mid) = mid else { return };
+        let payload = wire::refused(refusal.code, &refusal.sentence);
+        let packet = delivery::packet(format!("im/ack/{mid}"), payload);
+        self.deliver_all(delivery::to_session(session, vec![packet]));
+    }
+
+    /// `im/to/<conv>/read`.
+    fn read_marker(
+        &mut self,
+        publish: &Publish,
+        conv: &str,
+        context: Context<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let body: ReadBody =
+            serde_json::from_slice(&publish.payload).map_err(|error| json::refusal(&error))?;
+        let address = self.address(publish.account, conv, context)?;
+        let what = What::Read { seq: body.seq };
+        self.command_of(publish, address, what);
+        Ok(Accepted::Later)
+    }
+
+    /// A command whose publisher waits for the word on it, if for anything.
+    pub(super) fn command_of(&mut self, publish: &Publish, address: Address, what: What) {
+        let session = publish.session;
+        let who = publish.ack.map(|ack| Who::Publisher { session, ack });
+        self.command(speaker(publish), To::Address(address), what, who);
+    }
+
+    /// The conversation that an account means.
+    pub(super) fn address(
+        &self,
+        account: AccountId,
+        conv: &str,
+        context: Context<'_>,
+    ) -> Result<Address, Refusal> {
+        let Some(name) = conv.strip_prefix('@') else {
+            return group(conv);
+        };
+        match context.accounts.named_ever(name) {
+            Some(peer) => Ok(Address::pair(account, peer)),
+            None => Err(Refusal::no_such_account(name)),
+        }
+    }
+}
+
+/// The group of this address; what cannot be one does not exist.
+pub(super) fn group(conv: &str) -> Result<Address, Refusal> {
+    match GroupSlug::parse(conv) {
+        Ok(slug) => Ok(Address::Group(slug)),
+        Err(_) => Err(Refusal::no_such_conversation(conv)),
+    }
+}
+
+pub(super) fn speaker(publish: &Publish) -> Speaker {
+    Speaker {
+        account: publish.account,
+        device: publish.device.clone(),
+    }
+}

@@ -1,0 +1,355 @@
+//! Everything of an account's conversations after a cursor, in the order of positions: what `sync` and a session that was away
+//! get. Runs where a disk may be waited for. Positions are merged first, so that only entries of this page are read.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use records::{AccountId, ConversationId, ConversationKind, Cursor, Entry, Joined, Pos, Seq, key};
+
+use crate::conversations::load;
+use crate::sessions::queries::joined;
+use crate::sessions::queries::names::Names;
+use crate::stored::damaged::Damaged;
+use crate::stored::entries::{self, Found, Place, Tail};
+use crate::stored::source::{End, Source, Unreadable};
+
+/// Places read from one conversation at a time, after the first ones.
+const CHUNK: usize = 32;
+/// Bytes of an answer that an entry takes besides its wire and its conversation's name.
+const ENTRY_BYTES: usize = 16;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) account: AccountId,
+    pub(crate) since: Cursor,
+    /// Everything up to here is in the store.
+    pub(crate) upto: Cursor,
+    pub(crate) names: Names,
+}
+
+/// A page of a feed.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) items: Vec<Item>,
+    pub(crate) gaps: Vec<Gap>,
+    /// Everything up to here is contained.
+    pub(crate) upto: Cursor,
+    pub(crate) more: bool,
+}
+
+/// One thing in a page.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// What its conversation is called, and which it is.
+    Entry(Box<str>, ConversationId, Entry),
+    /// The account has left a conversation with the entry before, or it was deleted.
+    Left {
+        conv: Box<str>,
+        pos: Pos,
+        deleted: bool,
+    },
+}
+
+/// Messages between these two are not in the feed: they were sent while the account was no member.
+#[derive(Debug)]
+pub(crate) struct Gap {
+    pub(crate) conv: Box<str>,
+    pub(crate) after: Seq,
+    pub(crate) before: Seq,
+    /// The entry with which it became one.
+    joined: Pos,
+}
+
+/// What of a feed there is to read.
+struct Streams<'a> {
+    source: &'a dyn Source,
+    account: AccountId,
+    upto: Cursor,
+    streams: Vec<Stream>,
+    gaps: Vec<Gap>,
+    left: Vec<(Box<str>, Pos, bool)>,
+}
+
+struct Stream {
+    id: ConversationId,
+    /// Everything of its partition up to here is in the store.
+    upto: Pos,
+    conv: Box<str>,
+    /// Parts that have not been read yet, from one place up to another, which is not included.
+    parts: VecDeque<(Place, Place)>,
+    /// Places that have been read, each with how many parts come behind its own.
+    read: VecDeque<(usize, Place)>,
+}
+
+/// Entries of one part of a conversation that follow each other in the feed: nothing else stands between them.
+struct Run {
+    stream: usize,
+    part: usize,
+    first: Place,
+    last: Place,
+    count: usize,
+}
+
+impl Feed {
+    /// Reads the first page; `None` if more than so many conversations have something new.
+    pub(crate) fn read(
+        &self,
+        source: &dyn Source,
+        conversations_max: usize,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Option<Page>, Unreadable> {
+        let mut streams = Streams {
+            source,
+            account: self.account,
+            upto: self.upto.clone(),
+            streams: Vec::new(),
+            gaps: Vec::new(),
+            left: Vec::new(),
+        };
+        joined::each(source, self.account, |id, row| {
+            if streams.streams.len() > conversations_max {
+                return Ok(());
+            }
+            streams.add(id, &row, &self.since, &self.names)
+        })?;
+        if streams.streams.len() > conversations_max {
+            return Ok(None);
+        }
+        streams
+            .page(self.since.floor(), entries_max, bytes_max)
+            .map(Some)
+    }
+}
+
+impl Streams<'_> {
+    /// What a conversation has for the feed.
+    fn add(
+        &mut self,
+        id: ConversationId,
+        row: &Joined,
+        since: &Cursor,
+        names: &Names,
+    ) -> Result<(), Unreadable> {
+        let Some(partition) = id.partition() else {
+            return Ok(());
+        };
+        let seen = since.of(partition);
+        let ended = row.stays.last().filter(|_| row.since.is_none());
+        if row.since.is_none() && ended.is_none_or(|stay| stay.until <= seen) {
+            return Ok(());
+        }
+        let tail = Tail::read(self.source, id)?;
+        let is_new = tail.newest().is_some_and(|newest| newest.pos > seen);
+        if !is_new && ended.is_none() {
+            return Ok(());
+        }
+        let Some(conv) = joined::conv(&row.place, names, self.source)? else {
+            return Ok(());
+        };
+        if row.since.is_some() && load::member(self.source, id, self.account)?.is_none() {
+            // Left a moment ago, or a row that says what is not so: then it might be anybody's.
+            return match joined::find(self.source, self.account, id)? {
+                Some(row) if row.since.is_none() => self.add(id, &row, since, names),
+                Some(_) | None => {
+                    let at = key::joined(self.account, id);
+                    let what = "it is a member of what it does not take part in";
+                    self.source.damaged(&Damaged::untrue(&at, what));
+                    Ok(())
+                }
+            };
+        }
+        if let Some(stay) = ended {
+            let record = load::record(self.source, id)?;
+            let deleted =
+                record.is_none_or(|record| matches!(record.kind, ConversationKind::Ended { .. }));
+            if self.upto.covers(stay.until) {
+                self.left.push((conv.clone(), stay.until, deleted));
+            }
+        }
+        if !is_new {
+            return Ok(());
+        }
+        let seek = |pos: Pos| tail.seek(self.source, pos);
+        let first = seen.next();
+        let mut parts = VecDeque::new();
+        let mut read = VecDeque::new();
+        let mut before = Seq::ZERO;
+        let current = row.since.map(|since| (since, Pos::MAX, Seq::MAX));
+        let stays = row
+            .stays
+            .iter()
+            .map(|stay| (stay.since, stay.until, stay.seq));
+        for (begun, until, seq) in stays.chain(current) {
+            if until >= first {
+                let from = seek(begun.max(first))?;
+                if begun >= first && from.seq > before {
+                    self.gaps.push(Gap {
+                        conv: conv.clone(),
+                        after: before,
+                        before: from.seq.next(),
+                        joined: begun,
+                    });
+                }
+                let known = tail.since(begun.max(first));
+                match known.filter(|_| until == Pos::MAX && parts.is_empty()) {
+                    Some(known) => read.extend(known.into_iter().map(|place| (0, place))),
+                    None if until == Pos::MAX => parts.push_back((from, Place::LAST)),
+                    None => parts.push_back((from, seek(until.next())?)),
+                }
+            }
+            before = seq;
+        }
+        self.streams.push(Stream {
+            id,
+            upto: self.upto.of(partition),
+            conv,
+            parts,
+            read,
+        });
+        Ok(())
+    }
+
+    fn page(
+        mut self,
+        since: Pos,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Page, Unreadable> {
+        let (runs, beyond) = self.runs(entries_max)?;
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        let mut done = since;
+        let mut full = false;
+        for run in &runs {
+            let stream = &self.streams[run.stream];
+            let left = bytes_max.saturating_sub(bytes);
+            let found = if run.count == 1 {
+                Vec::from_iter(entries::at_place(self.source, stream.id, run.first)?)
+            } else {
+                let range = (run.first, run.last.next());
+                entries::entries(self.source, stream.id, range, End::First, run.count, left)?
+            };
+            let whole = found.is_empty() || found.len() == run.count;
+            for Found { place, entry } in found {
+                // What is damaged is passed, or nobody would ever get what stands behind it.
+                let Some(entry) = entry else {
+                    done = place.pos;
+                    continue;
+                };
+                let size = entry.wire.len() + stream.conv.len() + ENTRY_BYTES;
+                if !items.is_empty() && bytes + size > bytes_max {
+                    full = true;
+                    break;
+                }
+                bytes += size;
+                done = place.pos;
+                items.push(Item::Entry(stream.conv.clone(), stream.id, entry));
+            }
+            // The source stops where a page would.
+            full |= !whole;
+            if full {
+                break;
+            }
+            done = run.last.pos;
+        }
+        let mut more = full || beyond;
+        let mut upto = if more { done } else { Pos::MAX };
+        self.insert_left(&mut items, upto);
+        // An account can have left any number of conversations.
+        if let Some(last) = items.get(entries_max - 1).map(Item::pos)
+            && items.last().is_some_and(|item| item.pos() > last)
+        {
+            items.truncate(items.partition_point(|item| item.pos() <= last));
+            (upto, more) = (last, true);
+        }
+        let contained = self.upto.cut(upto);
+        self.gaps.retain(|gap| contained.covers(gap.joined));
+        Ok(Page {
+            items,
+            gaps: self.gaps,
+            upto: contained,
+            more,
+        })
+    }
+
+    /// What was left, behind the entries that say so.
+    fn insert_left(&mut self, items: &mut Vec<Item>, upto: Pos) {
+        for (conv, pos, deleted) in std::mem::take(&mut self.left) {
+            if pos <= upto {
+                let at = items.partition_point(|item| item.pos() <= pos);
+                items.insert(at, Item::Left { conv, pos, deleted });
+            }
+        }
+    }
+
+    /// Where the first entries stand, and whether there are more than those.
+    fn runs(&mut self, entries_max: usize) -> Result<(Vec<Run>, bool), Unreadable> {
+        let source = self.source;
+        let first = (2 * entries_max / self.streams.len().max(1)).clamp(1, entries_max);
+        let mut next = BinaryHeap::with_capacity(self.streams.len());
+        for (at, stream) in self.streams.iter_mut().enumerate() {
+            let place = stream.fill(source, first)?;
+            next.extend(place.map(|(part, place)| Reverse((place.pos, at, part, place))));
+        }
+        let mut runs: Vec<Run> = Vec::new();
+        for _ in 0..entries_max {
+            let Some(Reverse((_, at, part, place))) = next.pop() else {
+                break;
+            };
+            match runs.last_mut() {
+                Some(run) if (run.stream, run.part) == (at, part) => {
+                    run.last = place;
+                    run.count += 1;
+                }
+                Some(_) | None => runs.push(Run {
+                    stream: at,
+                    part,
+                    first: place,
+                    last: place,
+                    count: 1,
+                }),
+            }
+            let stream = &mut self.streams[at];
+            stream.read.pop_front();
+            let place = stream.fill(source, CHUNK)?;
+            next.extend(place.map(|(part, place)| Reverse((place.pos, at, part, place))));
+        }
+        Ok((runs, !next.is_empty()))
+    }
+}
+
+impl Item {
+    fn pos(&self) -> Pos {
+        match self {
+            Self::Entry(_, _, entry) => entry.pos,
+            Self::Left { pos, .. } => *pos,
+        }
+    }
+}
+
+impl Stream {
+    /// The next place, read if need be, and its part.
+    fn fill(
+        &mut self,
+        source: &dyn Source,
+        chunk: usize,
+    ) -> Result<Option<(usize, Place)>, Unreadable> {
+        while self.read.is_empty() {
+            let behind = self.parts.len();
+            let Some(part) = self.parts.front_mut() else {
+                break;
+            };
+            let found = entries::places(source, self.id, *part, chunk)?;
+            match found.last() {
+                Some(last) if found.len() == chunk => part.0 = last.next(),
+                Some(_) | None => drop(self.parts.pop_front()),
+            }
+            self.read
+                .extend(found.into_iter().map(|place| (behind, place)));
+        }
+        let next = self.read.front().copied();
+        Ok(next.filter(|(_, place)| place.pos <= self.upto))
+    }
+}

@@ -1,0 +1,105 @@
+//! `conversations`: an account's conversations, the one with the newest entry first. Runs where a disk may be waited for.
+
+use std::cmp::Reverse;
+
+use bytes::Bytes;
+use records::{AccountId, ConversationId, Cursor, Pos};
+
+use crate::sessions::queries::joined;
+use crate::sessions::queries::names::Names;
+use crate::sessions::queries::row::Described;
+use crate::sessions::reply::{self, PAGE_BYTES_MAX};
+use crate::stored::entries;
+use crate::stored::source::{Source, Unreadable};
+
+/// Conversations in one list, if they fit; `before` then leads to the rest.
+const ROWS_MAX: usize = 1_000;
+/// Conversations that are read before it is known in which order they stand.
+const SHORT_MAX: usize = 256;
+/// From here on the list goes without newest messages, so that more conversations fit.
+const HEADS_BYTES_MAX: usize = 192 * 1024;
+
+/// A question for the list.
+#[derive(Debug)]
+pub(crate) struct List {
+    pub(crate) account: AccountId,
+    pub(crate) before: Option<Pos>,
+    pub(crate) limit: Option<usize>,
+    /// Everything up to here is in the store: what comes behind it, a client gets otherwise.
+    pub(crate) upto: Cursor,
+    /// Whether the list is what a client begins anew with.
+    pub(crate) reset: bool,
+    pub(crate) names: Names,
+}
+
+impl List {
+    /// The answer: as many as fit; `more` and `next` then say how the rest is asked for.
+    pub(crate) fn json(self, source: &dyn Source) -> Result<Bytes, Unreadable> {
+        let limit = self.limit.unwrap_or(ROWS_MAX).clamp(1, ROWS_MAX);
+        let mut joined: Vec<(ConversationId, Pos)> = Vec::new();
+        joined::each(source, self.account, |id, row| {
+            joined.extend(row.since.map(|since| (id, since)));
+            Ok(())
+        })?;
+        // Of a short list everything is shown, and read once.
+        let is_short = joined.len() <= SHORT_MAX.min(limit);
+        let mut places: Vec<(Pos, ConversationId, Option<Described>)> = Vec::new();
+        for (id, since) in joined {
+            let (last, described) = if is_short {
+                // It may have ended since.
+                let Some(described) = Described::read(source, id, None)? else {
+                    continue;
+                };
+                (described.last_pos(), Some(described))
+            } else {
+                let newest = entries::newest_place(source, id)?;
+                (newest.map_or(since, |newest| newest.pos), None)
+            };
+            if self.before.is_none_or(|before| last < before) {
+                places.push((last, id, described));
+            }
+        }
+        places.sort_unstable_by_key(|(last, id, _)| Reverse((*last, *id)));
+        let mut more = places.len() > limit;
+        let mut out = Vec::new();
+        out.push(b'{');
+        if self.reset {
+            out.extend_from_slice(br#""reset":true,"#);
+        }
+        out.extend_from_slice(br#""conversations":["#);
+        let mut last = None;
+        for (last_pos, id, described) in places.into_iter().take(limit) {
+            let described = match described {
+                Some(described) => Some(described),
+                None => Described::read(source, id, None)?,
+            };
+            let Some(described) = described else {
+                continue;
+            };
+            let Some(mut row) = described.row(self.account, &self.names, source)? else {
+                continue;
+            };
+            if out.len() + row.head_bytes() > HEADS_BYTES_MAX {
+                row.drop_head();
+            }
+            let object = row.json();
+            if last.is_some() && out.len() + object.len() > PAGE_BYTES_MAX {
+                more = true;
+                break;
+            }
+            if last.is_some() {
+                out.push(b',');
+            }
+            out.extend_from_slice(&object);
+            last = Some(last_pos);
+        }
+        let cursor = &self.upto;
+        out.extend_from_slice(format!(r#"],"cursor":"{cursor}","more":"#).as_bytes());
+        out.extend_from_slice(reply::truth(more));
+        if let Some(last) = last.filter(|_| more) {
+            out.extend_from_slice(format!(r#","next":"{last}""#).as_bytes());
+        }
+        out.push(b'}');
+        Ok(out.into())
+    }
+}

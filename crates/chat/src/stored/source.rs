@@ -1,0 +1,45 @@
+//! What the messenger asks of the store: look-ups, never writes; and to whom it tells which rows are damaged.
+
+use bytes::Bytes;
+use records::KeyRange;
+
+use crate::stored::damaged::Damaged;
+
+/// From which end of a range it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The lowest key first.
+    First,
+    /// The highest key first.
+    Last,
+}
+
+/// Reads from the store. Inside [`crate::Chat::handle`] only bounded look-ups are made through it; pages are read by queries.
+pub trait Source {
+    /// Keys and values of a range, beginning at one end of it, at most `limit`. No more are read once they come to more than
+    /// `bytes_max`, counting for each its value and up to [`ROW_OVERHEAD_MAX`]; the first one is always read.
+    fn rows(
+        &self,
+        range: &KeyRange,
+        end: End,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, Unreadable>;
+
+    /// Keys of a range, beginning at one end of it, at most `limit`; the values are not read.
+    fn keys(&self, range: &KeyRange, end: End, limit: usize) -> Result<Vec<Bytes>, Unreadable>;
+
+    /// What stands under a key.
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable>;
+
+    /// A row is damaged and was left out: for the log and a counter.
+    fn damaged(&self, row: &Damaged);
+}
+
+/// What a source may count for a row besides its value.
+pub const ROW_OVERHEAD_MAX: usize = 64;
+
+/// The store could not be read; its own log says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read")]
+pub struct Unreadable;
