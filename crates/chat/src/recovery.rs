@@ -62,15 +62,15 @@ pub fn recover(
             Err(error) => return Err(Damaged::new(&last, error).into()),
         }
     }
-    let at = key::meta(key::META_POSITIONS);
-    if let Some(value) = source.value(&at)? {
+    each(source, key::all_positions(), |key, value| {
         let ceiling =
-            key::decode_number(Table::Meta, &value).map_err(|error| Damaged::new(&at, error))?;
+            key::decode_number(Table::Meta, value).map_err(|error| Damaged::new(key, error))?;
         if ceiling >= records::Pos::END.tick() {
-            return Err(Damaged::untrue(&at, BEYOND).into());
+            return Err(Damaged::untrue(key, BEYOND).into());
         }
         chat.conversations.recover_positions(ceiling);
-    }
+        Ok(())
+    })?;
     let mut ended = Vec::new();
     each(source, key::all_ended(), |key, _| {
         match key::parse_ended(key) {

@@ -23,8 +23,8 @@ pub const META_COMMIT: &str = "commit";
 /// nobody can guess, is made from it.
 pub const META_SECRET: &str = "secret";
 
-/// The `meta` name under which stands, as eight bytes, big-endian, a tick that no position has reached.
-pub const META_POSITIONS: &str = "positions";
+/// What the `meta` names begin with under which stands, as eight bytes, big-endian, a tick that no position of a partition has reached.
+pub const META_POSITIONS: &str = "positions/";
 
 /// What the `meta` names begin with under which groups stand that were deleted.
 const META_ENDED: &str = "ended/";
@@ -156,6 +156,16 @@ pub fn meta(name: &str) -> Vec<u8> {
 /// The parts of a `meta` key.
 pub fn parse_meta(key: &[u8]) -> Result<&str, KeyError> {
     Parts::open(Table::Meta, key)?.text()
+}
+
+/// Under this `meta` key stands a tick that no position of a partition has reached.
+pub fn positions(partition: PartitionId) -> Vec<u8> {
+    meta(&format!("{META_POSITIONS}{:02x}", partition.number()))
+}
+
+/// Every [`positions`] key.
+pub fn all_positions() -> KeyRange {
+    KeyRange::prefix(meta(META_POSITIONS))
 }
 
 /// Under this `meta` key stands that a group was deleted, whose entries and members may still be there: they go as ranges, which a

@@ -54,7 +54,7 @@ impl Partition {
         for account in listed.iter().take(ROWS_MAX) {
             self.strike_out(id, *account, at, &mut rows, batch);
         }
-        let Some(known) = self.remove(id, context) else {
+        let Some(known) = self.remove(id, batch, context) else {
             return Ok(Outcome::Done);
         };
         let mut record = known.record.clone();

@@ -38,7 +38,11 @@ pub(super) struct Partition {
     loading: Table<To, Loading>,
     /// The number of the newest conversation, as far as that is known.
     newest: u64,
+    /// A tick above every position that it has given, see [`crate::conversations::positions`].
+    ceiling: u64,
     forgotten: Forgotten,
+    /// Groups that were deleted, which is not on disk yet: who needs their addresses waits for that.
+    ending: Vec<(ConversationId, Address)>,
     log: Log<Follow>,
     /// Mids whose messages are not on disk yet.
     pub(super) mids: Table<MidKey, Dedup>,
@@ -82,6 +86,8 @@ pub(super) enum Follow {
     Mid(MidKey),
     /// A conversation may be forgotten again.
     Unpin(ConversationId),
+    /// The store knows that a group was deleted.
+    Ended(ConversationId),
     Note(Note),
     Trim(KeyRange),
 }
@@ -133,7 +139,9 @@ impl Partition {
             addresses: tables.table(),
             loading: tables.table(),
             newest: 0,
+            ceiling: 0,
             forgotten: Forgotten::default(),
+            ending: Vec::new(),
             log: Log::default(),
             mids: tables.table(),
             moved: BTreeMap::new(),
@@ -171,14 +179,21 @@ impl Partition {
     }
 
     fn load(&mut self, to: To, waiting: VecDeque<Command>, context: &mut Context<'_>) {
+        let since = self.forgotten.epoch();
+        self.loading.insert(to.clone(), Loading { waiting, since });
+        let is_ending = |(id, address): &(ConversationId, Address)| match &to {
+            To::Address(wanted) => wanted == address,
+            To::Conversation(wanted) => wanted == id,
+        };
+        if self.ending.iter().any(is_ending) {
+            return;
+        }
         context.shared.counters.conversations_loaded += 1;
         let load = Load {
             partition: self.id,
-            to: to.clone(),
-            epoch: self.forgotten.epoch(),
+            to,
+            epoch: since,
         };
-        let since = load.epoch;
-        self.loading.insert(to, Loading { waiting, since });
         let query = Query::conversation(load);
         context.shared.effects.push_back(Effect::Read(query));
     }
@@ -346,16 +361,32 @@ impl Partition {
         self.conversations.get_mut(&id)
     }
 
-    /// A conversation that has ended is in memory no more; its address is free.
+    /// A conversation that has ended is in memory no more; its address is free once that is on disk.
     pub(super) fn remove(
         &mut self,
         id: ConversationId,
+        batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Option<Conversation> {
         let conversation = self.conversations.remove(&id)?;
         self.dropped(id, &conversation);
         context.shared.loaded.remove(id, conversation.bytes());
+        self.ending.push((id, conversation.address.clone()));
+        batch.follows.push(Follow::Ended(id));
         Some(conversation)
+    }
+
+    /// That a conversation has ended is on disk: who needs its address reads what stands there now.
+    fn ended(&mut self, id: ConversationId, context: &mut Context<'_>) {
+        let Some(at) = self.ending.iter().position(|(known, _)| *known == id) else {
+            return;
+        };
+        let (_, address) = self.ending.swap_remove(at);
+        for to in [To::Address(address), To::Conversation(id)] {
+            if let Some(Loading { waiting, .. }) = self.loading.remove(&to) {
+                self.load(to, waiting, context);
+            }
+        }
     }
 
     /// A conversation is no longer in memory.
@@ -385,9 +416,9 @@ impl Partition {
     // The log.
 
     /// A position for an entry of this batch.
-    pub(super) fn next_pos(&self, batch: &mut Batch, context: &mut Context<'_>) -> Pos {
+    pub(super) fn next_pos(&mut self, batch: &mut Batch, context: &mut Context<'_>) -> Pos {
         let (positions, now) = (&mut context.shared.positions, context.now);
-        let pos = positions.next(self.id, &mut batch.writes, now);
+        let pos = positions.next(self.id, &mut self.ceiling, &mut batch.writes, now);
         batch.newest = pos;
         pos
     }
@@ -452,6 +483,7 @@ impl Partition {
             Follow::Floor(number) => shared.floor.end(number),
             Follow::Mid(key) => drop(self.mids.remove(&key)),
             Follow::Unpin(id) => self.unpin(id),
+            Follow::Ended(id) => self.ended(id, context),
             Follow::Note(note) => shared.effects.push_back(Effect::Note(note)),
             Follow::Trim(range) => shared.effects.push_back(Effect::Trim(range)),
         }
@@ -477,7 +509,11 @@ impl Partition {
                     let note = Note::Done { id, mid, outcome };
                     shared.effects.push_back(Effect::Note(note));
                 }
-                Follow::Mid(_) | Follow::Unpin(_) | Follow::Note(_) | Follow::Trim(_) => {}
+                Follow::Mid(_)
+                | Follow::Unpin(_)
+                | Follow::Ended(_)
+                | Follow::Note(_)
+                | Follow::Trim(_) => {}
             }
         }
         let mut waiting: Vec<_> = self.loading.drain().collect();
@@ -491,8 +527,9 @@ impl Partition {
         let conversations = self.conversations.drain();
         let bytes = conversations.map(|(_, known)| known.bytes()).sum();
         shared.loaded.remove_partition(self.id, bytes);
-        shared.positions.doubt_ceiling();
+        self.ceiling = 0;
         self.addresses.clear();
+        self.ending.clear();
         self.mids.clear();
         self.moved.clear();
         self.forgotten.add_all();

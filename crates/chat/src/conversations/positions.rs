@@ -4,23 +4,20 @@ use std::collections::VecDeque;
 
 use records::{Cursor, Millis, PartitionId, Pos, Write, key};
 
-/// Ticks by which the ceiling is ahead of the newest position when it is raised: four seconds. After a crash positions begin
-/// above it, so that nobody has to look for the newest one.
+/// Ticks by which a partition's ceiling is ahead of its newest position when it is raised: four seconds. After a crash positions
+/// begin above all ceilings, so that nobody has to look for the newest one.
 const CEILING_AHEAD: u64 = 4_000 << 9;
 
 /// Gives positions.
 #[derive(Debug, Default)]
 pub(super) struct Positions {
     last: u64,
-    /// On disk, or in an append before any that has a position above it.
-    ceiling: u64,
 }
 
 impl Positions {
     /// Goes on above what an earlier run may have given.
     pub(super) fn recover(&mut self, ceiling: u64) {
         self.last = self.last.max(ceiling);
-        self.ceiling = self.ceiling.max(ceiling);
     }
 
     /// A position that was given already, perhaps by somebody else: what comes is newer.
@@ -28,19 +25,21 @@ impl Positions {
         self.last = self.last.max(pos.tick());
     }
 
-    /// The next position in a partition; a higher ceiling is written with whatever stands there.
+    /// The next position in a partition, whose `ceiling` is on disk, or in an append before any that has a position above it. A higher
+    /// one is written with whatever stands there: appends of other partitions may be earlier on disk.
     pub(super) fn next(
         &mut self,
         partition: PartitionId,
+        ceiling: &mut u64,
         writes: &mut Vec<Write>,
         now: Millis,
     ) -> Pos {
         self.last = (self.last + 1).max(Pos::tick_of(now.value()));
-        if self.last >= self.ceiling {
-            self.ceiling = self.last + CEILING_AHEAD;
+        if self.last >= *ceiling {
+            *ceiling = self.last + CEILING_AHEAD;
             writes.push(Write::Put {
-                key: key::meta(key::META_POSITIONS),
-                value: key::encode_number(self.ceiling),
+                key: key::positions(partition),
+                value: key::encode_number(*ceiling),
             });
         }
         Pos::at(self.last, partition)
@@ -49,11 +48,6 @@ impl Positions {
     /// The newest position that may have been given before this run.
     pub(super) fn start(&self) -> Pos {
         Pos::at(self.last, PartitionId::new(PartitionId::COUNT - 1))
-    }
-
-    /// A ceiling may not have come to the disk.
-    pub(super) fn doubt_ceiling(&mut self) {
-        self.ceiling = 0;
     }
 }
 
@@ -116,25 +110,34 @@ mod tests {
     #[test]
     fn positions_grow_whatever_the_clock_says_and_never_pass_the_ceiling_on_disk() {
         let mut positions = Positions::default();
-        let mut ceiling = 0;
+        let (mut ceilings, mut stored) = ([0; 3], [0; 3]);
         let mut last = Pos::ZERO;
-        for (step, partition) in (0..20_000_u64).zip([3, 255, 0].into_iter().cycle()) {
+        for (step, at) in (0..20_000_u64).zip((0..3).cycle()) {
+            let partition = [3, 255, 0][at];
             // It stands still, goes back, and jumps.
             let now = Millis::new(START.value() + [0, 0, 7, 2, 0][step as usize % 5] + step / 100);
             let mut writes = Vec::new();
-            let pos = positions.next(PartitionId::new(partition), &mut writes, now);
+            let pos = positions.next(
+                PartitionId::new(partition),
+                &mut ceilings[at],
+                &mut writes,
+                now,
+            );
             for write in writes {
                 let Write::Put { value, .. } = write else {
                     panic!("{write:?}");
                 };
-                ceiling = key::decode_number(records::Table::Meta, &value).unwrap();
+                stored[at] = key::decode_number(records::Table::Meta, &value).unwrap();
             }
-            assert!(pos > last && pos.tick() < ceiling, "{pos} {ceiling}");
+            assert!(pos > last && pos.tick() < stored[at], "{pos} {stored:?}");
             assert_eq!(pos.partition(), PartitionId::new(partition));
             last = pos;
             if step % 1_000 == 999 {
                 positions = Positions::default();
-                positions.recover(ceiling);
+                ceilings = [0; 3];
+                for ceiling in stored {
+                    positions.recover(ceiling);
+                }
             }
         }
     }

@@ -295,7 +295,7 @@ impl Sessions {
             List::Loading { waiting, .. } if waiting.len() < WAITING_MAX => {
                 waiting.push_back(deferred);
             }
-            List::Loading { .. } => self.give_up(deferred, context),
+            List::Loading { .. } => self.give_up(deferred),
             list @ List::Unknown => {
                 *list = List::Loading {
                     waiting: VecDeque::from([deferred]),
@@ -332,7 +332,7 @@ impl Sessions {
             Err(Unreadable) => {
                 self.counters.unreadable += 1;
                 for deferred in waiting {
-                    self.give_up(deferred, context);
+                    self.give_up(deferred);
                 }
             }
         }
@@ -368,9 +368,9 @@ impl Sessions {
     }
 
     /// The store cannot be read: whoever waits for an answer hears it.
-    fn give_up(&mut self, deferred: Deferred, context: Context<'_>) {
+    fn give_up(&mut self, deferred: Deferred) {
         if let Deferred::Publish(publish) = deferred {
-            self.refuse_publish(&publish, crate::refusal::Refusal::unavailable(), context);
+            self.refuse_publish(&publish, crate::refusal::Refusal::unavailable());
         }
     }
 

@@ -165,19 +165,7 @@ impl Sessions {
         rid: Option<&str>,
         context: Context<'_>,
     ) -> Result<Accepted, Refusal> {
-        let topic = match publish.response_topic.as_deref() {
-            Some(topic) if is_answer_topic(topic) => topic.to_owned(),
-            Some(_) => {
-                let sentence = "the response topic must lie under im/answer/";
-                return Err(Refusal::payload(sentence));
-            }
-            None => format!("{ANSWERS}{}", rid.unwrap_or(method)),
-        };
-        let to = ReplyTo {
-            session: publish.session,
-            topic: topic.into(),
-            correlation: publish.correlation.clone(),
-        };
+        let to = reply_to(publish, method, rid)?;
         self.counters.asks += 1;
         match self.answer(publish, method, &to, context) {
             Ok(Reply::Command(address, what)) => {
@@ -205,6 +193,22 @@ impl Sessions {
             }
         }
         Ok(Accepted::Later)
+    }
+
+    /// A question that was not looked at is answered like any other; false if it does not say where.
+    pub(super) fn ask_refused(
+        &mut self,
+        publish: &Publish,
+        (method, rid): (&str, Option<&str>),
+        refusal: &Refusal,
+    ) -> bool {
+        let Ok(to) = reply_to(publish, method, rid) else {
+            return false;
+        };
+        self.counters.asks += 1;
+        self.acknowledge(publish.session, publish.ack, Ok(()));
+        self.failed(to, refusal);
+        true
     }
 
     fn failed(&mut self, to: ReplyTo, refusal: &Refusal) {
@@ -511,6 +515,23 @@ impl Sessions {
         let who = Who::Server { request, slug };
         self.command(speaker, To::Address(address), what, Some(who));
     }
+}
+
+/// Where the answer goes.
+fn reply_to(publish: &Publish, method: &str, rid: Option<&str>) -> Result<ReplyTo, Refusal> {
+    let topic = match publish.response_topic.as_deref() {
+        Some(topic) if is_answer_topic(topic) => topic.to_owned(),
+        Some(_) => {
+            let sentence = "the response topic must lie under im/answer/";
+            return Err(Refusal::payload(sentence));
+        }
+        None => format!("{ANSWERS}{}", rid.unwrap_or(method)),
+    };
+    Ok(ReplyTo {
+        session: publish.session,
+        topic: topic.into(),
+        correlation: publish.correlation.clone(),
+    })
 }
 
 /// Whether a question is answered out of the store.

@@ -67,20 +67,23 @@ impl Sessions {
         match self.dispatch(&publish, context) {
             Ok(Accepted::Now) => self.acknowledge(publish.session, publish.ack, Ok(())),
             Ok(Accepted::Later) => {}
-            Err(refusal) => self.refuse_publish(&publish, refusal, context),
+            Err(refusal) => self.refuse_publish(&publish, refusal),
         }
     }
 
     /// Who sent a message waits for a word on it, whatever became of it.
-    pub(super) fn refuse_publish(
-        &mut self,
-        publish: &Publish,
-        refusal: Refusal,
-        _context: Context<'_>,
-    ) {
-        if let Some(Topic::Send { .. }) = topic::parse(&publish.topic) {
-            let mid = draft::mid(&publish.payload);
-            self.tell_refused(publish.session, mid.as_deref(), &refusal);
+    pub(super) fn refuse_publish(&mut self, publish: &Publish, refusal: Refusal) {
+        match topic::parse(&publish.topic) {
+            Some(Topic::Send { .. }) => {
+                let mid = draft::mid(&publish.payload);
+                self.tell_refused(publish.session, mid.as_deref(), &refusal);
+            }
+            Some(Topic::Ask { method, rid }) => {
+                if self.ask_refused(publish, (method, rid), &refusal) {
+                    return;
+                }
+            }
+            Some(Topic::Verb { .. } | Topic::Status | Topic::Active) | None => {}
         }
         let outcome = self.counted(Err(refusal));
         self.acknowledge(publish.session, publish.ack, outcome);

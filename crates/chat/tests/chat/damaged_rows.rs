@@ -111,7 +111,7 @@ fn without_accounts_tokens_and_the_clock_of_positions_nothing_begins() {
         (Table::Account, "account 1: account is cut short at 1 bytes"),
         (
             Table::Meta,
-            "fact \"positions\": key of table Meta is malformed: 1 bytes",
+            "fact \"positions/4f\": key of table Meta is malformed: 1 bytes",
         ),
     ] {
         let mut world = self::world();
@@ -121,7 +121,7 @@ fn without_accounts_tokens_and_the_clock_of_positions_nothing_begins() {
         assert_eq!(refused(&world), named);
     }
     // Every later entry would have the same place.
-    let at = key::meta(key::META_POSITIONS);
+    let at = key::positions(PartitionId::new(0));
     put(&mut world, at, key::encode_number(u64::MAX));
     take(&mut world, &key::token(&[7; 32]));
     assert!(refused(&world).ends_with("that no server has counted to"));

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chat::{Chat, Damaged, End, RecoveryError, Settings, Source, Unreadable};
+
+use crate::journal::Journal;
 use records::{KeyRange, Millis, Pos, Write, key};
 
 /// The store: every key that was written, and whether it can be read.
@@ -18,6 +20,7 @@ pub(crate) struct Disk {
     pub(crate) damaged: RefCell<Vec<String>>,
     /// Positions of entries that were ever written, trimmed or not.
     pub(crate) ever: BTreeSet<Pos>,
+    pub(crate) journal: Journal,
 }
 
 impl Disk {
@@ -26,6 +29,7 @@ impl Disk {
             if let Ok((_, _, pos)) = key::parse_entry(write.key()) {
                 self.ever.insert(pos);
             }
+            self.journal.note(&write);
             match write {
                 Write::Put { key, value } => drop(self.keys.insert(key, value)),
                 Write::Delete { key } => drop(self.keys.remove(&key)),

@@ -137,8 +137,21 @@ fn what_cannot_be_read_is_refused_and_may_be_tried_again() {
     let alice = world.device("alice");
     world.holding_reads = true;
     assert_eq!(world.publish(alice, "im/to/@bob", "two"), None);
+    // Questions that come behind it are answered, whatever becomes of it.
+    let asked = r#"{"conv":"@bob"}"#;
+    assert_eq!(world.publish(alice, "im/ask/history/h", asked), None);
+    assert_eq!(world.publish(alice, "im/ask/group.join/j", asked), None);
     world.refuse_all();
-    assert_eq!(last_word(&world, alice), Some("unavailable"));
+    assert_eq!(last_word(&world, alice), Some("ok"));
+    let refused = world.devices[alice].acks.values();
+    assert_eq!(refused.filter(|word| word.is_err()).count(), 1);
+    for topic in ["im/answer/h", "im/answer/j"] {
+        let told = world.take_json("alice", topic);
+        assert_eq!(
+            (told.len(), &told[0].1["error"]),
+            (1, &json!("unavailable"))
+        );
+    }
     world.say("alice", "im/to/@bob", "two");
 }
 

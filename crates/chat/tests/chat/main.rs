@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod disk;
+mod journal;
 mod world;
 
 mod abandoned;
@@ -10,6 +11,7 @@ mod accounts;
 mod asks;
 mod bounds;
 mod catching_up;
+mod clients;
 mod damaged_rows;
 mod groups;
 mod hostile;

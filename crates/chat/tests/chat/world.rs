@@ -35,6 +35,7 @@ pub(crate) struct Device {
 
 /// A page of what a device missed.
 pub(crate) struct CaughtUp {
+    pub(crate) session: SessionRef,
     pub(crate) packets: Vec<(String, Bytes)>,
     pub(crate) upto: Pos,
     pub(crate) more: bool,
@@ -290,6 +291,12 @@ impl World {
         }
     }
 
+    /// The readers have no room for one of those that wait.
+    pub(crate) fn refuse_at(&mut self, at: usize) {
+        let query = self.held_reads.remove(at);
+        self.finish(query.refuse());
+    }
+
     /// How many questions the readers have before them.
     pub(crate) fn reads(&self) -> usize {
         self.held_reads.len()
@@ -303,7 +310,7 @@ impl World {
                 }
             }
             Some(Answer::CaughtUp {
-                session: _,
+                session,
                 entries,
                 upto,
                 more,
@@ -314,6 +321,7 @@ impl World {
                     .map(|packet| (packet.topic.to_string(), packet.payload))
                     .collect();
                 self.caught_up.push(CaughtUp {
+                    session,
                     packets,
                     upto,
                     more,
@@ -572,6 +580,12 @@ impl World {
     }
 
     pub(crate) fn catch_up(&mut self, device: usize, since: Pos) -> CaughtUp {
+        self.want_catch_up(device, since);
+        self.caught_up.pop().expect("no answer")
+    }
+
+    /// A device wants what is stored after a position.
+    pub(crate) fn want_catch_up(&mut self, device: usize, since: Pos) {
         let known = &self.devices[device];
         let (session, account) = (known.session, known.account);
         self.handle(Input::CatchUp {
@@ -579,7 +593,6 @@ impl World {
             account,
             since,
         });
-        self.caught_up.pop().expect("no answer")
     }
 
     /// The id of a group.

@@ -104,7 +104,9 @@ impl<'a> References<'a, '_> {
                 }
             }
             key::META_SECRET if value.len() != 32 => fault("it is no secret of 32 bytes"),
-            key::META_POSITIONS if value.len() != 8 => fault("it is no number of eight bytes"),
+            name if name.starts_with(key::META_POSITIONS) && value.len() != 8 => {
+                fault("it is no number of eight bytes")
+            }
             _ => Ok(()),
         });
         readable
