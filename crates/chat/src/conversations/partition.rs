@@ -503,7 +503,7 @@ impl Partition {
         let shared = &mut *context.shared;
         for follow in self.log.give_up() {
             match follow {
-                Follow::Floor(number) => drop(shared.floor.give_up(number)),
+                Follow::Floor(number) => shared.floor.give_up(number),
                 Follow::Note(Note::Done { id, mid, .. }) => {
                     let outcome = Err(Refusal::unavailable());
                     let note = Note::Done { id, mid, outcome };

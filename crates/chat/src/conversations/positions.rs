@@ -51,13 +51,22 @@ impl Positions {
     }
 }
 
+/// What is known of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    UnderWay,
+    Stored,
+    /// It may not be on disk, and neither may the ceiling of its positions: nobody is told that they were given.
+    GivenUp,
+}
+
 /// Up to where every position that was given is on disk, or will never be; of a partition that waits for no other, up to where its
 /// own are.
 #[derive(Debug, Default)]
 pub(super) struct Floor {
     stored: Cursor,
-    /// The newest position of each append that is under way, and whether it is over.
-    appends: VecDeque<(Pos, bool)>,
+    /// The newest position of each append that is under way, and what is known of it.
+    appends: VecDeque<(Pos, State)>,
     /// The number of the first of them.
     first: u64,
 }
@@ -75,25 +84,34 @@ impl Floor {
 
     /// An append with positions up to this one is under way; yields its number.
     pub(super) fn begin(&mut self, newest: Pos) -> u64 {
-        self.appends.push_back((newest, false));
+        self.appends.push_back((newest, State::UnderWay));
         self.first + self.appends.len() as u64 - 1
     }
 
     /// The append of this number is on disk, and with it all of its partition that were begun before.
     pub(super) fn end(&mut self, number: u64) {
-        if let Some(newest) = self.give_up(number) {
+        if let Some(newest) = self.set(number, State::Stored) {
             self.stored.advance(newest);
         }
     }
 
-    /// The append of this number is over, and may not be on disk; yields the newest position in it.
-    pub(super) fn give_up(&mut self, number: u64) -> Option<Pos> {
+    /// The append of this number is over, and may not be on disk.
+    pub(super) fn give_up(&mut self, number: u64) {
+        self.set(number, State::GivenUp);
+    }
+
+    /// Yields the newest position of that append.
+    fn set(&mut self, number: u64, state: State) -> Option<Pos> {
         let place = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
         let append = self.appends.get_mut(place)?;
-        append.1 = true;
+        append.1 = state;
         let newest = append.0;
-        while let Some((newest, true)) = self.appends.front().copied() {
-            self.stored.raise(newest);
+        while let Some((newest, state)) = self.appends.front().copied() {
+            match state {
+                State::UnderWay => break,
+                State::Stored => self.stored.raise(newest),
+                State::GivenUp => {}
+            }
             self.appends.pop_front();
             self.first += 1;
         }
@@ -155,6 +173,6 @@ mod tests {
         floor.give_up(last);
         assert_eq!(floor.stored(), &Cursor::at(Pos::new(20)));
         floor.end(numbers[2]);
-        assert_eq!(floor.stored(), &Cursor::at(Pos::new(40)));
+        assert_eq!(floor.stored(), &Cursor::at(Pos::new(30)));
     }
 }

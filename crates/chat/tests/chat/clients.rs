@@ -470,7 +470,8 @@ impl Run {
             }
             return;
         }
-        if topic == "im/me/event" && json["deleted"] == true {
+        // There may be another group of that name later.
+        if topic == "im/me/event" && json["kind"] == "left" {
             client.numbers.remove(json["conv"].as_str().unwrap());
         }
         let (Some(conv), Some(pos)) = (conv_of(topic), pos_of(&json)) else {
@@ -717,6 +718,9 @@ impl Client {
             let conv = entry["conv"].as_str().unwrap().to_owned();
             let pos = pos_of(entry).unwrap();
             if entry["kind"] == "left" {
+                if entry["deleted"] == true {
+                    self.gaps.retain(|(of, ..)| *of != conv);
+                }
                 self.left.insert((conv, pos));
                 continue;
             }

@@ -437,6 +437,8 @@ impl World {
     pub(crate) fn resume(&mut self, device: usize, since: Option<Pos>) {
         let known = &mut self.devices[device];
         known.up = true;
+        // What is still being read for its last connection is not for this one.
+        known.session.generation += 1;
         let (session, account, name) = (known.session, known.account, known.name.clone());
         self.handle(Input::SessionUp {
             session,
