@@ -30,9 +30,7 @@ export function explainCode(code: string, detail: string, retryAfterSecs: number
       return m.error_account_exists();
     case "account_similar":
       return m.error_account_similar();
-    case "already_exists":
-    case "conversation_exists":
-    case "taken":
+    case "exists":
       return m.error_taken();
     case "not_allowed":
       return m.error_not_allowed();
