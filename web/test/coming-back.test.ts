@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import type { Conversation } from "../src/chat/conversation";
 import { convOf } from "../src/wire/contract";
-import { server, shelf, tab, settle, open, shown } from "./tab";
+import { server, shelf, tab, settle, open, shown, syncs } from "./tab";
 
 describe("coming back", () => {
   test("everything since is caught up, over several pages, in order", async () => {
@@ -48,19 +48,89 @@ describe("coming back", () => {
     expect(shown(alice, conversation)).toEqual(Array.from({ length: 50 }, (_, n) => `bob: ${n + 31}`));
   });
 
-  test("a receipt ahead of what has not come yet does not move the cursor past it", async () => {
+  test("what comes live does not move the cursor past what has not come", async () => {
     server.say("bob", "@alice", "1");
     const alice = await tab("alice");
-    const since = server.rooms.get("alice+bob")!.entries.at(-1)!["pos"];
+    const since = `${String(server.rooms.get("alice+bob")!.entries.at(-1)!["pos"])}-`;
     server.silent = true;
     server.say("bob", "@alice", "2");
     server.silent = false;
+    server.group("eng", "엔진", ["bob", "alice"]);
+    server.say("bob", "eng", "live");
     server.receipt("@alice", "read", "bob", 2);
     server.cut("alice");
     await vi.advanceTimersByTimeAsync(1000);
-    const syncs = server.heard.filter(({ topic }) => topic === "im/ask/sync").map(({ payload }) => JSON.parse(payload));
-    expect(syncs).toEqual([{ since, limit: 200 }]);
+    expect(syncs()).toEqual([{ since, limit: 200, state: true }]);
     expect(alice.messenger.conversation(convOf("@bob")).unread).toBe(2);
+    expect(alice.messenger.conversation(convOf("eng")).unread).toBe(1);
+  });
+
+  test("what waits is sent when everything since is there, and not what turns out to have arrived", async () => {
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    server.silent = true;
+    alice.messenger.send(conversation, "stored");
+    server.silent = false;
+    server.cut("alice");
+    alice.messenger.send(conversation, "waits");
+    server.holding = "sync";
+    server.heard.length = 0;
+    await vi.advanceTimersByTimeAsync(1000);
+    alice.messenger.send(conversation, "later");
+    expect(server.heard.filter(({ topic }) => topic.startsWith("im/to/"))).toEqual([]);
+    server.release();
+    await settle();
+    const sent = server.heard.filter(({ topic }) => topic === "im/to/@bob").map(({ payload }) => JSON.parse(payload).text as string);
+    expect(sent).toEqual(["waits", "later"]);
+    expect(shown(alice, conversation)).toEqual(["alice: stored (sent)", "alice: waits (sent)", "alice: later (sent)"]);
+  });
+
+  test("while connected, somebody who looks has the cursor moved on now and then, and nothing comes twice", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    const bob = await tab("bob");
+    server.say("bob", "@alice", "2");
+    bob.messenger.typing(await open(bob, "@alice"));
+    server.heard.length = 0;
+    await vi.advanceTimersByTimeAsync(3.5 * 60_000);
+    expect(syncs()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(3 * 60_000);
+    expect(syncs("alice").length).toBe(1);
+    expect(shown(alice, conversation)).toEqual(["bob: 1", "bob: 2"]);
+    expect(conversation.unread).toBe(2);
+    alice.messenger.setActive(false);
+    await vi.advanceTimersByTimeAsync(60 * 60_000);
+    expect(syncs("alice").length).toBe(1);
+    alice.messenger.setActive(true);
+    await settle();
+    expect(syncs("alice").length).toBe(2);
+    expect(server.connections).toBe(2);
+  });
+
+  test("a refresh that the server refuses costs nothing and is made up for", async () => {
+    const alice = await tab("alice");
+    server.busy = 5;
+    await vi.advanceTimersByTimeAsync(7 * 60_000);
+    expect([server.connections, server.busy]).toEqual([1, 0]);
+    server.silent = true;
+    server.say("bob", "@alice", "1");
+    await vi.advanceTimersByTimeAsync(7 * 60_000);
+    expect(alice.messenger.list().map((one) => one.unread)).toEqual([1]);
+  });
+
+  test("markers that moved elsewhere come with what changed without an entry", async () => {
+    for (const text of ["1", "2"]) server.say("bob", "@alice", text);
+    server.say("alice", "@carol", "hi");
+    const alice = await tab("alice");
+    const [bob, carol] = [await open(alice, "@bob"), await open(alice, "@carol")];
+    expect([bob.unread, shown(alice, carol)]).toEqual([2, ["alice: hi (sent)"]]);
+    server.untold = true;
+    server.cut("alice");
+    server.read("alice", "@bob", 2);
+    server.receipt("@alice", "received", "carol", 1);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([bob.unread, shown(alice, carol)]).toEqual([0, ["alice: hi (delivered)"]]);
   });
 
   test("a group one was removed from while away is gone, and one that was new is there", async () => {

@@ -10,6 +10,12 @@ interface Room {
   id: string;
   title: string | null;
   members: Map<string, { role: string; read: number; received: number }>;
+  /** When whom was a member: after which message it came, and the entries with which it came and went. */
+  stays: { account: string; since: string; from: number; until: string | null; seq: number }[];
+  /** When a marker of whom moved last. */
+  moved: Map<string, string>;
+  history: "all" | "joined";
+  deleted: boolean;
   entries: Json[];
   seq: number;
 }
@@ -25,6 +31,8 @@ const encoder = new TextEncoder();
 export class FakeServer {
   readonly accounts = new Map<string, { display: string; token: string }>();
   readonly rooms = new Map<string, Room>();
+  /** Groups that were deleted. */
+  readonly #ended: Room[] = [];
   /** Topic and payload of every publish, by account. */
   readonly heard: { account: string; topic: string; payload: string }[] = [];
   /** Refuses every message with this code while it is set. */
@@ -33,6 +41,8 @@ export class FakeServer {
   deaf = false;
   /** Loses the acknowledgement and echo of what it stores. */
   silent = false;
+  /** How conversations are is not told on subscribing, as to those who ask too much. */
+  untold = false;
   /** Called instead of a connection. */
   unreachable: (() => void) | null = null;
   /** `sync` beyond this many entries answers `reset`. */
@@ -43,6 +53,8 @@ export class FakeServer {
   membersMax = 10_000;
   /** Accounts in one page. */
   peopleMax = 10_000;
+  /** Lists are long and without the newest messages. */
+  headless = false;
   /** Letters of a head's text. */
   headMax = 1024;
   /** An older server, whose pages of history do not say `next` and are asked for by `seq` alone. */
@@ -63,9 +75,9 @@ export class FakeServer {
   }
 
   group(slug: string, title: string, members: string[]): void {
-    const room: Room = { id: slug, title, members: new Map(), entries: [], seq: 0 };
+    const room = newRoom(slug, title);
     this.rooms.set(slug, room);
-    members.forEach((name, index) => this.#join(room, name, members[0]!, index === 0 ? "owner" : "member"));
+    this.#join(room, members, members[0]!);
   }
 
   /** A page of the list of accounts; what words begin with is not looked for, only what names hold. */
@@ -94,6 +106,7 @@ export class FakeServer {
       this.#sessions.add(session);
       this.connections += 1;
       hearer.opened();
+      if (this.untold) return;
       for (const room of this.rooms.values()) this.#about(room, caller.account);
     });
     return this.#link(session);
@@ -116,27 +129,44 @@ export class FakeServer {
     const room = this.#room(from, to)!;
     const marker = room.members.get(from)!;
     marker[kind] = seq;
+    room.moved.set(from, this.#next());
     for (const name of room.members.keys()) {
-      if (name !== from) this.#tell(name, `im/in/${this.#name(room, name)}/event`, { pos: this.#now(), kind, from, seq });
+      if (name !== from) this.#tell(name, `im/in/${this.#name(room, name)}/event`, { kind, from, seq });
     }
   }
 
-  invite(slug: string, account: string): void {
-    this.#join(this.rooms.get(slug)!, account, account, "member");
+  /** Somebody reads on another device. */
+  read(account: string, conv: string, seq: number): void {
+    const room = this.#room(account, conv)!;
+    room.members.get(account)!.read = seq;
+    room.moved.set(account, this.#next());
+  }
+
+  invite(slug: string, ...accounts: string[]): void {
+    this.#join(this.rooms.get(slug)!, accounts, accounts[0]!);
   }
 
   kick(slug: string, account: string): void {
     const room = this.rooms.get(slug)!;
-    room.members.delete(account);
-    const entry: Json = { pos: this.#next(), kind: "member", action: "leave", account, from: account, at: Date.now() };
+    const entry: Json = { pos: this.#next(), kind: "member", action: "leave", accounts: [account], from: account, at: Date.now() };
     room.entries.push(entry);
-    this.#tell(account, "im/me/event", { kind: "left", conv: slug });
     for (const name of room.members.keys()) this.#tell(name, `im/in/${slug}/event`, entry);
+    this.#leave(room, account, entry["pos"] as string, {});
+  }
+
+  delete(slug: string): void {
+    const room = this.rooms.get(slug)!;
+    const pos = this.#next();
+    room.deleted = true;
+    room.entries = [];
+    this.rooms.delete(slug);
+    this.#ended.push(room);
+    for (const name of [...room.members.keys()]) this.#leave(room, name, pos, { deleted: true });
   }
 
   /** So many comings and goings of somebody, which nobody is told live. */
   churn(slug: string, account: string, times: number): void {
-    const entry = { kind: "member", account, from: account, at: Date.now() };
+    const entry = { kind: "member", accounts: [account], from: account, at: Date.now() };
     for (let n = 0; n < times; n += 1) {
       this.rooms.get(slug)!.entries.push({ ...entry, pos: this.#next(), action: n % 2 === 0 ? "join" : "leave" });
     }
@@ -148,7 +178,12 @@ export class FakeServer {
     for (const send of this.#held.splice(0)) send();
   }
 
-  tell(account: string, topic: string, payload: Json): void {
+  /** How a conversation is, as on every change. */
+  about(account: string, conv: string): void {
+    this.#about(this.#room(account, conv)!, account);
+  }
+
+  tell(account: string, topic: string, payload: Json | ""): void {
     this.#tell(account, topic, payload);
   }
 
@@ -177,7 +212,7 @@ export class FakeServer {
       if (this.holding === name) this.#held.push(send);
       else queueMicrotask(send);
     } else if (table === "to" && below === undefined) this.#message(account, name, JSON.parse(payload) as Json);
-    else if (below === "read") this.#room(account, name)!.members.get(account)!.read = (JSON.parse(payload) as { seq: number }).seq;
+    else if (below === "read") this.read(account, name, (JSON.parse(payload) as { seq: number }).seq);
     else if (below === "typing") {
       const room = this.#room(account, name)!;
       for (const other of room.members.keys()) {
@@ -188,8 +223,10 @@ export class FakeServer {
   }
 
   #message(account: string, conv: string, { mid, text }: Json): void {
-    const known = this.#mids.get(`${account} ${String(mid)}`);
+    const known = this.#mids.get(`${account} ${conv} ${String(mid)}`);
     const room = this.#room(account, conv);
+    const isReused = known !== undefined && known["text"] !== text;
+    if (isReused) return this.#tell(account, `im/ack/${String(mid)}`, { ok: false, error: "mid_reused", detail: "it is another's" });
     if (this.refusing) return this.#tell(account, `im/ack/${String(mid)}`, { ok: false, ...this.refusing });
     if (!room) return this.#tell(account, `im/ack/${String(mid)}`, { ok: false, error: "no_such_account", detail: "" });
     const { seq, pos } = known ?? this.#store(room, account, String(text), String(mid));
@@ -198,21 +235,32 @@ export class FakeServer {
 
   #store(room: Room, from: string, text: string, mid?: string): Json {
     room.seq += 1;
-    const entry: Json = { v: 1, seq: room.seq, pos: this.#next(), from, at: Date.now(), text, ...(mid && { mid }) };
+    const entry: Json = { v: 1, kind: "message", seq: room.seq, pos: this.#next(), from, at: Date.now(), text, ...(mid && { mid }) };
     room.entries.push(entry);
-    if (mid) this.#mids.set(`${from} ${mid}`, entry);
+    if (mid) this.#mids.set(`${from} ${this.#name(room, from)} ${mid}`, entry);
     room.members.get(from)!.read = room.seq;
     if (this.silent) return entry;
     for (const name of room.members.keys()) this.#tell(name, `im/in/${this.#name(room, name)}`, entry);
     return entry;
   }
 
-  #join(room: Room, account: string, from: string, role: string): void {
-    room.members.set(account, { role, read: room.seq, received: room.seq });
-    const entry: Json = { pos: this.#next(), kind: "member", action: "join", account, from, at: Date.now() };
+  #join(room: Room, accounts: string[], from: string): void {
+    const pos = this.#next();
+    for (const account of accounts) {
+      room.members.set(account, { role: room.members.size === 0 ? "owner" : "member", read: room.seq, received: room.seq });
+      room.stays.push({ account, since: pos, from: room.seq, until: null, seq: 0 });
+      this.#tell(account, "im/me/event", { kind: "conversation", conv: room.id });
+    }
+    const entry: Json = { pos, kind: "member", action: "join", accounts, from, at: Date.now() };
     room.entries.push(entry);
-    this.#tell(account, "im/me/event", { kind: "conversation", conv: room.id });
     for (const name of room.members.keys()) this.#tell(name, `im/in/${room.id}/event`, entry);
+  }
+
+  #leave(room: Room, account: string, until: string, more: Json): void {
+    room.members.delete(account);
+    Object.assign(room.stays.findLast((stay) => stay.account === account)!, { until, seq: room.seq });
+    this.#tell(account, "im/me/event", { kind: "left", conv: room.id, ...more });
+    this.#tell(account, `im/about/${room.id}`, "");
   }
 
   #answer(account: string, method: string, body: Json): Json {
@@ -232,31 +280,28 @@ export class FakeServer {
         const all = [...room.members].sort().filter(([name]) => name > String(body["after"] ?? ""));
         const page = all.slice(0, this.membersMax);
         const members = page.map(([name, marker]) => ({ name, display: this.accounts.get(name)!.display, ...marker }));
-        return { members, ...(page.length < all.length && { more: true }) };
+        return { members, more: page.length < all.length };
       }
       case "sync":
-        return this.#sync(account, String(body["since"]), Number(body["limit"]));
+        return this.#sync(account, String(body["since"]), Number(body["limit"]), body["state"] === true);
       case "profile.get": {
         const known = this.accounts.get(String(body["name"]));
         return known ? { name: body["name"], display: known.display, text: "" } : { error: "no_such_account", detail: "" };
       }
       case "group.create":
-        if (this.rooms.has(String(body["slug"]))) return { error: "already_exists", detail: "" };
+        if (this.rooms.has(String(body["slug"]))) return { error: "exists", detail: "" };
         this.group(String(body["slug"]), String(body["title"]), [account, ...(body["members"] as string[])]);
         return { conv: body["slug"] };
       case "group.invite":
-        for (const name of body["accounts"] as string[]) this.#join(this.rooms.get(conv)!, name, account, "member");
+        this.#join(this.rooms.get(conv)!, body["accounts"] as string[], account);
         return {};
       case "group.leave":
         this.kick(conv, account);
         return {};
-      case "group.delete": {
-        const members = [...this.rooms.get(conv)!.members.keys()];
+      case "group.delete":
         if (body["slug"] !== conv) return { error: "payload_format", detail: "" };
-        this.rooms.delete(conv);
-        for (const name of members) this.#tell(name, "im/me/event", { kind: "left", conv, deleted: true });
+        this.delete(conv);
         return { conv };
-      }
       default:
         return { error: "not_supported", detail: method };
     }
@@ -268,25 +313,40 @@ export class FakeServer {
     const at = (where: unknown): number =>
       typeof where === "string" ? index(where) : index(room.entries.find((entry) => entry["seq"] === where)?.["pos"] ?? "fffff");
     if (this.bySeqOnly && [before, after].some((where) => typeof where === "string")) return { error: "payload_format", detail: "" };
-    let entries = room.entries;
+    let entries = room.history === "all" ? room.entries : room.entries.filter((entry) => isSeen(room, account, entry));
     if (before !== undefined) entries = entries.filter((entry) => index(entry["pos"]) < at(before));
     if (after !== undefined) entries = entries.filter((entry) => after === 0 || index(entry["pos"]) > at(after));
     const page = after !== undefined ? entries.slice(0, Number(limit)) : entries.slice(-Number(limit));
     const more = page.length < entries.length;
     const next = page.at(after !== undefined ? -1 : 0)?.["pos"];
-    return { conv, entries: page, more, ...(more && !this.bySeqOnly && { next }) };
+    return { conv, entries: page, more, ...(!this.bySeqOnly && { next }) };
   }
 
-  #sync(account: string, since: string, limit: number): Json {
-    const all = [...this.rooms.values()]
-      .filter((room) => room.members.has(account))
-      .flatMap((room) => room.entries.map((entry) => ({ conv: this.#name(room, account), ...entry }) as Json))
-      .filter((entry) => index(entry["pos"]) > index(since))
+  #sync(account: string, since: string, limit: number, wantsState: boolean): Json {
+    // A `pos` is no cursor.
+    const seen = /^[0-9a-f]+-$/.test(since) ? index(since) : null;
+    const rooms = [...this.#ended, ...this.rooms.values()].filter(({ stays }) => stays.some((stay) => stay.account === account));
+    const all = rooms
+      .flatMap((room) => {
+        const conv = this.#name(room, account);
+        const entries = room.entries.filter((entry) => isSeen(room, account, entry)).map((entry) => ({ conv, ...entry }) as Json);
+        const until = room.stays.findLast((stay) => stay.account === account)!.until;
+        return until === null ? entries : [...entries, { conv, kind: "left", pos: until, ...(room.deleted && { deleted: true }) }];
+      })
+      .filter((entry) => index(entry["pos"]) > (seen ?? 0))
       .sort((a, b) => index(a["pos"]) - index(b["pos"]));
-    if (all.length > this.syncMax) return { reset: true, ...this.#list(account) };
+    if (seen === null || all.length > this.syncMax) return { reset: true, ...this.#list(account) };
     const page = all.slice(0, limit);
     const more = page.length < all.length;
-    return { entries: page, pos: more ? page.at(-1)!["pos"] : this.#now(), more };
+    const upto = more ? index(page.at(-1)!["pos"]) : this.#pos;
+    const isNew = (pos: string | undefined): boolean => pos !== undefined && index(pos) > seen && index(pos) <= upto;
+    const gaps = rooms.flatMap((room) => gapsOf(room, account, isNew).map((gap) => ({ conv: this.#name(room, account), ...gap })));
+    const state = rooms
+      .filter((room) => room.members.has(account))
+      .map((room) => ({ room, ...this.#aboutOf(room, account) }) as { room: Room } & Json)
+      .filter(({ room, peer }) => isNew(room.moved.get(account)) || isNew(room.moved.get(String((peer as Json | undefined)?.["name"]))))
+      .map(({ conv, read, unread, members, peer }) => ({ conv, read, unread, members, ...(peer !== undefined && { peer }) }));
+    return { entries: page, ...(gaps.length > 0 && { gaps }), ...(wantsState && { state }), cursor: `${upto.toString(16)}-`, more };
   }
 
   #list(account: string, before?: unknown): Json {
@@ -295,8 +355,9 @@ export class FakeServer {
       .filter((room) => room.members.has(account) && (before === undefined || index(lastOf(room)) < index(before)))
       .sort((a, b) => index(lastOf(b)) - index(lastOf(a)));
     const page = rooms.slice(0, this.listMax);
-    const rest = page.length < rooms.length && { more: true, before: lastOf(page.at(-1)!) };
-    return { conversations: page.map((room) => this.#aboutOf(room, account)), pos: this.#now(), ...rest };
+    const more = page.length < rooms.length;
+    const rest = { more, ...(more && { next: lastOf(page.at(-1)!) }) };
+    return { conversations: page.map((room) => this.#aboutOf(room, account)), cursor: `${this.#now()}-`, ...rest };
   }
 
   #aboutOf(room: Room, account: string): Json {
@@ -307,10 +368,12 @@ export class FakeServer {
       conv,
       kind: peer ? "direct" : "group",
       title: room.title ?? this.accounts.get(peer!)!.display,
-      head: this.#head(room),
+      last: { seq: room.seq, pos: room.entries.at(-1)?.["pos"] ?? "0", at: room.entries.at(-1)?.["at"] ?? 0 },
+      head: this.headless ? null : this.#head(room),
       read: own.read,
       unread: room.seq - own.read,
       members: room.members.size,
+      ...(!peer && { open: false, history: room.history }),
       ...(peer && { peer: { name: peer, display: this.accounts.get(peer)!.display, ...room.members.get(peer) } }),
     };
   }
@@ -333,8 +396,11 @@ export class FakeServer {
     const id = [account, peer].sort().join("+");
     let room = this.rooms.get(id) ?? null;
     if (!room && begin) {
-      room = { id, title: null, members: new Map(), entries: [], seq: 0 };
-      for (const name of [account, peer]) room.members.set(name, { role: "member", read: 0, received: 0 });
+      room = newRoom(id, null);
+      for (const name of [account, peer]) {
+        room.members.set(name, { role: "member", read: 0, received: 0 });
+        room.stays.push({ account: name, since: this.#now(), from: 0, until: null, seq: 0 });
+      }
       this.rooms.set(id, room);
       for (const name of [account, peer]) this.#tell(name, "im/me/event", { kind: "conversation", conv: this.#name(room, name) });
     }
@@ -347,10 +413,10 @@ export class FakeServer {
     return `@${names.find((name) => name !== account) ?? account}`;
   }
 
-  #tell(account: string, topic: string, payload: Json, device?: string): void {
+  #tell(account: string, topic: string, payload: Json | "", device?: string): void {
     for (const { caller, hearer } of [...this.#sessions]) {
       if (caller.account !== account || (device !== undefined && caller.device !== device)) continue;
-      hearer.arrived(topic, encoder.encode(JSON.stringify(payload)));
+      hearer.arrived(topic, encoder.encode(payload === "" ? "" : JSON.stringify(payload)));
     }
   }
 
@@ -368,6 +434,25 @@ export class FakeServer {
   #now(): string {
     return this.#pos.toString(16);
   }
+}
+
+function newRoom(id: string, title: string | null): Room {
+  return { id, title, members: new Map(), stays: [], moved: new Map(), history: "all", deleted: false, entries: [], seq: 0 };
+}
+
+/** Whether somebody was a member when it came. */
+function isSeen(room: Room, account: string, { pos }: Json): boolean {
+  return room.stays.some(
+    (stay) => stay.account === account && index(pos) >= index(stay.since) && (stay.until === null || index(pos) <= index(stay.until)),
+  );
+}
+
+function gapsOf(room: Room, account: string, isNew: (pos: string) => boolean): Json[] {
+  const stays = room.stays.filter((stay) => stay.account === account);
+  return stays.flatMap((stay, at) => {
+    const after = stays[at - 1]?.seq ?? 0;
+    return isNew(stay.since) && stay.from > after ? [{ after, before: stay.from + 1 }] : [];
+  });
 }
 
 const index = (pos: unknown): number => Number.parseInt(String(pos), 16) || 0;

@@ -28,7 +28,7 @@ describe("sending", () => {
     const { mid } = alice.messenger.send(conversation, "hi");
     server.tell("alice", `im/ack/${mid}`, { ok: true, conv: "@bob", seq: 1, pos: "9e1" });
     expect(shown(alice, conversation)).toEqual(["alice: hi (sent)"]);
-    server.tell("alice", "im/in/@bob", { v: 1, seq: 1, pos: "9e1", from: "alice", at: Date.now(), mid, text: "hi" });
+    server.tell("alice", "im/in/@bob", { v: 1, kind: "message", seq: 1, pos: "9e1", from: "alice", at: Date.now(), mid, text: "hi" });
     expect(shown(alice, conversation)).toEqual(["alice: hi (sent)"]);
     expect(alice.messenger.outbox.all()).toEqual([]);
   });
@@ -76,6 +76,30 @@ describe("sending", () => {
     const reloaded = await tab("alice", kept);
     await settle();
     expect(shown(reloaded, await open(reloaded, "@bob"))).toEqual(["alice: one (sent)"]);
+  });
+
+  test("a message whose mid another one has is sent again under a new one, in its place", async () => {
+    server.say("alice", "@bob", "elsewhere", "m1");
+    const kept = shelf();
+    const waiting = ["m1", "m2"].map((mid) => ({ mid, conv: "@bob", text: mid, at: Date.now() }));
+    kept.setItem("magpie.outbox.alice", JSON.stringify(waiting));
+    const alice = await tab("alice", kept);
+    expect(shown(alice, await open(alice, "@bob"))).toEqual(["alice: elsewhere (sent)", "alice: m1 (sent)", "alice: m2 (sent)"]);
+    expect(alice.messenger.outbox.all()).toEqual([]);
+  });
+
+  test("and only once by itself", async () => {
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    server.refusing = { error: "mid_reused", detail: "it is another's" };
+    const { mid } = alice.messenger.send(conversation, "one");
+    const sent = (): Mid[] => server.heard.filter(({ topic }) => topic === "im/to/@bob").map(({ payload }) => JSON.parse(payload).mid as Mid);
+    expect(sent().length).toBe(2);
+    expect(alice.messenger.outbox.all()).toMatchObject([{ mid: sent()[1], state: { is: "failed", error: "mid_reused" } }]);
+    server.refusing = null;
+    alice.messenger.retry(sent()[1]!);
+    expect(new Set([mid, ...sent()]).size).toBe(3);
+    expect(shown(alice, conversation)).toEqual(["alice: one (sent)"]);
   });
 
   test("what waited for longer than a mid lives is not sent again by itself, only by the person, and then lives anew", async () => {
@@ -190,7 +214,7 @@ describe("receiving", () => {
 
   test("payloads of a wrong shape change nothing", async () => {
     const alice = await tab("alice");
-    for (const payload of [{}, { seq: -1 }, { seq: "x", pos: "zz" }, { seq: 1, pos: "9e1" }]) {
+    for (const payload of [{}, { seq: -1 }, { kind: "message", seq: "x", pos: "zz", from: "bob" }, { kind: "message", seq: 1, pos: "9e1" }]) {
       server.tell("alice", "im/in/@bob", payload);
       server.tell("alice", "im/about/@bob", payload);
       server.tell("alice", "im/in/@bob/event", payload);
@@ -198,6 +222,18 @@ describe("receiving", () => {
     }
     server.tell("alice", "im/in/a/b/c", { seq: 1 });
     expect(alice.messenger.list()).toEqual([]);
+  });
+
+  test("what is of a kind that is not known is passed over", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    const conversation = await open(alice, "@bob");
+    for (const kind of ["poll", undefined]) {
+      server.tell("alice", "im/in/@bob", { v: 1, kind, seq: 2, pos: "fff0", from: "bob", at: 1, text: "?" });
+      server.tell("alice", "im/in/@bob/event", { kind, pos: "fff1", action: "join", accounts: ["bob"], from: "bob", at: 1 });
+    }
+    expect(shown(alice, conversation)).toEqual(["bob: 1"]);
+    expect([conversation.last, conversation.entries.length]).toEqual([1, 1]);
   });
 
   test("typing lapses after six seconds, and with a message", async () => {
@@ -267,11 +303,10 @@ describe("history", () => {
     server.group("eng", "엔진", ["alice"]);
     server.say("alice", "eng", "first");
     const room = server.rooms.get("eng")!;
-    for (let n = 0; n < 60; n += 1) server.receipt("eng", "received", "alice", 1);
     for (let n = 0; n < 60; n += 1) {
-      room.entries.push({ pos: `a${n.toString(16).padStart(3, "0")}`, kind: "member", action: "join", account: "bob", from: "alice", at: 1 });
+      room.entries.push({ pos: `a${n.toString(16).padStart(3, "0")}`, kind: "member", action: "join", accounts: ["bob"], from: "alice", at: 1 });
     }
-    room.entries.push({ v: 1, seq: 2, pos: "b000", from: "alice", at: 2, text: "second" });
+    room.entries.push({ v: 1, kind: "message", seq: 2, pos: "b000", from: "alice", at: 2, text: "second" });
     room.seq = 2;
     const alice = await tab("alice");
     const conversation = await open(alice, "eng");
@@ -340,7 +375,7 @@ describe("history", () => {
     // It came by itself: nothing had to be asked for.
     expect(server.heard.filter(({ topic }) => topic === "im/ask/history").length).toBe(1);
     expect(shown(alice, conversation)).toEqual(["bob: 1", "bob: 2"]);
-    expect(conversation.entries.map((entry) => entry.entry)).toEqual(["member", "member", "message", "message", "member"]);
+    expect(conversation.entries.map((entry) => entry.entry)).toEqual(["member", "message", "message", "member"]);
   });
 
   test("what the first page lacks though it is known is asked for", async () => {
@@ -453,14 +488,14 @@ describe("a head that is cut", () => {
     await alice.messenger.open(conversation);
     expect(shown(alice, conversation)).toEqual(["bob: 안녕하세요"]);
     expect(conversation.head?.text).toBe("안녕하세요");
-    server.tell("alice", "im/about/@bob", { conv: "@bob", head: { seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true } });
+    server.tell("alice", "im/about/@bob", { conv: "@bob", head: { kind: "message", seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true } });
     expect(conversation.head?.text).toBe("안녕하세요");
   });
 
   test("never stands for the message", async () => {
     const alice = await tab("alice");
     const conversation = await open(alice, "@bob");
-    const head = { seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true };
+    const head = { kind: "message", seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true };
     server.tell("alice", "im/about/@bob", { conv: "@bob", title: "밥", unread: 1, head });
     expect(shown(alice, conversation)).toEqual([]);
     server.tell("alice", "im/in/@bob", { ...head, text: "안녕하세요", cut: undefined });

@@ -50,7 +50,7 @@ test("no line while its place is not loaded", () => {
 });
 
 test("a coming or going parts a group", () => {
-  const left: Entry = { entry: "member", pos: "9fff" as Pos, action: "leave", account: accountName("carol"), from: accountName("carol"), at: at(23, 9, 1) };
+  const left: Entry = { entry: "member", pos: "9fff" as Pos, action: "leave", accounts: [accountName("carol")], from: accountName("carol"), at: at(23, 9, 1) };
   check([said(1, "bob", at(23, 9)), left, said(2, "bob", at(23, 9, 2))], [], null, ["day", "[bob #1]", "member", "[bob #2]"]);
 });
 

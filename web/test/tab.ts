@@ -63,6 +63,11 @@ export async function open({ messenger }: Tab, conv: string): Promise<Conversati
   return conversation;
 }
 
+/** What has been asked with `sync`. */
+export function syncs(account = "alice"): unknown[] {
+  return server.heard.filter((one) => one.account === account && one.topic === "im/ask/sync").map(({ payload }) => JSON.parse(payload) as unknown);
+}
+
 /** What the list of messages shows, one word per line. */
 export function shown({ messenger }: Tab, conversation: Conversation): string[] {
   return rowsOf(conversation, messenger.outbox.in(conversation.id), messenger.me, null).flatMap((row) =>

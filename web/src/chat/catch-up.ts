@@ -1,8 +1,23 @@
-// Brings the tab up to date after a connection: the list of conversations at first, later everything since the cursor and
-// then the list, for what has ended meanwhile. While it runs, what arrives live does not move the cursor, so that a second
-// loss in between leaves no hole.
+// Brings the tab up to date: the list of conversations at first, later everything since the cursor. The cursor is what the
+// server gives with a list or a `sync`, and nothing that arrives live moves it: it may make an entry come twice, and leaves none out.
 
-import { aboutsOf, newerPos, objectOf, posOf, syncedOf, type About, type Conv, type Entry, type Fields, type Pos } from "../wire/contract";
+import {
+  aboutsOf,
+  cursorOf,
+  gapsOf,
+  posOf,
+  statesOf,
+  syncedOf,
+  type About,
+  type Conv,
+  type Cursor,
+  type Departure,
+  type Entry,
+  type Fields,
+  type Gap,
+  type Pos,
+  type State,
+} from "../wire/contract";
 
 /** Entries asked for at a time. */
 const PAGE_ENTRIES = 200;
@@ -13,14 +28,15 @@ export type Before = "told" | "untold";
 export interface CaughtUp {
   /** The whole list of conversations. */
   listed(conversations: readonly About[], before: Before): void;
-  entry(conv: Conv, entry: Entry): void;
+  /** What stands in a conversation, known already or not, or that it was left. */
+  entry(conv: Conv, entry: Entry | Departure): void;
+  gap(gap: Gap): void;
+  state(state: State): void;
 }
 
 export class CatchUp {
-  #cursor: Pos | null = null;
+  #cursor: Cursor | null = null;
   #live = false;
-  /** The newest that came live while pages were still being read. */
-  #ahead: Pos | null = null;
   #run = 0;
 
   constructor(
@@ -28,19 +44,13 @@ export class CatchUp {
     private readonly into: CaughtUp,
   ) {}
 
-  get cursor(): Pos | null {
+  get cursor(): Cursor | null {
     return this.#cursor;
   }
 
-  /** Whether everything up to now is there. */
+  /** Whether everything up to this connection is there. */
   get live(): boolean {
     return this.#live;
-  }
-
-  /** An entry arrived on the live subscription. */
-  arrived(pos: Pos): void {
-    if (this.#live) this.#cursor = newerPos(this.#cursor, pos);
-    else this.#ahead = newerPos(this.#ahead, pos);
   }
 
   lost(): void {
@@ -48,41 +58,45 @@ export class CatchUp {
     this.#run += 1;
   }
 
-  /** Rejects when the connection is lost meanwhile or the server refuses. */
+  /** A connection stands. Rejects when it is lost meanwhile or the server refuses. */
   async run(): Promise<void> {
     this.lost();
-    this.#ahead = null;
     const run = this.#run;
+    await this.#everything(run);
+    if (run === this.#run) this.#live = true;
+  }
+
+  /** Moves the cursor on while the connection stands. Rejects as `run` does, and costs nothing then. */
+  async refresh(): Promise<void> {
+    if (this.#live) await this.#everything(this.#run);
+  }
+
+  /** Asks for the list when there is something that only the list tells. */
+  async list(): Promise<void> {
+    const run = this.#run;
+    const abouts = await this.#whole(await this.ask("conversations"), run);
+    if (run === this.#run) this.into.listed(abouts, "told");
+  }
+
+  async #everything(run: number): Promise<void> {
     if (this.#cursor === null) await this.#anew(await this.ask("conversations"), run);
-    else if ((await this.#sync(run)) === "told") await this.#compare(run);
-    if (run !== this.#run) return;
-    this.#cursor = newerPos(this.#cursor, this.#ahead);
-    this.#live = true;
+    else await this.#sync(run);
   }
 
-  /** Forgets the cursor: the server said `resync`. */
-  restart(): Promise<void> {
-    this.#cursor = null;
-    return this.run();
-  }
-
-  async #sync(run: number): Promise<Before> {
+  async #sync(run: number): Promise<void> {
     for (let more = true; more && run === this.#run; ) {
       const since = this.#cursor;
-      const answer = await this.ask("sync", { since, limit: PAGE_ENTRIES });
-      if (run !== this.#run) break;
-      if (answer["reset"] === true) {
-        await this.#anew(answer, run);
-        return "untold";
-      }
+      const answer = await this.ask("sync", { since, limit: PAGE_ENTRIES, state: true });
+      if (run !== this.#run) return;
+      if (answer["reset"] === true) return this.#anew(answer, run);
+      // First, for an entry may say that the conversation is left, and its name another's.
+      for (const gap of gapsOf(answer["gaps"])) this.into.gap(gap);
       for (const { conv, entry } of syncedOf(answer["entries"])) this.into.entry(conv, entry);
-      more = answer["more"] === true;
-      // Between pages the last entry is the safe place to go on from, whatever `pos` stands beside it.
-      this.#cursor = more ? (lastPos(answer["entries"]) ?? posOf(answer["pos"])) : newerPos(since, posOf(answer["pos"]));
+      for (const state of statesOf(answer["state"])) this.into.state(state);
+      this.#cursor = cursorOf(answer["cursor"]) ?? since;
       // A page that moves nothing would be asked for for ever.
-      if (this.#cursor === since) break;
+      more = answer["more"] === true && this.#cursor !== since;
     }
-    return "told";
   }
 
   /** Begins with a list: what happened before it is not told. */
@@ -91,21 +105,14 @@ export class CatchUp {
     if (run !== this.#run) return;
     this.into.listed(abouts, "untold");
     // The first page's: the list is no newer than its oldest page.
-    this.#cursor = posOf(answer["pos"]) ?? this.#cursor;
+    this.#cursor = cursorOf(answer["cursor"]);
   }
 
-  /** `sync` tells nothing of conversations that one is no longer in: they are missing in the list. */
-  async #compare(run: number): Promise<void> {
-    if (run !== this.#run) return;
-    const abouts = await this.#whole(await this.ask("conversations"), run);
-    if (run === this.#run) this.into.listed(abouts, "told");
-  }
-
-  /** A list that came in parts. */
+  /** A list that comes in parts. */
   async #whole(first: Fields, run: number): Promise<About[]> {
     const abouts = aboutsOf(first["conversations"]);
     for (let answer = first; answer["more"] === true && run === this.#run; ) {
-      const before: Pos | null = posOf(answer["before"]);
+      const before: Pos | null = posOf(answer["next"]);
       if (before === null) break;
       answer = await this.ask("conversations", { before });
       const page = aboutsOf(answer["conversations"]);
@@ -115,9 +122,4 @@ export class CatchUp {
     }
     return abouts;
   }
-}
-
-/** The cursor of a page's last entry, shown here or not. */
-function lastPos(entries: unknown): Pos | null {
-  return Array.isArray(entries) ? posOf(objectOf(entries.at(-1))?.["pos"]) : null;
 }

@@ -3,16 +3,21 @@
 
 import {
   comparePos,
+  newerPos,
   peerOf,
   type About,
   type AccountName,
   type Conv,
+  type Departure,
   type Entry,
+  type Gap,
+  type Group,
   type Head,
   type Member,
   type Message,
   type Pos,
   type Receipt,
+  type State,
 } from "../wire/contract";
 import { Changes } from "../changes";
 
@@ -60,8 +65,12 @@ export class Conversation {
   readonly changes = new Changes();
   /** Whether it belongs in the list: a direct chat exists only from its first message on. */
   listed = false;
+  /** Whether the server has said how it is; before, it is known by its entries alone. */
+  described = false;
   title: string;
   kind: "direct" | "group";
+  /** What a group's members may do; null for a direct chat, and before it is described. */
+  group: Group | null = null;
   members = 0;
   /** Whether this account is in it. */
   joined = true;
@@ -78,6 +87,13 @@ export class Conversation {
   memberList: readonly Member[] | null = null;
   readonly markers = new Map<AccountName, Marker>();
   #stretch: Stretch | null = null;
+  /** Counts stretches that were thrown away: what was asked for before belongs to none of those that follow. */
+  #thrownAway = 0;
+  /** The newest entry that is known to exist. */
+  #newest: Pos | null = null;
+  /** The first and the newest message that have come, other than as a head. */
+  #firstCome = 0;
+  #newestCome = 0;
   #ahead: Message[] = [];
   /** While the newest page is on its way: the newest message known before, and what has overtaken the page. */
   #expected: { readonly lastThen: number; readonly early: Entry[] } | null = null;
@@ -95,6 +111,10 @@ export class Conversation {
     return this.#stretch?.entries ?? [];
   }
 
+  get thrownAway(): number {
+    return this.#thrownAway;
+  }
+
   get loaded(): boolean {
     return this.#stretch !== null;
   }
@@ -108,7 +128,9 @@ export class Conversation {
   }
 
   get unread(): number {
-    return this.joined ? Math.max(0, this.last - this.read) : 0;
+    // How far one had read before is not known until it is described.
+    const before = this.described ? 0 : this.#firstCome > 0 ? this.#firstCome - 1 : this.last;
+    return this.joined ? Math.max(0, this.last - Math.max(this.read, before)) : 0;
   }
 
   get peer(): AccountName | null {
@@ -132,15 +154,25 @@ export class Conversation {
 
   applyAbout(about: About): void {
     this.listed = true;
+    this.described = true;
     this.joined = true;
     this.deleted = false;
     this.title = about.title;
     this.kind = about.kind;
-    this.members = about.members;
-    this.read = Math.max(this.read, about.read);
+    this.group = about.group;
+    if (about.last) {
+      this.last = Math.max(this.last, about.last.seq);
+      this.#noteEntry(about.last);
+    }
     if (about.head) this.#noteHead(about.head);
-    this.last = Math.max(this.last, about.read + about.unread);
-    const { peer } = about;
+    this.applyState(about);
+  }
+
+  /** What can change without an entry. */
+  applyState({ read, unread, members, peer }: Omit<State, "conv">): void {
+    this.members = members;
+    this.read = Math.max(this.read, read);
+    this.last = Math.max(this.last, read + unread);
     if (peer) this.#mark(peer.name, peer);
     this.changes.tell();
   }
@@ -163,11 +195,45 @@ export class Conversation {
 
   /** An entry from the inbox or from `sync`. */
   apply(entry: Entry): Applied {
+    // From before one left: it was still on its way.
+    if (!this.joined && this.#isKnownUpTo(entry.pos)) return "old";
     const early = this.#expected?.early;
     if (early && !this.#stretch && early.length < AHEAD_MAX) early.push(entry);
     const applied = this.#place(entry);
+    if (entry.entry === "member" && entry.action === "join" && entry.accounts.includes(this.me)) this.#come(applied);
+    this.#noteEntry(entry);
     this.changes.tell();
     return applied;
+  }
+
+  /** Messages were sent while one was not in it: true when the stretch ended before them, and was thrown away. */
+  applyGap({ before }: Omit<Gap, "conv">): boolean {
+    this.last = Math.max(this.last, before - 1);
+    const stretch = this.#stretch;
+    const isHole = stretch !== null && stretch.upTo < before - 1;
+    if (isHole) this.unload();
+    else this.changes.tell();
+    return isHole;
+  }
+
+  /** `sync` says that it was left. False when one has come back since. */
+  applyDeparture({ pos, deleted }: Departure): boolean {
+    const hasComeBack = this.joined && this.#newest !== null && comparePos(pos, this.#newest) < 0;
+    if (!hasComeBack) this.leave(deleted ? "deleted" : "left");
+    // Another group has the name now.
+    else if (deleted) this.#forget();
+    this.#newest = newerPos(this.#newest, pos);
+    return !hasComeBack;
+  }
+
+  /** This account is in it from this entry on. */
+  #come(applied: Applied): void {
+    if (applied === "old" && this.joined) return;
+    this.joined = true;
+    this.deleted = false;
+    this.listed = true;
+    // What happened between leaving and coming back is not told.
+    if (this.#stretch && applied !== "old") this.unload();
   }
 
   /** The newest page is being asked for: what comes in before it belongs behind it. */
@@ -197,9 +263,16 @@ export class Conversation {
     return newestSeq(older) > 0;
   }
 
-  /** What comes after `upTo`, to close a gap. */
-  applyNewer(page: Page): void {
-    for (const entry of page.entries) this.#place(entry);
+  /** What comes after `upTo` or after the page before, to close a gap: it leaves out only what this account cannot read.
+   * `lastThen`: the newest message known when it was asked for. */
+  applyNewer(page: Page, lastThen: number): void {
+    const stretch = this.#stretch;
+    if (!stretch) return;
+    for (const entry of page.entries) {
+      if (entry.entry === "message") stretch.upTo = Math.max(stretch.upTo, entry.seq - 1);
+      this.#place(entry);
+    }
+    if (!page.more) stretch.upTo = Math.max(stretch.upTo, lastThen);
     this.#noted(page);
   }
 
@@ -208,10 +281,17 @@ export class Conversation {
     this.joined = false;
     this.listed = false;
     this.deleted = why === "deleted";
+    this.#forget();
+  }
+
+  #forget(): void {
+    this.described = false;
     this.memberList = null;
     this.head = null;
     this.last = 0;
     this.read = 0;
+    this.#firstCome = 0;
+    this.#newestCome = 0;
     this.markers.clear();
     this.unload();
   }
@@ -220,6 +300,8 @@ export class Conversation {
   unload(): void {
     this.#stretch = null;
     this.#ahead = [];
+    this.#expected = null;
+    this.#thrownAway += 1;
     this.changes.tell();
   }
 
@@ -257,7 +339,11 @@ export class Conversation {
   #applyMessage(message: Message): Applied {
     this.listed = true;
     this.#noteHead(message);
-    this.#stopTyping(message.from);
+    this.#firstCome ||= message.seq;
+    if (message.seq > this.#newestCome) {
+      this.#newestCome = message.seq;
+      this.#stopTyping(message.from);
+    }
     if (message.from === this.me) this.read = Math.max(this.read, message.seq);
     // Whoever writes has read what stands above, says the server too.
     this.#mark(message.from, { read: message.seq, received: message.seq });
@@ -315,6 +401,15 @@ export class Conversation {
       this.head = head;
       this.movedAt = Math.max(this.movedAt, head.at);
     }
+  }
+
+  #noteEntry({ pos, at }: { readonly pos: Pos; readonly at: number }): void {
+    this.#newest = newerPos(this.#newest, pos);
+    this.movedAt = Math.max(this.movedAt, at);
+  }
+
+  #isKnownUpTo(pos: Pos): boolean {
+    return this.#newest !== null && comparePos(pos, this.#newest) <= 0;
   }
 
   #mark(account: AccountName, marker: Marker): void {

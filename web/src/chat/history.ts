@@ -23,8 +23,17 @@ export class History {
   newest(conversation: Conversation): Promise<void> {
     if (conversation.loaded) return Promise.resolve();
     return this.#once("newest", conversation, async () => {
-      conversation.expectNewest();
-      conversation.applyNewest(await this.#page(conversation, {}, PAGE_ENTRIES));
+      for (;;) {
+        const { thrownAway } = conversation;
+        conversation.expectNewest();
+        const page = await this.#page(conversation, {}, PAGE_ENTRIES);
+        if (thrownAway === conversation.thrownAway) {
+          conversation.applyNewest(page);
+          break;
+        }
+        // What happened meanwhile may not be in it.
+        if (!conversation.joined) return;
+      }
       if (conversation.lacksNewer) await this.#follow(conversation);
       if (conversation.oldestSeq === null) await this.older(conversation);
     });
@@ -35,10 +44,9 @@ export class History {
     if (!conversation.loaded || conversation.fromStart) return Promise.resolve();
     return this.#once("older", conversation, async () => {
       for (let pages = 0; pages < OLDER_PAGES_MAX; pages += 1) {
-        const { before } = conversation;
+        const { before, thrownAway } = conversation;
         const page = await this.#page(conversation, { before }, pages === 0 ? PAGE_ENTRIES : WIDE_PAGE_ENTRIES);
-        // The stretch that this page belongs to was thrown away meanwhile.
-        if (!conversation.loaded || conversation.before !== before) return;
+        if (thrownAway !== conversation.thrownAway || conversation.before !== before) return;
         if (conversation.applyOlder(page) || !page.more) return;
         // Without a way on, only a larger page can help, and only once.
         if (conversation.before === before && pages > 0) return;
@@ -58,10 +66,14 @@ export class History {
   /** False when something is still missing. */
   async #follow(conversation: Conversation): Promise<boolean> {
     let after: Pos | number | null = null;
+    const { thrownAway } = conversation;
     for (let pages = 0; pages < GAP_PAGES_MAX && conversation.loaded; pages += 1) {
       const from: Pos | number = after ?? conversation.upTo;
+      const lastThen = conversation.last;
       const page = await this.#page(conversation, { after: from }, WIDE_PAGE_ENTRIES);
-      conversation.applyNewer(page);
+      // Whoever shows it again asks for all of it.
+      if (thrownAway !== conversation.thrownAway) return true;
+      conversation.applyNewer(page, lastThen);
       if (!page.more && !conversation.lacksNewer) return true;
       after = page.more ? page.next : null;
       if ((after ?? conversation.upTo) === from) break;

@@ -13,6 +13,7 @@ import {
   type About,
   type AccountName,
   type Conv,
+  type Departure,
   type Entry,
   type Fields,
   type Message,
@@ -29,10 +30,11 @@ import { Directory } from "./directory";
 import { History } from "./history";
 import { Lookups } from "./lookups";
 import { Members } from "./members";
-import { Outbox, wireOf, type Outgoing, type Shelf } from "./outgoing";
+import { MID_REUSED, Outbox, wireOf, type Outgoing, type Shelf } from "./outgoing";
 import { PeopleSearch, type PeopleParts } from "./people";
 import { Presences } from "./presences";
 import { ReadMarks } from "./read-marks";
+import { Refresh } from "./refresh";
 
 export interface MessengerParts {
   readonly me: AccountName;
@@ -69,6 +71,7 @@ export class Messenger {
   readonly #members: Members;
   readonly #lookups: Lookups;
   readonly #catchUp: CatchUp;
+  readonly #refresh = new Refresh(() => this.#refreshed());
   readonly #reads: ReadMarks;
   readonly #hearers = new Set<(conversation: Conversation, message: Message) => void>();
   readonly #typedAt = new Map<Conv, number>();
@@ -76,6 +79,8 @@ export class Messenger {
   readonly #told = new Map<Conv, "in" | "out">();
   /** The patience with each message that the present connection has not acknowledged. */
   readonly #unanswered = new Map<Mid, ReturnType<typeof setTimeout>>();
+  /** Messages that have got another `mid` by themselves; they do so once. */
+  readonly #renewed = new Set<Mid>();
   #watched: AccountName[] = [];
   #active = true;
 
@@ -95,7 +100,9 @@ export class Messenger {
     this.#members = new Members(ask, (members) => this.directory.learn(members));
     this.#catchUp = new CatchUp(ask, {
       listed: (abouts, before) => this.#replaceList(abouts, before),
-      entry: (conv, entry) => this.#apply(conv, entry),
+      entry: (conv, entry) => (entry.entry === "left" ? this.#departed(conv, entry) : this.#apply(conv, entry)),
+      gap: ({ conv, ...gap }) => this.conversation(conv).applyGap(gap),
+      state: ({ conv, ...state }) => this.conversation(conv).applyState(state),
     });
     this.#reads = new ReadMarks((conv, seq) =>
       this.connection.publish(topic.readTo(conv), JSON.stringify({ seq }), 1),
@@ -172,7 +179,7 @@ export class Messenger {
     return outgoing;
   }
 
-  /** Sends a refused message again, under the same `mid`. */
+  /** Sends a refused message again. */
   retry(mid: Mid): void {
     const outgoing = this.outbox.again(mid);
     if (outgoing) this.#publish(outgoing);
@@ -200,6 +207,7 @@ export class Messenger {
     if (active) this.connection.probe(topic.ACTIVE, "1");
     else if (this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
     this.#active = active;
+    this.#refresh.look(active);
   }
 
   /** Names the accounts whose presence a wildcard does not cover: the fellow members of a group that is open. */
@@ -256,8 +264,6 @@ export class Messenger {
 
   #opened(): void {
     this.#told.clear();
-    for (const outgoing of this.outbox.expire()) this.#toldOf(outgoing);
-    for (const outgoing of this.outbox.unacknowledged()) this.#publish(outgoing);
     if (!this.#active) this.connection.publish(topic.ACTIVE, "0", 1);
     if (this.#watched.length > 0) this.connection.subscribe(this.#watched.map(topic.presence));
     this.#reads.flush();
@@ -270,13 +276,39 @@ export class Messenger {
       .then(() => {
         if (!this.#catchUp.live) return;
         this.connection.proved();
+        this.#sendWaiting();
+        this.#refresh.done();
         this.#closeGaps();
         this.#refreshMembers();
+        this.#describe();
       })
       .catch((error: unknown) => {
         // A refusal leaves the tab with holes that only a new start can close.
         if (!(error instanceof AskError && error.code === "offline")) this.connection.lose();
       });
+  }
+
+  /** What came meanwhile may have shown that one of them has arrived. */
+  #sendWaiting(): void {
+    for (const outgoing of this.outbox.expire()) this.#toldOf(outgoing);
+    for (const outgoing of this.outbox.unacknowledged()) this.#publish(outgoing);
+  }
+
+  async #refreshed(): Promise<void> {
+    try {
+      await this.#catchUp.refresh();
+      this.#closeGaps();
+      this.#describe();
+    } catch {
+      // Everything comes live all the same; the next time it is asked for again.
+    }
+    if (this.#catchUp.live) this.#refresh.done();
+  }
+
+  /** Conversations that only their entries have told of: `im/about` is late, or is not told to those who ask too much. */
+  #describe(): void {
+    const unknown = [...this.#conversations.values()].some((one) => one.joined && one.listed && !one.described);
+    if (unknown) this.#catchUp.list().catch(() => undefined);
   }
 
   #closeGaps(): void {
@@ -299,6 +331,7 @@ export class Messenger {
 
   #lost(): void {
     this.#catchUp.lost();
+    this.#refresh.stop();
     this.#asks.lost();
     for (const timer of this.#unanswered.values()) clearTimeout(timer);
     this.#unanswered.clear();
@@ -309,6 +342,7 @@ export class Messenger {
     const arrival = topic.arrivalOf(name);
     if (!arrival) return;
     if (arrival.table === "answer") return this.#asks.answered(arrival.id, payload);
+    if (arrival.table === "about" && payload.length === 0) return this.#left(arrival.conv, "left");
     const fields = fieldsOf(payload);
     if (!fields) return;
     switch (arrival.table) {
@@ -336,7 +370,6 @@ export class Messenger {
   #message(conv: Conv, fields: Fields): void {
     const message = messageOf(fields);
     if (!message) return;
-    this.#catchUp.arrived(message.pos);
     this.#toldIn(conv);
     const conversation = this.conversation(conv);
     const known = message.seq <= conversation.last;
@@ -349,7 +382,6 @@ export class Messenger {
     const event = eventOf(fields);
     if (event?.entry === "receipt") this.conversation(conv).applyReceipt(event);
     else if (event) {
-      this.#catchUp.arrived(event.pos);
       const conversation = this.conversation(conv);
       this.#apply(conv, event);
       // The list of members is out of date with every coming and going.
@@ -361,8 +393,21 @@ export class Messenger {
   #apply(conv: Conv, entry: Entry): void {
     const conversation = this.conversation(conv);
     if (entry.entry === "message" && entry.from === this.me && entry.mid) this.outbox.remove(entry.mid);
+    const { joined } = conversation;
     if (conversation.apply(entry) === "gap") this.#fill(conversation);
+    if (!joined && conversation.joined) this.#told.set(conv, "in");
     this.outbox.settle(conv, conversation.upTo);
+  }
+
+  #departed(conv: Conv, departure: Departure): void {
+    if (this.conversation(conv).applyDeparture(departure)) this.#told.set(conv, "out");
+  }
+
+  /** This account is told that it has left; twice, by the two topics that tell of it. */
+  #left(conv: Conv, why: "left" | "deleted"): void {
+    const conversation = this.conversation(conv);
+    this.#told.set(conv, "out");
+    if (conversation.joined || why === "deleted") conversation.leave(why);
   }
 
   #fill(conversation: Conversation): void {
@@ -375,9 +420,7 @@ export class Messenger {
     if (this.#told.get(about.conv) === "out") return;
     this.#toldIn(about.conv);
     this.#learn(about);
-    const conversation = this.conversation(about.conv);
-    if (!conversation.listed && !about.head) conversation.movedAt = Date.now();
-    conversation.applyAbout(about);
+    this.conversation(about.conv).applyAbout(about);
   }
 
   #learn({ conv, kind, title, peer }: About): void {
@@ -417,16 +460,13 @@ export class Messenger {
       }
       case "left":
         if (typeof conv !== "string") return;
-        this.#told.set(convOf(conv), "out");
-        return this.conversation(convOf(conv)).leave(fields["deleted"] === true ? "deleted" : "left");
+        return this.#left(convOf(conv), fields["deleted"] === true ? "deleted" : "left");
       case "profile": {
         const profile = objectOf(fields["profile"]) ?? fields;
         const { name, display } = profile;
         if (typeof name === "string" && typeof display === "string") this.directory.learn([{ name, display }]);
         return;
       }
-      case "resync":
-        return this.#caughtUp(this.#catchUp.restart());
     }
   }
 
@@ -444,7 +484,9 @@ export class Messenger {
     conversation.changes.tell();
   }
 
+  /** Not before the catch-up is over: what waits is sent then, in order. */
   #publish(outgoing: Outgoing): void {
+    if (!this.#catchUp.live) return;
     const { mid } = outgoing;
     const sent = this.connection.publish(topic.sendTo(outgoing.conv), wireOf(outgoing), 1, {
       settled: (refused) => {
@@ -475,6 +517,12 @@ export class Messenger {
     const state = this.outbox.get(mid)?.state;
     if (!state || state.is === "stored" || (state.is === "failed" && !detail)) return;
     this.#toldOf(this.outbox.become(mid, { is: "failed", error, detail }));
+    if (error !== MID_REUSED || this.#renewed.has(mid)) return;
+    const again = this.outbox.again(mid);
+    if (!again) return;
+    this.#renewed.add(again.mid);
+    this.#publish(again);
+    this.#toldOf(again);
   }
 
   #toldOf(outgoing: Outgoing | null): void {

@@ -26,9 +26,12 @@ export type Shelf = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 /** The server forgets a `mid` after seven days; a little earlier, sending again might make a second message. */
 const MID_LIFETIME_MS = 6.5 * 24 * 60 * 60 * 1000;
 const EXPIRED: OutgoingState = { is: "failed", error: "expired", detail: "" };
+/** The server's word for a `mid` that another message has. */
+export const MID_REUSED = "mid_reused";
 const MID_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 const MID_LENGTH = 12;
 
+/** A random word: two devices that counted would use the same ones. */
 export function newMid(): Mid {
   const bytes = crypto.getRandomValues(new Uint8Array(MID_LENGTH));
   return Array.from(bytes, (byte) => MID_LETTERS[byte % MID_LETTERS.length]).join("") as Mid;
@@ -77,12 +80,20 @@ export class Outbox {
     return expired.flatMap(({ mid }) => this.become(mid, EXPIRED) ?? []);
   }
 
-  /** Takes up a refused message again. The server knows nothing of its `mid`, whose life begins anew. */
+  /** Takes up a refused message again. The server knows nothing of its `mid`, whose life begins anew; if it is that of
+   * another message, this one gets another, in the same place. */
   again(mid: Mid): Outgoing | null {
     const outgoing = this.#waiting.get(mid);
     if (outgoing?.state.is !== "failed") return null;
-    const renewed: Outgoing = { ...outgoing, at: this.now(), state: { is: "sending" } };
-    this.#put(renewed);
+    const isReused = outgoing.state.error === MID_REUSED;
+    const renewed: Outgoing = { ...outgoing, mid: isReused ? newMid() : mid, at: this.now(), state: { is: "sending" } };
+    const all = this.all();
+    this.#waiting.clear();
+    for (const one of all) {
+      const kept = one.mid === mid ? renewed : one;
+      this.#waiting.set(kept.mid, kept);
+    }
+    this.#keep();
     return renewed;
   }
 

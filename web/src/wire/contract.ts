@@ -7,8 +7,10 @@ export type AccountName = string & { readonly brand: "AccountName" };
 export type Conv = string & { readonly brand: "Conv" };
 /** The client's own id of a message. */
 export type Mid = string & { readonly brand: "Mid" };
-/** The server's cursor: lower-case hexadecimal that grows with every commit. */
+/** Where an entry stands: lower-case hexadecimal that grows from entry to entry of a conversation. */
 export type Pos = string & { readonly brand: "Pos" };
+/** Up to where this client knows everything: an opaque word out of a list or a `sync`, and of nothing else. */
+export type Cursor = string & { readonly brand: "Cursor" };
 
 export const accountName = (text: string): AccountName => text as AccountName;
 export const convOf = (text: string): Conv => text as Conv;
@@ -28,12 +30,12 @@ export function isConv(text: string): text is Conv {
   return isName(text.startsWith("@") ? text.slice(1) : text);
 }
 
-/** Orders cursors: below zero when `a` is the older one. */
+/** Orders positions in a conversation: below zero when `a` is the older one. */
 export function comparePos(a: Pos, b: Pos): number {
   return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 }
 
-/** The newer of two cursors. */
+/** The newer of two positions in a conversation. */
 export function newerPos(a: Pos | null, b: Pos | null): Pos | null {
   if (a === null || b === null) return a ?? b;
   return comparePos(a, b) < 0 ? b : a;
@@ -59,12 +61,13 @@ export interface Head {
   readonly cut?: boolean;
 }
 
-/** Somebody came into a group or left it. */
+/** Members came into a group or left it: one event names all whom one command concerned. */
 export interface Membership {
   readonly entry: "member";
   readonly pos: Pos;
   readonly action: "join" | "leave";
-  readonly account: AccountName;
+  /** At least one. */
+  readonly accounts: readonly AccountName[];
   /** Who did it; the account itself when it came or left on its own. */
   readonly from: AccountName;
   readonly at: number;
@@ -73,7 +76,7 @@ export interface Membership {
 /** What stands in a conversation, in the order of `pos`. */
 export type Entry = Message | Membership;
 
-/** It has no place among the entries: the `pos` beside it may be ahead of entries that have not come yet. */
+/** It is told live and has no place among the entries. */
 export interface Receipt {
   readonly entry: "receipt";
   readonly kind: "read" | "received";
@@ -88,16 +91,52 @@ export interface Peer {
   readonly received: number;
 }
 
+/** The newest entry of a conversation: where and when it stands, and the number of the newest message then. */
+export interface Last {
+  readonly seq: number;
+  readonly pos: Pos;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+export interface Group {
+  /** Whether anybody joins and every member invites. */
+  readonly open: boolean;
+  /** What whoever joins may read: all that was said, or what is said while one is a member. */
+  readonly history: "all" | "joined";
+}
+
 /** One conversation in `ask conversations` and `im/about`. */
 export interface About {
   readonly conv: Conv;
   readonly kind: "direct" | "group";
   readonly title: string;
+  readonly last: Last | null;
+  /** The newest message, where the list had room for it. */
   readonly head: Head | null;
   readonly read: number;
   readonly unread: number;
   readonly members: number;
   readonly peer: Peer | null;
+  /** Null for a direct chat. */
+  readonly group: Group | null;
+}
+
+/** What has changed in a conversation without an entry, in `sync`. */
+export type State = Pick<About, "conv" | "read" | "unread" | "members" | "peer">;
+
+/** A conversation that was left, in `sync`, or a group that was deleted. */
+export interface Departure {
+  readonly entry: "left";
+  readonly pos: Pos;
+  readonly deleted: boolean;
+}
+
+/** Messages between these two are not in `sync`: they were sent while one was no member. */
+export interface Gap {
+  readonly conv: Conv;
+  readonly after: number;
+  readonly before: number;
 }
 
 export interface Member {
@@ -148,17 +187,19 @@ const present = <T>(value: T | null): value is T => value !== null;
 export const posOf = (value: unknown): Pos | null =>
   typeof value === "string" && /^[0-9a-f]{1,32}$/.test(value) ? (value as Pos) : null;
 
-/** A message or a change of membership; null for kinds of event that are not shown. */
+export const cursorOf = (value: unknown): Cursor | null => (textOf(value) || null) as Cursor | null;
+
+/** A message or a change of membership; null for kinds that this client does not know or does not show. */
 export function entryOf(value: unknown): Entry | null {
   const fields = objectOf(value);
-  return fields && ("kind" in fields ? membershipOf(fields) : messageOf(fields));
+  return fields && (messageOf(fields) ?? membershipOf(fields));
 }
 
 export function messageOf(value: unknown): Message | null {
   const fields = objectOf(value);
   const pos = posOf(fields?.["pos"]);
   const seq = countOf(fields?.["seq"]);
-  if (!fields || !pos || !seq || !textOf(fields["from"])) return null;
+  if (fields?.["kind"] !== "message" || !pos || !seq || !textOf(fields["from"])) return null;
   return {
     entry: "message",
     seq,
@@ -174,13 +215,15 @@ function membershipOf(fields: Fields): Membership | null {
   const pos = posOf(fields["pos"]);
   const { kind, action } = fields;
   if (!pos || kind !== "member" || (action !== "join" && action !== "leave")) return null;
-  const account = accountName(textOf(fields["account"]));
+  const accounts = listOf(fields["accounts"]).map(textOf).filter(Boolean).map(accountName);
+  const [first] = accounts;
+  if (first === undefined) return null;
   return {
     entry: "member",
     pos,
     action,
-    account,
-    from: accountName(textOf(fields["from"]) || account),
+    accounts,
+    from: accountName(textOf(fields["from"]) || first),
     at: countOf(fields["at"]),
   };
 }
@@ -196,14 +239,26 @@ export function eventOf(fields: Fields): Membership | Receipt | null {
 
 export function aboutOf(value: unknown): About | null {
   const fields = objectOf(value);
+  const state = stateOf(fields);
+  if (!fields || !state) return null;
+  const isGroup = fields["kind"] === "group";
+  return {
+    ...state,
+    kind: isGroup ? "group" : "direct",
+    title: textOf(fields["title"]) || state.conv,
+    last: lastOf(fields["last"]),
+    head: headOf(fields["head"]),
+    group: isGroup ? { open: fields["open"] === true, history: fields["history"] === "joined" ? "joined" : "all" } : null,
+  };
+}
+
+function stateOf(value: unknown): State | null {
+  const fields = objectOf(value);
   const conv = textOf(fields?.["conv"]);
   if (!fields || !isConv(conv)) return null;
   const peer = objectOf(fields["peer"]);
   return {
     conv,
-    kind: fields["kind"] === "group" ? "group" : "direct",
-    title: textOf(fields["title"]) || conv,
-    head: headOf(fields["head"]),
     read: countOf(fields["read"]),
     unread: countOf(fields["unread"]),
     members: countOf(fields["members"]),
@@ -214,6 +269,12 @@ export function aboutOf(value: unknown): About | null {
       received: countOf(peer["received"]),
     },
   };
+}
+
+function lastOf(value: unknown): Last | null {
+  const fields = objectOf(value);
+  const pos = posOf(fields?.["pos"]);
+  return fields && pos && { seq: countOf(fields["seq"]), pos, at: countOf(fields["at"]) };
 }
 
 function headOf(value: unknown): Head | null {
@@ -228,13 +289,30 @@ export const aboutsOf = (value: unknown): About[] => listOf(value).map(aboutOf).
 export const entriesOf = (value: unknown): Entry[] => listOf(value).map(entryOf).filter(present);
 
 /** Entries of `sync`, each with the conversation it stands in. */
-export function syncedOf(value: unknown): { conv: Conv; entry: Entry }[] {
+export function syncedOf(value: unknown): { conv: Conv; entry: Entry | Departure }[] {
   return listOf(value).flatMap((one) => {
     const conv = textOf(objectOf(one)?.["conv"]);
-    const entry = entryOf(one);
+    const entry = entryOf(one) ?? departureOf(one);
     return entry && isConv(conv) ? [{ conv, entry }] : [];
   });
 }
+
+function departureOf(value: unknown): Departure | null {
+  const fields = objectOf(value);
+  const pos = posOf(fields?.["pos"]);
+  if (fields?.["kind"] !== "left" || !pos) return null;
+  return { entry: "left", pos, deleted: fields["deleted"] === true };
+}
+
+export function gapsOf(value: unknown): Gap[] {
+  return listOf(value).flatMap((one) => {
+    const fields = objectOf(one);
+    const conv = textOf(fields?.["conv"]);
+    return fields && isConv(conv) ? [{ conv, after: countOf(fields["after"]), before: countOf(fields["before"]) }] : [];
+  });
+}
+
+export const statesOf = (value: unknown): State[] => listOf(value).map(stateOf).filter(present);
 
 export function membersOf(value: unknown): Member[] {
   return listOf(value).flatMap((one) => {
