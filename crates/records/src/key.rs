@@ -6,7 +6,7 @@ mod messenger;
 use thiserror::Error;
 
 pub use crate::range::KeyRange;
-use crate::{AccountId, ConversationId, Millis, SessionNumber, Stamp};
+use crate::{AccountId, ConversationId, Millis, PartitionId, SessionNumber, Stamp};
 pub use messenger::*;
 
 /// The longest text (client id, filter, topic, mid) that a key may end with: the store takes keys up to
