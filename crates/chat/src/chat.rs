@@ -8,7 +8,8 @@ use records::{AccountId, ConversationId, KeyRange, Millis, Pos};
 use crate::accounts::{self, Accounts};
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
-use crate::io::{Finding, Found, Input, ListedAccount, Output, Owner};
+use crate::io::{Input, ListedAccount, Output, Owner};
+use crate::query::{Finding, Found, Query};
 use crate::sessions::{self, Context, Sessions};
 use crate::settings::Settings;
 use crate::stored::mids;
@@ -115,7 +116,7 @@ impl Chat {
     /// An account that something outside of the messenger belongs to, though it may not exist any more: its id is not given to
     /// somebody else.
     pub fn reserve_account(&mut self, id: AccountId) {
-        if crate::recovery::is_count(id.value()) {
+        if accounts::is_count(id.value()) {
             self.accounts.reserve(id);
         }
     }
@@ -220,18 +221,11 @@ impl Chat {
 
     fn found(&mut self, finding: Finding, source: &dyn Source, now: Millis) {
         match finding {
-            Finding::Conversation(loaded) => {
+            Finding::Conversations(finding) => {
                 self.conversations
-                    .loaded(loaded, &self.accounts, source, now);
+                    .found(finding, &self.accounts, source, now);
             }
-            Finding::Authors(authors) => {
-                self.conversations
-                    .authors_found(authors, &self.accounts, source, now);
-            }
-            Finding::Account(_)
-            | Finding::Session { .. }
-            | Finding::CaughtUp { .. }
-            | Finding::Described { .. } => {
+            Finding::Sessions(finding) => {
                 let context = Context {
                     accounts: &self.accounts,
                     now,
@@ -276,7 +270,10 @@ impl Chat {
                 ticket,
                 writes,
             }),
-            conversations::Effect::Read(query) => self.outputs.push_back(Output::Read(query)),
+            conversations::Effect::Read(reading) => {
+                let query = Query::of_conversations(reading);
+                self.outputs.push_back(Output::Read(query));
+            }
             conversations::Effect::Trim(range) => self.outputs.push_back(Output::Trim(range)),
         }
     }
@@ -296,6 +293,10 @@ impl Chat {
     fn of_sessions(&mut self, effect: sessions::Effect, source: &dyn Source, now: Millis) {
         match effect {
             sessions::Effect::Output(output) => self.outputs.push_back(output),
+            sessions::Effect::Read(reading) => {
+                let query = Query::of_sessions(reading);
+                self.outputs.push_back(Output::Read(query));
+            }
             sessions::Effect::Command(command) => {
                 self.conversations
                     .command(command, &self.accounts, source, now);

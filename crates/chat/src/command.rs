@@ -96,6 +96,14 @@ pub(crate) struct Sending {
     pub(crate) read_at: Moment,
 }
 
+/// What a message takes on disk beside its text: its keys, its number, and the memory of its `mid`, roughly.
+const ROWS_BYTES: u64 = 256;
+
+/// What a message is charged.
+pub(crate) fn charge(message_bytes: usize) -> u64 {
+    message_bytes as u64 + ROWS_BYTES
+}
+
 impl Address {
     /// The address of two accounts.
     pub(crate) fn pair(one: AccountId, other: AccountId) -> Self {

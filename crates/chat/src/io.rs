@@ -9,11 +9,9 @@ use records::{
     Role, ScramVerifier, Seq, SessionMid, SessionRef, Write,
 };
 
-use crate::conversations::load::Loaded;
+use crate::query::{Found, Query};
 use crate::refusal::Refusal;
 use crate::sessions::delivery::Delivery;
-use crate::sessions::queries::Query;
-use crate::sessions::queries::listing::Listed;
 use crate::settings::Settings;
 
 /// Counts the appends of one owner; they complete in this order.
@@ -139,32 +137,6 @@ pub enum Input {
     },
     /// New limits.
     Reconfigure(Settings),
-}
-
-/// What was read for the messenger. Opaque to whoever reads.
-#[derive(Debug)]
-pub struct Found(pub(crate) Finding);
-
-#[derive(Debug)]
-pub(crate) enum Finding {
-    /// Rows of a conversation.
-    Conversation(Loaded),
-    /// Who wrote what a marker newly covers.
-    Authors(crate::conversations::markers::Authors),
-    /// The conversations of an account.
-    Account(Listed),
-    /// The turn of a session is over; these of its conversations could not be described.
-    Session {
-        session: SessionRef,
-        again: Vec<ConversationId>,
-    },
-    /// A session has caught up, or could not because the store was busy.
-    CaughtUp { session: SessionRef, answered: bool },
-    /// Members of a conversation were told how it is, but for these.
-    Described {
-        conversation: ConversationId,
-        again: Vec<AccountId>,
-    },
 }
 
 /// A publish under `im/`.

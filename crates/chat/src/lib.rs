@@ -12,6 +12,7 @@ mod recovery;
 
 mod command;
 mod note;
+mod query;
 
 mod accounts;
 mod conversations;
@@ -33,10 +34,11 @@ pub use io::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
     ListedAccount, Output, Owner, Publish, RequestId, Ticket,
 };
+pub use query::{Found, Query, Read};
 pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};
 pub use sessions::delivery::{Answer, Audience, Delivery, Packet};
-pub use sessions::queries::{Query, Read};
+
 pub use settings::Settings;
 pub use stored::damaged::{Damaged, Fault};
 pub use stored::source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};

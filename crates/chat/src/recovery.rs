@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use records::{Account, AccountId, KeyRange, Millis, Table, Token, key};
 
+use crate::accounts::is_count;
 use crate::chat::Chat;
 use crate::io::CredentialsChange;
 use crate::stored::damaged::Damaged;
@@ -11,8 +12,6 @@ use crate::stored::source::{End, Source, Unreadable};
 
 /// Rows read at once.
 const SLICE: usize = 4_096;
-/// Ids that a server can have counted to: JavaScript's numbers are exact up to twice as many.
-const COUNT_MAX: u64 = 1 << 52;
 const BEYOND: &str = "it names a number that no server has counted to";
 
 /// Why the messenger cannot begin.
@@ -81,11 +80,6 @@ pub fn recover(
     })?;
     chat.finish_recovery(&ended, source, now);
     Ok(())
-}
-
-/// A number that was counted from one on.
-pub(crate) fn is_count(number: u64) -> bool {
-    (1..=COUNT_MAX).contains(&number)
 }
 
 fn recover_account(

@@ -345,9 +345,8 @@ impl Stage<'_> {
                 }
                 // What the messenger needs to go on; nobody is connected to be answered.
                 Output::Read(query) => {
-                    if let Some(then) = query.run(&self.source).then {
-                        self.chat.handle(then, &self.source, at);
-                    }
+                    let found = query.run(&self.source).found;
+                    self.chat.handle(Input::Found(found), &self.source, at);
                 }
                 Output::Deliver(_)
                 | Output::CloseAccount { .. }

@@ -128,9 +128,8 @@ fn finish(read: Read, post: &Post) {
     if let Some(answer) = read.answer {
         send(answer, post);
     }
-    if let Some(then) = read.then {
-        post.service.send(ServiceEvent::Chat(then));
-    }
+    let found = chat::Input::Found(read.found);
+    post.service.send(ServiceEvent::Chat(found));
 }
 
 fn send(answer: Answer, post: &Post) {

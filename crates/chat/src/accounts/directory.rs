@@ -4,24 +4,9 @@ use std::sync::Arc;
 
 use records::{Account, AccountId, Millis, Role, Token};
 
+use crate::accounts::shown::Shown;
 use crate::format::names;
 use crate::table::{Table, Tables};
-
-/// What people see of an account; shared by what is read for them elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shown {
-    pub(crate) name: Box<str>,
-    pub(crate) display: Box<str>,
-}
-
-impl Shown {
-    pub(crate) fn of(record: &Account) -> Self {
-        Self {
-            name: record.name.as_str().into(),
-            display: record.display.as_str().into(),
-        }
-    }
-}
 
 /// An account and what belongs to it.
 #[derive(Debug)]

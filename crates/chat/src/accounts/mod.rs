@@ -2,6 +2,7 @@
 
 mod commands;
 mod directory;
+pub(crate) mod shown;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +16,15 @@ use crate::settings::Settings;
 use crate::table::Tables;
 pub(crate) use commands::ProfileChange;
 use directory::Directory;
-pub(crate) use directory::Shown;
+use shown::Shown;
+
+/// Ids that a server can have counted to: JavaScript's numbers are exact up to twice as many.
+const COUNT_MAX: u64 = 1 << 52;
+
+/// A number that was counted from one on.
+pub(crate) fn is_count(number: u64) -> bool {
+    (1..=COUNT_MAX).contains(&number)
+}
 
 /// See the file's header.
 #[derive(Debug)]

@@ -1,17 +1,17 @@
 //! How far members have read and received: markers that only grow, are written down, and are told to the authors of the messages
 //! they newly cover, gathered for a second. And who types, which is told and forgotten.
 
-use records::{AccountId, ConversationId, PartitionId, Seq, key};
+use records::{AccountId, ConversationId, Seq, key};
 
 use crate::command::{Address, To};
 use crate::conversations::Effect;
+use crate::conversations::author_lookup::{Authors, AuthorsWanted, Told};
+use crate::conversations::moved::Moved;
 use crate::conversations::partition::{Batch, Partition};
+use crate::conversations::reading::Reading;
 use crate::conversations::shared::{Context, Timer};
 use crate::note::{Marker, Note, Outcome};
 use crate::refusal::Refusal;
-use crate::sessions::queries::Query;
-use crate::stored::entries::{self, Found, Place};
-use crate::stored::source::{End, Source, Unreadable};
 
 /// How long markers are gathered.
 const GATHER_MILLIS: u64 = 1_000;
@@ -21,49 +21,6 @@ const GATHERED_MAX: usize = 4_096;
 const WRITES_MAX: usize = 1_024;
 /// In larger conversations markers are kept but told to nobody, and typing is not told.
 const MEMBERS_MAX: usize = 50;
-/// Messages whose authors are looked up in the store for one marker; those of older ones are not told.
-const AUTHORS_READ_MAX: u64 = 200;
-/// Bytes read for one such look-up; it reads one message more at most.
-const AUTHORS_BYTES_MAX: usize = 32 * 1024;
-
-/// How a member's markers have moved since they were last told.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Moved {
-    /// Where the read marker stood; it is written already.
-    read_from: Option<Seq>,
-    /// Where the received marker goes.
-    received: Option<Seq>,
-}
-
-/// A marker that is to be told.
-#[derive(Debug, Clone)]
-pub(crate) struct Told {
-    conversation: ConversationId,
-    account: AccountId,
-    kind: Marker,
-    after: Seq,
-    upto: Seq,
-}
-
-/// Authors who have to be looked up for a marker.
-#[derive(Debug)]
-pub(crate) struct AuthorsWanted {
-    partition: PartitionId,
-    told: Told,
-    /// Those that are known already; they wrote what comes behind `unknown`.
-    known: Vec<AccountId>,
-    unknown: Seq,
-}
-
-/// Authors who were looked up.
-#[derive(Debug)]
-pub(crate) struct Authors {
-    pub(crate) partition: PartitionId,
-    told: Told,
-    authors: Vec<AccountId>,
-    is_unreadable: bool,
-}
-
 impl Partition {
     /// Moves the own read marker.
     pub(super) fn read(
@@ -251,7 +208,7 @@ impl Partition {
             known: authors,
             unknown,
         };
-        let query = Query::authors(wanted);
+        let query = Reading::Authors(wanted);
         context.shared.effects.push_back(Effect::Read(query));
     }
 
@@ -308,46 +265,5 @@ impl Partition {
             });
         }
         Ok(Outcome::Done)
-    }
-}
-
-impl AuthorsWanted {
-    /// Reads them where a disk may be waited for.
-    pub(crate) fn run(self, source: &dyn Source) -> Authors {
-        let found = self.read(source);
-        let is_unreadable = found.is_err();
-        self.found(found.unwrap_or_default(), is_unreadable)
-    }
-
-    /// There is no room to read them now: those that are known are told.
-    pub(crate) fn refuse(self) -> Authors {
-        self.found(Vec::new(), false)
-    }
-
-    fn found(self, more: Vec<AccountId>, is_unreadable: bool) -> Authors {
-        let mut authors = self.known;
-        authors.extend(more);
-        Authors {
-            partition: self.partition,
-            told: self.told,
-            authors,
-            is_unreadable,
-        }
-    }
-
-    /// Authors of the newest messages up to `unknown` that the marker covers.
-    fn read(&self, source: &dyn Source) -> Result<Vec<AccountId>, Unreadable> {
-        let oldest = self.unknown.value().saturating_sub(AUTHORS_READ_MAX);
-        let first = Seq::new(oldest.max(self.told.after.value()) + 1);
-        let range = (
-            Place::of_message(first),
-            Place::of_message(self.unknown.next()),
-        );
-        let limit = usize::try_from(AUTHORS_READ_MAX).unwrap_or(usize::MAX);
-        let id = self.told.conversation;
-        let found = entries::entries(source, id, range, End::First, limit, AUTHORS_BYTES_MAX)?;
-        let messages = found.into_iter().filter_map(|Found { entry, .. }| entry);
-        let messages = messages.filter(|entry| entry.seq.is_some());
-        Ok(messages.map(|entry| entry.from).collect())
     }
 }

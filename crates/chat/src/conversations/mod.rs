@@ -2,16 +2,19 @@
 //! somebody else's without the others noticing. A conversation is read from the store when it is needed and forgotten when it was
 //! not used for long. Must not know sessions.
 
+mod author_lookup;
 mod authors;
 mod conversation;
 mod ended;
 pub(crate) mod forgotten;
 mod groups;
-pub(crate) mod load;
-pub(crate) mod markers;
+mod load;
+mod markers;
 mod members;
+mod moved;
 mod partition;
 mod positions;
+pub(crate) mod reading;
 mod send;
 mod shared;
 
@@ -24,14 +27,13 @@ use crate::command::Command;
 use crate::counters::Counters;
 use crate::io::{Owner, Ticket};
 use crate::note::Note;
-use crate::sessions::queries::Query;
 use crate::settings::Settings;
 use crate::stored::source::Source;
 use crate::table::Tables;
+use author_lookup::Authors;
 use load::Loaded;
-use markers::Authors;
 use partition::Partition;
-pub(crate) use send::charge;
+use reading::{Finding, Reading};
 use shared::{Context, Shared, Timer};
 
 /// See the file's header.
@@ -53,7 +55,7 @@ pub(crate) enum Effect {
         writes: Vec<records::Write>,
     },
     /// Read this.
-    Read(Query),
+    Read(Reading),
     /// For sessions.
     Note(Note),
     /// These keys are no longer needed.
@@ -139,14 +141,22 @@ impl Conversations {
         }
     }
 
-    /// Rows of a conversation have been read.
-    pub(crate) fn loaded(
+    /// Something has been read.
+    pub(crate) fn found(
         &mut self,
-        loaded: Loaded,
+        finding: Finding,
         accounts: &Accounts,
         source: &dyn Source,
         now: Millis,
     ) {
+        match finding {
+            Finding::Conversation(loaded) => self.loaded(loaded, accounts, source, now),
+            Finding::Authors(authors) => self.authors_found(authors, accounts, source, now),
+        }
+    }
+
+    /// Rows of a conversation have been read.
+    fn loaded(&mut self, loaded: Loaded, accounts: &Accounts, source: &dyn Source, now: Millis) {
         let number = loaded.partition;
         self.with(number, accounts, source, now, |partition, context| {
             partition.loaded(loaded, context);
@@ -154,7 +164,7 @@ impl Conversations {
     }
 
     /// Authors have been read.
-    pub(crate) fn authors_found(
+    fn authors_found(
         &mut self,
         found: Authors,
         accounts: &Accounts,

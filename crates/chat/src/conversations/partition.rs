@@ -14,14 +14,14 @@ use crate::conversations::Effect;
 use crate::conversations::conversation::Conversation;
 use crate::conversations::forgotten::{Epoch, Forgotten};
 use crate::conversations::load::{Load, Loaded, Rows};
-use crate::conversations::markers::Moved;
+use crate::conversations::moved::Moved;
+use crate::conversations::reading::Reading;
 use crate::conversations::shared::Context;
 use crate::format::draft;
 use crate::io::{Owner, Ticket};
 use crate::log::Log;
 use crate::note::{Note, Outcome};
 use crate::refusal::Refusal;
-use crate::sessions::queries::Query;
 use crate::stored::source::Unreadable;
 use crate::table::{Table, Tables};
 
@@ -194,7 +194,7 @@ impl Partition {
             to,
             epoch: since,
         };
-        let query = Query::conversation(load);
+        let query = Reading::Conversation(load);
         context.shared.effects.push_back(Effect::Read(query));
     }
 

@@ -4,7 +4,7 @@ use records::{
     AccountId, ConversationId, ConversationKind, Dedup, Entry, EntryKind, MemberRole, Sent, key,
 };
 
-use crate::command::{Address, Sending, Speaker};
+use crate::command::{Address, Sending, Speaker, charge};
 use crate::conversations::conversation::Conversation;
 use crate::conversations::members::JoinedRows;
 use crate::conversations::partition::{Batch, Done, Follow, Mid, MidKey, Partition, new_record};
@@ -14,14 +14,6 @@ use crate::note::{self, Note, Outcome};
 use crate::refusal::Refusal;
 use crate::stored::mids;
 use crate::stored::source::Unreadable;
-
-/// What a message takes on disk beside its text: its keys, its number, and the memory of its `mid`, roughly.
-const ROWS_BYTES: u64 = 256;
-
-/// What a message is charged.
-pub(crate) fn charge(message_bytes: usize) -> u64 {
-    message_bytes as u64 + ROWS_BYTES
-}
 
 impl Partition {
     /// Says something.

@@ -52,6 +52,11 @@ pub(crate) fn parse(topic: &str) -> Option<Topic<'_>> {
     }
 }
 
+/// Whether a question is answered out of the store.
+pub(crate) fn reads_store(method: &str) -> bool {
+    matches!(method, "history" | "sync" | "conversations" | "members")
+}
+
 fn verb_of(level: &str) -> Option<Verb> {
     match level {
         "edit" => Some(Verb::Edit),

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use records::{AccountId, ConversationId, Place, SessionRef};
 
-use crate::accounts::Shown;
+use crate::accounts::shown::Shown;
 use crate::command::Address;
 use crate::format::topic;
 use crate::sessions::delivery::Audience;
-use crate::sessions::queries::Query;
+use crate::sessions::queries::Reading;
 use crate::sessions::queries::names::Names;
 use crate::sessions::{Context, Sessions, Timer, notes};
 
@@ -154,7 +154,11 @@ impl Sessions {
         if !listeners.is_empty() {
             changed.is_reading = true;
             let names = self.names_of(&changed.address, context);
-            self.read(Query::described(id, listeners, names));
+            self.read(Reading::Described {
+                conversation: id,
+                members: listeners,
+                names,
+            });
         }
         let pause = match told {
             Told::Nobody => return,

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use records::{AccountId, ConversationId, Millis, Place, SessionRef};
 use smallvec::SmallVec;
 
-use crate::accounts::Shown;
+use crate::accounts::shown::Shown;
 use crate::io::Publish;
-use crate::sessions::presence::Presence;
-use crate::sessions::queries::Query;
-use crate::sessions::queries::listing::{Conversations, Listed};
+use crate::sessions::presence_state::Presence;
+use crate::sessions::queries::Reading;
+use crate::sessions::queries::listing::{Conversations, Listed, Listing};
 use crate::sessions::queries::names::Names;
 use crate::sessions::quota::Bucket;
 use crate::sessions::{Context, Sessions, Timer};
@@ -301,7 +301,7 @@ impl Sessions {
                     waiting: VecDeque::from([deferred]),
                     changes: Vec::new(),
                 };
-                self.read(Query::account(account));
+                self.read(Reading::Account(Listing { account }));
             }
         }
     }

@@ -6,12 +6,11 @@ use records::{AccountId, Cursor, GroupSlug, HistoryAccess, Pos, Seq};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Address, Making, Speaker, To, What};
-use crate::format::{json, names, wire};
+use crate::format::{json, names, topic, wire};
 use crate::io::{AccountError, Output, Publish, RequestId};
 use crate::note::Outcome;
 use crate::refusal::Refusal;
-use crate::sessions::commands::Who;
-use crate::sessions::publish::{Accepted, group, speaker};
+use crate::sessions::commands::{Accepted, Who, group, speaker};
 use crate::sessions::queries::Question;
 use crate::sessions::queries::feed::Feed;
 use crate::sessions::queries::history::{History, Named, Window};
@@ -271,7 +270,7 @@ impl Sessions {
             _ => 0,
         };
         self.take_ask_quota(account, 1 + looked_at / LOOKED_AT, context.now)?;
-        if is_read(method) {
+        if topic::reads_store(method) {
             self.check_turn(publish.session, context)?;
         }
         let stores = method.starts_with("group.") || method == "profile.set";
@@ -532,11 +531,6 @@ fn reply_to(publish: &Publish, method: &str, rid: Option<&str>) -> Result<ReplyT
         topic: topic.into(),
         correlation: publish.correlation.clone(),
     })
-}
-
-/// Whether a question is answered out of the store.
-pub(super) fn is_read(method: &str) -> bool {
-    matches!(method, "history" | "sync" | "conversations" | "members")
 }
 
 /// What a client names as where it has come to: a cursor, or a bare position, which is taken for a few seconds older.

@@ -3,7 +3,7 @@
 
 use records::{AccountId, Cursor, Millis, Pos, SessionRef};
 
-use crate::sessions::queries::Query;
+use crate::sessions::queries::Reading;
 use crate::sessions::queries::feed::Feed;
 use crate::sessions::{Context, Sessions, Timer};
 use crate::table::{Table, Tables};
@@ -81,7 +81,7 @@ impl Sessions {
             upto: self.stored.clone(),
             names: self.names_for(account, context),
         };
-        self.read(Query::catch_up(session, feed));
+        self.read(Reading::CatchUp { session, feed });
     }
 
     /// A session has caught up, or was told to ask again.

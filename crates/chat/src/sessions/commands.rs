@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use records::{AccountId, ConversationId, Seq, SessionRef};
+use records::{AccountId, ConversationId, GroupSlug, Seq, SessionRef};
 
-use crate::command::{Command, CommandId, Speaker, To, What};
+use crate::command::{Address, Command, CommandId, Speaker, To, What};
 use crate::io::{AccountAnswer, AccountError, Output, Publish, RequestId};
 use crate::note::Outcome;
 use crate::refusal::Refusal;
@@ -60,6 +60,14 @@ pub(super) enum Who {
     },
     /// Who runs the server.
     Server { request: RequestId, slug: String },
+}
+
+/// What becomes of a publish that is not refused.
+pub(super) enum Accepted {
+    /// It is done.
+    Now,
+    /// It is answered when its command is done.
+    Later,
 }
 
 impl InFlight {
@@ -227,5 +235,20 @@ impl Sessions {
                 outcome,
             });
         }
+    }
+}
+
+/// The group of this address; what cannot be one does not exist.
+pub(super) fn group(conv: &str) -> Result<Address, Refusal> {
+    match GroupSlug::parse(conv) {
+        Ok(slug) => Ok(Address::Group(slug)),
+        Err(_) => Err(Refusal::no_such_conversation(conv)),
+    }
+}
+
+pub(super) fn speaker(publish: &Publish) -> Speaker {
+    Speaker {
+        account: publish.account,
+        device: publish.device.clone(),
     }
 }

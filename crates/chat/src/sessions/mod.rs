@@ -12,6 +12,7 @@ mod inactive;
 mod notes;
 mod pending;
 mod presence;
+mod presence_state;
 mod profile;
 mod publish;
 pub(crate) mod queries;
@@ -29,7 +30,7 @@ use records::{AccountId, ConversationId, Cursor, Millis, SessionRef};
 use crate::accounts::{Accounts, ProfileChange};
 use crate::command::Command;
 use crate::counters::Counters;
-use crate::io::{Finding, Output, Ticket};
+use crate::io::{Output, Ticket};
 use crate::log::Log;
 use crate::settings::Settings;
 use crate::table::Tables;
@@ -40,7 +41,7 @@ use catch_up::CatchUps;
 use commands::InFlight;
 use delivery::Delivery;
 use devices::Devices;
-use queries::Query;
+use queries::{Finding, Reading};
 use typing::Typing;
 
 /// See the file's header.
@@ -75,6 +76,8 @@ struct Disk {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Output(Output),
+    /// Read this.
+    Read(Reading),
     /// For conversations.
     Command(Command),
     /// For accounts.
@@ -176,8 +179,6 @@ impl Sessions {
                 conversation,
                 again,
             } => self.described(conversation, again, context),
-            // Those are for conversations.
-            Finding::Conversation(_) | Finding::Authors(_) => {}
         }
     }
 
@@ -209,7 +210,7 @@ impl Sessions {
         }
     }
 
-    fn read(&mut self, query: Query) {
-        self.output(Output::Read(query));
+    fn read(&mut self, reading: Reading) {
+        self.effects.push_back(Effect::Read(reading));
     }
 }

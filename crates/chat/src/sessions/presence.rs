@@ -11,44 +11,13 @@ use crate::io::Publish;
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
 use crate::sessions::delivery::{self, Packet};
+use crate::sessions::presence_state::{Shown, State};
 use crate::sessions::{Context, Sessions, Timer};
 
 /// How long after one change the next is told.
 const INTERVAL_MILLIS: u64 = 10_000;
 /// How long a device may be away without anybody being told.
 const GRACE_MILLIS: u64 = 5_000;
-
-/// How an account is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    Online,
-    Away,
-    Busy,
-    #[default]
-    Offline,
-}
-
-/// How an account is, and what it says about that.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Shown {
-    state: State,
-    text: Box<str>,
-}
-
-/// What is known and was told of an account that has a device, or had one a moment ago.
-#[derive(Debug, Default)]
-pub(super) struct Presence {
-    /// What it said of itself.
-    status: Option<Shown>,
-    shown: Shown,
-    since: Option<Millis>,
-    told: Shown,
-    /// Until when nothing more is told.
-    quiet_until: Option<Millis>,
-    /// When the grace ends, and when the last device went.
-    gone: Option<(Millis, Millis)>,
-}
 
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -64,13 +33,6 @@ struct Status {
     state: State,
     #[serde(default)]
     text: Option<String>,
-}
-
-impl Presence {
-    /// Whether nothing is to be told any more of an account without devices.
-    pub(super) fn is_settled(&self) -> bool {
-        self.gone.is_none() && self.quiet_until.is_none() && self.shown == self.told
-    }
 }
 
 impl Sessions {

@@ -1,29 +1,21 @@
 //! What a client published, to whoever deals with it, and the word on it.
 
-use records::{AccountId, GroupSlug, SessionRef};
+use records::{AccountId, SessionRef};
 use serde::Deserialize;
 
-use crate::command::{Address, Sending, Speaker, To, What};
+use crate::command::{Address, Sending, To, What};
 use crate::format::topic::{self, Topic, Verb};
 use crate::format::{draft, json, wire};
 use crate::io::Publish;
 use crate::note::Outcome;
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
-use crate::sessions::commands::Who;
-use crate::sessions::{Context, Sessions, ask, delivery};
+use crate::sessions::commands::{Accepted, Who, group, speaker};
+use crate::sessions::{Context, Sessions, delivery};
 
 #[derive(Deserialize)]
 struct ReadBody {
     seq: u64,
-}
-
-/// What becomes of a publish that is not refused.
-pub(super) enum Accepted {
-    /// It is done.
-    Now,
-    /// It is answered when its command is done.
-    Later,
 }
 
 impl Sessions {
@@ -50,7 +42,7 @@ impl Sessions {
     /// Deals with a publish now, or, if it asks for what is stored, once what its account has said before is on disk.
     pub(super) fn proceed(&mut self, publish: Publish, context: Context<'_>) {
         let reads = match topic::parse(&publish.topic) {
-            Some(Topic::Ask { method, .. }) => ask::is_read(method),
+            Some(Topic::Ask { method, .. }) => topic::reads_store(method),
             Some(Topic::Send { .. } | Topic::Verb { .. } | Topic::Status | Topic::Active)
             | None => false,
         };
@@ -246,20 +238,5 @@ impl Sessions {
             Some(peer) => Ok(Address::pair(account, peer)),
             None => Err(Refusal::no_such_account(name)),
         }
-    }
-}
-
-/// The group of this address; what cannot be one does not exist.
-pub(super) fn group(conv: &str) -> Result<Address, Refusal> {
-    match GroupSlug::parse(conv) {
-        Ok(slug) => Ok(Address::Group(slug)),
-        Err(_) => Err(Refusal::no_such_conversation(conv)),
-    }
-}
-
-pub(super) fn speaker(publish: &Publish) -> Speaker {
-    Speaker {
-        account: publish.account,
-        device: publish.device.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use records::{ConversationId, SessionRef};
 
 use crate::refusal::Refusal;
-use crate::sessions::queries::{Query, Question};
+use crate::sessions::queries::{Question, Reading};
 use crate::sessions::reply::{self, ReplyTo};
 use crate::sessions::{Context, Sessions, Timer};
 
@@ -40,12 +40,12 @@ impl Sessions {
     pub(super) fn ask_store(&mut self, to: ReplyTo, question: Question, context: Context<'_>) {
         let most = self.settings.questions_waiting_max;
         let Some(pending) = self.devices.pending(to.session) else {
-            self.read(Query::question(to, question));
+            self.read(Reading::Question { to, question });
             return;
         };
         if !pending.is_busy(context.now) {
             pending.begin(context.now);
-            self.read(Query::question(to, question));
+            self.read(Reading::Question { to, question });
         } else if pending.has_room(most) {
             pending.wait(to, question);
         } else {
@@ -123,7 +123,7 @@ impl Sessions {
         if !pending.is_busy(context.now) {
             if let Some((to, question)) = pending.next() {
                 pending.begin(context.now);
-                self.read(Query::question(to, question));
+                self.read(Reading::Question { to, question });
             } else if !pending.resumed.is_empty() || !pending.due.is_empty() {
                 pending.begin(context.now);
                 let (taken, upto) = if pending.resumed.is_empty() {
@@ -132,7 +132,13 @@ impl Sessions {
                     (take_some(&mut pending.resumed), since)
                 };
                 let names = self.names_for(account, context);
-                self.read(Query::about(session, account, taken, upto, names));
+                self.read(Reading::About {
+                    session,
+                    account,
+                    conversations: taken,
+                    upto,
+                    names,
+                });
             }
         }
         self.devices.tidy(session);

@@ -8,7 +8,7 @@ use crate::command::{Address, What};
 use crate::format::wire;
 use crate::io::Publish;
 use crate::refusal::Refusal;
-use crate::sessions::publish::Accepted;
+use crate::sessions::commands::Accepted;
 use crate::sessions::{Context, Sessions, delivery, notes};
 use crate::table::{Table, Tables};
 

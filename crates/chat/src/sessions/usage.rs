@@ -4,6 +4,7 @@
 
 use records::{AccountId, Write, key};
 
+use crate::command::charge;
 use crate::io::{Output, Owner};
 use crate::refusal::Refusal;
 use crate::sessions::Sessions;
@@ -25,7 +26,7 @@ impl Sessions {
             0 => self.disk.room,
             given => given,
         };
-        let charge = crate::conversations::charge(message_bytes);
+        let charge = charge(message_bytes);
         if stored.saturating_add(charge) <= most {
             return Ok(());
         }

@@ -264,9 +264,7 @@ impl World {
 
     fn finish(&mut self, read: Read) {
         self.answer(read.answer);
-        if let Some(then) = read.then {
-            self.handle(then);
-        }
+        self.handle(Input::Found(read.found));
     }
 
     /// The readers have no room for what was kept back.

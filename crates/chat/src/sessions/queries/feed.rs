@@ -6,9 +6,9 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use records::{AccountId, ConversationId, ConversationKind, Cursor, Entry, Joined, Pos, Seq, key};
 
-use crate::conversations::load;
 use crate::sessions::queries::joined;
 use crate::sessions::queries::names::Names;
+use crate::stored::conversations;
 use crate::stored::damaged::Damaged;
 use crate::stored::entries::{self, Found, Place, Tail};
 use crate::stored::source::{End, Source, Unreadable};
@@ -148,7 +148,7 @@ impl Streams<'_> {
         let Some(conv) = joined::conv(&row.place, names, self.source)? else {
             return Ok(());
         };
-        if row.since.is_some() && load::member(self.source, id, self.account)?.is_none() {
+        if row.since.is_some() && conversations::member(self.source, id, self.account)?.is_none() {
             // Left a moment ago, or a row that says what is not so: then it might be anybody's.
             return match joined::find(self.source, self.account, id)? {
                 Some(row) if row.since.is_none() => self.add(id, &row, since, names),
@@ -161,7 +161,7 @@ impl Streams<'_> {
             };
         }
         if let Some(stay) = ended {
-            let record = load::record(self.source, id)?;
+            let record = conversations::record(self.source, id)?;
             let deleted =
                 record.is_none_or(|record| matches!(record.kind, ConversationKind::Ended { .. }));
             if self.upto.covers(stay.until) {

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use records::{AccountId, ConversationKind, Entry, HistoryAccess, Joined, Pos, Seq};
 
 use crate::command::Address;
-use crate::conversations::load;
 use crate::format::wire;
 use crate::refusal::Refusal;
 use crate::sessions::queries::joined;
 use crate::sessions::reply::{self, PAGE_BYTES_MAX};
+use crate::stored::conversations;
 use crate::stored::entries::{self, EVERYWHERE, Found, Place, Tail};
 use crate::stored::source::{End, ROW_OVERHEAD_MAX, Source, Unreadable};
 
@@ -60,7 +60,7 @@ struct Readable<'a> {
 impl History {
     /// The answer.
     pub(crate) fn json(&self, source: &dyn Source) -> Result<Bytes, Unreadable> {
-        let Some(id) = load::find(source, &self.address)? else {
+        let Some(id) = conversations::find(source, &self.address)? else {
             // A chat that has not begun is empty, which is no mistake.
             return Ok(match &self.address {
                 Address::Pair { .. } => self.page_json(Page::default()),
@@ -82,7 +82,7 @@ impl History {
             tail,
             parts: Vec::new(),
         };
-        let parts = match load::record(source, id)?.map(|record| record.kind) {
+        let parts = match conversations::record(source, id)?.map(|record| record.kind) {
             Some(ConversationKind::Group {
                 history: HistoryAccess::Joined,
                 ..

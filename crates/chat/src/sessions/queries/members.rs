@@ -5,11 +5,11 @@ use records::{AccountId, Member, MemberRole, key};
 use serde::Serialize;
 
 use crate::command::Address;
-use crate::conversations::load;
 use crate::format::wire;
 use crate::refusal::Refusal;
 use crate::sessions::queries::names::Names;
 use crate::sessions::reply::{self, PAGE_BYTES_MAX};
+use crate::stored::conversations;
 use crate::stored::damaged::Damaged;
 use crate::stored::source::{End, Source, Unreadable};
 
@@ -44,10 +44,10 @@ struct Shown {
 impl Members {
     /// The answer; with `more` the next page is asked for by naming the last one as `after`.
     pub(crate) fn json(&self, source: &dyn Source) -> Result<Bytes, Unreadable> {
-        let Some(id) = load::find(source, &self.address)? else {
+        let Some(id) = conversations::find(source, &self.address)? else {
             return Ok(reply::error(&Refusal::no_such_conversation(&self.conv)));
         };
-        if load::member(source, id, self.account)?.is_none() {
+        if conversations::member(source, id, self.account)?.is_none() {
             return Ok(reply::error(&Refusal::not_a_member(&self.conv)));
         }
         let mut range = key::members(id);

@@ -17,17 +17,14 @@ use bytes::Bytes;
 use records::{AccountId, ConversationId, Cursor, Entry, EntryKind, Moment, Pos, SessionRef};
 use serde::Deserialize;
 
-use crate::conversations::load::Load;
-use crate::conversations::markers::AuthorsWanted;
 use crate::format::text;
-use crate::io::{Finding, Found, Input};
 use crate::sessions::delivery::{self, Answer, Audience, Delivery, Packet};
 use crate::sessions::reply::ReplyTo;
 use crate::stored::source::{Source, Unreadable};
 use feed::{Feed, Item};
 use history::History;
 use list::List;
-use listing::Listing;
+use listing::{Listed, Listing};
 use members::Members;
 use names::Names;
 use row::{Described, Row};
@@ -38,32 +35,15 @@ const CAUGHT_UP_MAX: usize = 200;
 /// Bytes a session gets at once when it catches up.
 const CAUGHT_UP_BYTES_MAX: usize = 1024 * 1024;
 
-/// Something to be read. Opaque to whoever runs it.
+/// Something to be read for sessions.
 #[derive(Debug)]
-pub struct Query(Work);
-
-/// What reading has come to.
-#[derive(Debug, Default)]
-pub struct Read {
-    /// For devices.
-    pub answer: Option<Answer>,
-    /// For the messenger, after the answer has gone out: what it says next is newer.
-    pub then: Option<Input>,
-}
-
-#[derive(Debug)]
-enum Work {
-    Conversation(Load),
-    Authors(AuthorsWanted),
+pub(crate) enum Reading {
+    /// The conversations of an account.
     Account(Listing),
-    CatchUp {
-        session: SessionRef,
-        feed: Feed,
-    },
-    Question {
-        to: ReplyTo,
-        question: Question,
-    },
+    /// What a session has missed.
+    CatchUp { session: SessionRef, feed: Feed },
+    /// What a client has asked.
+    Question { to: ReplyTo, question: Question },
     /// How some conversations are for a session.
     About {
         session: SessionRef,
@@ -81,6 +61,28 @@ enum Work {
     },
 }
 
+/// What was read.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// The conversations of an account.
+    Account(Listed),
+    /// The turn of a session is over; these of its conversations could not be described.
+    Session {
+        session: SessionRef,
+        again: Vec<ConversationId>,
+    },
+    /// A session has caught up, or could not because the store was busy.
+    CaughtUp { session: SessionRef, answered: bool },
+    /// Members of a conversation were told how it is, but for these.
+    Described {
+        conversation: ConversationId,
+        again: Vec<AccountId>,
+    },
+}
+
+/// What reading has come to: what goes to devices, and then back to sessions.
+pub(crate) type Outcome = (Option<Answer>, Finding);
+
 /// A question of a client.
 #[derive(Debug)]
 pub(crate) enum Question {
@@ -96,101 +98,47 @@ pub(crate) enum Question {
     },
 }
 
-impl Query {
-    pub(crate) fn conversation(load: Load) -> Self {
-        Self(Work::Conversation(load))
-    }
-
-    pub(crate) fn authors(wanted: AuthorsWanted) -> Self {
-        Self(Work::Authors(wanted))
-    }
-
-    pub(crate) fn account(account: AccountId) -> Self {
-        Self(Work::Account(Listing { account }))
-    }
-
-    pub(crate) fn catch_up(session: SessionRef, feed: Feed) -> Self {
-        Self(Work::CatchUp { session, feed })
-    }
-
-    pub(crate) fn question(to: ReplyTo, question: Question) -> Self {
-        Self(Work::Question { to, question })
-    }
-
-    pub(crate) fn about(
-        session: SessionRef,
-        account: AccountId,
-        conversations: Vec<ConversationId>,
-        upto: Option<Cursor>,
-        names: Names,
-    ) -> Self {
-        Self(Work::About {
-            session,
-            account,
-            conversations,
-            upto,
-            names,
-        })
-    }
-
-    pub(crate) fn described(
-        conversation: ConversationId,
-        members: Vec<(AccountId, Audience)>,
-        names: Names,
-    ) -> Self {
-        Self(Work::Described {
-            conversation,
-            members,
-            names,
-        })
-    }
-
+impl Reading {
     /// What it comes to when there is no room to run this. A session that catches up is told to ask again, and the messenger sees to
     /// it that it does not do so in a circle.
-    pub fn refuse(self) -> Read {
-        match self.0 {
-            Work::Conversation(load) => found(Finding::Conversation(load.refuse())),
-            Work::Authors(wanted) => found(Finding::Authors(wanted.refuse())),
-            Work::Account(listing) => found(Finding::Account(listing.refuse())),
-            Work::CatchUp { session, feed } => ask_again(session, feed.since.floor()),
-            Work::Question { to, .. } => answered(to, Err(Unreadable)),
-            Work::About {
+    pub(crate) fn refuse(self) -> Outcome {
+        match self {
+            Self::Account(listing) => (None, Finding::Account(listing.refuse())),
+            Self::CatchUp { session, feed } => ask_again(session, feed.since.floor()),
+            Self::Question { to, .. } => answered(to, Err(Unreadable)),
+            Self::About {
                 session,
                 conversations: again,
                 ..
-            } => found(Finding::Session { session, again }),
-            Work::Described {
+            } => (None, Finding::Session { session, again }),
+            Self::Described {
                 conversation,
                 members,
                 ..
             } => {
                 let again = members.into_iter().map(|(account, _)| account).collect();
-                found(Finding::Described {
+                let finding = Finding::Described {
                     conversation,
                     again,
-                })
+                };
+                (None, finding)
             }
         }
     }
 
-    /// Reads what is wanted and builds the answer. If the store cannot be read, the answer is that of [`Query::refuse`].
-    pub fn run(self, source: &dyn Source) -> Read {
-        match self.0 {
-            Work::Conversation(load) => found(Finding::Conversation(load.run(source))),
-            Work::Authors(wanted) => found(Finding::Authors(wanted.run(source))),
-            Work::Account(listing) => found(Finding::Account(listing.run(source))),
-            Work::CatchUp { session, feed } => match caught_up(session, &feed, source) {
-                Ok(answer) => Read {
-                    answer: Some(answer),
-                    then: Some(Input::Found(Found(Finding::CaughtUp {
-                        session,
-                        answered: true,
-                    }))),
-                },
+    /// Reads what is wanted and builds the answer. If the store cannot be read, the answer is that of [`Reading::refuse`].
+    pub(crate) fn run(self, source: &dyn Source) -> Outcome {
+        match self {
+            Self::Account(listing) => (None, Finding::Account(listing.run(source))),
+            Self::CatchUp { session, feed } => match caught_up(session, &feed, source) {
+                Ok(answer) => {
+                    let answered = true;
+                    (Some(answer), Finding::CaughtUp { session, answered })
+                }
                 Err(Unreadable) => ask_again(session, feed.since.floor()),
             },
-            Work::Question { to, question } => answered(to, question.json(source)),
-            Work::About {
+            Self::Question { to, question } => answered(to, question.json(source)),
+            Self::About {
                 session,
                 account,
                 conversations,
@@ -204,24 +152,20 @@ impl Query {
                         Err(Unreadable) => again.push(id),
                     }
                 }
-                Read {
-                    answer: Some(Answer::Deliver(delivery::to_session(session, packets))),
-                    ..found(Finding::Session { session, again })
-                }
+                let answer = Answer::Deliver(delivery::to_session(session, packets));
+                (Some(answer), Finding::Session { session, again })
             }
-            Work::Described {
+            Self::Described {
                 conversation,
                 members,
                 names,
             } => {
                 let (deliveries, again) = described(source, conversation, members, &names);
-                Read {
-                    answer: Some(Answer::Deliver(deliveries)),
-                    ..found(Finding::Described {
-                        conversation,
-                        again,
-                    })
-                }
+                let finding = Finding::Described {
+                    conversation,
+                    again,
+                };
+                (Some(Answer::Deliver(deliveries)), finding)
             }
         }
     }
@@ -251,38 +195,21 @@ impl Question {
     }
 }
 
-fn found(finding: Finding) -> Read {
-    Read {
-        answer: None,
-        then: Some(Input::Found(Found(finding))),
-    }
-}
-
-fn answered(to: ReplyTo, answer: Result<Bytes, Unreadable>) -> Read {
-    let session = to.session;
-    Read {
-        answer: Some(to.answer(answer)),
-        ..found(Finding::Session {
-            session,
-            again: Vec::new(),
-        })
-    }
+fn answered(to: ReplyTo, answer: Result<Bytes, Unreadable>) -> Outcome {
+    let (session, again) = (to.session, Vec::new());
+    (Some(to.answer(answer)), Finding::Session { session, again })
 }
 
 /// Nothing, and that there is more.
-fn ask_again(session: SessionRef, since: Pos) -> Read {
-    Read {
-        answer: Some(Answer::CaughtUp {
-            session,
-            entries: Vec::new(),
-            upto: since,
-            more: true,
-        }),
-        then: Some(Input::Found(Found(Finding::CaughtUp {
-            session,
-            answered: false,
-        }))),
-    }
+fn ask_again(session: SessionRef, since: Pos) -> Outcome {
+    let answer = Answer::CaughtUp {
+        session,
+        entries: Vec::new(),
+        upto: since,
+        more: true,
+    };
+    let answered = false;
+    (Some(answer), Finding::CaughtUp { session, answered })
 }
 
 fn about(

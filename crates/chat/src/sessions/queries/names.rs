@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use records::{Account, AccountId, key};
 
-use crate::accounts::Shown;
+use crate::accounts::shown::Shown;
 use crate::stored::damaged::Damaged;
 use crate::stored::source::{Source, Unreadable};
 

@@ -8,9 +8,9 @@ use records::{
 };
 use serde::Serialize;
 
-use crate::conversations::load;
 use crate::format::{head, wire};
 use crate::sessions::queries::names::Names;
+use crate::stored::conversations;
 use crate::stored::entries::{self, EVERYWHERE, Found, Place, Tail};
 use crate::stored::source::{End, Source, Unreadable};
 
@@ -65,7 +65,7 @@ impl Described {
         id: ConversationId,
         upto: Option<&Cursor>,
     ) -> Result<Option<Self>, Unreadable> {
-        let Some(record) = load::record(source, id)? else {
+        let Some(record) = conversations::record(source, id)? else {
             return Ok(None);
         };
         if let ConversationKind::Ended { .. } = record.kind {
@@ -109,7 +109,7 @@ impl Described {
         names: &Names,
         source: &dyn Source,
     ) -> Result<Option<Row>, Unreadable> {
-        let Some(own) = load::member(source, self.id, account)? else {
+        let Some(own) = conversations::member(source, self.id, account)? else {
             return Ok(None);
         };
         let (kind, conv, title, group, peer) = match &self.record.kind {
@@ -141,7 +141,7 @@ impl Described {
                 let marker = if peer == account {
                     Some(own.clone())
                 } else {
-                    load::member(source, self.id, peer)?
+                    conversations::member(source, self.id, peer)?
                 };
                 let seq =
                     |of: fn(&Member) -> Seq| marker.as_ref().map_or(0, |known| of(known).value());

@@ -4,13 +4,13 @@
 use bytes::Bytes;
 use records::{Cursor, Place, Pos};
 
-use crate::conversations::load;
 use crate::format::wire;
 use crate::sessions::queries::feed::{Feed, Item, Page};
 use crate::sessions::queries::joined;
 use crate::sessions::queries::list::List;
 use crate::sessions::queries::row::Described;
 use crate::sessions::reply::{self, PAGE_BYTES_MAX};
+use crate::stored::conversations;
 use crate::stored::source::{Source, Unreadable};
 
 /// Conversations with something new that are still paged.
@@ -64,10 +64,10 @@ impl Sync {
             };
             let seen = self.feed.since.of(partition);
             let moved = |pos: Pos| pos > seen && pos <= upto.of(partition);
-            let own = load::member(source, id, account)?;
+            let own = conversations::member(source, id, account)?;
             let mut has_moved = own.is_some_and(|member| moved(member.moved));
             if let (Place::Direct { peer }, false) = (&row.place, has_moved) {
-                let peer = load::member(source, id, *peer)?;
+                let peer = conversations::member(source, id, *peer)?;
                 has_moved = peer.is_some_and(|member| moved(member.moved));
             }
             if !has_moved {
