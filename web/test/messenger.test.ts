@@ -251,6 +251,16 @@ describe("receiving", () => {
     expect(conversation.typing).toEqual([]);
   });
 
+  test("a message that comes once more does not end the typing that began after it", async () => {
+    server.say("bob", "@alice", "1");
+    const alice = await tab("alice");
+    const bob = await tab("bob");
+    server.say("bob", "@alice", "2");
+    bob.messenger.typing(await open(bob, "@alice"));
+    server.tell("alice", "im/in/@bob", server.rooms.get("alice+bob")!.entries.at(-1)!);
+    expect(alice.messenger.conversation(convOf("@bob")).typing).toEqual(["bob"]);
+  });
+
   test("typing is told at most once in three seconds", async () => {
     const alice = await tab("alice");
     const conversation = await open(alice, "@bob");
@@ -422,6 +432,16 @@ describe("history", () => {
     const conversation = await open(alice, "@carol");
     expect(conversation.fromStart).toBe(true);
     expect(alice.messenger.list()).toEqual([]);
+  });
+
+  test("and begins with the message that comes while that is being found out", async () => {
+    const alice = await tab("alice");
+    server.holding = "history";
+    const opened = open(alice, "@bob");
+    await settle();
+    server.say("bob", "@alice", "1");
+    server.release();
+    expect(shown(alice, await opened)).toEqual(["bob: 1"]);
   });
 });
 

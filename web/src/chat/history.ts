@@ -1,6 +1,7 @@
 // Loads pages of a conversation: the newest when it is opened, older ones on the way up, and what a gap is missing. One
 // question per conversation and direction at a time. It decides nothing about what is shown.
 
+import { AskError } from "../wire/asks";
 import { entriesOf, posOf, type Fields, type Pos } from "../wire/contract";
 import type { Conversation, Page } from "./conversation";
 
@@ -26,7 +27,7 @@ export class History {
       for (;;) {
         const { thrownAway } = conversation;
         conversation.expectNewest();
-        const page = await this.#page(conversation, {}, PAGE_ENTRIES);
+        const page = await this.#newestPage(conversation);
         if (thrownAway === conversation.thrownAway) {
           conversation.applyNewest(page);
           break;
@@ -79,6 +80,18 @@ export class History {
       if ((after ?? conversation.upTo) === from) break;
     }
     return !conversation.loaded;
+  }
+
+  /** A direct chat begins with its first message; until then it is simply empty. */
+  async #newestPage(conversation: Conversation): Promise<Page> {
+    const { last, peer } = conversation;
+    try {
+      return await this.#page(conversation, {}, PAGE_ENTRIES);
+    } catch (error) {
+      const notBegun = error instanceof AskError && error.code === "no_such_conversation" && peer !== null && last === 0;
+      if (!notBegun) throw error;
+      return { entries: [], more: false, next: null };
+    }
   }
 
   async #page(conversation: Conversation, where: object, limit: number): Promise<Page> {

@@ -152,14 +152,7 @@ export class Messenger {
 
   /** Loads what is needed to show a conversation. Rejects with an `AskError`. */
   async open(conversation: Conversation): Promise<void> {
-    try {
-      await this.#history.newest(conversation);
-    } catch (error) {
-      // A direct chat begins with its first message; until then it is simply empty.
-      const begun = !(error instanceof AskError && error.code === "no_such_conversation" && conversation.peer);
-      if (begun) throw error;
-      conversation.applyNewest({ entries: [], more: false, next: null });
-    }
+    await this.#history.newest(conversation);
     if (isCounted(conversation) && !conversation.memberList) await this.loadMembers(conversation);
   }
 
