@@ -249,6 +249,7 @@ export class FakeServer {
     for (const account of accounts) {
       room.members.set(account, { role: room.members.size === 0 ? "owner" : "member", read: room.seq, received: room.seq });
       room.stays.push({ account, since: pos, from: room.seq, until: null, seq: 0 });
+      room.moved.set(account, pos);
       this.#tell(account, "im/me/event", { kind: "conversation", conv: room.id });
     }
     const entry: Json = { pos, kind: "member", action: "join", accounts, from, at: Date.now() };
@@ -310,6 +311,7 @@ export class FakeServer {
   #history(account: string, conv: string, { before, after, limit }: Json): Json {
     const room = this.#room(account, conv, false);
     if (!room) return { error: "no_such_conversation", detail: "there is no such conversation" };
+    if (!room.members.has(account)) return { error: "not_a_member", detail: "" };
     const at = (where: unknown): number =>
       typeof where === "string" ? index(where) : index(room.entries.find((entry) => entry["seq"] === where)?.["pos"] ?? "fffff");
     if (this.bySeqOnly && [before, after].some((where) => typeof where === "string")) return { error: "payload_format", detail: "" };

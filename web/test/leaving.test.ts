@@ -178,6 +178,23 @@ describe("coming back into a group", () => {
   });
 });
 
+test("what was asked for to fill a hole is not shown in another group of that name", async () => {
+  const { alice, conversation } = await eng();
+  server.silent = true;
+  server.say("bob", "eng", "lost");
+  server.silent = false;
+  server.holding = "history";
+  server.say("bob", "eng", "live");
+  await settle();
+  server.holding = null;
+  server.delete("eng");
+  server.group("eng", "다른 방", ["bob", "alice"]);
+  await alice.messenger.open(conversation);
+  server.release();
+  await settle();
+  expect([shown(alice, conversation), conversation.entries.length]).toEqual([[], 1]);
+});
+
 describe("a conversation that is new", () => {
   test("and known by its entries alone counts those, until the list says how it is", async () => {
     const alice = await tab("alice");
