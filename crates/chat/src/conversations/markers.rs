@@ -172,13 +172,14 @@ impl Partition {
             told_received = Some(told(Marker::Received, received, upto));
             let at = self.next_pos(batch, context);
             self.pin(id, batch);
-            if let Some(member) = self
-                .find_mut(id)
-                .and_then(|known| known.member_mut(account))
-            {
-                member.received = upto;
-                member.moved = at;
-                batch.put(key::member(id, account), member.encode());
+            if let Some(known) = self.find_mut(id) {
+                // Only a direct chat shows it to anybody.
+                let is_shown = matches!(known.address, Address::Pair { .. });
+                if let Some(member) = known.member_mut(account) {
+                    member.received = upto;
+                    member.moved = if is_shown { at } else { member.moved };
+                    batch.put(key::member(id, account), member.encode());
+                }
             }
             context.shared.counters.markers_moved += 1;
         }
