@@ -12,6 +12,8 @@ use crate::stored::source::{End, Source, Unreadable};
 
 /// Rows read at once.
 const SLICE: usize = 4_096;
+/// Damaged keys that are passed over where the last sound one is looked for.
+const DAMAGED_MAX: usize = 64;
 const BEYOND: &str = "it names a number that no server has counted to";
 
 /// Why the messenger cannot begin.
@@ -53,14 +55,7 @@ pub fn recover(
         Ok(())
     })?;
     chat.accounts.count_strays(strays);
-    // An account whose row is lost took part in something: who got its number would get that.
-    if let Some(last) = source.keys(&Table::Joined.range(), End::Last, 1)?.pop() {
-        match key::parse_joined(&last) {
-            Ok((account, _)) if is_count(account.value()) => chat.accounts.reserve(account),
-            Ok(_) => return Err(Damaged::untrue(&last, BEYOND).into()),
-            Err(error) => return Err(Damaged::new(&last, error).into()),
-        }
-    }
+    reserve_joined(source, chat)?;
     each(source, key::all_positions(), |key, value| {
         let ceiling =
             key::decode_number(Table::Meta, value).map_err(|error| Damaged::new(key, error))?;
@@ -79,6 +74,27 @@ pub fn recover(
         Ok(())
     })?;
     chat.finish_recovery(&ended, source, now);
+    Ok(())
+}
+
+/// An account whose row is lost took part in something: who got its number would get that.
+fn reserve_joined(source: &dyn Source, chat: &mut Chat) -> Result<(), RecoveryError> {
+    let mut range = Table::Joined.range();
+    for _ in 0..DAMAGED_MAX {
+        let Some(last) = source.keys(&range, End::Last, 1)?.pop() else {
+            return Ok(());
+        };
+        let damaged = match key::parse_joined(&last) {
+            Ok((account, _)) if is_count(account.value()) => {
+                chat.accounts.reserve(account);
+                return Ok(());
+            }
+            Ok(_) => Damaged::untrue(&last, BEYOND),
+            Err(error) => Damaged::new(&last, error),
+        };
+        source.damaged(&damaged);
+        range.to = last.to_vec();
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use records::{AccountId, ConversationId, Pos, Stamp, Table, Write, key};
+use records::{AccountId, ConversationId, Pos, Seq, Stamp, Table, Write, key};
 use store::disk::simulated::SimulatedDisk;
 use store::{
     Background, Batch, CommitError, Durability, EmbeddedStore, OpenOptions, Range, Scale, Store,
@@ -215,8 +215,12 @@ fn sample() -> &'static SimulatedDisk {
 fn keys(number: u64) -> [Vec<u8>; 4] {
     [
         key::account(AccountId::new(number % 7)),
-        key::entry(ConversationId::new(number % 3), Pos::new(number)),
-        key::dedup(1, AccountId::new(number), "mid"),
+        key::entry(
+            ConversationId::new(number % 3),
+            Seq::new(number),
+            Pos::new(number),
+        ),
+        key::dedup(1, ConversationId::new(3), AccountId::new(number), "mid"),
         key::queue(Stamp::new(number)),
     ]
 }

@@ -79,7 +79,7 @@ impl Before {
         let disk = &world.disk;
         let mut entries = BTreeMap::new();
         for (at, value) in disk.range(&Table::Entry.range()) {
-            let (conversation, pos) = key::parse_entry(at).expect("a sound key");
+            let (conversation, _, pos) = key::parse_entry(at).expect("a sound key");
             let entry = Entry::decode(&value).expect("a sound entry");
             entries.insert(pos, (conversation, entry.wire));
         }
@@ -176,9 +176,7 @@ impl Before {
         let Some((conversation, wire)) = self.entries.get(&pos) else {
             return;
         };
-        // Of an entry that is lost together with its number no row is left to tell that its place is taken.
-        let forgotten = faults.count > 1 && faults.entries.contains(&pos);
-        if forgotten || faults.reworded.contains(&pos) {
+        if faults.reworded.contains(&pos) {
             return;
         }
         let mut entry = entry.clone();
@@ -240,7 +238,7 @@ fn read_all(world: &mut World, device: usize, conv: &str) -> BTreeSet<Pos> {
 fn repeat(world: &mut World, faults: &Faults) {
     let topic = "im/to/@bob";
     world.publish(0, topic, br#"{"mid":"m1","text":"hi"}"#, 1);
-    if faults.count > 0 && (faults.numbers || !faults.spare_structure()) {
+    if faults.count > 0 && (faults.mids || !faults.spare_structure()) {
         return;
     }
     let heard = world.heard.as_deref().unwrap_or_default();
@@ -270,15 +268,7 @@ fn accounts_in(disk: &Disk) -> BTreeSet<AccountId> {
         match Table::of(at) {
             Ok(Table::Account) => named.extend(key::parse_account(at)),
             Ok(Table::Token) => named.extend(Token::decode(value).map(|token| token.account)),
-            Ok(Table::Member) => named.extend(key::parse_member(at).map(|(_, account)| account)),
-            Ok(Table::Conversation) => {
-                if let Ok(record) = Conversation::decode(value) {
-                    named.insert(record.created_by);
-                    if let ConversationKind::Direct { low, high } = record.kind {
-                        named.extend([low, high]);
-                    }
-                }
-            }
+            Ok(Table::Joined) => named.extend(key::parse_joined(at).map(|(account, _)| account)),
             _ => {}
         }
     }

@@ -18,25 +18,27 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn apply(&mut self, writes: Vec<Write>) {
         assert!(!writes.is_empty(), "an append without writes");
+        for write in &writes {
+            if let Write::Put { key, .. } = write {
+                self.check_new(key);
+            }
+        }
         for write in writes {
             match write {
-                Write::Put { key, value } => {
-                    self.check_new(&key);
-                    self.keys.insert(key, value);
-                }
+                Write::Put { key, value } => drop(self.keys.insert(key, value)),
                 Write::Delete { key } => drop(self.keys.remove(&key)),
             }
         }
     }
 
-    /// Entries and numbers are written once, and a conversation that begins takes nobody's place.
+    /// Entries are written once, and a conversation that begins takes nobody's place.
     fn check_new(&self, at: &[u8]) {
         let known = self.keys.contains_key(at);
         match Table::of(at) {
-            Ok(Table::Entry | Table::Seq) => assert!(!known, "{at:02x?} is written over"),
+            Ok(Table::Entry) => assert!(!known, "{at:02x?} is written over"),
             Ok(Table::Conversation) if !known => {
                 let id = key::parse_conversation(at).expect("a key of the messenger's");
-                for range in [key::entries(id), key::seqs(id), key::members(id)] {
+                for range in [key::entries(id), key::members(id)] {
                     assert_eq!(self.range(&range).count(), 0, "{id} was another one's");
                 }
             }
@@ -87,9 +89,13 @@ impl Source for Disk {
         Ok(rows)
     }
 
-    fn keys(&self, range: &KeyRange, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
-        let found = self.range(range).take(limit);
-        Ok(found.map(|(key, _)| Bytes::copy_from_slice(key)).collect())
+    fn keys(&self, range: &KeyRange, end: End, limit: usize) -> Result<Vec<Bytes>, Unreadable> {
+        let found = self.range(range);
+        let key = |(key, _): (&[u8], Bytes)| Bytes::copy_from_slice(key);
+        Ok(match end {
+            End::First => found.take(limit).map(key).collect(),
+            End::Last => found.rev().take(limit).map(key).collect(),
+        })
     }
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {

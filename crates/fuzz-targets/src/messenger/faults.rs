@@ -9,14 +9,16 @@ use super::disk::Disk;
 use crate::feed::Feed;
 
 const FAULTS_MAX: usize = 4;
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 9] = [
     Table::Account,
     Table::Token,
     Table::Conversation,
     Table::Member,
     Table::Entry,
-    Table::Seq,
     Table::Dedup,
+    Table::Address,
+    Table::Joined,
+    Table::Usage,
 ];
 
 /// Whose rows have been damaged.
@@ -28,8 +30,8 @@ pub(super) struct Faults {
     pub(super) entries: BTreeSet<Pos>,
     /// Those whose values have changed, not only their places.
     pub(super) reworded: BTreeSet<Pos>,
-    /// Numbers of messages, or what is remembered of mids.
-    pub(super) numbers: bool,
+    /// What is remembered of mids.
+    pub(super) mids: bool,
 }
 
 /// Damages a few rows.
@@ -47,14 +49,14 @@ fn inflict_one(disk: &mut Disk, feed: &mut Feed<'_>, faults: &mut Faults) {
     let Some(at) = some_row(disk, table, feed) else {
         return;
     };
-    faults.touch(&at);
+    faults.touch(&at, disk);
     let Some(mut value) = disk.keys.get(&at).cloned() else {
         return;
     };
     if kind < 2 {
         faults
             .reworded
-            .extend(key::parse_entry(&at).map(|(_, pos)| pos));
+            .extend(key::parse_entry(&at).map(|(.., pos)| pos));
     }
     match kind {
         0 => {
@@ -79,7 +81,7 @@ fn inflict_one(disk: &mut Disk, feed: &mut Feed<'_>, faults: &mut Faults) {
         // Two rows of a table have each other's values.
         4 => {
             if let Some(other) = some_row(disk, table, feed) {
-                faults.touch(&other);
+                faults.touch(&other, disk);
                 if let Some(theirs) = disk.keys.insert(other, value) {
                     disk.keys.insert(at, theirs);
                 }
@@ -88,7 +90,7 @@ fn inflict_one(disk: &mut Disk, feed: &mut Feed<'_>, faults: &mut Faults) {
         // The row stands in another place, or in two.
         _ => {
             let moved = moved(&at, feed);
-            faults.touch(&moved);
+            faults.touch(&moved, disk);
             if kind == 5 {
                 disk.keys.remove(&at);
             }
@@ -124,7 +126,7 @@ impl Faults {
         self.accounts.is_empty() && self.conversations.is_empty()
     }
 
-    fn touch(&mut self, at: &[u8]) {
+    fn touch(&mut self, at: &[u8], disk: &Disk) {
         match Table::of(at) {
             Ok(Table::Account) => self.accounts.extend(key::parse_account(at)),
             Ok(Table::Conversation) => self.conversations.extend(key::parse_conversation(at)),
@@ -134,8 +136,18 @@ impl Faults {
             }
             Ok(Table::Entry) => self
                 .entries
-                .extend(key::parse_entry(at).map(|(_, pos)| pos)),
-            Ok(_) | Err(_) => self.numbers = true,
+                .extend(key::parse_entry(at).map(|(.., pos)| pos)),
+            Ok(Table::Joined) => {
+                let id = key::parse_joined(at).map(|(_, conversation)| conversation);
+                self.conversations.extend(id);
+            }
+            Ok(Table::Address) => {
+                let leads_to = disk.keys.get(at);
+                let id = leads_to.and_then(|id| key::decode_number(Table::Address, id).ok());
+                self.conversations.extend(id.map(ConversationId::new));
+            }
+            Ok(Table::Dedup) => self.mids = true,
+            Ok(_) | Err(_) => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Target `messenger`: what accounts publish under `im/`, with any topic and any payload. Nothing may panic, every
-//! publish is answered once, what goes out is JSON on a topic that exists, and messages are numbered without gaps.
+//! publish is answered once, what goes out is JSON on a topic that exists, and messages are numbered without gaps, whatever the
+//! store is late with and whoever owns a partition by then.
 
 pub(crate) mod damage;
 mod disk;
@@ -64,7 +65,7 @@ fn steps(world: &mut World, feed: &mut Feed<'_>) {
 
 fn step(world: &mut World, feed: &mut Feed<'_>) {
     let device = feed.below(NAMES.len());
-    match feed.byte() % 16 {
+    match feed.byte() % 20 {
         0..=7 => {
             let topic = (*feed.choose(&TOPICS)).to_owned();
             world.publish(device, &topic, feed.piece(), feed.byte());
@@ -81,7 +82,10 @@ fn step(world: &mut World, feed: &mut Feed<'_>) {
         11 => world.commit_one(),
         12 => world.holding = feed.flag(),
         13 => world.catch_up(device, feed.byte().into()),
-        14 => world.received(device, feed.byte().into()),
+        14 => world.received(device, feed.byte().into(), feed.byte().into()),
+        15 => world.fence(feed.byte()),
+        16 => world.holding_reads = feed.flag(),
+        17 | 18 => world.read_one(feed.byte().into()),
         _ => world.refusing = feed.flag(),
     }
 }

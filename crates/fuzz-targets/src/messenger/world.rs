@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use chat::{
-    AccountCommand, Answer, Chat, Delivery, Input, Output, Publish, Query, RecoveryError,
-    RequestId, Settings, Ticket,
+    AccountCommand, Answer, Chat, Delivery, Input, Output, Owner, Publish, Query, Read,
+    RecoveryError, RequestId, Settings, Ticket,
 };
 use mqtt_codec::topic;
-use records::{AccountId, ConversationId, Millis, Pos, Role, Seq, SessionRef, Table, Write, key};
+use records::{
+    AccountId, ConversationId, Entry, Millis, PartitionId, Pos, Role, Seq, SessionMid,
+    SessionNumber, SessionRef, Table, Write, key,
+};
 
 use super::disk::Disk;
 use super::{NAMES, PACKETS_MAX, START};
@@ -18,8 +21,11 @@ pub(super) struct World {
     pub(super) chat: Chat,
     pub(super) disk: Disk,
     now: Millis,
-    held: VecDeque<(Ticket, Vec<Write>)>,
+    held: VecDeque<(Owner, Ticket, Vec<Write>)>,
     pub(super) holding: bool,
+    held_reads: VecDeque<Query>,
+    /// The readers are late.
+    pub(super) holding_reads: bool,
     /// The readers have no room.
     pub(super) refusing: bool,
     asked: u64,
@@ -39,6 +45,8 @@ impl World {
             now,
             held: VecDeque::new(),
             holding: false,
+            held_reads: VecDeque::new(),
+            holding_reads: false,
             refusing: false,
             asked: 0,
             answered: BTreeSet::new(),
@@ -70,6 +78,8 @@ impl World {
     pub(super) fn restart(&mut self) -> Result<(), RecoveryError> {
         self.held.clear();
         self.holding = false;
+        self.held_reads.clear();
+        self.holding_reads = false;
         self.refusing = false;
         self.answered.clear();
         self.asked = 0;
@@ -88,6 +98,7 @@ impl World {
                     session,
                     account,
                     device: "phone".into(),
+                    since: None,
                 });
                 self.subscribe(device, "im/#", 0);
             }
@@ -131,7 +142,10 @@ impl World {
             ack,
             response_topic: (shape & 2 != 0).then(|| "im/answer/9".into()),
             correlation: (shape & 4 != 0).then(|| Bytes::from_static(b"\0\xFF")),
-            attach: Vec::new(),
+            session_mid: (shape & 8 != 0).then(|| SessionMid::Packet {
+                session: SessionNumber::new(7),
+                packet_id: u16::from(shape >> 4),
+            }),
             read_at: records::Moment::UNKNOWN,
         };
         self.handle(Input::Publish(Box::new(publish)));
@@ -162,15 +176,31 @@ impl World {
         });
     }
 
-    pub(super) fn received(&mut self, device: usize, seq: u64) {
-        let Some(account) = self.account(device) else {
+    pub(super) fn received(&mut self, device: usize, number: usize, seq: u64) {
+        let range = Table::Conversation.range();
+        let conversations = self.disk.range(&range);
+        let ids: Vec<ConversationId> = conversations
+            .filter_map(|(at, _)| key::parse_conversation(at).ok())
+            .collect();
+        let Some(account) = self.account(device).filter(|_| !ids.is_empty()) else {
             return;
         };
         self.handle(Input::Received {
             account,
-            conversation: ConversationId::new(1 + seq % 3),
+            conversation: ids[number % ids.len()],
             seq: Seq::new(seq),
         });
+    }
+
+    /// Somebody else owns the partition of the oldest append that waits, or some partition.
+    pub(super) fn fence(&mut self, number: u8) {
+        let waiting = self.held.iter().find_map(|(owner, ..)| match owner {
+            Owner::Partition(_) => Some(*owner),
+            Owner::Accounts | Owner::Sessions => None,
+        });
+        let owner = waiting.unwrap_or(Owner::Partition(PartitionId::new(number.into())));
+        self.held.retain(|(of, ..)| *of != owner);
+        self.handle(Input::Fenced { owner });
     }
 
     pub(super) fn pass(&mut self, millis: u64) {
@@ -184,9 +214,9 @@ impl World {
     }
 
     pub(super) fn commit_one(&mut self) {
-        if let Some((ticket, writes)) = self.held.pop_front() {
+        if let Some((owner, ticket, writes)) = self.held.pop_front() {
             self.disk.apply(writes);
-            self.handle(Input::Appended(ticket));
+            self.handle(Input::Appended { owner, ticket });
         }
     }
 
@@ -198,12 +228,20 @@ impl World {
     fn drain(&mut self) {
         while let Some(output) = self.chat.poll_output() {
             match output {
-                Output::Append { ticket, writes } if self.holding || !self.held.is_empty() => {
-                    self.held.push_back((ticket, writes));
+                Output::Append {
+                    owner,
+                    ticket,
+                    writes,
+                } if self.holding || !self.held.is_empty() => {
+                    self.held.push_back((owner, ticket, writes));
                 }
-                Output::Append { ticket, writes } => {
+                Output::Append {
+                    owner,
+                    ticket,
+                    writes,
+                } => {
                     self.disk.apply(writes);
-                    let input = Input::Appended(ticket);
+                    let input = Input::Appended { owner, ticket };
                     self.chat.handle(input, &self.disk, self.now);
                 }
                 Output::Deliver(delivery) => self.hear(delivery),
@@ -211,6 +249,7 @@ impl World {
                     assert!(self.answered.insert(ack), "{ack} is answered twice");
                     assert!(ack <= self.asked);
                 }
+                Output::Read(query) if self.holding_reads => self.held_reads.push_back(query),
                 Output::Read(query) => self.read(query),
                 Output::Trim(range) => self.disk.trim(&range),
                 _ => {}
@@ -225,15 +264,27 @@ impl World {
         }
     }
 
+    /// The readers come to one that waits.
+    pub(super) fn read_one(&mut self, number: usize) {
+        let place = number % self.held_reads.len().max(1);
+        if let Some(query) = self.held_reads.remove(place) {
+            self.read(query);
+            self.drain();
+        }
+    }
+
     fn read(&mut self, query: Query) {
-        let completion = query.completion();
-        let answer = if self.refusing {
+        let Read { answer, found } = if self.refusing {
             query.refuse()
         } else {
             query.run(&self.disk)
         };
         match answer {
-            Some(Answer::Deliver(delivery)) => self.hear(delivery),
+            Some(Answer::Deliver(deliveries)) => {
+                for delivery in deliveries {
+                    self.hear(delivery);
+                }
+            }
             Some(Answer::CaughtUp { entries, .. }) => {
                 for entry in entries {
                     self.hear(entry);
@@ -241,16 +292,17 @@ impl World {
             }
             None => {}
         }
-        if let Some(done) = completion {
-            self.chat.handle(done, &self.disk, self.now);
-        }
+        let found = Input::Found(found);
+        self.chat.handle(found, &self.disk, self.now);
     }
 
     /// Everything is stored and answered.
     pub(super) fn end(&mut self) {
         self.holding = false;
-        while !self.held.is_empty() {
+        self.holding_reads = false;
+        while !(self.held.is_empty() && self.held_reads.is_empty()) {
             self.commit_one();
+            self.read_one(0);
         }
         self.pass(10_000);
         assert_eq!(
@@ -263,8 +315,12 @@ impl World {
     /// The numbers of messages have no gaps.
     pub(super) fn check_numbers(&self) {
         let mut last: BTreeMap<ConversationId, u64> = BTreeMap::new();
-        for (at, _) in self.disk.range(&Table::Seq.range()) {
-            let (conversation, seq) = key::parse_seq(at).expect("a key of its table");
+        for (at, value) in self.disk.range(&Table::Entry.range()) {
+            let (conversation, seq, _) = key::parse_entry(at).expect("a key of its table");
+            let entry = Entry::decode(&value).expect("an entry of the messenger's");
+            if entry.seq.is_none() {
+                continue;
+            }
             let expected = last.entry(conversation).or_default();
             *expected += 1;
             assert_eq!(seq.value(), *expected, "a gap in {conversation:?}");

@@ -56,6 +56,7 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
         kind,
         created: AT,
         created_by: ACCOUNT,
+        member_count: 2,
     };
     let direct = conversation(ConversationKind::Direct {
         low: AccountId::new(1),
