@@ -143,7 +143,7 @@ impl Chat {
             now,
         };
         match input {
-            Input::Publish(publish) => self.sessions.publish(*publish, context),
+            Input::Publish(publish) => self.sessions.publish(publish, context),
             Input::Subscribed {
                 session,
                 account,

@@ -158,7 +158,7 @@ impl Partition {
                 loading.waiting.push_back(command);
             } else {
                 context.shared.counters.commands_refused += 1;
-                self.refuse(command, Refusal::unavailable(), context);
+                self.refuse(&command, Refusal::unavailable(), context);
             }
             return;
         }
@@ -232,7 +232,7 @@ impl Partition {
                 }
                 Err(Unreadable) => {
                     context.shared.counters.unreadable += 1;
-                    self.refuse(command, Refusal::unavailable(), context);
+                    self.refuse(&command, Refusal::unavailable(), context);
                 }
             }
         }
@@ -345,7 +345,7 @@ impl Partition {
     }
 
     /// A command that is not carried out.
-    fn refuse(&mut self, command: Command, refusal: Refusal, context: &mut Context<'_>) {
+    fn refuse(&mut self, command: &Command, refusal: Refusal, context: &mut Context<'_>) {
         if let Some(note) = refused(command, refusal) {
             self.follow(Follow::Note(note), context);
         }
@@ -520,7 +520,7 @@ impl Partition {
         // Not in the order of a hash table.
         waiting.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for command in waiting.into_iter().flat_map(|(_, loading)| loading.waiting) {
-            if let Some(note) = refused(command, Refusal::unavailable()) {
+            if let Some(note) = refused(&command, Refusal::unavailable()) {
                 shared.effects.push_back(Effect::Note(note));
             }
         }
@@ -562,7 +562,7 @@ impl Partition {
 }
 
 /// The word on a command that is not carried out, if anybody waits for it.
-fn refused(command: Command, refusal: Refusal) -> Option<Note> {
+fn refused(command: &Command, refusal: Refusal) -> Option<Note> {
     let mid = match &command.what {
         What::Send(sending) => draft::mid(&sending.payload),
         What::Read { .. }

@@ -350,7 +350,7 @@ impl Sessions {
 
     fn undefer(&mut self, account: AccountId, deferred: Deferred, context: Context<'_>) {
         match deferred {
-            Deferred::Publish(publish) => self.proceed(*publish, context),
+            Deferred::Publish(publish) => self.proceed(publish, context),
             Deferred::Listen {
                 session,
                 filter,

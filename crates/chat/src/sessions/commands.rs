@@ -31,7 +31,7 @@ struct OfAccount {
     commands: BTreeSet<CommandId>,
     /// Questions about what is stored, each behind the commands up to this one: whoever says something and asks then, without
     /// waiting for the word on it, finds it.
-    behind: VecDeque<(CommandId, Publish)>,
+    behind: VecDeque<(CommandId, Box<Publish>)>,
 }
 
 /// Who waits for a command.
@@ -109,7 +109,7 @@ impl InFlight {
     }
 
     /// Lets a question wait for the commands of its account; given back if there are none, or too many questions wait.
-    pub(super) fn put_behind(&mut self, publish: Publish) -> Result<(), Publish> {
+    pub(super) fn put_behind(&mut self, publish: Box<Publish>) -> Result<(), Box<Publish>> {
         match self.by_account.get_mut(&publish.account) {
             Some(of) if of.behind.len() < BEHIND_MAX => match of.commands.last() {
                 Some(last) => {
@@ -123,8 +123,8 @@ impl InFlight {
     }
 
     /// Questions of an account whose turn has come.
-    fn take_ready(&mut self, account: AccountId) -> Vec<Publish> {
-        let mut ready = Vec::new();
+    fn take_ready(&mut self, account: AccountId) -> VecDeque<Box<Publish>> {
+        let mut ready = VecDeque::new();
         let Some(of) = self.by_account.get_mut(&account) else {
             return ready;
         };
@@ -167,7 +167,7 @@ impl Sessions {
     pub(super) fn command_done(
         &mut self,
         id: CommandId,
-        mid: Option<Box<str>>,
+        mid: Option<&str>,
         outcome: Result<Outcome, Refusal>,
         context: Context<'_>,
     ) {
@@ -176,15 +176,7 @@ impl Sessions {
         };
         match who {
             Who::Sender { session, ack, conv } => {
-                self.message_done(
-                    account,
-                    session,
-                    ack,
-                    &conv,
-                    mid.as_deref(),
-                    outcome,
-                    context,
-                );
+                self.message_done(account, session, ack, &conv, mid, outcome, context);
             }
             Who::Publisher { session, ack } => {
                 let outcome = self.counted(outcome.map(drop));
@@ -211,7 +203,7 @@ impl Sessions {
     /// A command of an account is over: questions that waited for it are dealt with.
     pub(super) fn go_on(&mut self, account: AccountId, context: Context<'_>) {
         for publish in self.in_flight.take_ready(account) {
-            self.route(publish, context);
+            self.route(&publish, context);
         }
     }
 

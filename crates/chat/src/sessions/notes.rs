@@ -74,7 +74,7 @@ impl Sessions {
             } => {
                 self.change_list(account, Change::Left(conversation));
                 self.about_left(conversation, account);
-                self.tell_left(&address, Arc::from([account]), false, context);
+                self.tell_left(&address, &Arc::from([account]), false, context);
             }
             Note::Ended {
                 conversation,
@@ -91,7 +91,9 @@ impl Sessions {
                 account,
                 audience,
             } => self.tell_typing(&address, account, &audience, context),
-            Note::Done { id, mid, outcome } => self.command_done(id, mid, outcome, context),
+            Note::Done { id, mid, outcome } => {
+                self.command_done(id, mid.as_deref(), outcome, context)
+            }
         }
     }
 
@@ -178,11 +180,11 @@ impl Sessions {
     fn tell_left(
         &mut self,
         address: &Address,
-        accounts: Arc<[AccountId]>,
+        accounts: &Arc<[AccountId]>,
         deleted: bool,
         context: Context<'_>,
     ) {
-        for (accounts, conv) in addressees(address, &accounts, context) {
+        for (accounts, conv) in addressees(address, accounts, context) {
             let packets = delivery::left_packets(&conv, deleted);
             self.deliver(delivery::plain(Audience::Accounts(accounts), packets));
         }
@@ -205,7 +207,7 @@ impl Sessions {
             }
         }
         if !accounts.is_empty() {
-            self.tell_left(address, accounts, true, context);
+            self.tell_left(address, &accounts, true, context);
         }
     }
 }

@@ -20,7 +20,7 @@ struct ReadBody {
 
 impl Sessions {
     /// A client published under `im/`.
-    pub(crate) fn publish(&mut self, publish: Publish, context: Context<'_>) {
+    pub(crate) fn publish(&mut self, publish: Box<Publish>, context: Context<'_>) {
         let account = publish.account;
         let waits = match topic::parse(&publish.topic) {
             Some(Topic::Send { .. }) => true,
@@ -32,7 +32,7 @@ impl Sessions {
         // Of an account that does not exist nothing is read.
         let exists = context.accounts.find(account).is_some();
         if exists && (waits || behind_others) {
-            let deferred = Deferred::Publish(Box::new(publish));
+            let deferred = Deferred::Publish(publish);
             self.with_list(account, deferred, context);
             return;
         }
@@ -40,26 +40,26 @@ impl Sessions {
     }
 
     /// Deals with a publish now, or, if it asks for what is stored, once what its account has said before is on disk.
-    pub(super) fn proceed(&mut self, publish: Publish, context: Context<'_>) {
+    pub(super) fn proceed(&mut self, publish: Box<Publish>, context: Context<'_>) {
         let reads = match topic::parse(&publish.topic) {
             Some(Topic::Ask { method, .. }) => topic::reads_store(method),
             Some(Topic::Send { .. } | Topic::Verb { .. } | Topic::Status | Topic::Active)
             | None => false,
         };
         if !reads {
-            return self.route(publish, context);
+            return self.route(&publish, context);
         }
         if let Err(publish) = self.in_flight.put_behind(publish) {
-            self.route(publish, context);
+            self.route(&publish, context);
         }
     }
 
     /// Deals with a publish whose account's conversations are known if that is needed.
-    pub(super) fn route(&mut self, publish: Publish, context: Context<'_>) {
-        match self.dispatch(&publish, context) {
+    pub(super) fn route(&mut self, publish: &Publish, context: Context<'_>) {
+        match self.dispatch(publish, context) {
             Ok(Accepted::Now) => self.acknowledge(publish.session, publish.ack, Ok(())),
             Ok(Accepted::Later) => {}
-            Err(refusal) => self.refuse_publish(&publish, refusal),
+            Err(refusal) => self.refuse_publish(publish, refusal),
         }
     }
 

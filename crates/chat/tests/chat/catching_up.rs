@@ -30,7 +30,7 @@ fn said(answer: &Value) -> Vec<String> {
         .collect()
 }
 
-fn group(world: &mut World, asked: Value) {
+fn group(world: &mut World, asked: &Value) {
     let answer = world.ask("alice", "group.create", &asked.to_string());
     assert_eq!(answer["conv"], asked["slug"], "{answer}");
 }
@@ -60,7 +60,7 @@ fn a_bare_position_is_a_cursor_that_is_ten_seconds_older() {
 fn sync_tells_of_what_was_left_and_deleted() {
     let mut world = World::of(&["alice", "bob"]);
     for slug in ["eng", "ops"] {
-        group(&mut world, json!({"slug": slug, "members": ["bob"]}));
+        group(&mut world, &json!({"slug": slug, "members": ["bob"]}));
     }
     let since = cursor(&mut world, "bob");
     world.say("alice", "im/to/eng", "before");
@@ -96,7 +96,7 @@ fn sync_tells_of_what_was_left_and_deleted() {
 fn what_was_said_while_one_was_no_member_is_a_gap() {
     let mut world = World::of(&["alice", "bob"]);
     let asked = json!({"slug": "eng", "open": true, "members": ["bob"]});
-    group(&mut world, asked);
+    group(&mut world, &asked);
     let since = cursor(&mut world, "bob");
     let whole = "0-".to_owned();
     world.say("alice", "im/to/eng", "1");
@@ -296,7 +296,7 @@ fn what_whoever_joins_may_read_is_the_groups_own() {
 fn a_device_that_was_away_hears_that_the_other_has_left() {
     let mut world = World::of(&["alice", "bob"]);
     for slug in ["eng", "ops"] {
-        group(&mut world, json!({"slug": slug, "members": ["bob"]}));
+        group(&mut world, &json!({"slug": slug, "members": ["bob"]}));
     }
     let phone = world.connect("bob");
     world.subscribe(phone, "im/#");
@@ -406,7 +406,7 @@ fn a_page_has_a_bound_however_many_groups_were_left() {
     }
     for number in 0..35 {
         let slug = format!("g{number}");
-        group(&mut world, json!({"slug": slug, "members": ["bob"]}));
+        group(&mut world, &json!({"slug": slug, "members": ["bob"]}));
         let asked = json!({"conv": slug, "slug": slug}).to_string();
         world.ask("alice", "group.delete", &asked);
     }

@@ -13,6 +13,7 @@ mod bounds;
 mod catching_up;
 mod clients;
 mod damaged_rows;
+mod descriptions;
 mod groups;
 mod hostile;
 mod loading;
