@@ -82,7 +82,7 @@ fn rows_that_name_what_is_not_there_are_found() {
             "it cannot be read",
         ),
         (
-            put(key::meta("positions"), vec![1]),
+            put(key::positions(records::PartitionId::new(7)), vec![1]),
             "it is no number of eight bytes",
         ),
     ];
