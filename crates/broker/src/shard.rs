@@ -1,5 +1,5 @@
-//! One shard: its tables of connections and sessions, its clock, its inputs and outputs. What it does with each is in the
-//! folders beside it, in files with an `impl Shard`.
+//! One shard: what it holds, and which inputs and outputs there are. What it holds is in the folders beside it, each a type of its own
+//! that knows no `Shard`; what is done with several of them is there too, in files with an `impl Shard`.
 
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ pub const SHARDS_MAX: u16 = 64;
 const CHECKS_PER_CALL: usize = 1024;
 /// Sessions that end, or wills that are published, in one call.
 const ENDS_PER_CALL: usize = 128;
+
 /// What a shard is, among how many.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -53,25 +54,48 @@ pub struct Place {
 
 /// One shard of the broker.
 pub struct Shard {
+    /// Which shard this is, and among how many.
     pub(crate) peers: Peers,
+    /// What the operator has decided.
     pub(crate) settings: Arc<Settings>,
-    pub(crate) connections: Connections,
-    pub(crate) sessions: Sessions,
-    pub(crate) messenger: Messenger,
-    pub(crate) subscriptions: Subscriptions,
-    pub(crate) shared: SharedSubscriptions,
-    pub(crate) retained: RetainedMessages,
-    pub(crate) frames: FrameCache,
-    pub(crate) appends: Appends,
-    pub(crate) stored: StoredMessages,
+    /// What orders publishes and subscriptions.
     pub(crate) clock: Clock,
+    /// What is to be done outside.
     pub(crate) outputs: Outputs,
+    /// What this turn has done, and what is left for later ones.
     pub(crate) turn: Turn,
-    pub(crate) fanouts: Fanouts,
-    pub(crate) publish_rates: Rates,
-    pub(crate) closed_clients: ClosedClients,
-    pub(crate) cursors: Cursors,
+    /// What the shard counts and measures.
     pub(crate) metrics: Metrics,
+
+    /// Network connections.
+    pub(crate) connections: Connections,
+    /// Accounts and tokens that were closed of late.
+    pub(crate) closed_clients: ClosedClients,
+    /// How fast accounts publish.
+    pub(crate) publish_rates: Rates,
+    /// What outlives connections.
+    pub(crate) sessions: Sessions,
+
+    /// Who gets an ordinary topic.
+    pub(crate) subscriptions: Subscriptions,
+    /// Who shares one.
+    pub(crate) shared: SharedSubscriptions,
+    /// Retained messages.
+    pub(crate) retained: RetainedMessages,
+    /// Sessions' part in the messenger.
+    pub(crate) messenger: Messenger,
+
+    /// The message at hand, encoded.
+    pub(crate) frames: FrameCache,
+    /// Messages that go to very many in pieces.
+    pub(crate) fanouts: Fanouts,
+
+    /// What is on its way to the disk.
+    pub(crate) appends: Appends,
+    /// What waits there.
+    pub(crate) stored: StoredMessages,
+    /// How far sessions have come with it.
+    pub(crate) cursors: Cursors,
 }
 
 impl Shard {
@@ -87,23 +111,23 @@ impl Shard {
         Self {
             peers,
             settings,
-            connections: Connections::new(now),
-            sessions: Sessions::new(peers, hasher.clone(), place.usage.clone()),
-            messenger: Messenger::new(&hasher),
-            subscriptions: Subscriptions::new(peers, place.seeds),
-            shared: SharedSubscriptions::new(place.seeds),
-            retained: RetainedMessages::new(),
-            publish_rates: Rates::new(hasher.clone()),
-            frames: FrameCache::new(hasher),
-            appends: Appends::default(),
-            stored: StoredMessages::default(),
             clock: Clock::new(place.shard, now),
             outputs: Outputs::default(),
             turn: Turn::default(),
-            fanouts: Fanouts::default(),
-            closed_clients: ClosedClients::default(),
-            cursors: Cursors::default(),
             metrics: Metrics::default(),
+            connections: Connections::new(now),
+            closed_clients: ClosedClients::default(),
+            publish_rates: Rates::new(hasher.clone()),
+            sessions: Sessions::new(peers, hasher.clone(), place.usage.clone()),
+            subscriptions: Subscriptions::new(peers, place.seeds),
+            shared: SharedSubscriptions::new(place.seeds),
+            retained: RetainedMessages::new(),
+            messenger: Messenger::new(&hasher),
+            frames: FrameCache::new(hasher),
+            fanouts: Fanouts::default(),
+            appends: Appends::default(),
+            stored: StoredMessages::default(),
+            cursors: Cursors::default(),
         }
     }
 

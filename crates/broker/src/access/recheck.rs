@@ -12,7 +12,8 @@ use crate::metrics::drops::DropReason;
 use crate::metrics::system::is_system;
 use crate::sessions::session::{NO_CONNECTION, Session};
 use crate::shard::Shard;
-use crate::turn::deferred::{DeferredWork, FilterRequest, FilterWork};
+use crate::subscriptions::filter_request::{FilterRequest, FilterWork};
+use crate::turn::deferred::DeferredWork;
 use crate::turn::work::SESSIONS_PER_PIECE;
 
 /// No packet asked for it: nothing is answered.

@@ -1,14 +1,17 @@
 //! Network connections: bytes, packets, CONNECT, time limits.
 
+// What is held.
+pub(crate) mod connection;
+pub(crate) mod pending_connect;
+pub(crate) mod table;
+pub(crate) mod wheel;
+
+// What is done with it.
 pub(crate) mod closing;
 pub(crate) mod connect;
-pub(crate) mod connection;
 pub(crate) mod hand_over;
 pub(crate) mod packets;
-pub(crate) mod pending_connect;
 pub(crate) mod reading;
 pub(crate) mod socket;
-pub(crate) mod table;
 pub(crate) mod timeouts;
 pub(crate) mod unauthenticated;
-pub(crate) mod wheel;

@@ -16,6 +16,7 @@ const PIECE_MAX: usize = 1024;
 const ACCOUNT_WORK: usize = 768;
 /// The same for one that has none here and is only looked for.
 const LOOK_WORK: usize = 64;
+
 impl Shard {
     /// The messenger delivers.
     pub(crate) fn deliver_chat(&mut self, delivery: &Arc<ChatDelivery>, now: Millis) {

@@ -1,5 +1,8 @@
 //! From rows on disk back to shards.
 
-pub(crate) mod recover;
+// What is held.
 pub(crate) mod rows;
+
+// What is done with it.
+pub(crate) mod recover;
 pub(crate) mod sessions;

@@ -1,6 +1,9 @@
 //! Retained messages: how they are kept, counted and delivered.
 
-pub(crate) mod deliver;
+// What is held.
 pub(crate) mod message;
 pub(crate) mod table;
 pub(crate) mod usage;
+
+// What is done with it.
+pub(crate) mod deliver;

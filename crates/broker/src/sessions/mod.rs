@@ -1,11 +1,14 @@
 //! What outlives a connection: sessions, where they are found, how they end, and what one account may have of them.
 
+// What is held.
 pub(crate) mod account_limits;
 pub(crate) mod account_usage;
-pub(crate) mod admission;
 pub(crate) mod deadlines;
-pub(crate) mod ending;
 pub(crate) mod offline;
-pub(crate) mod removal;
 pub(crate) mod session;
 pub(crate) mod table;
+
+// What is done with it.
+pub(crate) mod admission;
+pub(crate) mod ending;
+pub(crate) mod removal;

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mqtt_codec::QoS;
 use mqtt_session::AckOrdinal;
 use records::{AccountId, SessionRef, Stamp, Write};
 
@@ -13,6 +12,7 @@ use crate::io::{ConnectionId, Output, Ticket};
 use crate::message::Message;
 use crate::outputs::Outputs;
 use crate::shared::claim::Claims;
+use crate::subscriptions::filter_request::PendingSuback;
 
 /// Bytes of keys and values that whoever stores takes in one append, at least.
 pub const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -154,29 +154,6 @@ pub(crate) struct StoredPublish {
     /// The publisher's.
     pub(crate) account: Option<AccountId>,
     pub(crate) ack: Option<(ConnectionId, AckOrdinal)>,
-}
-
-/// The answer to a SUBSCRIBE or UNSUBSCRIBE, and what follows it.
-#[derive(Debug)]
-pub(crate) struct PendingSuback {
-    pub(crate) connection: ConnectionId,
-    pub(crate) session: SessionRef,
-    pub(crate) packet: Vec<u8>,
-    pub(crate) granted: Vec<Granted>,
-    pub(crate) identifier: u32,
-    /// Filters under `im/` that were given up.
-    pub(crate) revoked: Vec<Box<str>>,
-    /// Nothing has been sent to the session since it changed what it held.
-    pub(crate) changes: bool,
-}
-
-/// A granted subscription that is still owed its retained messages.
-#[derive(Debug)]
-pub(crate) struct Granted {
-    pub(crate) filter: Box<str>,
-    pub(crate) qos: QoS,
-    pub(crate) existed: bool,
-    pub(crate) handling: u8,
 }
 
 #[cfg(test)]

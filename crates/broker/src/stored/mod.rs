@@ -1,14 +1,17 @@
 //! What is on its way to the disk and what waits there: appends, cursors of sessions, the queue table.
 
+// What is held.
 pub(crate) mod appends;
-pub(crate) mod census;
-pub(crate) mod completed;
 pub(crate) mod cursors;
 pub(crate) mod messages;
 pub(crate) mod positions;
 pub(crate) mod queue;
 pub(crate) mod queue_marks;
 pub(crate) mod redelivery;
+pub(crate) mod survey;
+
+// What is done with it.
+pub(crate) mod census;
+pub(crate) mod completed;
 pub(crate) mod session_rows;
 pub(crate) mod shedding;
-pub(crate) mod survey;

@@ -11,8 +11,9 @@ use crate::connections::connection::Fault;
 use crate::io::ConnectionId;
 use crate::messenger::topics::is_chat;
 use crate::shard::Shard;
-use crate::stored::appends::{Granted, PendingSuback};
-use crate::turn::deferred::{DeferredWork, FilterRequest, FilterWork};
+use crate::subscriptions::filter_request::{FilterRequest, FilterWork};
+use crate::subscriptions::filter_request::{Granted, PendingSuback};
+use crate::turn::deferred::DeferredWork;
 use crate::turn::work::FILTERS_PER_PIECE;
 
 impl Shard {

@@ -15,7 +15,8 @@ use crate::metrics::system::{is_reserved, is_system};
 use crate::sessions::session::Session;
 use crate::shard::Shard;
 use crate::shared::table::{is_ordinary_share, member};
-use crate::stored::appends::{Granted, PendingSuback, Then};
+use crate::stored::appends::Then;
+use crate::subscriptions::filter_request::{Granted, PendingSuback};
 use crate::subscriptions::superseded::Fullness;
 
 /// Longest share name in bytes.

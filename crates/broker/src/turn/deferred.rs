@@ -1,18 +1,16 @@
 //! What can be deferred to a later turn, as far as it has come. Data only: what a piece does is in the files that defer it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::vec::IntoIter;
 
-use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use records::{SessionNumber, SessionRef, Stamp, Subscription, Write};
+use mqtt_codec::ReasonCode;
+use records::{SessionNumber, Stamp};
 
 use crate::authentication::closed::Closed;
-use crate::io::{ConnectionId, Shed};
+use crate::io::Shed;
 use crate::metrics::collected::Waits;
 use crate::metrics::counters::SlowClient;
-use crate::stored::appends::Granted;
 use crate::stored::survey::Survey;
+use crate::subscriptions::filter_request::FilterRequest;
 
 /// Something that goes on in a later turn.
 #[derive(Debug)]
@@ -85,46 +83,6 @@ pub(crate) struct Census {
     pub(crate) survey: Option<Box<Survey>>,
     /// For which connected clients most waits, the most first.
     pub(crate) slowest: Vec<SlowClient>,
-}
-
-/// What is left of a packet, and what its beginning has come to.
-#[derive(Debug)]
-pub(crate) struct FilterRequest {
-    pub(crate) connection: ConnectionId,
-    pub(crate) session: SessionRef,
-    pub(crate) packet_id: u16,
-    pub(crate) codes: Vec<ReasonCode>,
-    /// Why the last of those filters was refused whose code does not say enough: an answer has one sentence.
-    pub(crate) sentence: Option<&'static str>,
-    /// Nothing is sent to the session until the change is on disk.
-    pub(crate) changes: bool,
-    pub(crate) work: FilterWork,
-}
-
-#[derive(Debug)]
-pub(crate) enum FilterWork {
-    Subscribe {
-        left: IntoIter<(Box<str>, SubscriptionOptions)>,
-        identifier: u32,
-        granted: Vec<Granted>,
-        /// A filter that is repeated in the packet is written once, as it stands in the end.
-        records: BTreeMap<Box<str>, Subscription>,
-    },
-    Unsubscribe {
-        left: IntoIter<Box<str>>,
-        revoked: Vec<Box<str>>,
-        writes: Vec<Write>,
-    },
-}
-
-impl FilterRequest {
-    /// Whether every filter has been acted on.
-    pub(crate) fn is_done(&self) -> bool {
-        match &self.work {
-            FilterWork::Subscribe { left, .. } => left.len() == 0,
-            FilterWork::Unsubscribe { left, .. } => left.len() == 0,
-        }
-    }
 }
 
 /// Clients whose connections are closed, piece by piece.

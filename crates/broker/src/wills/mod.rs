@@ -1,5 +1,8 @@
 //! Wills, from CONNECT to their publication.
 
+// What is held.
 pub(crate) mod pending;
-pub(crate) mod publish;
 pub(crate) mod will;
+
+// What is done with it.
+pub(crate) mod publish;
