@@ -1,7 +1,7 @@
 //! Who may publish to and subscribe to which ordinary topics.
 
-// What is held.
+// State.
 pub(crate) mod list;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod recheck;

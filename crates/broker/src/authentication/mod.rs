@@ -1,8 +1,8 @@
 //! How a client proves who it is, where that takes more than a password in CONNECT.
 
-// What is held.
+// State.
 pub(crate) mod closed;
 pub(crate) mod exchange;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod enhanced;

@@ -1,12 +1,12 @@
 //! Network connections: bytes, packets, CONNECT, time limits.
 
-// What is held.
+// State.
 pub(crate) mod connection;
 pub(crate) mod pending_connect;
 pub(crate) mod table;
 pub(crate) mod wheel;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod closing;
 pub(crate) mod connect;
 pub(crate) mod hand_over;

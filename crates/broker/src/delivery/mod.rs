@@ -1,12 +1,12 @@
 //! From a message and its recipients to bytes in output buffers, and what waits until a client takes it.
 
-// What is held.
+// State.
 pub(crate) mod fanouts;
 pub(crate) mod frames;
 pub(crate) mod publication;
 pub(crate) mod waiting;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod acknowledge;
 pub(crate) mod deliver;
 pub(crate) mod dropping;

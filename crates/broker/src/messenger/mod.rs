@@ -1,13 +1,13 @@
 //! The part of sessions in the messenger: filters under `im/`, deliveries, and catching up.
 
-// What is held.
+// State.
 pub(crate) mod interest;
 pub(crate) mod pending;
 pub(crate) mod shares;
 pub(crate) mod topics;
 pub(crate) mod wanted;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod deliver;
 pub(crate) mod deliver_shared;
 pub(crate) mod filters;

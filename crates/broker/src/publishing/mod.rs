@@ -1,10 +1,10 @@
 //! A PUBLISH from a client: whether it is allowed, how fast, and to which shards it goes.
 
-// What is held.
+// State.
 pub(crate) mod allowances;
 pub(crate) mod rates;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod forward;
 pub(crate) mod publish;
 pub(crate) mod slowing;

@@ -1,8 +1,8 @@
 //! From rows on disk back to shards.
 
-// What is held.
+// What they may say.
 pub(crate) mod rows;
 
-// What is done with it.
+// What takes them back.
 pub(crate) mod recover;
 pub(crate) mod sessions;

@@ -1,9 +1,9 @@
 //! Retained messages: how they are kept, counted and delivered.
 
-// What is held.
+// State.
 pub(crate) mod message;
 pub(crate) mod table;
 pub(crate) mod usage;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod deliver;

@@ -1,6 +1,6 @@
 //! What outlives a connection: sessions, where they are found, how they end, and what one account may have of them.
 
-// What is held.
+// State.
 pub(crate) mod account_limits;
 pub(crate) mod account_usage;
 pub(crate) mod deadlines;
@@ -8,7 +8,7 @@ pub(crate) mod offline;
 pub(crate) mod session;
 pub(crate) mod table;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod admission;
 pub(crate) mod ending;
 pub(crate) mod removal;

@@ -1,6 +1,6 @@
 //! What is on its way to the disk and what waits there: appends, cursors of sessions, the queue table.
 
-// What is held.
+// State.
 pub(crate) mod appends;
 pub(crate) mod cursors;
 pub(crate) mod messages;
@@ -10,7 +10,7 @@ pub(crate) mod queue_marks;
 pub(crate) mod redelivery;
 pub(crate) mod survey;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod census;
 pub(crate) mod completed;
 pub(crate) mod session_rows;

@@ -1,8 +1,8 @@
 //! What one turn of the event loop does at most, and what is deferred to later ones.
 
-// What is held.
+// State.
 pub(crate) mod deferred;
 pub(crate) mod work;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod run;

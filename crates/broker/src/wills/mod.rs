@@ -1,8 +1,8 @@
 //! Wills, from CONNECT to their publication.
 
-// What is held.
+// State.
 pub(crate) mod pending;
 pub(crate) mod will;
 
-// What is done with it.
+// Flows: parts of `impl Shard`.
 pub(crate) mod publish;
