@@ -14,7 +14,7 @@ use crate::sessions::session::{NO_CONNECTION, Session};
 use crate::shard::Shard;
 use crate::subscriptions::filter_request::{FilterRequest, FilterWork};
 use crate::turn::deferred::DeferredWork;
-use crate::turn::work::SESSIONS_PER_PIECE;
+use crate::turn::pieces::SESSIONS_PER_PIECE;
 
 /// No packet asked for it: nothing is answered.
 pub(crate) const UNASKED: u16 = 0;
@@ -168,9 +168,7 @@ impl Shard {
         };
         let session = &self.sessions[slot];
         let dropped = waiting.retain_queued(|topic| self.may_receive(session, topic));
-        waiting
-            .retained
-            .retain(|replay| self.may_receive(session, &replay.filter));
+        waiting.retain_replays(|filter| self.may_receive(session, filter));
         self.sessions[slot].waiting = Some(waiting);
         self.drop_queued(slot, DropReason::NotAllowed, dropped as u64);
     }

@@ -10,7 +10,7 @@ use crate::io::{ConnectionId, Output, Service};
 use crate::sessions::session::NO_CONNECTION;
 use crate::shard::Shard;
 use crate::turn::deferred::{Closing, DeferredWork};
-use crate::turn::work::SESSIONS_PER_PIECE;
+use crate::turn::pieces::SESSIONS_PER_PIECE;
 
 /// Connections that are sent to another server in one piece.
 const CONNECTIONS_PER_PIECE: u32 = 256;

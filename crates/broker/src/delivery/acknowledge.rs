@@ -6,10 +6,10 @@ use mqtt_session::{Ack, AckError, AckKind, AckOrdinal, FlightState, PubrecOutcom
 use records::{Millis, Moment, Outgoing, OutgoingState, Write, key};
 
 use crate::connections::connection::Fault;
+use crate::delivery::waiting::Delivery;
 use crate::io::ConnectionId;
 use crate::message::Origin;
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::stored::positions::{claim_delete, stored_number};

@@ -9,11 +9,12 @@ use routing::Match;
 use crate::connections::connection::Stage;
 use crate::delivery::frames::Layout;
 use crate::delivery::publication::Publication;
+use crate::delivery::waiting::Delivery;
 use crate::message::{MessageView, Origin};
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::{Delivery, Identifiers, StoredDelivery};
 use crate::shard::Shard;
 use crate::stored::appends::Then;
+use crate::stored::queue::{Identifiers, StoredDelivery};
 
 /// Finished exactly-once deliveries that may wait for a session's cursors to pass them.
 const DONE_MAX: usize = 65_536;

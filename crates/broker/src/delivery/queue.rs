@@ -1,18 +1,17 @@
 //! What waits for a session: put into its bounded queues, read from the store when its turn comes, and sent as far as window and
 //! socket allow.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt_codec::QoS;
 use records::{Millis, SessionRef, Stamp};
 
-use crate::delivery::waiting::FETCH_MAX;
+use crate::delivery::waiting::Delivery;
 use crate::io::Output;
 use crate::message::{Message, Origin};
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::{Delivery, StoredDelivery};
 use crate::shard::Shard;
+use crate::stored::queue::StoredDelivery;
 
 impl Shard {
     /// Keeps a delivery in memory, within the session's bound: beyond it QoS 0 goes first, the oldest of it, then the
@@ -95,23 +94,16 @@ impl Shard {
         if !open {
             return false;
         }
-        if !waiting.claims.is_empty() {
+        if waiting.has_claims() {
             return self.next_claimed(slot, now);
         }
         if waiting.stored().is_empty() {
             return false;
         }
-        let Some((stamp, message)) = waiting.fetched.pop_front() else {
+        let Some((delivery, message)) = waiting.next_fetched() else {
             self.fetch(slot);
             return false;
         };
-        let Some(delivery) = waiting.pop_stored() else {
-            return false;
-        };
-        assert_eq!(
-            delivery.stamp, stamp,
-            "messages come back in the order in which they were asked for"
-        );
         match message {
             Some(message) => self.begin_stored(slot, delivery, message, now),
             // What is remembered of its delivery goes with the next cursors.
@@ -154,18 +146,8 @@ impl Shard {
 
     pub(crate) fn fetch(&mut self, slot: u32) {
         let reference = self.sessions.reference(slot);
-        let waiting = self.sessions[slot].waiting();
-        if std::mem::replace(&mut waiting.fetching, true) {
+        let Some(stamps) = self.sessions[slot].waiting().begin_fetch() else {
             return;
-        }
-        waiting.fetching_claims = !waiting.claims.is_empty();
-        let stamps = if waiting.fetching_claims {
-            let claims = waiting.claims.iter().take(FETCH_MAX);
-            claims
-                .map(|delivery| delivery.claim.stored.message)
-                .collect()
-        } else {
-            waiting.stored().stamps().take(FETCH_MAX).collect()
         };
         self.outputs.push(Output::Fetch {
             session: reference,
@@ -184,38 +166,21 @@ impl Shard {
             return;
         };
         let open = self.open_connection(slot).is_some();
-        let waiting = self.sessions[slot].waiting();
-        waiting.fetching = false;
+        self.sessions[slot].waiting().end_fetch();
         if !open {
             // Offline again: nothing is kept in memory for it.
             self.sessions[slot].shed();
             return;
         }
-        if waiting.fetching_claims {
-            waiting.take_fetched_claims(messages);
-            self.pump(slot, now);
-            return;
-        }
-        // What was dropped for the bound meanwhile is no longer at the front. An answer from before a reconnect may have been asked
-        // for groups, and have the same message first.
-        let Some(front) = waiting.stored().front() else {
+        let Some(mut waiting) = self.sessions[slot].waiting.take() else {
             return;
         };
-        let mut fetched: VecDeque<_> = messages
-            .into_iter()
-            .skip_while(|(stamp, _)| *stamp != front)
-            .zip(waiting.stored().stamps())
-            .take_while(|((stamp, _), owed)| stamp == owed)
-            .map(|(message, _)| message)
-            .collect();
         let session = &self.sessions[slot];
-        if session.withdraws {
-            // What it may not have any more is as good as gone.
-            for (_, message) in &mut fetched {
-                message.take_if(|message| !self.may_receive(session, &message.topic));
-            }
+        let withdrawn = |topic: &str| session.withdraws && !self.may_receive(session, topic);
+        let has_news = waiting.take_fetched(messages, withdrawn);
+        self.sessions[slot].waiting = Some(waiting);
+        if has_news {
+            self.pump(slot, now);
         }
-        self.sessions[slot].waiting().fetched = fetched;
-        self.pump(slot, now);
     }
 }

@@ -4,7 +4,7 @@ use mqtt_codec::QoS;
 use mqtt_session::FlightState;
 use records::Millis;
 
-use crate::sessions::session::Delivery;
+use crate::delivery::waiting::Delivery;
 use crate::shard::Shard;
 use crate::stored::redelivery::Repeat;
 

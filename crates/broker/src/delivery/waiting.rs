@@ -61,18 +61,18 @@ pub(crate) struct Waiting {
     /// Older stored messages are kept for this session in memory only, while they are under way to its client.
     pub(crate) floor: Stamp,
     /// The front of `stored`, as far as it has been read.
-    pub(crate) fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
+    fetched: VecDeque<(Stamp, Option<Arc<Message>>)>,
     /// The store has been asked for the front of `stored`.
-    pub(super) fetching: bool,
+    fetching: bool,
     /// It was asked for the front of `claims`.
-    pub(super) fetching_claims: bool,
+    fetching_claims: bool,
     /// What this session's groups have given it, a few at a time.
-    pub(crate) claims: VecDeque<ClaimDelivery>,
+    claims: VecDeque<ClaimDelivery>,
     /// The front of `claims`, as far as it has been read.
-    pub(crate) fetched_claims: VecDeque<(Stamp, Option<Arc<Message>>)>,
-    pub(crate) retained: VecDeque<RetainedReplay>,
+    fetched_claims: VecDeque<(Stamp, Option<Arc<Message>>)>,
+    retained: VecDeque<RetainedReplay>,
     /// The session is listed for a slice of retained messages.
-    pub(crate) retained_listed: bool,
+    retained_listed: bool,
     /// What the store remembers of exactly-once deliveries begun before a restart.
     pub(crate) recovered: Vec<(Stamp, records::Outgoing)>,
 }
@@ -230,10 +230,58 @@ impl Waiting {
         Some(delivery)
     }
 
-    // Of groups.
+    // Reading the store.
 
-    /// The store has answered. Some of it may have gone to other members meanwhile.
-    pub(crate) fn take_fetched_claims(&mut self, messages: Vec<(Stamp, Option<Arc<Message>>)>) {
+    /// Which messages are to be read next: of groups first, or the oldest of the others. `None` while the store has been asked already.
+    pub(crate) fn begin_fetch(&mut self) -> Option<Vec<Stamp>> {
+        if std::mem::replace(&mut self.fetching, true) {
+            return None;
+        }
+        self.fetching_claims = !self.claims.is_empty();
+        Some(if self.fetching_claims {
+            self.needed_by_claims().take(FETCH_MAX).collect()
+        } else {
+            self.stored.stamps().take(FETCH_MAX).collect()
+        })
+    }
+
+    /// The store has answered; whether what it has read is wanted is another matter.
+    pub(crate) fn end_fetch(&mut self) {
+        self.fetching = false;
+    }
+
+    /// Keeps what was read, as far as it is still waited for; false if nothing is. A message that is `withdrawn`, by its topic, is as good
+    /// as gone.
+    pub(crate) fn take_fetched(
+        &mut self,
+        messages: Vec<(Stamp, Option<Arc<Message>>)>,
+        withdrawn: impl Fn(&str) -> bool,
+    ) -> bool {
+        if self.fetching_claims {
+            self.take_fetched_claims(messages);
+            return true;
+        }
+        // What was dropped for the bound meanwhile is no longer at the front. An answer from before a reconnect may have been asked
+        // for groups, and have the same message first.
+        let Some(front) = self.stored.front() else {
+            return false;
+        };
+        let wanted = messages
+            .into_iter()
+            .skip_while(|(stamp, _)| *stamp != front)
+            .zip(self.stored.stamps())
+            .take_while(|((stamp, _), wanted)| stamp == wanted);
+        self.fetched = wanted
+            .map(|((stamp, mut message), _)| {
+                message.take_if(|message| withdrawn(&message.topic));
+                (stamp, message)
+            })
+            .collect();
+        true
+    }
+
+    /// Some of it may have gone to other members meanwhile.
+    fn take_fetched_claims(&mut self, messages: Vec<(Stamp, Option<Arc<Message>>)>) {
         let mut messages = messages.into_iter();
         let claims = self.claims.iter();
         self.fetched_claims = claims
@@ -242,6 +290,69 @@ impl Waiting {
                 messages.find(|(stamp, _)| *stamp == message)
             })
             .collect();
+    }
+
+    /// The oldest stored delivery with its message, unless that is gone; `None` when it has to be read first.
+    pub(crate) fn next_fetched(&mut self) -> Option<(StoredDelivery, Option<Arc<Message>>)> {
+        let (stamp, message) = self.fetched.pop_front()?;
+        let delivery = self.pop_stored()?;
+        assert_eq!(
+            delivery.stamp, stamp,
+            "messages come back in the order in which they were asked for"
+        );
+        Some((delivery, message))
+    }
+
+    /// The same of what groups have given.
+    pub(crate) fn next_fetched_claim(&mut self) -> Option<(ClaimDelivery, Option<Arc<Message>>)> {
+        let (stamp, message) = self.fetched_claims.pop_front()?;
+        let delivery = self.claims.pop_front()?;
+        assert_eq!(
+            delivery.claim.stored.message, stamp,
+            "messages come back in the order in which they were asked for"
+        );
+        Some((delivery, message))
+    }
+
+    /// What was read is read again when it is wanted again.
+    pub(crate) fn forget_fetched(&mut self) {
+        self.fetched = VecDeque::new();
+    }
+
+    // Of groups.
+
+    /// Whether groups have given something.
+    pub(crate) fn has_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
+    /// What groups have given and is not under way, oldest first.
+    pub(crate) fn claims(&self) -> impl ExactSizeIterator<Item = &ClaimDelivery> {
+        self.claims.iter()
+    }
+
+    /// The stored messages that that is.
+    pub(crate) fn needed_by_claims(&self) -> impl Iterator<Item = Stamp> + '_ {
+        let claims = self.claims.iter();
+        claims.map(|delivery| delivery.claim.stored.message)
+    }
+
+    /// A group has given a claim.
+    pub(crate) fn push_claim(&mut self, delivery: ClaimDelivery) {
+        self.claims.push_back(delivery);
+    }
+
+    /// Takes out the oldest claim, if its message is older than `before` and nothing of it has been sent.
+    pub(crate) fn drop_oldest_claim(&mut self, before: Stamp) -> Option<Stamp> {
+        let oldest = self.claims.front()?;
+        let key = oldest.origin().stored_key();
+        let begun = self.recovered.iter().any(|(known, _)| Some(*known) == key);
+        if begun || oldest.claim.stored.message >= before {
+            return None;
+        }
+        let oldest = self.claims.pop_front()?;
+        self.fetched_claims.pop_front();
+        Some(oldest.claim.stored.claim)
     }
 
     /// Takes out what has come from groups, of one or of all, and has not been sent.
@@ -275,6 +386,36 @@ impl Waiting {
         reassigned
     }
 
+    // Retained messages.
+
+    /// A new subscription is to get what is retained.
+    pub(crate) fn push_replay(&mut self, replay: RetainedReplay) {
+        self.retained.push_back(replay);
+    }
+
+    /// Lists the session for its next slice; false if there is none, or it is listed already.
+    pub(crate) fn list_replay(&mut self) -> bool {
+        !self.retained.is_empty() && !std::mem::replace(&mut self.retained_listed, true)
+    }
+
+    /// The subscription whose slice is next. The session is listed no longer.
+    pub(crate) fn next_replay(&mut self) -> Option<RetainedReplay> {
+        self.retained_listed = false;
+        self.retained.pop_front()
+    }
+
+    /// It is to get more.
+    pub(crate) fn continue_replay(&mut self, replay: RetainedReplay) {
+        self.retained.push_front(replay);
+    }
+
+    /// Gives up those of filters that are not allowed any more.
+    pub(crate) fn retain_replays(&mut self, wants: impl Fn(&str) -> bool) {
+        self.retained.retain(|replay| wants(&replay.filter));
+    }
+
+    // From before a restart.
+
     /// Begins to remember an exactly-once delivery the store knows of.
     pub(crate) fn take_recovered(&mut self, stamp: Stamp) -> Option<records::Outgoing> {
         let place = self
@@ -282,5 +423,100 @@ impl Waiting {
             .iter()
             .position(|(known, _)| *known == stamp)?;
         Some(self.recovered.swap_remove(place).1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn message(topic: &str) -> Arc<Message> {
+        Arc::new(Message {
+            topic: topic.into(),
+            payload: Bytes::from_static(b"12345"),
+            ..Message::released()
+        })
+    }
+
+    fn delivery(topic: &str, qos: QoS) -> Delivery {
+        Delivery {
+            qos,
+            ..Delivery {
+                message: message(topic),
+                ..Delivery::released(Origin::Memory)
+            }
+        }
+    }
+
+    fn stored(number: u64) -> StoredDelivery {
+        StoredDelivery {
+            stamp: Stamp::of(number, 0),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            weight: 10,
+            identifiers: None,
+        }
+    }
+
+    fn topics(mut waiting: Waiting, flow: bool, live: bool) -> Vec<String> {
+        let next = std::iter::from_fn(|| waiting.next_queued(flow, live));
+        next.map(|delivery| delivery.message.topic.to_string())
+            .collect()
+    }
+
+    fn three() -> Waiting {
+        let mut waiting = Waiting::default();
+        waiting.enqueue(delivery("a", QoS::AtLeastOnce));
+        waiting.enqueue(delivery("b", QoS::AtMostOnce));
+        waiting.enqueue(delivery("c", QoS::AtLeastOnce));
+        waiting
+    }
+
+    #[test]
+    fn what_waits_goes_in_the_order_in_which_it_came_as_far_as_it_may() {
+        assert_eq!(topics(three(), true, true), ["a", "b", "c"]);
+        assert_eq!(topics(three(), true, false), ["a", "c"]);
+        assert_eq!(topics(three(), false, true), ["b"]);
+        let mut waiting = three();
+        let dropped = std::iter::from_fn(|| waiting.drop_oldest());
+        let dropped: Vec<_> = dropped
+            .map(|delivery| delivery.message.topic.to_string())
+            .collect();
+        assert_eq!(dropped, ["b", "a", "c"], "QoS 0 goes first");
+        assert_eq!((waiting.queued(), waiting.queued_bytes()), (0, 0));
+    }
+
+    /// What the store has read is what was asked for; some of it may be wanted no longer, and some of it may be gone.
+    #[test]
+    fn an_answer_of_the_store_is_taken_as_far_as_it_is_still_waited_for() {
+        let mut waiting = Waiting::default();
+        (1..=4).for_each(|number| waiting.push_stored(stored(number)));
+        let asked = waiting.begin_fetch().expect("nothing was asked yet");
+        assert_eq!(asked.len(), 4);
+        assert!(waiting.begin_fetch().is_none(), "it has been asked");
+        // The oldest is dropped for the bound before the answer comes.
+        waiting.drop_oldest_stored();
+        waiting.end_fetch();
+        let answer = asked.into_iter().map(|stamp| {
+            let topic = if stamp == Stamp::of(3, 0) {
+                "secret"
+            } else {
+                "open"
+            };
+            (stamp, Some(message(topic)))
+        });
+        assert!(waiting.take_fetched(answer.collect(), |topic| topic == "secret"));
+        let mut next = || {
+            let (delivery, message) = waiting.next_fetched()?;
+            Some((delivery.stamp.micros(), message.is_some()))
+        };
+        assert_eq!(next(), Some((2, true)));
+        assert_eq!(next(), Some((3, false)));
+        assert_eq!(next(), Some((4, true)));
+        assert_eq!(next(), None);
+        assert!(waiting.is_empty());
+        assert!(!waiting.take_fetched(vec![(Stamp::of(9, 0), None)], |_| false));
     }
 }

@@ -7,8 +7,9 @@ use mqtt_codec::QoS;
 use records::{Millis, SessionRef};
 
 use crate::delivery::publication::Publication;
+use crate::delivery::waiting::Delivery;
 use crate::message::{Message, Origin};
-use crate::sessions::session::{Delivery, NO_SESSION};
+use crate::sessions::session::NO_SESSION;
 use crate::shard::Shard;
 
 impl Shard {

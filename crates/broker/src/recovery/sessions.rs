@@ -14,15 +14,17 @@ use routing::{GroupId, GroupInterest, Subscriber, SubscriptionIndex};
 use smallvec::SmallVec;
 
 use crate::access::list::Identity;
+use crate::delivery::waiting::Delivery;
 use crate::io::{Announcement, Output};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::messenger::topics::is_chat;
 use crate::retained::message::RetainedMessage;
-use crate::sessions::session::{ChatFilter, Delivery, Session, StoredDelivery};
+use crate::sessions::session::{ChatFilter, Session};
 use crate::shard::Shard;
 use crate::shared::claim::{ClaimDelivery, WaitingClaim};
 use crate::shared::table::member;
 use crate::stored::positions::is_covered;
+use crate::stored::queue::StoredDelivery;
 use crate::subscriptions::superseded::{past_terms, terms_at};
 
 /// Everything the store knows of one session.
@@ -407,7 +409,7 @@ impl Shard {
             return false;
         };
         let waiting = self.sessions[*slot].waiting();
-        waiting.claims.push_back(delivery);
+        waiting.push_claim(delivery);
         true
     }
 

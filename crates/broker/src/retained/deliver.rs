@@ -5,9 +5,9 @@ use mqtt_codec::QoS;
 use records::Millis;
 use routing::RetainedCursor;
 
+use crate::delivery::waiting::{Delivery, RetainedReplay};
 use crate::message::{MessageView, Origin};
 use crate::retained::message::RetainedMessage;
-use crate::sessions::session::{Delivery, RetainedReplay};
 use crate::shard::Shard;
 use crate::turn::deferred::DeferredWork;
 
@@ -43,7 +43,7 @@ impl Shard {
             identifier,
             cursor: RetainedCursor::default(),
         };
-        self.sessions[slot].waiting().retained.push_back(replay);
+        self.sessions[slot].waiting().push_replay(replay);
         self.pump_retained(slot);
     }
 
@@ -56,8 +56,7 @@ impl Shard {
             return;
         };
         let room = open && waiting.queued() < WAITING_MAX;
-        if room && !waiting.retained.is_empty() && !waiting.retained_listed {
-            waiting.retained_listed = true;
+        if room && waiting.list_replay() {
             self.turn.defer(DeferredWork::Retained(slot, serial));
         }
     }
@@ -68,8 +67,7 @@ impl Shard {
         let Some(waiting) = session.waiting.as_mut() else {
             return;
         };
-        waiting.retained_listed = false;
-        let Some(mut replay) = waiting.retained.pop_front() else {
+        let Some(mut replay) = waiting.next_replay() else {
             return;
         };
         let slice = self
@@ -91,7 +89,7 @@ impl Shard {
             self.deliver_retained(slot, delivery, now);
         }
         if slice.more {
-            self.sessions[slot].waiting().retained.push_front(replay);
+            self.sessions[slot].waiting().continue_replay(replay);
         }
         self.pump(slot, now);
     }

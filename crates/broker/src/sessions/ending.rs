@@ -61,7 +61,7 @@ impl Shard {
         let expiry = session.expiry_secs;
         if let Some(waiting) = session.waiting.as_mut() {
             // It is read again when it is wanted again.
-            waiting.fetched = std::collections::VecDeque::new();
+            waiting.forget_fetched();
             // QoS 0 is for those who are there.
             let dropped = waiting.drop_all_live() as u64;
             self.drop_qos0(slot, dropped);

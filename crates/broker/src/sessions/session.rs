@@ -4,16 +4,16 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use mqtt_session::{AckOrdinal, Inbound, Outbound};
+use mqtt_session::{AckOrdinal, FlightState, Inbound, Outbound};
 use records::{AccountId, Millis, Pos, SessionNumber, Stamp};
 use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
 use crate::access::list::Identity;
-pub(crate) use crate::delivery::waiting::{Delivery, RetainedReplay, Waiting};
+use crate::delivery::waiting::{Delivery, Waiting};
 use crate::io::{ChatDelivery, ConnectionId};
 use crate::message::Origin;
-pub(crate) use crate::stored::queue::{Identifiers, StoredDelivery};
+use crate::turn::pieces::FILTERS_PER_PIECE;
 use crate::wills::will::Will;
 
 /// No session.
@@ -267,6 +267,54 @@ impl Session {
         let waits = |waiting: &Waiting| !waiting.is_empty();
         self.waiting.as_deref().is_some_and(waits)
             || self.outbound.as_ref().is_some_and(|flow| !flow.is_empty())
+    }
+
+    /// Whether its subscriptions are too many for one piece of work.
+    pub(crate) fn has_many_subscriptions(&self) -> bool {
+        self.subscriptions.len() + self.shares.len() > FILTERS_PER_PIECE
+    }
+
+    /// Whether it has ended and only its subscriptions are still there.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.connection == NO_CONNECTION && self.expiry_secs == 0
+    }
+
+    /// Stamps of the stored messages that are on their way to the client, the oldest first.
+    pub(crate) fn stored_flights(&self) -> Vec<Stamp> {
+        let waiting = self.waiting.as_ref();
+        let floor = waiting.map_or(Stamp::ZERO, |waiting| waiting.floor);
+        let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
+        let mut stamps: Vec<Stamp> = flights
+            .filter_map(|flight| match flight.item.origin {
+                Origin::Queue(stamp) if stamp >= floor => Some(stamp),
+                _ => None,
+            })
+            .collect();
+        stamps.sort_unstable();
+        stamps
+    }
+
+    /// Packet ids of claims that are on their way to the client and that nobody else needs to know of.
+    pub(crate) fn claim_flights(&self, before: Stamp) -> Vec<u16> {
+        let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
+        flights
+            .filter(|flight| match (flight.state, flight.item.origin) {
+                (FlightState::AwaitPuback, Origin::Claim { stored, .. }) => {
+                    stored.is_some_and(|stored| stored.message < before)
+                }
+                _ => false,
+            })
+            .map(|flight| flight.packet_id)
+            .collect()
+    }
+
+    /// Keeps a claim in memory only from here on; what is to be struck out.
+    pub(crate) fn keep_claim_in_memory(&mut self, packet_id: u16) -> Option<Stamp> {
+        let flight = self.outbound.as_mut()?.flight(packet_id)?;
+        let Origin::Claim { stored, .. } = &mut flight.item.origin else {
+            return None;
+        };
+        stored.take().map(|stored| stored.claim)
     }
 
     /// Whether something waits for room in the connection's buffer.

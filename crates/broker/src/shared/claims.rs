@@ -13,11 +13,11 @@ use routing::{Chosen, GroupId, Match, Standing, Subscriber};
 use smallvec::SmallVec;
 
 use crate::delivery::publication::Publication;
+use crate::delivery::waiting::Delivery;
 use crate::delivery::waiting::FETCH_MAX;
 use crate::io::{ForwardedClaim, Output, PassedClaim, PassedOn};
 use crate::message::{Message, Origin, StoredClaim};
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::shared::claim::{ClaimDelivery, Claims, WaitingClaim};
 use crate::shared::waiting_claims::Backlog;
@@ -297,12 +297,13 @@ impl Shard {
             let Some(member) = self.shared.index.member(group, slot).copied() else {
                 continue;
             };
+            if !self.shared.waiting.has(group) {
+                continue;
+            }
             let waiting = self.sessions[slot].waiting.get_or_insert_default();
             let most = FETCH_MAX - pulled;
             pulled += self.shared.waiting.pull(group, most, |claim| {
-                waiting
-                    .claims
-                    .push_back(claim_delivery(group, &member, claim));
+                waiting.push_claim(claim_delivery(group, &member, claim));
             });
         }
         pulled > 0
@@ -312,17 +313,10 @@ impl Shard {
     /// false when it has to be read first.
     pub(crate) fn next_claimed(&mut self, slot: u32, now: Millis) -> bool {
         let waiting = self.sessions[slot].waiting();
-        let Some((stamp, message)) = waiting.fetched_claims.pop_front() else {
+        let Some((claimed, message)) = waiting.next_fetched_claim() else {
             self.fetch(slot);
             return false;
         };
-        let Some(claimed) = waiting.claims.pop_front() else {
-            return false;
-        };
-        assert_eq!(
-            claimed.claim.stored.message, stamp,
-            "messages come back in the order in which they were asked for"
-        );
         let origin = claimed.origin();
         let recovered = origin
             .stored_key()

@@ -13,7 +13,8 @@ use crate::shard::Shard;
 use crate::shared::waiting_claims::Backlog;
 use crate::stored::survey::{Segments, Survey};
 use crate::turn::deferred::{Census, DeferredWork};
-use crate::turn::work::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
+use crate::turn::pieces::{SESSIONS_PER_PIECE, WAITING_PER_PIECE};
+use crate::turn::work::TURN_WORK_MAX;
 
 impl Shard {
     /// Finds the stamp below which messages wait for nobody here, and below which none will be stamped: an idle
@@ -99,12 +100,10 @@ impl Shard {
         if let Some(waiting) = waiting {
             let stored = waiting.stored();
             stored.stamps().for_each(&mut need);
-            let claims = waiting.claims.iter();
-            let claims = claims.map(|delivery| delivery.claim.stored.message);
-            claims.for_each(&mut need);
+            waiting.needed_by_claims().for_each(&mut need);
             waiting.needed_by_queued().for_each(&mut need);
             census.waiting.bytes += waiting.queued_bytes() as u64 + waiting.stored_bytes();
-            seen += stored.len() + waiting.claims.len() + waiting.queued();
+            seen += stored.len() + waiting.claims().len() + waiting.queued();
         }
         if let Some(survey) = &mut census.survey {
             survey.charge(session.account, &segments);
@@ -142,7 +141,7 @@ impl Shard {
         let mut messages = 0;
         if let Some(waiting) = &session.waiting {
             bytes += waiting.queued_bytes() as u64 + waiting.stored_bytes();
-            messages += waiting.queued() + waiting.stored().len() + waiting.claims.len();
+            messages += waiting.queued() + waiting.stored().len() + waiting.claims().len();
         }
         (bytes >= SlowClient::BYTES_MIN).then(|| SlowClient {
             client: ClientName::of(session),

@@ -8,6 +8,7 @@ pub(crate) mod positions;
 pub(crate) mod queue;
 pub(crate) mod queue_marks;
 pub(crate) mod redelivery;
+pub(crate) mod shed_order;
 pub(crate) mod survey;
 
 // Flows: parts of `impl Shard`.

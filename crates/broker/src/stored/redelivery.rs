@@ -10,8 +10,9 @@ use mqtt_codec::QoS;
 use mqtt_session::FlightState;
 use records::{Pos, Progress, Stamp};
 
+use crate::delivery::waiting::Delivery;
 use crate::message::Origin;
-use crate::sessions::session::{Delivery, Session};
+use crate::sessions::session::Session;
 use crate::stored::messages::raise;
 use crate::stored::positions::is_covered;
 

@@ -5,8 +5,8 @@ use mqtt_codec::QoS;
 use mqtt_session::FlightState;
 use records::{Millis, Outgoing, OutgoingState, Progress, Stamp, Write, key};
 
+use crate::delivery::waiting::Delivery;
 use crate::message::Origin;
-use crate::sessions::session::Delivery;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::stored::completed::PIECE_BYTES;
@@ -123,7 +123,8 @@ impl Shard {
             return;
         }
         let number = session.number;
-        let waiting = session.waiting.iter().flat_map(|waiting| &waiting.claims);
+        let waiting = session.waiting.iter();
+        let waiting = waiting.flat_map(|waiting| waiting.claims());
         let claims: Vec<Stamp> = waiting
             .map(|delivery| delivery.claim.stored.claim)
             .collect();

@@ -4,89 +4,16 @@
 use std::sync::Arc;
 
 use mqtt_codec::{Publish, QoS, ReasonCode, Version};
-use mqtt_session::FlightState;
 use records::{Millis, Stamp};
 
 use crate::connections::connection::Fault;
 use crate::io::{ConnectionId, Pressure, Shed};
-use crate::message::Origin;
 use crate::metrics::drops::DropReason;
-use crate::sessions::session::Session;
 use crate::shard::Shard;
-use crate::stored::survey::Holder;
-use crate::turn::deferred::{DeferredWork, Shedding};
-use crate::turn::work::{SESSIONS_PER_PIECE, TURN_WORK_MAX, WAITING_PER_PIECE};
-
-impl Shedding {
-    /// How many of so many messages of an account are to be dropped; what is less than one counts for the next.
-    fn part(&mut self, holder: Holder, messages: usize) -> usize {
-        let Some(parts) = self.order.parts.get(&holder) else {
-            return 0;
-        };
-        self.carried += messages as u64 * u64::from(*parts);
-        let all = u64::from(Shed::PARTS);
-        let part = self.carried / all;
-        self.carried %= all;
-        part as usize
-    }
-}
-
-impl Session {
-    /// Stamps of the stored messages that are on their way to the client, the oldest first.
-    fn stored_flights(&self) -> Vec<Stamp> {
-        let waiting = self.waiting.as_ref();
-        let floor = waiting.map_or(Stamp::ZERO, |waiting| waiting.floor);
-        let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
-        let mut stamps: Vec<Stamp> = flights
-            .filter_map(|flight| match flight.item.origin {
-                Origin::Queue(stamp) if stamp >= floor => Some(stamp),
-                _ => None,
-            })
-            .collect();
-        stamps.sort_unstable();
-        stamps
-    }
-
-    /// Packet ids of claims that are on their way to the client and that nobody else needs to know of.
-    fn claim_flights(&self, before: Stamp) -> Vec<u16> {
-        let flights = self.outbound.iter().flat_map(|outbound| outbound.iter());
-        flights
-            .filter(|flight| match (flight.state, flight.item.origin) {
-                (FlightState::AwaitPuback, Origin::Claim { stored, .. }) => {
-                    stored.is_some_and(|stored| stored.message < before)
-                }
-                _ => false,
-            })
-            .map(|flight| flight.packet_id)
-            .collect()
-    }
-
-    /// Keeps a claim in memory only from here on; what is to be struck out.
-    fn keep_claim_in_memory(&mut self, packet_id: u16) -> Option<Stamp> {
-        let flight = self.outbound.as_mut()?.flight(packet_id)?;
-        let Origin::Claim { stored, .. } = &mut flight.item.origin else {
-            return None;
-        };
-        stored.take().map(|stored| stored.claim)
-    }
-
-    /// Takes out the oldest claim that has not been sent.
-    fn drop_oldest_claim(&mut self, before: Stamp) -> Option<Stamp> {
-        let waiting = self.waiting.as_mut()?;
-        let oldest = waiting.claims.front()?;
-        let key = oldest.origin().stored_key();
-        let begun = waiting
-            .recovered
-            .iter()
-            .any(|(known, _)| Some(*known) == key);
-        if begun || oldest.claim.stored.message >= before {
-            return None;
-        }
-        let oldest = waiting.claims.pop_front()?;
-        waiting.fetched_claims.pop_front();
-        Some(oldest.claim.stored.claim)
-    }
-}
+use crate::stored::shed_order::Shedding;
+use crate::turn::deferred::DeferredWork;
+use crate::turn::pieces::{SESSIONS_PER_PIECE, WAITING_PER_PIECE};
+use crate::turn::work::TURN_WORK_MAX;
 
 impl Shard {
     /// Stamps between which about a MiB went into the queue table each, since this was last asked.
@@ -101,12 +28,7 @@ impl Shard {
 
     /// Who holds most is to hold less.
     pub(crate) fn begin_shedding(&mut self, order: Arc<Shed>) {
-        self.turn.defer(DeferredWork::Shed(Shedding {
-            order,
-            next: 0,
-            left: None,
-            carried: 0,
-        }));
+        self.turn.defer(DeferredWork::Shed(Shedding::new(order)));
     }
 
     /// Drops what has waited longest of each of those accounts. What is on its way to a client stays in memory, and gets there unless
@@ -163,7 +85,7 @@ impl Shard {
         let flights = session.stored_flights();
         let claim_flights = session.claim_flights(before);
         let waiting = session.waiting.as_ref();
-        let waits = waiting.map_or(0, |waiting| waiting.claims.len() + waiting.stored().len());
+        let waits = waiting.map_or(0, |waiting| waiting.claims().len() + waiting.stored().len());
         let messages = flights.len() + claim_flights.len() + waits;
         let mut to_drop = shedding.part(session.account, messages);
         let released = flights.iter().take(to_drop);
@@ -179,7 +101,8 @@ impl Shard {
         to_drop -= settled.len();
         let mut dropped = Vec::new();
         while dropped.len() < to_drop
-            && let Some(claim) = session.drop_oldest_claim(before)
+            && let Some(waiting) = session.waiting.as_mut()
+            && let Some(claim) = waiting.drop_oldest_claim(before)
         {
             dropped.push(claim);
         }

@@ -3,23 +3,11 @@
 
 use records::{Millis, SessionNumber, Write, key};
 
-use crate::sessions::session::{NO_CONNECTION, Session};
+use crate::sessions::session::NO_CONNECTION;
 use crate::shard::Shard;
 use crate::stored::appends::Then;
 use crate::turn::deferred::DeferredWork;
-use crate::turn::work::FILTERS_PER_PIECE;
-
-impl Session {
-    /// Whether its subscriptions are too many for one piece of work.
-    pub(crate) fn has_many_subscriptions(&self) -> bool {
-        self.subscriptions.len() + self.shares.len() > FILTERS_PER_PIECE
-    }
-
-    /// Whether it has ended and only its subscriptions are still there.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.connection == NO_CONNECTION && self.expiry_secs == 0
-    }
-}
+use crate::turn::pieces::FILTERS_PER_PIECE;
 
 impl Shard {
     /// The session is nobody's any more: whoever comes under its name gets a new one.

@@ -14,7 +14,7 @@ use crate::shard::Shard;
 use crate::subscriptions::filter_request::{FilterRequest, FilterWork};
 use crate::subscriptions::filter_request::{Granted, PendingSuback};
 use crate::turn::deferred::DeferredWork;
-use crate::turn::work::FILTERS_PER_PIECE;
+use crate::turn::pieces::FILTERS_PER_PIECE;
 
 impl Shard {
     /// SUBSCRIBE. [3.1.1 MQTT-3.8.4-1] [5 MQTT-3.8.4-1]

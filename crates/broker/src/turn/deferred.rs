@@ -1,14 +1,12 @@
 //! What can be deferred to a later turn, as far as it has come. Data only: what a piece does is in the files that defer it.
 
-use std::sync::Arc;
-
 use mqtt_codec::ReasonCode;
 use records::{SessionNumber, Stamp};
 
 use crate::authentication::closed::Closed;
-use crate::io::Shed;
 use crate::metrics::collected::Waits;
 use crate::metrics::counters::SlowClient;
+use crate::stored::shed_order::Shedding;
 use crate::stored::survey::Survey;
 use crate::subscriptions::filter_request::FilterRequest;
 
@@ -59,18 +57,6 @@ pub(crate) enum DeferredWork {
     Shed(Shedding),
     /// The rest of the sessions whose waiting messages are counted.
     Census(Box<Census>),
-}
-
-/// The sessions that may have to lose their oldest messages, as far as they have been looked through.
-#[derive(Debug)]
-pub(crate) struct Shedding {
-    pub(crate) order: Arc<Shed>,
-    /// The slot looked at next.
-    pub(crate) next: u32,
-    /// How many that one has still to lose, if it has lost some.
-    pub(crate) left: Option<usize>,
-    /// What was less than one message, in [`Shed::PARTS`].
-    pub(crate) carried: u64,
 }
 
 /// What waits for all sessions, counted in pieces.

@@ -2,6 +2,7 @@
 
 // State.
 pub(crate) mod deferred;
+pub(crate) mod pieces;
 pub(crate) mod work;
 
 // Flows: parts of `impl Shard`.

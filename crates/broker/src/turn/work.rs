@@ -12,12 +12,6 @@ pub(crate) const TURN_WORK_MAX: usize = 1024 * 1024;
 const MESSAGE_WORK: usize = 128;
 /// What a piece of work costs at least, so that pieces without any result come to an end too.
 const PIECE_WORK: usize = 4096;
-/// Sessions that are looked through in one piece; most are only passed by.
-pub(crate) const SESSIONS_PER_PIECE: u32 = 4096;
-/// Filters acted on in one piece.
-pub(crate) const FILTERS_PER_PIECE: usize = 256;
-/// Waiting messages looked through in one piece.
-pub(crate) const WAITING_PER_PIECE: usize = 65_536;
 /// Bytes waiting in all output buffers after which the turn is cut short to write them.
 const TURN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes in and out, as [`Turn::spend`] counts them, after which what a client has sent waits for the next turn.
