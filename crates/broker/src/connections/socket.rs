@@ -35,7 +35,7 @@ impl Shard {
     }
 
     /// Who this connection is has been proved outside, before its CONNECT: whatever name that gives, or none, it is asked
-    /// about with [`Output::Authenticate`].
+    /// about with [`crate::Output::Authenticate`].
     pub fn vouch(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.vouched = true;

@@ -169,7 +169,7 @@ pub struct Population {
     pub offline: usize,
     /// Of the subscriptions, those that are shared.
     pub shared_subscriptions: usize,
-    /// Deliveries that wait for sessions or are under way, when [`Shard::seek_low_water`] was last answered.
+    /// Deliveries that wait for sessions or are under way, when [`crate::Shard::seek_low_water`] was last answered.
     pub waiting_messages: u64,
     /// What their messages weigh.
     pub waiting_bytes: u64,
