@@ -94,8 +94,12 @@ pub fn main(engines: &[Engine]) -> ExitCode {
 /// Starts a child with the same command line, and waits for it.
 fn wait(setting: &Setting) -> Result<bool> {
     let parent = setting.dir.clone().unwrap_or_else(std::env::temp_dir);
-    let folder = parent.join(format!("magpie-torture-{}", std::process::id()));
-    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    fs::create_dir_all(&parent).with_context(|| parent.display().to_string())?;
+    let folder = tempfile::Builder::new()
+        .prefix("magpie-torture-")
+        .disable_cleanup(setting.keep)
+        .tempdir_in(&parent)
+        .with_context(|| parent.display().to_string())?;
     let group = Group::make(&setting.limits);
     let inside = match &group {
         Some(_) => "group",
@@ -104,7 +108,7 @@ fn wait(setting: &Setting) -> Result<bool> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
         .args(["--inside", inside, "--dir"])
-        .arg(&folder)
+        .arg(folder.path())
         .stdin(Stdio::piped())
         .spawn()?;
     if let Some(group) = &group {
@@ -117,9 +121,9 @@ fn wait(setting: &Setting) -> Result<bool> {
         println!("FAIL  the workload was ended from outside: {status}");
     }
     if setting.keep {
-        println!("kept  {}", folder.display());
+        println!("kept  {}", folder.path().display());
     } else {
-        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        folder.close()?;
     }
     Ok(status.success())
 }

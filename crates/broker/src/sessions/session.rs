@@ -65,6 +65,10 @@ pub(crate) struct Session {
     /// Exactly-once receipts whose fate is with the messenger.
     pub(crate) unsettled: Vec<Unsettled>,
     /// Packet identifiers of exactly-once messages to conversations that are not released yet.
+    #[expect(
+        clippy::box_collection,
+        reason = "sixteen bytes of every session, and hardly any has it"
+    )]
     pub(crate) sent: Option<Box<BTreeSet<u16>>>,
     /// When it is checked; zero while no check is scheduled.
     pub(super) check_at: Millis,
