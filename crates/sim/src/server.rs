@@ -20,6 +20,8 @@ use crate::wire;
 enum Letter {
     Input(Input),
     Adopt(usize, Box<PendingConnect>),
+    /// Which of these stored messages does the shard need? Asked behind what other shards have sent before.
+    Survey(Arc<[Stamp]>),
 }
 
 /// The server.
@@ -182,6 +184,7 @@ impl Server {
                     self.links[link].heard_at = self.now;
                     self.sockets.insert((shard, id), link);
                 }
+                Letter::Survey(ends) => self.shards[shard].survey(ends, self.now),
             }
         }
         if any {
@@ -281,9 +284,8 @@ impl Server {
         self.low_water.fill(None);
         // Each message a segment of its own.
         let ends: Arc<[Stamp]> = self.disk.queued_stamps().collect();
-        for shard in 0..self.shards.len() {
-            self.shards[shard].survey(ends.clone(), self.now);
-            self.carry_out_all(shard);
+        for mail in &mut self.mail {
+            mail.push_back(Letter::Survey(ends.clone()));
         }
         true
     }
