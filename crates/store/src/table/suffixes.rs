@@ -1,5 +1,5 @@
 //! What follows the prefixes of a table's keys: from where to where it reaches, for each first byte. Entries of a conversation are
-//! made in the order of their positions, so that a page of it is in few of the tables that have something of the conversation.
+//! made in the order of their numbers, so that a page of it is in few of the tables that have something of the conversation.
 
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
