@@ -199,32 +199,18 @@ impl Partition {
             read_at: sending.read_at,
         };
         if let Some((mid, content)) = mid {
-            let dedup = Dedup {
-                seq,
-                pos,
-                at,
-                content,
-            };
-            match &mid {
-                Mid::Client(mid) => {
-                    let at = key::dedup(mids::week(at), id, account, mid);
-                    batch.put(at, dedup.encode());
-                }
-                Mid::Session(mid) => {
-                    let sent = Sent {
-                        conversation: id,
-                        message: dedup,
-                    };
-                    batch.put(mid.key(), sent.encode());
-                }
-            }
             let key = MidKey {
                 conversation: id,
                 account,
                 mid,
             };
-            self.mids.insert(key.clone(), dedup);
-            batch.follows.push(Follow::Mid(key));
+            let message = Dedup {
+                seq,
+                pos,
+                at,
+                content,
+            };
+            self.remember(key, message, batch);
         }
         batch.tell(Note::Entry(Box::new(note)));
         // Who answers has read: the others hear of it like of any other marker.
@@ -238,6 +224,26 @@ impl Partition {
             repeated: false,
             bytes,
         }
+    }
+
+    /// Notes under its mid that a message is stored with this batch.
+    fn remember(&mut self, key: MidKey, message: Dedup, batch: &mut Batch) {
+        match &key.mid {
+            Mid::Client(mid) => {
+                let week = mids::week(message.at);
+                let at = key::dedup(week, key.conversation, key.account, mid);
+                batch.put(at, message.encode());
+            }
+            Mid::Session(mid) => {
+                let sent = Sent {
+                    conversation: key.conversation,
+                    message,
+                };
+                batch.put(mid.key(), sent.encode());
+            }
+        }
+        self.mids.insert(key.clone(), message);
+        batch.follows.push(Follow::Mid(key));
     }
 
     /// A direct chat begins with this batch.

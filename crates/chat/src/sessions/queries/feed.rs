@@ -171,10 +171,27 @@ impl Streams<'_> {
         if !is_new {
             return Ok(());
         }
+        let mut stream = Stream {
+            id,
+            upto: self.upto.of(partition),
+            conv,
+            parts: VecDeque::new(),
+            read: VecDeque::new(),
+        };
+        self.divide(&mut stream, row, &tail, seen.next())?;
+        self.streams.push(stream);
+        Ok(())
+    }
+
+    /// Gives a conversation its parts from a position on, one for each time that the account was a member, and notes the gaps between.
+    fn divide(
+        &mut self,
+        stream: &mut Stream,
+        row: &Joined,
+        tail: &Tail,
+        first: Pos,
+    ) -> Result<(), Unreadable> {
         let seek = |pos: Pos| tail.seek(self.source, pos);
-        let first = seen.next();
-        let mut parts = VecDeque::new();
-        let mut read = VecDeque::new();
         let mut before = Seq::ZERO;
         let current = row.since.map(|since| (since, Pos::MAX, Seq::MAX));
         let stays = row
@@ -186,28 +203,23 @@ impl Streams<'_> {
                 let from = seek(begun.max(first))?;
                 if begun >= first && from.seq > before {
                     self.gaps.push(Gap {
-                        conv: conv.clone(),
+                        conv: stream.conv.clone(),
                         after: before,
                         before: from.seq.next(),
                         joined: begun,
                     });
                 }
                 let known = tail.since(begun.max(first));
-                match known.filter(|_| until == Pos::MAX && parts.is_empty()) {
-                    Some(known) => read.extend(known.into_iter().map(|place| (0, place))),
-                    None if until == Pos::MAX => parts.push_back((from, Place::LAST)),
-                    None => parts.push_back((from, seek(until.next())?)),
+                match known.filter(|_| until == Pos::MAX && stream.parts.is_empty()) {
+                    Some(known) => stream
+                        .read
+                        .extend(known.into_iter().map(|place| (0, place))),
+                    None if until == Pos::MAX => stream.parts.push_back((from, Place::LAST)),
+                    None => stream.parts.push_back((from, seek(until.next())?)),
                 }
             }
             before = seq;
         }
-        self.streams.push(Stream {
-            id,
-            upto: self.upto.of(partition),
-            conv,
-            parts,
-            read,
-        });
         Ok(())
     }
 
