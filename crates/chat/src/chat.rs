@@ -1,4 +1,4 @@
-//! The messenger: accounts, conversations and sessions, and what goes between them. Must not hold a rule: those are in the three.
+//! The messenger: accounts, conversations and sessions, and what goes between them and to other nodes. Must not hold a rule: those are in the three.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,11 @@ use crate::accounts::{self, Accounts};
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
 use crate::io::{Input, ListedAccount, Output, Owner};
+use crate::nodes::view::Incarnation;
+use crate::nodes::{Nodes, Route};
+use crate::note::Note;
 use crate::query::{Finding, Found, Query};
+use crate::refusal::Refusal;
 use crate::sessions::{self, Context, Sessions};
 use crate::settings::Settings;
 use crate::stored::mids;
@@ -22,20 +26,31 @@ pub struct Chat {
     pub(crate) accounts: Accounts,
     pub(crate) conversations: Conversations,
     pub(crate) sessions: Sessions,
+    pub(crate) nodes: Nodes,
     outputs: VecDeque<Output>,
     /// The last week whose predecessors' mids were trimmed.
     trimmed: u32,
 }
 
 impl Chat {
-    /// An empty messenger. `seeds` key its hash tables.
+    /// An empty messenger that is alone on its store. `seeds` key its hash tables.
     pub fn new(settings: Settings, seeds: [u64; 4]) -> Self {
+        Self::of(settings, Nodes::alone(), seeds)
+    }
+
+    /// The same of one of several nodes: it owns what [`Input::Cluster`] says.
+    pub fn one_of_several(settings: Settings, own: Incarnation, seeds: [u64; 4]) -> Self {
+        Self::of(settings, Nodes::one_of_several(own), seeds)
+    }
+
+    fn of(settings: Settings, nodes: Nodes, seeds: [u64; 4]) -> Self {
         let tables = Tables::new(seeds);
         let settings = Arc::new(settings);
         Self {
             accounts: Accounts::new(settings.clone(), &tables),
             conversations: Conversations::new(settings.clone(), &tables),
-            sessions: Sessions::new(settings, &tables),
+            sessions: Sessions::new(settings, nodes.own(), &tables),
+            nodes,
             outputs: VecDeque::new(),
             trimmed: 0,
         }
@@ -50,9 +65,11 @@ impl Chat {
     ) {
         // The caller trims what is stale at start itself.
         self.trimmed = mids::week(now);
-        self.sessions.set_stored(self.conversations.stored());
-        self.conversations
-            .finish_ended(ended, &self.accounts, source, now);
+        self.update_stored();
+        if self.nodes.is_alone() {
+            self.conversations
+                .finish_ended(ended, &self.accounts, source, now);
+        }
         // What a crash has left of leaving.
         for account in self.accounts.removed() {
             let context = Context {
@@ -81,6 +98,7 @@ impl Chat {
         let timers = [
             self.conversations.next_timeout(),
             self.sessions.next_timeout(),
+            self.nodes.next_timeout(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -95,12 +113,13 @@ impl Chat {
             now,
         };
         self.sessions.handle_timeout(context);
+        self.beat(now);
         self.settle(source, now);
     }
 
     /// Every entry up to this position is on disk, and what comes is newer.
     pub fn committed_pos(&self) -> Pos {
-        self.conversations.stored().floor()
+        self.nodes.stored(self.conversations.stored()).floor()
     }
 
     /// Whether there is no account yet.
@@ -193,15 +212,19 @@ impl Chat {
                 }
                 Owner::Accounts => self.accounts.appended(ticket),
                 Owner::Sessions => self.sessions.appended(ticket),
+                Owner::Node => self.conversations.promise_stored(ticket),
             },
-            Input::Fenced { owner } => match owner {
+            Input::Fenced { owner, ticket } => match owner {
                 Owner::Partition(partition) => {
                     self.conversations
-                        .fenced(partition, &self.accounts, source, now);
+                        .fenced(partition, ticket, &self.accounts, source, now);
                 }
+                Owner::Node => self.conversations.promise_refused(ticket),
                 // Nobody else owns those of this node.
                 Owner::Accounts | Owner::Sessions => {}
             },
+            Input::Cluster(view) => self.cluster(view, source, now),
+            Input::Frame(frame) => self.frame(&frame, source, now),
             Input::Account { request, command } => {
                 self.accounts.command(request, command, source, now);
             }
@@ -235,9 +258,30 @@ impl Chat {
         }
     }
 
-    /// Carries what the three want of each other, until none wants anything. A queue of another kind, a thread or a network may
-    /// stand here.
+    /// Carries what the three want of each other, until none wants anything, and what other nodes want or are told.
     fn settle(&mut self, source: &dyn Source, now: Millis) {
+        self.carry(source, now);
+        if self.nodes.is_alone() {
+            return;
+        }
+        self.update_stored();
+        for note in self.nodes.close_batches() {
+            self.note(note, now);
+        }
+        if self.nodes.take_readable() {
+            let context = Context {
+                accounts: &self.accounts,
+                now,
+            };
+            self.sessions.missed(context);
+        }
+        self.carry(source, now);
+        while let Some(frame) = self.nodes.poll_frame(now) {
+            self.outputs.push_back(Output::Frame(frame));
+        }
+    }
+
+    pub(crate) fn carry(&mut self, source: &dyn Source, now: Millis) {
         loop {
             if let Some(effect) = self.conversations.poll() {
                 self.of_conversations(effect, now);
@@ -254,12 +298,11 @@ impl Chat {
     fn of_conversations(&mut self, effect: conversations::Effect, now: Millis) {
         match effect {
             conversations::Effect::Note(note) => {
-                self.sessions.set_stored(self.conversations.stored());
-                let context = Context {
-                    accounts: &self.accounts,
-                    now,
-                };
-                self.sessions.note(note, context);
+                let note = self.nodes.tell(note);
+                self.update_stored();
+                if let Some(note) = note {
+                    self.note(note, now);
+                }
             }
             conversations::Effect::Append {
                 owner,
@@ -297,12 +340,38 @@ impl Chat {
                 let query = Query::of_sessions(reading);
                 self.outputs.push_back(Output::Read(query));
             }
-            sessions::Effect::Command(command) => {
-                self.conversations
-                    .command(command, &self.accounts, source, now);
-            }
+            sessions::Effect::Command(command) => match self.nodes.route(command) {
+                Route::Here(command) => {
+                    self.conversations
+                        .command(command, &self.accounts, source, now);
+                }
+                Route::Elsewhere => {}
+                Route::Nowhere(command) => {
+                    if let Some(note) = command.refused(Refusal::unavailable()) {
+                        self.note(note, now);
+                    }
+                }
+            },
             sessions::Effect::Profile(change) => self.accounts.set_profile(change),
         }
+    }
+
+    /// Something has happened in a conversation, for this node's sessions.
+    pub(crate) fn note(&mut self, note: Note, now: Millis) {
+        let context = Context {
+            accounts: &self.accounts,
+            now,
+        };
+        self.sessions.note(note, context);
+    }
+
+    /// What is in the store, so that sessions know it before they hear of it.
+    pub(crate) fn update_stored(&mut self) {
+        let own = self.conversations.stored();
+        self.nodes
+            .set_own_stored(own, self.conversations.promised());
+        let stored = self.nodes.stored(own);
+        self.sessions.set_stored(stored, self.nodes.others());
     }
 
     fn trim_mids(&mut self, now: Millis) {

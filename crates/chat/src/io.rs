@@ -9,13 +9,15 @@ use records::{
     Role, ScramVerifier, Seq, SessionMid, SessionRef, Write,
 };
 
+use crate::nodes::Frame;
+use crate::nodes::view::ClusterView;
 use crate::query::{Found, Query};
 use crate::refusal::Refusal;
 use crate::sessions::delivery::Delivery;
 use crate::settings::Settings;
 
 /// Counts the appends of one owner; they complete in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
 /// Whose state an append belongs to. Another owner's appends neither wait for it nor fail with it.
@@ -27,6 +29,8 @@ pub enum Owner {
     Accounts,
     /// What sessions keep of accounts.
     Sessions,
+    /// How far the node may promise to have come; refused if any partition that it takes for its own is somebody else's.
+    Node,
 }
 
 /// The asker's own number for an account command; only given back.
@@ -120,7 +124,13 @@ pub enum Input {
     Fenced {
         /// Whose.
         owner: Owner,
+        /// The first of them.
+        ticket: Ticket,
     },
+    /// Of several nodes: what the store says of them.
+    Cluster(ClusterView),
+    /// Another node has sent this.
+    Frame(Frame),
     /// A change of accounts or tokens; answered with [`Output::Answered`].
     Account {
         /// The asker's number.
@@ -317,6 +327,10 @@ pub enum Output {
     },
     /// Run this on a thread that may wait for the disk, and carry out what it answers.
     Read(Query),
+    /// Bring this to another node, or fail to: it is sent again.
+    Frame(Frame),
+    /// Deliveries may have been missed: every session asks for what is stored behind its position, like one that comes back.
+    Missed,
     /// The credentials of an account or token have changed.
     Credentials(CredentialsChange),
     /// Close every connection of this account.

@@ -8,6 +8,7 @@ mod io;
 mod settings;
 
 mod chat;
+mod cluster;
 mod recovery;
 
 mod command;
@@ -16,6 +17,7 @@ mod query;
 
 mod accounts;
 mod conversations;
+mod nodes;
 mod sessions;
 
 mod format;
@@ -34,6 +36,8 @@ pub use io::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
     ListedAccount, Output, Owner, Publish, RequestId, Ticket,
 };
+pub use nodes::Frame;
+pub use nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
 pub use query::{Found, Query, Read};
 pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};

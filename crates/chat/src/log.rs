@@ -50,6 +50,12 @@ impl<E> Log<E> {
         effects
     }
 
+    /// Whether this append waits for the disk.
+    pub(crate) fn is_under_way(&self, ticket: Ticket) -> bool {
+        let first = self.in_flight.front();
+        first.is_some_and(|first| (first.ticket..=self.last).contains(&ticket))
+    }
+
     /// Nothing of what waits will be on disk: what would have followed.
     pub(crate) fn give_up(&mut self) -> Vec<E> {
         let last = self.last;

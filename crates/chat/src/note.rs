@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use records::{AccountId, ConversationId, Moment, Pos, Seq};
+use records::{AccountId, ConversationId, Moment, PartitionId, Pos, Seq};
 
 use crate::command::{Address, CommandId};
 use crate::refusal::Refusal;
@@ -123,6 +123,23 @@ pub(crate) enum Outcome {
     Conversation(ConversationId),
     /// Nothing more to say.
     Done,
+}
+
+impl Note {
+    /// The partition that tells it; `None` of the word on a command, which is for one node.
+    pub(crate) fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Self::Entry(entry) => Some(entry.pos.partition()),
+            Self::Marker { conversation, .. }
+            | Self::Changed { conversation, .. }
+            | Self::Joined { conversation, .. }
+            | Self::Left { conversation, .. }
+            | Self::Ended { conversation, .. }
+            | Self::Abandoned { conversation, .. } => conversation.partition(),
+            Self::Typing { address, .. } => Some(address.partition()),
+            Self::Done { .. } => None,
+        }
+    }
 }
 
 impl Marker {

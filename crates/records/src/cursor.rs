@@ -46,6 +46,25 @@ impl Cursor {
         }
     }
 
+    /// Up to where partitions are ahead of the floor, by partition.
+    pub fn ahead(&self) -> impl Iterator<Item = Pos> {
+        self.ahead.iter().copied()
+    }
+
+    /// The newest position that it covers.
+    pub fn newest(&self) -> Pos {
+        self.ahead().fold(self.floor, Pos::max)
+    }
+
+    /// The same of every partition that is ahead, and of the others nothing newer than a position.
+    #[must_use]
+    pub fn lowered(&self, floor: Pos) -> Self {
+        Self {
+            floor: self.floor.min(floor),
+            ahead: self.ahead.clone(),
+        }
+    }
+
     /// Whether this entry has been seen.
     pub fn covers(&self, pos: Pos) -> bool {
         pos <= self.of(pos.partition())

@@ -163,7 +163,12 @@ pub fn positions(partition: PartitionId) -> Vec<u8> {
     meta(&format!("{META_POSITIONS}{:02x}", partition.number()))
 }
 
-/// Every [`positions`] key.
+/// Under this `meta` key stands a tick above everything that a node has promised not to give any more.
+pub fn promised_positions(node: u16) -> Vec<u8> {
+    meta(&format!("{META_POSITIONS}node-{node:04x}"))
+}
+
+/// Every [`positions`] key, and every [`promised_positions`] key.
 pub fn all_positions() -> KeyRange {
     KeyRange::prefix(meta(META_POSITIONS))
 }
@@ -184,6 +189,16 @@ pub fn parse_ended(key: &[u8]) -> Result<ConversationId, KeyError> {
             table: Table::Meta,
             bytes: key.len(),
         }),
+    }
+}
+
+/// Every [`ended`] key of a partition.
+pub fn ended_in(partition: PartitionId) -> KeyRange {
+    let first = ConversationId::in_partition(partition, 0).value();
+    let last = first | ConversationId::MAX.number();
+    KeyRange {
+        from: ended(ConversationId::new(first)),
+        to: ended(ConversationId::new(last + 1)),
     }
 }
 

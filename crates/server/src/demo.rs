@@ -351,6 +351,8 @@ impl Stage<'_> {
                 Output::Deliver(_)
                 | Output::CloseAccount { .. }
                 | Output::CloseToken { .. }
+                | Output::Frame(_)
+                | Output::Missed
                 | Output::Trim(_) => {}
             }
         }

@@ -138,6 +138,22 @@ pub(super) fn newest(source: &dyn Source, partition: PartitionId) -> Result<u64,
     Ok(newest)
 }
 
+/// Groups of a partition that were deleted, of which something may be left.
+pub(super) fn ended(
+    source: &dyn Source,
+    partition: PartitionId,
+) -> Result<Vec<ConversationId>, Unreadable> {
+    let rows = source.keys(&key::ended_in(partition), End::First, SLICE)?;
+    let mut ended = Vec::new();
+    for row in &rows {
+        match key::parse_ended(row) {
+            Ok(id) => ended.push(id),
+            Err(error) => source.damaged(&Damaged::new(row, error)),
+        }
+    }
+    Ok(ended)
+}
+
 fn rows(source: &dyn Source, id: ConversationId) -> Result<Option<Rows>, Unreadable> {
     let Some(record) = record(source, id)? else {
         return Ok(None);

@@ -14,6 +14,7 @@ mod members;
 mod moved;
 mod partition;
 mod positions;
+mod promise;
 pub(crate) mod reading;
 mod send;
 mod shared;
@@ -28,7 +29,7 @@ use crate::counters::Counters;
 use crate::io::{Owner, Ticket};
 use crate::note::Note;
 use crate::settings::Settings;
-use crate::stored::source::Source;
+use crate::stored::source::{Source, Unreadable};
 use crate::table::Tables;
 use author_lookup::Authors;
 use load::Loaded;
@@ -191,17 +192,54 @@ impl Conversations {
         });
     }
 
-    /// A partition is somebody else's: what is known of it is worth nothing, and whoever waits may try again.
+    /// An append was refused because its partition is somebody else's: what is known of it is worth nothing, and whoever waits may try
+    /// again. One that was dropped before says nothing.
     pub(crate) fn fenced(
+        &mut self,
+        partition: PartitionId,
+        ticket: Ticket,
+        accounts: &Accounts,
+        source: &dyn Source,
+        now: Millis,
+    ) {
+        self.with(partition, accounts, source, now, |partition, context| {
+            if partition.is_under_way(ticket) {
+                partition.fence(context);
+            }
+        });
+    }
+
+    /// A partition is somebody else's from here on, as the cluster says.
+    pub(crate) fn hand_over(
         &mut self,
         partition: PartitionId,
         accounts: &Accounts,
         source: &dyn Source,
         now: Millis,
     ) {
-        self.shared.counters.partitions_fenced += 1;
         self.with(partition, accounts, source, now, |partition, context| {
             partition.fence(context);
+        });
+    }
+
+    /// A partition is this node's from here on, which gives no position in it that is not above this tick.
+    pub(crate) fn take_over(
+        &mut self,
+        partition: PartitionId,
+        ceiling: u64,
+        accounts: &Accounts,
+        source: &dyn Source,
+        now: Millis,
+    ) {
+        self.shared.positions.recover(ceiling);
+        let ended = load::ended(source, partition);
+        self.with(partition, accounts, source, now, |partition, context| {
+            match ended {
+                Ok(ended) if !ended.is_empty() => partition.finish_ended(&ended, context),
+                Ok(_) => {}
+                // They go with the next start.
+                Err(Unreadable) => context.shared.counters.unreadable += 1,
+            }
         });
     }
 

@@ -17,7 +17,6 @@ use crate::conversations::load::{Load, Loaded, Rows};
 use crate::conversations::moved::Moved;
 use crate::conversations::reading::Reading;
 use crate::conversations::shared::Context;
-use crate::format::draft;
 use crate::io::{Owner, Ticket};
 use crate::log::Log;
 use crate::note::{Note, Outcome};
@@ -346,7 +345,7 @@ impl Partition {
 
     /// A command that is not carried out.
     fn refuse(&mut self, command: &Command, refusal: Refusal, context: &mut Context<'_>) {
-        if let Some(note) = refused(command, refusal) {
+        if let Some(note) = command.refused(refusal) {
             self.follow(Follow::Note(note), context);
         }
     }
@@ -498,9 +497,15 @@ impl Partition {
         }
     }
 
+    /// Whether an append is under way, and was not dropped with what was known.
+    pub(super) fn is_under_way(&self, ticket: Ticket) -> bool {
+        self.log.is_under_way(ticket)
+    }
+
     /// Somebody else owns this partition: everything in memory is dropped, and whoever waits hears that it may try again.
     pub(super) fn fence(&mut self, context: &mut Context<'_>) {
         let shared = &mut *context.shared;
+        shared.counters.partitions_fenced += 1;
         for follow in self.log.give_up() {
             match follow {
                 Follow::Floor(number) => shared.floor.give_up(number),
@@ -520,7 +525,7 @@ impl Partition {
         // Not in the order of a hash table.
         waiting.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for command in waiting.into_iter().flat_map(|(_, loading)| loading.waiting) {
-            if let Some(note) = refused(&command, Refusal::unavailable()) {
+            if let Some(note) = command.refused(Refusal::unavailable()) {
                 shared.effects.push_back(Effect::Note(note));
             }
         }
@@ -559,26 +564,6 @@ impl Partition {
             batch.put(key::conversation(id), conversation.record.encode());
         }
     }
-}
-
-/// The word on a command that is not carried out, if anybody waits for it.
-fn refused(command: &Command, refusal: Refusal) -> Option<Note> {
-    let mid = match &command.what {
-        What::Send(sending) => draft::mid(&sending.payload),
-        What::Read { .. }
-        | What::Received { .. }
-        | What::Typing
-        | What::Create(_)
-        | What::Invite { .. }
-        | What::Join
-        | What::Leave
-        | What::Delete { .. } => None,
-    };
-    Some(Note::Done {
-        id: command.id?,
-        mid,
-        outcome: Err(refusal),
-    })
 }
 
 /// A record of a conversation that begins.

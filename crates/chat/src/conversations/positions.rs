@@ -6,7 +6,7 @@ use records::{Cursor, Millis, PartitionId, Pos, Write, key};
 
 /// Ticks by which a partition's ceiling is ahead of its newest position when it is raised: four seconds. After a crash positions
 /// begin above all ceilings, so that nobody has to look for the newest one.
-const CEILING_AHEAD: u64 = 4_000 << 9;
+pub(super) const CEILING_AHEAD: u64 = 4_000 << 9;
 
 /// Gives positions.
 #[derive(Debug, Default)]
@@ -45,6 +45,12 @@ impl Positions {
         Pos::at(self.last, partition)
     }
 
+    /// Nothing older than this moment is given any more. Yields the tick up to which that holds.
+    pub(super) fn reach(&mut self, now: Millis) -> u64 {
+        self.last = self.last.max(Pos::tick_of(now.value()));
+        self.last
+    }
+
     /// The newest position that may have been given before this run.
     pub(super) fn start(&self) -> Pos {
         Pos::at(self.last, PartitionId::new(PartitionId::COUNT - 1))
@@ -80,6 +86,12 @@ impl Floor {
     /// Nothing below is under way.
     pub(super) fn begin_at(&mut self, pos: Pos) {
         self.stored.raise(pos);
+    }
+
+    /// Nothing up to here is given any more.
+    pub(super) fn promise(&mut self, pos: Pos) {
+        let number = self.begin(pos);
+        self.set(number, State::Stored);
     }
 
     /// An append with positions up to this one is under way; yields its number.

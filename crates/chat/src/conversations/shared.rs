@@ -9,6 +9,7 @@ use records::{ConversationId, Millis, PartitionId};
 use crate::accounts::Accounts;
 use crate::conversations::Effect;
 use crate::conversations::positions::{Floor, Positions};
+use crate::conversations::promise::Promise;
 use crate::counters::Counters;
 use crate::settings::Settings;
 use crate::stored::source::Source;
@@ -30,6 +31,7 @@ pub(super) struct Shared {
     pub(super) settings: Arc<Settings>,
     pub(super) positions: Positions,
     pub(super) floor: Floor,
+    pub(super) promise: Promise,
     pub(super) effects: VecDeque<Effect>,
     pub(super) timers: Timers<Timer>,
     pub(super) counters: Counters,
@@ -52,6 +54,7 @@ impl Shared {
             settings,
             positions: Positions::default(),
             floor: Floor::default(),
+            promise: Promise::default(),
             effects: VecDeque::new(),
             timers: Timers::default(),
             counters: Counters::default(),

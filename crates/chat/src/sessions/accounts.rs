@@ -50,6 +50,10 @@ enum List {
     Loading {
         waiting: VecDeque<Deferred>,
         changes: Vec<Change>,
+        /// What is stored and what of it is written down, if that was known before.
+        usage: Option<(u64, u64)>,
+        /// What is being read may be older than what was missed meanwhile.
+        again: bool,
     },
     Known(Box<Known>),
 }
@@ -233,6 +237,30 @@ impl AccountStates {
         state.is_some_and(|state| !state.sessions.is_empty())
     }
 
+    /// What accounts take part in may have changed unnoticed. Yields those whose lists are to be read.
+    pub(super) fn forget_lists(&mut self) -> Vec<AccountId> {
+        let mut unknown = Vec::new();
+        for (account, state) in &mut self.states {
+            match &mut state.list {
+                List::Unknown => {}
+                List::Loading { again, .. } => *again = true,
+                List::Known(known) => {
+                    unknown.push(*account);
+                    let usage = (known.stored_bytes(), known.written_bytes);
+                    state.list = List::Loading {
+                        waiting: VecDeque::new(),
+                        changes: Vec::new(),
+                        usage: Some(usage),
+                        again: false,
+                    };
+                }
+            }
+        }
+        // Not in the order of a hash table.
+        unknown.sort_unstable();
+        unknown
+    }
+
     /// An account's devices.
     pub(super) fn sessions(&self, account: AccountId) -> &[SessionRef] {
         let state = self.states.get(&account);
@@ -300,10 +328,16 @@ impl Sessions {
                 *list = List::Loading {
                     waiting: VecDeque::from([deferred]),
                     changes: Vec::new(),
+                    usage: None,
+                    again: false,
                 };
-                self.read(Reading::Account(Listing { account }));
+                self.read_list(account);
             }
         }
+    }
+
+    pub(super) fn read_list(&mut self, account: AccountId) {
+        self.read(Reading::Account(Listing { account }));
     }
 
     /// An account's conversations have been read.
@@ -312,14 +346,33 @@ impl Sessions {
         let Some(state) = self.accounts.states.get_mut(&account) else {
             return;
         };
-        let List::Loading { waiting, changes } = std::mem::take(&mut state.list) else {
+        let List::Loading {
+            waiting,
+            changes,
+            usage,
+            again,
+        } = std::mem::take(&mut state.list)
+        else {
             return;
         };
+        if again {
+            state.list = List::Loading {
+                waiting,
+                changes: Vec::new(),
+                usage,
+                again: false,
+            };
+            self.read_list(account);
+            return;
+        }
         match listed.outcome {
-            Ok(conversations) => {
+            Ok(mut conversations) => {
+                let read = conversations.stored_bytes;
+                let (stored_bytes, written_bytes) = usage.unwrap_or((read, read));
+                conversations.stored_bytes = stored_bytes;
                 let mut known = Known {
-                    written_bytes: conversations.stored_bytes,
                     conversations,
+                    written_bytes,
                 };
                 for change in changes {
                     known.apply(change);

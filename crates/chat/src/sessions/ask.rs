@@ -282,7 +282,7 @@ impl Sessions {
         }
         match method {
             "history" => self.history(account, read(payload)?, context),
-            "sync" => Ok(self.sync(account, &read(payload)?, context)),
+            "sync" => self.sync(account, &read(payload)?, context),
             "conversations" => self.conversations(account, &read(payload)?, context),
             "members" => self.members(account, &read(payload)?, context),
             "group.create" => self.create_group(account, &read(payload)?, context),
@@ -329,12 +329,25 @@ impl Sessions {
         })))
     }
 
-    fn sync(&self, account: AccountId, asked: &SyncAsked, context: Context<'_>) -> Reply {
+    fn sync(
+        &self,
+        account: AccountId,
+        asked: &SyncAsked,
+        context: Context<'_>,
+    ) -> Result<Reply, Refusal> {
         let since = asked.since.as_deref().and_then(cursor);
-        // Whoever is ahead of this server has talked to one that knew more: nothing can be told apart any more.
-        let since = since.filter(|since| since.floor() <= self.stored.floor());
+        let is_ahead = |since: &Cursor| since.floor() > self.stored.floor();
+        if since
+            .as_ref()
+            .is_some_and(|since| is_ahead(since) && since.floor() <= self.others)
+        {
+            // Another node gave it, which this one will soon have caught up with.
+            return Err(Refusal::unavailable());
+        }
+        // Whoever is ahead of all of them has talked to a server that knew more: nothing can be told apart any more.
+        let since = since.filter(|since| !is_ahead(since));
         let names = self.names_for(account, context);
-        Reply::Read(match since {
+        Ok(Reply::Read(match since {
             Some(since) => Question::Sync(Sync {
                 feed: Feed {
                     account,
@@ -353,7 +366,7 @@ impl Sessions {
                 reset: true,
                 names,
             }),
-        })
+        }))
     }
 
     fn conversations(

@@ -50,6 +50,11 @@ impl CatchUps {
         self.begun.insert(session, (since, now));
     }
 
+    /// All may ask from where they have just asked.
+    pub(super) fn forget_all(&mut self) {
+        self.begun.clear();
+    }
+
     /// It has got it, or has gone.
     pub(super) fn forget(&mut self, session: SessionRef) {
         self.begun.remove(&session);

@@ -6,6 +6,7 @@ use records::{AccountId, ConversationId, GroupSlug, Seq, SessionRef};
 
 use crate::command::{Address, Command, CommandId, Speaker, To, What};
 use crate::io::{AccountAnswer, AccountError, Output, Publish, RequestId};
+use crate::nodes::view::Incarnation;
 use crate::note::Outcome;
 use crate::refusal::Refusal;
 use crate::sessions::reply::ReplyTo;
@@ -22,6 +23,8 @@ const BEHIND_MAX: usize = 64;
 pub(super) struct InFlight {
     waiting: Table<CommandId, Waiting>,
     by_account: Table<AccountId, OfAccount>,
+    /// Who numbers them.
+    own: Incarnation,
     last: u64,
 }
 
@@ -71,10 +74,11 @@ pub(super) enum Accepted {
 }
 
 impl InFlight {
-    pub(super) fn new(tables: &Tables) -> Self {
+    pub(super) fn new(own: Incarnation, tables: &Tables) -> Self {
         Self {
             waiting: tables.table(),
             by_account: tables.table(),
+            own,
             last: 0,
         }
     }
@@ -92,7 +96,10 @@ impl InFlight {
     /// The number of a command that somebody waits for.
     pub(super) fn begin(&mut self, waiting: Waiting) -> CommandId {
         self.last += 1;
-        let id = CommandId(self.last);
+        let id = CommandId {
+            sender: self.own,
+            number: self.last,
+        };
         let of = self.by_account.entry(waiting.account).or_default();
         of.commands.insert(id);
         self.waiting.insert(id, waiting);

@@ -141,6 +141,20 @@ impl Devices {
             .any(|filter| topic::matches(filter, topic))
     }
 
+    /// Every filter for what is told only to those who listen.
+    pub(super) fn filters(&self) -> Vec<(SessionRef, AccountId, Box<str>)> {
+        let sessions = self.sessions.iter();
+        let mut filters: Vec<_> = sessions
+            .flat_map(|(session, device)| {
+                let filters = device.filters.iter();
+                filters.map(|filter| (*session, device.account, filter.clone()))
+            })
+            .collect();
+        // Not in the order of a hash table.
+        filters.sort_unstable();
+        filters
+    }
+
     /// Whether anybody may listen to an account's presence.
     pub(super) fn may_hear_presence(&self, name: &str) -> bool {
         self.presence_wildcards > 0 || self.named.contains_key(name)

@@ -9,6 +9,7 @@ mod commands;
 pub(crate) mod delivery;
 mod devices;
 mod inactive;
+mod missed;
 mod notes;
 mod pending;
 mod presence;
@@ -25,13 +26,14 @@ mod usage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use records::{AccountId, ConversationId, Cursor, Millis, SessionRef};
+use records::{AccountId, ConversationId, Cursor, Millis, Pos, SessionRef};
 
 use crate::accounts::{Accounts, ProfileChange};
 use crate::command::Command;
 use crate::counters::Counters;
 use crate::io::{Output, Ticket};
 use crate::log::Log;
+use crate::nodes::view::Incarnation;
 use crate::settings::Settings;
 use crate::table::Tables;
 use crate::timers::Timers;
@@ -57,6 +59,8 @@ pub(crate) struct Sessions {
     disk: Disk,
     /// Everything up to here is in the store.
     stored: Cursor,
+    /// Up to where other nodes may have come.
+    others: Pos,
     timers: Timers<Timer>,
     log: Log<()>,
     effects: VecDeque<Effect>,
@@ -109,12 +113,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl Sessions {
-    pub(crate) fn new(settings: Arc<Settings>, tables: &Tables) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, own: Incarnation, tables: &Tables) -> Self {
         Self {
             settings,
             devices: Devices::new(tables),
             accounts: AccountStates::new(tables),
-            in_flight: InFlight::new(tables),
+            in_flight: InFlight::new(own, tables),
             abouts: Abouts::default(),
             catch_ups: CatchUps::new(tables),
             typing: Typing::new(tables),
@@ -123,6 +127,7 @@ impl Sessions {
                 room: u64::MAX,
             },
             stored: Cursor::default(),
+            others: Pos::ZERO,
             timers: Timers::default(),
             log: Log::default(),
             effects: VecDeque::new(),
@@ -157,8 +162,9 @@ impl Sessions {
         self.disk.room = room;
     }
 
-    /// Everything up to here is in the store, and nothing older comes.
-    pub(crate) fn set_stored(&mut self, stored: &Cursor) {
+    /// Everything up to here is in the store, and nothing older comes; other nodes may know more.
+    pub(crate) fn set_stored(&mut self, stored: &Cursor, others: Pos) {
+        self.others = others;
         if self.stored != *stored {
             self.stored.clone_from(stored);
         }

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use chat::{Chat, Damaged, End, RecoveryError, Settings, Source, Unreadable};
 
-use crate::journal::Journal;
 use records::{KeyRange, Millis, Pos, Write, key};
 
 /// The store: every key that was written, and whether it can be read.
@@ -20,7 +19,6 @@ pub(crate) struct Disk {
     pub(crate) damaged: RefCell<Vec<String>>,
     /// Positions of entries that were ever written, trimmed or not.
     pub(crate) ever: BTreeSet<Pos>,
-    pub(crate) journal: Journal,
 }
 
 impl Disk {
@@ -29,7 +27,6 @@ impl Disk {
             if let Ok((_, _, pos)) = key::parse_entry(write.key()) {
                 self.ever.insert(pos);
             }
-            self.journal.note(&write);
             match write {
                 Write::Put { key, value } => drop(self.keys.insert(key, value)),
                 Write::Delete { key } => drop(self.keys.remove(&key)),

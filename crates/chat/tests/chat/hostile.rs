@@ -280,7 +280,7 @@ fn inputs_about_what_does_not_exist_are_counted_and_ignored() {
     ] {
         let ticket = chat::Ticket(u64::MAX);
         world.handle(Input::Appended { owner, ticket });
-        world.handle(Input::Fenced { owner });
+        world.handle(Input::Fenced { owner, ticket });
     }
     let known = chat::Counters::NAMES.len();
     assert_eq!(world.chat.counters().values().len(), known);

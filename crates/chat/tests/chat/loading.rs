@@ -394,10 +394,20 @@ fn what_waits_for_rows_of_a_dropped_partition_may_be_tried_again() {
     world.ask("alice", "group.create", r#"{"slug":"a","members":["bob"]}"#);
     begin_again(&mut world, &["alice", "bob"]);
     let alice = world.device("alice");
+    let partition = PartitionId::of_group("a");
+    let slugs = (0..).map(|number| format!("g{number}"));
+    let neighbour = slugs
+        .into_iter()
+        .find(|slug| PartitionId::of_group(slug) == partition);
+    world.holding = true;
+    let create = format!(r#"{{"slug":"{}"}}"#, neighbour.unwrap());
+    world.publish(alice, "im/ask/group.create/x", create);
+    assert_eq!(world.waiting(), 1);
     world.holding_reads = true;
     assert_eq!(world.publish(alice, "im/to/a", "one"), None);
     let late = world.run_reads();
-    world.fence(PartitionId::of_group("a"));
+    world.fence(partition);
+    world.holding = false;
     assert_eq!(last_word(&world, alice), Some("unavailable"));
     // The other owner has done something, and was fenced in its turn.
     world.holding_reads = true;

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod disk;
-mod journal;
 mod world;
 
 mod abandoned;
@@ -11,7 +10,6 @@ mod accounts;
 mod asks;
 mod bounds;
 mod catching_up;
-mod clients;
 mod damaged_rows;
 mod descriptions;
 mod groups;

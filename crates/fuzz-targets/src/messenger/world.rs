@@ -196,11 +196,13 @@ impl World {
     pub(super) fn fence(&mut self, number: u8) {
         let waiting = self.held.iter().find_map(|(owner, ..)| match owner {
             Owner::Partition(_) => Some(*owner),
-            Owner::Accounts | Owner::Sessions => None,
+            Owner::Accounts | Owner::Sessions | Owner::Node => None,
         });
         let owner = waiting.unwrap_or(Owner::Partition(PartitionId::new(number.into())));
+        let refused = self.held.iter().find(|(of, ..)| *of == owner);
+        let ticket = refused.map_or(Ticket(0), |(_, ticket, _)| *ticket);
         self.held.retain(|(of, ..)| *of != owner);
-        self.handle(Input::Fenced { owner });
+        self.handle(Input::Fenced { owner, ticket });
     }
 
     pub(super) fn pass(&mut self, millis: u64) {

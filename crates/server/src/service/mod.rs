@@ -277,6 +277,8 @@ impl ServiceThread {
                 });
             }
             Output::Answered { request, outcome } => self.answered(request, outcome),
+            // There is no other node.
+            Output::Frame(_) | Output::Missed => {}
             Output::Trim(range) => {
                 // Refused only while many are under way.
                 if !self.committer.trim(range.clone())
@@ -302,9 +304,9 @@ impl ServiceThread {
     /// This append was refused, and those before it are on disk.
     fn refused(&mut self, refused: Ticket) {
         self.appended(Ticket(refused.0.saturating_sub(1)));
-        if let Some((owner, _)) = self.appends.end_upto(refused) {
+        if let Some((owner, ticket)) = self.appends.end_upto(refused) {
             let now = self.clock.now();
-            let fenced = chat::Input::Fenced { owner };
+            let fenced = chat::Input::Fenced { owner, ticket };
             self.chat.handle(fenced, &self.source, now);
         }
     }

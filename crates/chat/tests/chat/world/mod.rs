@@ -37,7 +37,6 @@ pub(crate) struct Device {
 
 /// A page of what a device missed.
 pub(crate) struct CaughtUp {
-    pub(crate) session: SessionRef,
     pub(crate) packets: Vec<(String, Bytes)>,
     pub(crate) upto: Pos,
     pub(crate) more: bool,
@@ -170,8 +169,12 @@ impl World {
     /// Somebody else owns a partition: what waits of it will never be on disk.
     pub(crate) fn fence(&mut self, partition: PartitionId) {
         let owner = Owner::Partition(partition);
+        let refused = self.held.iter().find(|(of, ..)| *of == owner);
+        let Some(ticket) = refused.map(|(_, ticket, _)| *ticket) else {
+            return;
+        };
         self.held.retain(|(of, ..)| *of != owner);
-        self.handle(Input::Fenced { owner });
+        self.handle(Input::Fenced { owner, ticket });
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -227,6 +230,7 @@ impl World {
                 Output::Answered { request, outcome } => {
                     self.answered.insert(request.0, outcome);
                 }
+                Output::Frame(_) | Output::Missed => panic!("it is alone"),
                 Output::Trim(range) => {
                     self.trims.push(range.clone());
                     if self.keeping {
@@ -291,12 +295,6 @@ impl World {
         }
     }
 
-    /// The readers have no room for one of those that wait.
-    pub(crate) fn refuse_at(&mut self, at: usize) {
-        let query = self.held_reads.remove(at);
-        self.finish(query.refuse());
-    }
-
     /// How many questions the readers have before them.
     pub(crate) fn reads(&self) -> usize {
         self.held_reads.len()
@@ -310,10 +308,10 @@ impl World {
                 }
             }
             Some(Answer::CaughtUp {
-                session,
                 entries,
                 upto,
                 more,
+                ..
             }) => {
                 let packets = entries
                     .into_iter()
@@ -321,7 +319,6 @@ impl World {
                     .map(|packet| (packet.topic.to_string(), packet.payload))
                     .collect();
                 self.caught_up.push(CaughtUp {
-                    session,
                     packets,
                     upto,
                     more,
