@@ -32,7 +32,7 @@ usage: cargo xtask <chore>
   crash [--rounds N]        only the crash tests
   hostile [--rounds N] [--only NAME]...
                             attacks on the released server, each beside a pair that talks
-  sim [--seeds N] [--seed S] [--steps N]
+  sim [--worlds broker|messenger] [--seeds N] [--seed S] [--steps N]
                             seeded worlds around the broker's core, held to a model of the specification; or one again
   soak [--minutes N] [--seed N]
                             mixed load, cut connections, kills and clean restarts: nothing lost, memory flat

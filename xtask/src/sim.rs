@@ -3,15 +3,23 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::arguments::Arguments;
 use crate::child;
 
-/// Runs `--seeds N` worlds from `--seed S` on, each for at most `--steps N` steps.
+/// Runs `--seeds N` worlds from `--seed S` on, each for at most `--steps N` steps: those of the broker, or of the messenger with
+/// `--worlds messenger`.
 pub(crate) fn run(mut arguments: Arguments) -> Result<bool> {
+    let test = match arguments.values("--worlds")?.pop().as_deref() {
+        None | Some("broker") => "seeds",
+        Some("messenger") => "messenger",
+        Some(other) => {
+            bail!("there are worlds of the broker and of the messenger, but none of {other}")
+        }
+    };
     let mut command = Command::new("cargo");
-    command.args(["test", "--quiet", "--package", "sim", "--test", "seeds"]);
+    command.args(["test", "--quiet", "--package", "sim", "--test", test]);
     command.args(["--", "--nocapture"]);
     let seed = arguments.values("--seed")?.pop();
     let seeds = arguments.values("--seeds")?.pop();

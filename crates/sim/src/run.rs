@@ -4,13 +4,31 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::order::Order;
-use crate::world::World;
+
+/// What a world comes to, or one sentence on what is wrong with it.
+pub(crate) type Verdict = Result<(), String>;
+
+/// A kind of world, by the mistakes that can be made in it.
+pub trait Worlds: Copy + fmt::Debug {
+    /// What it is called on the command line.
+    const NAME: &'static str;
+
+    /// Runs a world; yields how many steps it took, and the last events if they are wanted.
+    fn run(order: Order<Self>, logged: bool) -> Ran;
+}
+
+/// A world that was run to its end.
+pub struct Ran {
+    pub(crate) verdict: Verdict,
+    pub(crate) steps: usize,
+    pub(crate) log: Vec<String>,
+}
 
 /// What was wrong, where, and how it came to it.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub struct Failure<M> {
     /// The world.
-    pub order: Order,
+    pub order: Order<M>,
     /// One sentence.
     pub what: String,
     /// The last events before it.
@@ -18,54 +36,41 @@ pub struct Failure {
 }
 
 /// Runs a world to its end.
-pub fn run(order: Order) -> Result<(), Box<Failure>> {
-    let Err((what, steps)) = attempt(order) else {
+pub fn run<M: Worlds>(order: Order<M>) -> Result<(), Box<Failure<M>>> {
+    let ran = M::run(order, false);
+    let Err(what) = ran.verdict else {
         return Ok(());
     };
-    let shortest = shorten(order, steps);
-    let (what, log) = match attempt_logged(shortest) {
-        (Err(what), log) => (what, log),
-        (Ok(()), log) => (what, log),
-    };
+    let shortest = shorten(order, ran.steps);
+    let Ran { verdict, log, .. } = M::run(shortest, true);
     Err(Box::new(Failure {
         order: shortest,
-        what,
+        what: verdict.err().unwrap_or(what),
         log,
     }))
 }
 
 /// Runs a world to its end and says in one sentence what is wrong with it; no log, no shorter run.
-pub fn verdict(order: Order) -> Result<(), String> {
-    attempt(order).map_err(|(what, _)| what)
+pub fn verdict<M: Worlds>(order: Order<M>) -> Result<(), String> {
+    M::run(order, false).verdict
 }
 
 /// The fewest steps, of a few tries, after which the world fails.
-fn shorten(order: Order, steps: usize) -> Order {
+fn shorten<M: Worlds>(order: Order<M>, steps: usize) -> Order<M> {
     const TRIES: usize = 60;
     let stride = (steps / TRIES).max(1);
     let with = |steps_max| Order { steps_max, ..order };
     (stride..steps)
         .step_by(stride)
         .map(with)
-        .find(|shorter| attempt(*shorter).is_err())
+        .find(|shorter| verdict(*shorter).is_err())
         .unwrap_or(with(steps))
 }
 
-fn attempt(order: Order) -> Result<(), (String, usize)> {
-    let mut world = World::new(order, false);
-    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let steps = world.steps();
-    match outcome {
-        Ok(verdict) => verdict.map_err(|what| (what, steps)),
-        Err(panic) => Err((words(panic.as_ref()), steps)),
-    }
-}
-
-fn attempt_logged(order: Order) -> (Result<(), String>, Vec<String>) {
-    let mut world = World::new(order, true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let verdict = outcome.unwrap_or_else(|panic| Err(words(panic.as_ref())));
-    (verdict, world.into_log())
+/// What happens in a world; a panic is a failure of the core.
+pub(crate) fn caught<W>(world: &mut W, run: impl FnOnce(&mut W) -> Verdict) -> Verdict {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(world)));
+    outcome.unwrap_or_else(|panic| Err(words(panic.as_ref())))
 }
 
 fn words(panic: &(dyn std::any::Any + Send)) -> String {
@@ -76,7 +81,7 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     format!("the core panicked: {}", text.unwrap_or("without words"))
 }
 
-impl fmt::Display for Failure {
+impl<M: Worlds> fmt::Display for Failure<M> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.log {
             writeln!(out, "{line}")?;
@@ -84,8 +89,10 @@ impl fmt::Display for Failure {
         writeln!(out, "\nseed {}: {}", self.order.seed, self.what)?;
         write!(
             out,
-            "replay: cargo xtask sim --seed {} --steps {}",
-            self.order.seed, self.order.steps_max
+            "replay: cargo xtask sim --worlds {} --seed {} --steps {}",
+            M::NAME,
+            self.order.seed,
+            self.order.steps_max
         )
     }
 }

@@ -12,8 +12,10 @@ use crate::dice::Dice;
 use crate::link::Place;
 use crate::log::Log;
 use crate::model::{MessageNumber, Model, Verdict};
+use crate::mutation::Mutation;
 use crate::order::Order;
 use crate::plan::Plan;
+use crate::run::{Ran, Worlds, caught};
 use crate::server::Server;
 use crate::wire;
 
@@ -43,6 +45,20 @@ enum Event {
     Restart,
 }
 
+impl Worlds for Mutation {
+    const NAME: &'static str = "broker";
+
+    fn run(order: Order<Self>, logged: bool) -> Ran {
+        let mut world = World::new(order, logged);
+        let verdict = caught(&mut world, World::run);
+        Ran {
+            verdict,
+            steps: world.steps,
+            log: world.log.into_lines(),
+        }
+    }
+}
+
 /// One seed's world.
 pub(crate) struct World {
     dice: Dice,
@@ -64,7 +80,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(order: Order, logged: bool) -> Self {
+    pub(crate) fn new(order: Order<Mutation>, logged: bool) -> Self {
         let mut dice = Dice::new(order.seed);
         let plan = Plan::draw(&mut dice);
         let seeds = [dice.word(), dice.word(), dice.word(), dice.word()];
@@ -97,14 +113,6 @@ impl World {
             log,
             steps: 0,
         }
-    }
-
-    pub(crate) fn steps(&self) -> usize {
-        self.steps
-    }
-
-    pub(crate) fn into_log(self) -> Vec<String> {
-        self.log.into_lines()
     }
 
     /// Runs to the end.

@@ -19,7 +19,7 @@ pub(crate) use delivery::Repeated;
 pub(crate) use session::Session;
 
 /// Fine, or what is wrong in one sentence.
-pub(crate) type Verdict = Result<(), String>;
+pub(crate) use crate::run::Verdict;
 
 /// A moment; the model counts what it is told.
 pub(crate) type Moment = u64;

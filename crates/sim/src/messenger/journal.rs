@@ -10,43 +10,42 @@ use serde_json::Value;
 
 /// See the file's header. Nothing is ever taken out of it.
 #[derive(Clone, Default)]
-pub(crate) struct Journal {
+pub(super) struct Journal {
     /// In the order in which they came to the disk.
-    pub(crate) entries: Vec<(ConversationId, Entry)>,
+    pub(super) entries: Vec<(ConversationId, Entry)>,
     places: BTreeMap<ConversationId, Place>,
     ended: BTreeMap<ConversationId, Pos>,
+    newest: BTreeMap<ConversationId, Pos>,
 }
 
 /// Where a conversation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(super) enum Place {
     Pair(AccountId, AccountId),
     Group(String),
 }
 
 /// A conversation as its entries tell it.
 #[derive(Debug)]
-pub(crate) struct Story {
-    pub(crate) id: ConversationId,
-    pub(crate) place: Place,
-    pub(crate) entries: Vec<Told>,
+pub(super) struct Story {
+    pub(super) id: ConversationId,
+    pub(super) place: Place,
+    pub(super) entries: Vec<Told>,
     /// Of each account by name: from which entry to which it was a member, both included.
     stays: BTreeMap<String, Vec<(Pos, Option<Pos>)>>,
-    pub(crate) ended: Option<Pos>,
+    pub(super) ended: Option<Pos>,
 }
 
 /// An entry.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) pos: Pos,
-    pub(crate) seq: Option<u64>,
-    pub(crate) json: Value,
-    /// Its place among everything that came to the disk.
-    pub(crate) number: usize,
+pub(super) struct Told {
+    pub(super) pos: Pos,
+    pub(super) seq: Option<u64>,
+    pub(super) json: Value,
 }
 
 impl Journal {
-    pub(crate) fn note(&mut self, write: &Write) {
+    pub(super) fn note(&mut self, write: &Write) {
         let Write::Put { key, value } = write else {
             return;
         };
@@ -54,6 +53,7 @@ impl Journal {
             Ok(Table::Entry) => {
                 let (id, _, _) = key::parse_entry(key).unwrap();
                 let entry = Entry::decode(&value.clone().into()).unwrap();
+                self.newest.insert(id, entry.pos);
                 self.entries.push((id, entry));
             }
             Ok(Table::Address) => {
@@ -74,8 +74,13 @@ impl Journal {
         }
     }
 
+    /// The newest entry of a conversation.
+    pub(super) fn newest(&self, id: ConversationId) -> Option<Pos> {
+        self.newest.get(&id).copied()
+    }
+
     /// Every conversation there ever was.
-    pub(crate) fn stories(&self, name_of: impl Fn(AccountId) -> String) -> Vec<Story> {
+    pub(super) fn stories(&self, name_of: impl Fn(AccountId) -> String) -> Vec<Story> {
         let mut stories: BTreeMap<ConversationId, Story> = BTreeMap::new();
         for (id, place) in &self.places {
             let always = |account: &AccountId| (name_of(*account), vec![(Pos::ZERO, None)]);
@@ -92,7 +97,7 @@ impl Journal {
             };
             stories.insert(*id, story);
         }
-        for (number, (id, entry)) in self.entries.iter().enumerate() {
+        for (id, entry) in &self.entries {
             let story = stories
                 .get_mut(id)
                 .expect("its address came with its first entry");
@@ -102,7 +107,6 @@ impl Journal {
                 pos: entry.pos,
                 seq: entry.seq.map(|seq| seq.value()),
                 json,
-                number,
             });
         }
         stories.into_values().collect()
@@ -138,7 +142,7 @@ impl Story {
     }
 
     /// Whether an account gets an entry of this position.
-    pub(crate) fn gets(&self, name: &str, pos: Pos) -> bool {
+    pub(super) fn gets(&self, name: &str, pos: Pos) -> bool {
         let stays = self.stays.get(name).into_iter().flatten();
         stays
             .into_iter()
@@ -146,28 +150,28 @@ impl Story {
     }
 
     /// Whether an account is a member.
-    pub(crate) fn holds(&self, name: &str) -> bool {
+    pub(super) fn holds(&self, name: &str) -> bool {
         let last = self.stays.get(name).and_then(|stays| stays.last());
         self.ended.is_none() && last.is_some_and(|(_, until)| until.is_none())
     }
 
     /// When an account has left it, if it is none any more: by itself, or because the group was deleted.
-    pub(crate) fn left(&self, name: &str) -> Option<Pos> {
+    pub(super) fn left(&self, name: &str) -> Option<Pos> {
         let (_, until) = self.stays.get(name)?.last()?;
         until.or(self.ended)
     }
 
-    pub(crate) fn member_count(&self) -> usize {
+    pub(super) fn member_count(&self) -> usize {
         self.stays.keys().filter(|name| self.holds(name)).count()
     }
 
     /// How many times an account came into it.
-    pub(crate) fn stays(&self, name: &str) -> usize {
+    pub(super) fn stays(&self, name: &str) -> usize {
         self.stays.get(name).map_or(0, Vec::len)
     }
 
     /// What an account calls it.
-    pub(crate) fn called(
+    pub(super) fn called(
         &self,
         account: AccountId,
         name_of: impl Fn(AccountId) -> String,
