@@ -49,7 +49,7 @@ impl Chat {
         Self {
             accounts: Accounts::new(settings.clone(), &tables),
             conversations: Conversations::new(settings.clone(), &tables),
-            sessions: Sessions::new(settings, nodes.own(), &tables),
+            sessions: Sessions::new(settings, &nodes, &tables),
             nodes,
             outputs: VecDeque::new(),
             trimmed: 0,
@@ -265,6 +265,7 @@ impl Chat {
             return;
         }
         self.update_stored();
+        self.introduce_sessions();
         for note in self.nodes.close_batches() {
             self.note(note, now);
         }
@@ -353,6 +354,7 @@ impl Chat {
                 }
             },
             sessions::Effect::Profile(change) => self.accounts.set_profile(change),
+            sessions::Effect::Presence(account, row) => self.nodes.tell_presence(account, &row),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::nodes::Parcel;
 use crate::nodes::view::{ClusterView, NodeId};
 use crate::note::Note;
 use crate::refusal::Refusal;
+use crate::sessions::Context;
 use crate::stored::source::Source;
 
 impl Chat {
@@ -25,7 +26,22 @@ impl Chat {
         for note in changes.refused {
             self.note(note, now);
         }
+        for node in changes.gone {
+            let context = Context {
+                accounts: &self.accounts,
+                now,
+            };
+            self.sessions.forget_presences(node, context);
+        }
         self.promise(now);
+    }
+
+    /// Nodes that have not heard yet who is connected here are told.
+    pub(crate) fn introduce_sessions(&mut self) {
+        if self.nodes.wants_presences() {
+            let rows = self.sessions.presence_rows();
+            self.nodes.tell_presences(&rows);
+        }
     }
 
     /// Another node has sent something.
@@ -60,6 +76,20 @@ impl Chat {
             Parcel::Stored { version, word } => {
                 self.nodes.heard_word(from, *version, word);
                 self.update_stored();
+            }
+            Parcel::Presence { account, row } => {
+                let context = Context {
+                    accounts: &self.accounts,
+                    now,
+                };
+                self.sessions.heard_presence(from, *account, row, context);
+            }
+            Parcel::Presences => {
+                let context = Context {
+                    accounts: &self.accounts,
+                    now,
+                };
+                self.sessions.forget_presences(from, context);
             }
         }
     }

@@ -1,11 +1,12 @@
 //! What goes from node to node. Owned values only.
 
-use records::{Cursor, Pos};
+use records::{AccountId, Cursor, Pos};
 
 use crate::command::Command;
 use crate::nodes::link::Envelope;
 use crate::nodes::view::Incarnation;
 use crate::note::Note;
+use crate::sessions::presence_state::PresenceRow;
 
 /// What one node sends another at once. Opaque to whoever carries it, who may lose it, double it or carry it late.
 #[derive(Debug, Clone)]
@@ -24,6 +25,13 @@ pub(crate) enum Parcel {
     Note { term: u64, note: Note },
     /// How far the sender has come with the partitions that it owns in this version of the view.
     Stored { version: u64, word: Word },
+    /// What an account has on the sender.
+    Presence {
+        account: AccountId,
+        row: PresenceRow,
+    },
+    /// All that accounts have there is told anew.
+    Presences,
 }
 
 /// How far a node has come.

@@ -13,11 +13,12 @@ pub(crate) mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use records::{Cursor, Millis, PartitionId, Pos};
+use records::{AccountId, Cursor, Millis, PartitionId, Pos};
 
 use crate::command::{Command, CommandId};
 use crate::note::Note;
 use crate::refusal::Refusal;
+use crate::sessions::presence_state::PresenceRow;
 pub use frame::Frame;
 pub(crate) use frame::{Parcel, Word};
 use link::Link;
@@ -66,6 +67,8 @@ struct Peer {
     later: Option<(u64, Word)>,
     /// It has given up what it had told, and has not said yet how far it had come.
     is_unknown: bool,
+    /// It has not been told who is connected here.
+    wants_presences: bool,
 }
 
 /// Where a command is carried out.
@@ -108,6 +111,7 @@ impl Peer {
             word: None,
             later: None,
             is_unknown: true,
+            wants_presences: true,
         }
     }
 }
@@ -279,6 +283,40 @@ impl Nodes {
         cluster.passes(partition, &note).then_some(note)
     }
 
+    /// Others hear what an account has here.
+    pub(crate) fn tell_presence(&mut self, account: AccountId, row: &PresenceRow) {
+        let peers = self.cluster.iter_mut();
+        for peer in peers.flat_map(|cluster| cluster.peers.values_mut()) {
+            // Who has heard of nobody yet hears of everybody.
+            if !peer.wants_presences {
+                let row = row.clone();
+                peer.outbox.push(Parcel::Presence { account, row });
+            }
+        }
+    }
+
+    /// Whether some node has not been told who is connected here.
+    pub(crate) fn wants_presences(&self) -> bool {
+        let mut peers = self
+            .cluster
+            .iter()
+            .flat_map(|cluster| cluster.peers.values());
+        peers.any(|peer| peer.wants_presences)
+    }
+
+    /// Everybody who is connected here, for whoever has not been told.
+    pub(crate) fn tell_presences(&mut self, rows: &[(AccountId, PresenceRow)]) {
+        let peers = self.cluster.iter_mut();
+        let peers = peers.flat_map(|cluster| cluster.peers.values_mut());
+        for peer in peers.filter(|peer| peer.wants_presences) {
+            peer.wants_presences = false;
+            peer.outbox.push(Parcel::Presences);
+            let rows = rows.iter().cloned();
+            let rows = rows.map(|(account, row)| Parcel::Presence { account, row });
+            peer.outbox.extend(rows);
+        }
+    }
+
     /// What another node has told: yields what concerns this one.
     pub(crate) fn heard(&mut self, from: NodeId, term: u64, note: &Note) -> Option<Note> {
         let cluster = self.cluster.as_mut()?;
@@ -399,6 +437,7 @@ impl Nodes {
             let batch = std::mem::take(&mut peer.outbox).into();
             if !peer.link.push(batch) {
                 given_up.insert(*node);
+                peer.wants_presences = true;
                 // So that the other side learns of it.
                 let word = word.clone();
                 peer.link

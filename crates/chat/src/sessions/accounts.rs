@@ -20,6 +20,8 @@ use crate::table::{Table, Tables};
 
 /// How long an account without devices is remembered: by then what it has used up of its quotas is full again.
 const REMEMBERED_MILLIS: u64 = 5 * 60 * 1_000;
+/// How long a list that could not be read is left alone.
+const AGAIN_MILLIS: u64 = 1_000;
 /// What may wait for an account's conversations to be read.
 const WAITING_MAX: usize = 1_024;
 
@@ -226,6 +228,11 @@ impl AccountStates {
         self.states.get_mut(&account)
     }
 
+    /// In no order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (AccountId, &AccountState)> {
+        self.states.iter().map(|(account, state)| (*account, state))
+    }
+
     /// Its conversations, if they are known.
     pub(super) fn known(&self, account: AccountId) -> Option<&Known> {
         self.states.get(&account)?.known()
@@ -290,6 +297,7 @@ impl Sessions {
             return;
         }
         let is_busy = matches!(state.list, List::Loading { .. })
+            || state.presence.elsewhere.is_some()
             || !state.presence.is_settled()
             || self.in_flight.has_any(account);
         if is_busy {
@@ -384,7 +392,21 @@ impl Sessions {
             }
             Err(Unreadable) => {
                 self.counters.unreadable += 1;
-                for deferred in waiting {
+                // Whoever waits for an answer may try again; the rest is done later.
+                let (publishes, waiting): (VecDeque<_>, VecDeque<_>) = waiting
+                    .into_iter()
+                    .partition(|deferred| matches!(deferred, Deferred::Publish(_)));
+                if !waiting.is_empty() || usage.is_some() {
+                    state.list = List::Loading {
+                        waiting,
+                        changes: Vec::new(),
+                        usage,
+                        again: false,
+                    };
+                    let due = context.now.saturating_add(AGAIN_MILLIS);
+                    self.timers.set(due, Timer::List(account));
+                }
+                for deferred in publishes {
                     self.give_up(deferred);
                 }
             }

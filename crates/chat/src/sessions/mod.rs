@@ -13,7 +13,8 @@ mod missed;
 mod notes;
 mod pending;
 mod presence;
-mod presence_state;
+mod presence_elsewhere;
+pub(crate) mod presence_state;
 mod profile;
 mod publish;
 pub(crate) mod queries;
@@ -33,7 +34,7 @@ use crate::command::Command;
 use crate::counters::Counters;
 use crate::io::{Output, Ticket};
 use crate::log::Log;
-use crate::nodes::view::Incarnation;
+use crate::nodes::Nodes;
 use crate::settings::Settings;
 use crate::table::Tables;
 use crate::timers::Timers;
@@ -43,12 +44,15 @@ use catch_up::CatchUps;
 use commands::InFlight;
 use delivery::Delivery;
 use devices::Devices;
+use presence_state::PresenceRow;
 use queries::{Finding, Reading};
 use typing::Typing;
 
 /// See the file's header.
 #[derive(Debug)]
 pub(crate) struct Sessions {
+    /// Whether there are no other nodes.
+    is_alone: bool,
     settings: Arc<Settings>,
     devices: Devices,
     accounts: AccountStates,
@@ -86,6 +90,8 @@ pub(crate) enum Effect {
     Command(Command),
     /// For accounts.
     Profile(ProfileChange),
+    /// For other nodes: what an account has here.
+    Presence(AccountId, PresenceRow),
 }
 
 /// What is due.
@@ -101,6 +107,8 @@ enum Timer {
     CatchUp(SessionRef),
     /// What could not be described for a session is tried again.
     Describe(SessionRef),
+    /// An account's list, which could not be read, is read again.
+    List(AccountId),
     /// An account that does nothing may be forgotten.
     Forget(AccountId),
 }
@@ -113,12 +121,13 @@ pub(crate) struct Context<'a> {
 }
 
 impl Sessions {
-    pub(crate) fn new(settings: Arc<Settings>, own: Incarnation, tables: &Tables) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, nodes: &Nodes, tables: &Tables) -> Self {
         Self {
+            is_alone: nodes.is_alone(),
             settings,
             devices: Devices::new(tables),
             accounts: AccountStates::new(tables),
-            in_flight: InFlight::new(own, tables),
+            in_flight: InFlight::new(nodes.own(), tables),
             abouts: Abouts::default(),
             catch_ups: CatchUps::new(tables),
             typing: Typing::new(tables),
@@ -197,6 +206,7 @@ impl Sessions {
                 Timer::About(conversation) => self.about_due(conversation, context),
                 Timer::CatchUp(session) => self.catch_up_due(session, context),
                 Timer::Describe(session) => self.describe_due(session, context),
+                Timer::List(account) => self.read_list(account),
                 Timer::Forget(account) => self.forget_due(account, context.now),
             }
         }

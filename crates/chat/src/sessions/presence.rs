@@ -11,7 +11,7 @@ use crate::io::Publish;
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
 use crate::sessions::delivery::{self, Packet};
-use crate::sessions::presence_state::{Shown, State};
+use crate::sessions::presence_state::{Devices, Shown, State};
 use crate::sessions::{Context, Sessions, Timer};
 
 /// How long after one change the next is told.
@@ -56,10 +56,11 @@ impl Sessions {
         if let Some(state) = self.accounts.find_mut(publish.account)
             && !state.sessions.is_empty()
         {
-            state.presence.status = Some(Shown {
+            let shown = Shown {
                 state: status.state,
                 text: text.into(),
-            });
+            };
+            state.presence.status = Some((context.now, shown));
             self.presence_changed(publish.account, context);
         }
         Ok(())
@@ -98,17 +99,21 @@ impl Sessions {
 
     /// Something an account's presence depends on has changed.
     pub(super) fn presence_changed(&mut self, account: AccountId, context: Context<'_>) {
+        let here = self.devices_here(account);
+        self.tell_nodes(account, here);
+        self.presence_heard(account, context);
+    }
+
+    /// The same, of which other nodes need not hear.
+    pub(super) fn presence_heard(&mut self, account: AccountId, context: Context<'_>) {
         let now = context.now;
-        let sessions = self.accounts.sessions(account);
-        let all_inactive = !sessions.is_empty()
-            && sessions
-                .iter()
-                .all(|known| self.devices.is_inactive(*known));
+        let here = self.devices_here(account);
         let Some(state) = self.accounts.find_mut(account) else {
             return;
         };
         let presence = &mut state.presence;
-        if state.sessions.is_empty() {
+        let devices = here.max(presence.devices_elsewhere());
+        if devices == Devices::None {
             if presence.gone.is_none() && presence.shown.state != State::Offline {
                 let until = now.saturating_add(GRACE_MILLIS);
                 presence.gone = Some((until, now));
@@ -119,11 +124,11 @@ impl Sessions {
         if let Some((until, _)) = presence.gone.take() {
             self.timers.cancel(until, Timer::Gone(account));
         }
-        let mut shown = presence.status.clone().unwrap_or(Shown {
+        let mut shown = presence.newest_status().cloned().unwrap_or(Shown {
             state: State::Online,
             text: "".into(),
         });
-        if all_inactive && shown.state == State::Online {
+        if devices == Devices::Inactive && shown.state == State::Online {
             shown.state = State::Away;
         }
         if presence.shown != shown {
@@ -148,7 +153,18 @@ impl Sessions {
         presence.shown = Shown::default();
         presence.since = Some(went);
         state.last_seen = Some(went);
+        self.tell_nodes(account, Devices::None);
         self.tell_presence(account, context);
+    }
+
+    /// Devices of an account on this node.
+    pub(super) fn devices_here(&self, account: AccountId) -> Devices {
+        let sessions = self.accounts.sessions(account).iter();
+        let devices = sessions.map(|known| match self.devices.is_inactive(*known) {
+            true => Devices::Inactive,
+            false => Devices::Active,
+        });
+        devices.max().unwrap_or_default()
     }
 
     /// The quiet after a change is over.
@@ -158,7 +174,7 @@ impl Sessions {
         };
         let presence = &mut state.presence;
         presence.quiet_until = None;
-        if presence.shown != presence.told {
+        if !presence.is_told() {
             self.tell_presence(account, context);
         }
     }
@@ -169,7 +185,7 @@ impl Sessions {
             return;
         };
         let presence = &mut state.presence;
-        if presence.quiet_until.is_some() || presence.shown == presence.told {
+        if presence.quiet_until.is_some() || presence.is_told() {
             return;
         }
         if self
@@ -185,6 +201,7 @@ impl Sessions {
     fn begin_quiet(&mut self, account: AccountId, now: Millis) {
         if let Some(state) = self.accounts.find_mut(account) {
             state.presence.told = state.presence.shown.clone();
+            state.presence.is_told_otherwise = false;
             let until = now.saturating_add(INTERVAL_MILLIS);
             state.presence.quiet_until = Some(until);
             self.timers.set(until, Timer::Presence(account));
@@ -196,7 +213,7 @@ impl Sessions {
             return;
         };
         let presence = &state.presence;
-        if presence.quiet_until.is_some() || presence.shown == presence.told {
+        if presence.quiet_until.is_some() || presence.is_told() {
             return;
         }
         self.begin_quiet(account, context.now);
@@ -277,7 +294,9 @@ impl Sessions {
         };
         let known = self.accounts.known(account).into_iter();
         let covered = known.flat_map(|known| known.peers()).filter(matching);
+        let covered: Vec<AccountId> = covered.collect();
         let packets = covered
+            .into_iter()
             .map(|peer| self.presence_packet(peer, context))
             .collect();
         self.deliver_all(delivery::to_session(session, packets));
@@ -301,8 +320,13 @@ impl Sessions {
         }
     }
 
-    pub(super) fn presence_packet(&self, account: AccountId, context: Context<'_>) -> Packet {
+    /// How an account is. Whoever gets this before the others do is told of the next change, even if the others know nothing else.
+    pub(super) fn presence_packet(&mut self, account: AccountId, context: Context<'_>) -> Packet {
         let name = context.accounts.name(account);
+        if let Some(state) = self.accounts.find_mut(account) {
+            let presence = &mut state.presence;
+            presence.is_told_otherwise |= presence.shown != presence.told;
+        }
         let state = self.accounts.find(account);
         let (shown, since) = match state.map(|state| (&state.presence, state.last_seen)) {
             Some((presence, _)) if presence.since.is_some() => {

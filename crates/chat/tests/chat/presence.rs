@@ -54,6 +54,35 @@ fn a_peer_is_told_who_comes_and_after_a_grace_who_goes() {
 }
 
 #[test]
+fn whoever_begins_to_listen_before_a_change_is_taken_back_hears_of_that() {
+    let (mut world, bob) = listening();
+    world.reconnect(bob);
+    world.say("bob", "im/me/status", r#"{"state":"busy"}"#);
+    let alice = world.device("alice");
+    world.unsubscribe(alice, "im/#");
+    world.subscribe(alice, "im/presence/+");
+    assert_eq!(states(&mut world, "alice"), ["online", "busy"]);
+    world.say("bob", "im/me/status", r#"{"state":"online"}"#);
+    world.pass(60 * SECOND);
+    assert_eq!(states(&mut world, "alice"), ["online"]);
+}
+
+#[test]
+fn a_peer_is_told_who_comes_though_the_store_was_too_busy() {
+    let (mut world, bob) = listening();
+    // The messenger has forgotten whom bob talks to.
+    world.pass(600 * SECOND);
+    world.forget_inboxes();
+    world.holding_reads = true;
+    world.reconnect(bob);
+    assert_eq!(states(&mut world, "alice"), [] as [&str; 0]);
+    world.refuse_all();
+    assert_eq!(states(&mut world, "alice"), [] as [&str; 0]);
+    world.pass(SECOND);
+    assert_eq!(states(&mut world, "alice"), ["online"]);
+}
+
+#[test]
 fn a_device_that_comes_back_at_once_was_never_gone() {
     let (mut world, bob) = listening();
     world.reconnect(bob);

@@ -21,6 +21,10 @@ pub(super) struct Device {
     pub(super) connected: Option<Connected>,
     pub(super) keeps: Keeps,
     connections: usize,
+    /// Nobody looks at it.
+    pub(super) is_inactive: bool,
+    /// How others are, as it was told since it has connected.
+    pub(super) presences: BTreeMap<String, String>,
     /// What it was told.
     pub(super) got: Vec<Got>,
 }
@@ -78,6 +82,8 @@ impl Device {
             connected: None,
             keeps,
             connections: 0,
+            is_inactive: false,
+            presences: BTreeMap::new(),
             got: Vec::new(),
         }
     }
@@ -85,7 +91,7 @@ impl Device {
     /// What it listens to.
     pub(super) fn filters(&self) -> &'static [&'static str] {
         match self.keeps {
-            Keeps::Cache(_) => &["im/in/#", "im/answer/#", "im/me/event"],
+            Keeps::Cache(_) => &["im/in/#", "im/answer/#", "im/presence/#"],
             Keeps::Session(_) => &["im/in/#"],
         }
     }
@@ -93,6 +99,8 @@ impl Device {
     pub(super) fn connect(&mut self, connected: Connected) {
         self.connected = Some(connected);
         self.connections += 1;
+        self.is_inactive = false;
+        self.presences.clear();
     }
 
     pub(super) fn disconnect(&mut self) {

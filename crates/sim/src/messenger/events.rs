@@ -40,6 +40,7 @@ impl World {
             self.check_store()?;
         }
         self.calm_down()?;
+        self.check_presences()?;
         self.check()
     }
 
@@ -217,6 +218,10 @@ impl World {
             }
             return;
         }
+        if self.dice.percent(5) {
+            let is_inactive = self.dice.percent(50);
+            return self.look(device, is_inactive);
+        }
         if matches!(self.devices[device].keeps, Keeps::Session(_)) {
             if self.dice.percent(20) {
                 self.disconnect(device);
@@ -260,6 +265,18 @@ impl World {
             8 => self.some_message_is_acknowledged(),
             9 => self.sync(device),
             _ => self.disconnect(device),
+        }
+    }
+
+    /// Somebody looks at a device, or no longer.
+    pub(super) fn look(&mut self, device: usize, is_inactive: bool) {
+        self.looks.insert(self.acks + 1, (device, is_inactive));
+        let payload = if is_inactive { "0" } else { "1" };
+        if self
+            .publish(device, "im/me/active", payload.to_owned())
+            .is_none()
+        {
+            self.looks.remove(&(self.acks + 1));
         }
     }
 

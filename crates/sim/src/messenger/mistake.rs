@@ -20,8 +20,6 @@ pub enum Mistake {
     RepeatNote,
     /// A node does not let its sessions read what it may have missed.
     IgnoreMissed,
-    /// Whoever takes a partition over does not know how far its positions had come.
-    ForgetCeiling,
     /// What a node has not told everybody yet it tells nobody.
     LoseFrames,
     /// A session forgets to say how far it has come when it moves to another node.
@@ -38,7 +36,6 @@ impl Mistake {
         (Self::LargestPos, "lacks"),
         (Self::RepeatNote, "after"),
         (Self::IgnoreMissed, "times"),
-        (Self::ForgetCeiling, "position"),
         (Self::LoseFrames, "times"),
         (Self::ForgetCursor, "times"),
         (Self::KeepJoined, "conversations"),

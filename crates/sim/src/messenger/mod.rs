@@ -9,6 +9,7 @@ mod events;
 mod journal;
 mod mistake;
 mod node;
+mod presence;
 mod store;
 mod world;
 

@@ -111,11 +111,10 @@ impl Store {
             key::decode_number(Table::Meta, value).ok()
         });
         let ceiling = ceilings.fold(was.ceiling, u64::max);
-        let forgets = self.mistake == Mistake::ForgetCeiling;
         self.view.owners[usize::from(partition.number())] = Ownership {
             owner: to,
             term: was.term + 1,
-            ceiling: if forgets { 0 } else { ceiling },
+            ceiling,
         };
     }
 

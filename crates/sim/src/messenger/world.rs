@@ -63,6 +63,8 @@ pub(super) struct World {
     pub(super) steps: usize,
     pub(super) steps_max: usize,
     pub(super) acks: u64,
+    /// Devices that have said whether somebody looks at them, by the number under which that is acknowledged.
+    pub(super) looks: BTreeMap<u64, (usize, bool)>,
     notes: u64,
     pub(super) log: Log,
     pub(super) verdict: Verdict,
@@ -105,6 +107,7 @@ impl World {
             steps: 0,
             steps_max: steps.min(order.steps_max),
             acks: 0,
+            looks: BTreeMap::new(),
             notes: 0,
             log,
             dice,
@@ -399,6 +402,11 @@ impl World {
             }
             return Ok(());
         }
+        if let Some(name) = topic.strip_prefix("im/presence/") {
+            let state = json["state"].as_str().unwrap_or_default();
+            known.presences.insert(name.to_owned(), state.to_owned());
+            return Ok(());
+        }
         let (Some(conv), Some(pos)) = (conv_of(topic), pos_of(&json)) else {
             return Ok(());
         };
@@ -432,6 +440,11 @@ impl World {
 
     /// The word on a publish.
     fn acknowledged(&mut self, ack: u64, is_taken: bool) {
+        if let Some((device, is_inactive)) = self.looks.remove(&ack)
+            && is_taken
+        {
+            self.devices[device].is_inactive = is_inactive;
+        }
         let known = self.sent.iter_mut().find(|sent| sent.open.contains(&ack));
         if let Some(sent) = known {
             sent.open.retain(|open| *open != ack);
@@ -567,6 +580,7 @@ impl World {
     }
 
     fn lose_connection(&mut self, device: usize) {
+        self.looks.retain(|_, (known, _)| *known != device);
         self.log
             .note(|| format!("device {device}: is disconnected"));
         self.devices[device].disconnect();
