@@ -348,7 +348,7 @@ impl Chat {
                 }
                 Route::Elsewhere => {}
                 Route::Nowhere(command) => {
-                    if let Some(note) = command.refused(Refusal::unavailable()) {
+                    if let Some(note) = Note::refused(&command, Refusal::unavailable()) {
                         self.note(note, now);
                     }
                 }

@@ -67,7 +67,7 @@ impl Chat {
                     .command(command, &self.accounts, source, now);
             }
             Parcel::Command { command, .. } => {
-                let note = command.refused(Refusal::unavailable());
+                let note = Note::refused(command, Refusal::unavailable());
                 if let Some(note) = note.and_then(|note| self.nodes.tell(note)) {
                     self.note(note, now);
                 }

@@ -8,10 +8,7 @@ use records::{
     SessionMid,
 };
 
-use crate::format::draft;
 use crate::nodes::view::Incarnation;
-use crate::note::Note;
-use crate::refusal::Refusal;
 
 /// The sender's own number of a command, given back with [`crate::note::Note::Done`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,28 +108,6 @@ const ROWS_BYTES: u64 = 256;
 /// What a message is charged.
 pub(crate) fn charge(message_bytes: usize) -> u64 {
     message_bytes as u64 + ROWS_BYTES
-}
-
-impl Command {
-    /// The word on a command that is not carried out, if anybody waits for it.
-    pub(crate) fn refused(&self, refusal: Refusal) -> Option<Note> {
-        let mid = match &self.what {
-            What::Send(sending) => draft::mid(&sending.payload),
-            What::Read { .. }
-            | What::Received { .. }
-            | What::Typing
-            | What::Create(_)
-            | What::Invite { .. }
-            | What::Join
-            | What::Leave
-            | What::Delete { .. } => None,
-        };
-        Some(Note::Done {
-            id: self.id?,
-            mid,
-            outcome: Err(refusal),
-        })
-    }
 }
 
 impl Address {

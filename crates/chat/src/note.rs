@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use records::{AccountId, ConversationId, Moment, PartitionId, Pos, Seq};
 
-use crate::command::{Address, CommandId};
+use crate::command::{Address, Command, CommandId, What};
+use crate::format::draft;
 use crate::refusal::Refusal;
 
 /// Something that has happened in a conversation.
@@ -126,6 +127,26 @@ pub(crate) enum Outcome {
 }
 
 impl Note {
+    /// The word on a command that is not carried out, if anybody waits for it.
+    pub(crate) fn refused(command: &Command, refusal: Refusal) -> Option<Self> {
+        let mid = match &command.what {
+            What::Send(sending) => draft::mid(&sending.payload),
+            What::Read { .. }
+            | What::Received { .. }
+            | What::Typing
+            | What::Create(_)
+            | What::Invite { .. }
+            | What::Join
+            | What::Leave
+            | What::Delete { .. } => None,
+        };
+        Some(Self::Done {
+            id: command.id?,
+            mid,
+            outcome: Err(refusal),
+        })
+    }
+
     /// The partition that tells it; `None` of the word on a command, which is for one node.
     pub(crate) fn partition(&self) -> Option<PartitionId> {
         match self {

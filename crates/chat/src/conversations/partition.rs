@@ -345,7 +345,7 @@ impl Partition {
 
     /// A command that is not carried out.
     fn refuse(&mut self, command: &Command, refusal: Refusal, context: &mut Context<'_>) {
-        if let Some(note) = command.refused(refusal) {
+        if let Some(note) = Note::refused(command, refusal) {
             self.follow(Follow::Note(note), context);
         }
     }
@@ -525,7 +525,7 @@ impl Partition {
         // Not in the order of a hash table.
         waiting.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         for command in waiting.into_iter().flat_map(|(_, loading)| loading.waiting) {
-            if let Some(note) = command.refused(Refusal::unavailable()) {
+            if let Some(note) = Note::refused(&command, Refusal::unavailable()) {
                 shared.effects.push_back(Effect::Note(note));
             }
         }

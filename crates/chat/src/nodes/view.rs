@@ -27,7 +27,7 @@ pub struct Ownership {
 }
 
 /// What the store says of nodes and partitions at one time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterView {
     /// Grows with every change.
     pub version: u64,

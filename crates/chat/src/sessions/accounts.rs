@@ -297,7 +297,7 @@ impl Sessions {
             return;
         }
         let is_busy = matches!(state.list, List::Loading { .. })
-            || state.presence.elsewhere.is_some()
+            || !state.presence.elsewhere.is_empty()
             || !state.presence.is_settled()
             || self.in_flight.has_any(account);
         if is_busy {

@@ -52,13 +52,9 @@ impl Sessions {
         }
         let presence = &mut self.state_of(account, context.now).presence;
         if row.is_empty() {
-            if let Some(rows) = &mut presence.elsewhere {
-                rows.remove(&from);
-            }
-            presence.elsewhere.take_if(|rows| rows.is_empty());
+            presence.elsewhere.remove(&from);
         } else {
-            let rows = presence.elsewhere.get_or_insert_default();
-            rows.insert(from, row.clone());
+            presence.elsewhere.insert(from, row.clone());
         }
         self.presence_heard(account, context);
     }
@@ -67,10 +63,7 @@ impl Sessions {
     pub(crate) fn forget_presences(&mut self, of: NodeId, context: Context<'_>) {
         let rows = self.accounts.all();
         let mut known: Vec<AccountId> = rows
-            .filter(|(_, state)| {
-                let rows = state.presence.elsewhere.as_ref();
-                rows.is_some_and(|rows| rows.contains_key(&of))
-            })
+            .filter(|(_, state)| state.presence.elsewhere.contains_key(&of))
             .map(|(account, _)| account)
             .collect();
         // Not in the order of a hash table.

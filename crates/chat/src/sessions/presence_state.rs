@@ -56,7 +56,7 @@ pub(super) struct Presence {
     /// What it said of itself on this node, and when.
     pub(super) status: Option<(Millis, Shown)>,
     /// What it has on other nodes.
-    pub(super) elsewhere: Option<Box<BTreeMap<NodeId, PresenceRow>>>,
+    pub(super) elsewhere: BTreeMap<NodeId, PresenceRow>,
     pub(super) shown: Shown,
     pub(super) since: Option<Millis>,
     pub(super) told: Shown,
@@ -71,14 +71,13 @@ pub(super) struct Presence {
 impl Presence {
     /// Devices on other nodes, those that somebody looks at before others.
     pub(super) fn devices_elsewhere(&self) -> Devices {
-        let rows = self.elsewhere.iter().flat_map(|rows| rows.values());
+        let rows = self.elsewhere.values();
         rows.map(|row| row.devices).max().unwrap_or_default()
     }
 
     /// What it said of itself last, wherever that was.
     pub(super) fn newest_status(&self) -> Option<&Shown> {
-        let rows = self.elsewhere.iter().flat_map(|rows| rows.iter());
-        let others = rows.filter_map(|(node, row)| {
+        let others = self.elsewhere.iter().filter_map(|(node, row)| {
             let (at, shown) = row.status.as_ref()?;
             Some((at, Some(node), shown))
         });

@@ -10,7 +10,6 @@ const ROUNDS: usize = 200;
 impl World {
     pub(super) fn calm_down(&mut self) -> Verdict {
         self.log.note(|| "fair weather".to_owned());
-        self.is_calm = true;
         for node in 0..self.nodes.len() {
             self.go_on(node);
             if self.nodes[node].chat.is_none() {

@@ -8,6 +8,8 @@ use records::{
 };
 use serde_json::Value;
 
+const READABLE: &str = "a node writes what can be read";
+
 /// See the file's header. Nothing is ever taken out of it.
 #[derive(Clone, Default)]
 pub(super) struct Journal {
@@ -51,22 +53,24 @@ impl Journal {
         };
         match Table::of(key) {
             Ok(Table::Entry) => {
-                let (id, _, _) = key::parse_entry(key).unwrap();
-                let entry = Entry::decode(&value.clone().into()).unwrap();
+                let (id, _, _) = key::parse_entry(key).expect(READABLE);
+                let entry = Entry::decode(&value.clone().into()).expect(READABLE);
                 self.newest.insert(id, entry.pos);
                 self.entries.push((id, entry));
             }
             Ok(Table::Address) => {
-                let id = key::decode_number(Table::Address, value).unwrap();
-                let place = match key::parse_address(key).unwrap() {
+                let id = key::decode_number(Table::Address, value).expect(READABLE);
+                let place = match key::parse_address(key).expect(READABLE) {
                     AddressKey::Pair(low, high) => Place::Pair(low, high),
                     AddressKey::Slug(slug) => Place::Group(slug.to_owned()),
                 };
                 self.places.insert(ConversationId::new(id), place);
             }
             Ok(Table::Conversation) => {
-                let id = key::parse_conversation(key).unwrap();
-                if let ConversationKind::Ended { at } = Conversation::decode(value).unwrap().kind {
+                let id = key::parse_conversation(key).expect(READABLE);
+                if let ConversationKind::Ended { at } =
+                    Conversation::decode(value).expect(READABLE).kind
+                {
                     self.ended.insert(id, at);
                 }
             }
@@ -101,7 +105,7 @@ impl Journal {
             let story = stories
                 .get_mut(id)
                 .expect("its address came with its first entry");
-            let json: Value = serde_json::from_slice(&entry.wire).unwrap();
+            let json: Value = serde_json::from_slice(&entry.wire).expect(READABLE);
             story.apply(entry.pos, &json);
             story.entries.push(Told {
                 pos: entry.pos,
@@ -118,12 +122,12 @@ impl Story {
         if json["kind"] != "member" {
             return;
         }
-        for name in json["accounts"].as_array().unwrap() {
+        for name in json["accounts"].as_array().expect(READABLE) {
             let stays = self
                 .stays
-                .entry(name.as_str().unwrap().to_owned())
+                .entry(name.as_str().expect(READABLE).to_owned())
                 .or_default();
-            match json["action"].as_str().unwrap() {
+            match json["action"].as_str().expect(READABLE) {
                 "join" => {
                     assert!(
                         stays.last().is_none_or(|(_, until)| until.is_some()),

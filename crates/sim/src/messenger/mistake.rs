@@ -1,9 +1,5 @@
 //! Mistakes that a world makes in the place of a node, its store or a client, so that the checks are seen to fail.
 
-use crate::messenger::world::World;
-use crate::order::Order;
-use crate::run::{Ran, Worlds, caught};
-
 /// A mistake, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mistake {
@@ -20,8 +16,6 @@ pub enum Mistake {
     RepeatNote,
     /// A node does not let its sessions read what it may have missed.
     IgnoreMissed,
-    /// What a node has not told everybody yet it tells nobody.
-    LoseFrames,
     /// A session forgets to say how far it has come when it moves to another node.
     ForgetCursor,
     /// A deleted or left conversation is not taken off an account's list.
@@ -36,23 +30,7 @@ impl Mistake {
         (Self::LargestPos, "lacks"),
         (Self::RepeatNote, "after"),
         (Self::IgnoreMissed, "times"),
-        (Self::LoseFrames, "times"),
         (Self::ForgetCursor, "times"),
-        (Self::KeepJoined, "conversations"),
+        (Self::KeepJoined, "does not take part in"),
     ];
-}
-
-impl Worlds for Mistake {
-    const NAME: &'static str = "messenger";
-
-    fn run(order: Order<Self>, logged: bool) -> Ran {
-        let mut world = World::new(order, logged);
-        let verdict = caught(&mut world, World::run);
-        let (steps, log) = world.ended();
-        Ran {
-            verdict,
-            steps,
-            log,
-        }
-    }
 }

@@ -10,7 +10,26 @@ mod journal;
 mod mistake;
 mod node;
 mod presence;
+mod sessions;
 mod store;
 mod world;
 
+use crate::order::Order;
+use crate::run::{Ran, Worlds, caught};
 pub use mistake::Mistake;
+use world::World;
+
+impl Worlds for Mistake {
+    const NAME: &'static str = "messenger";
+
+    fn run(order: Order<Self>, logged: bool) -> Ran {
+        let mut world = World::new(order, logged);
+        let verdict = caught(&mut world, World::run);
+        let (steps, log) = world.ended();
+        Ran {
+            verdict,
+            steps,
+            log,
+        }
+    }
+}

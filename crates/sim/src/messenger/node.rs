@@ -41,14 +41,6 @@ pub(super) struct Append {
     pub(super) writes: Vec<Write>,
 }
 
-fn no_view() -> ClusterView {
-    ClusterView {
-        version: 0,
-        members: Vec::new(),
-        owners: Vec::new(),
-    }
-}
-
 impl Node {
     pub(super) fn new(number: usize) -> Self {
         Self {
@@ -61,7 +53,7 @@ impl Node {
             readings: Vec::new(),
             read: Vec::new(),
             version: 0,
-            view: no_view(),
+            view: ClusterView::default(),
             ahead: 0,
             last: Millis::ZERO,
             sessions: 0,
@@ -102,6 +94,6 @@ impl Node {
         self.read.clear();
         self.ended.clear();
         self.version = 0;
-        self.view = no_view();
+        self.view = ClusterView::default();
     }
 }

@@ -7,12 +7,12 @@ use chat::{
     AccountCommand, Answer, Audience, Delivery, Frame, HashedPassword, Input, Output, Publish,
     Read, RequestId, Settings,
 };
-use records::{AccountId, ConversationId, Millis, Role, Seq, SessionRef};
+use records::{AccountId, ConversationId, Millis, Role, Seq};
 use serde_json::Value;
 
 use crate::dice::Dice;
 use crate::log::Log;
-use crate::messenger::device::{Cache, Connected, Device, Keeps, Session, conv_of, pos_of};
+use crate::messenger::device::{Cache, Device, Keeps, Session, conv_of, pos_of};
 use crate::messenger::mistake::Mistake;
 use crate::messenger::node::{Append, Node};
 use crate::messenger::store::{Belief, Store};
@@ -55,8 +55,6 @@ pub(super) struct World {
     pub(super) received: Vec<(usize, AccountId, ConversationId, Seq)>,
     /// Answers to questions of the checks, by their topic.
     pub(super) answers: BTreeMap<String, Value>,
-    /// Nothing is lost any more.
-    pub(super) is_calm: bool,
     pub(super) settings: Settings,
     pub(super) clocks_differ: bool,
     pub(super) mistake: Mistake,
@@ -101,7 +99,6 @@ impl World {
             sent: Vec::new(),
             received: Vec::new(),
             answers: BTreeMap::new(),
-            is_calm: true,
             settings,
             mistake: order.mutation,
             steps: 0,
@@ -150,7 +147,6 @@ impl World {
         for node in 0..self.nodes.len() {
             self.learn(node);
         }
-        self.is_calm = false;
     }
 
     pub(super) fn ended(self) -> (usize, Vec<String>) {
@@ -286,9 +282,6 @@ impl World {
     }
 
     fn send(&mut self, frame: Frame) {
-        if self.mistake == Mistake::LoseFrames && self.dice.percent(20) && !self.is_calm {
-            return;
-        }
         self.network.push(frame);
         if self.network.len() > FRAMES_MAX {
             let lost = self.dice.below(self.network.len());
@@ -344,7 +337,7 @@ impl World {
                 entries,
                 upto,
                 more,
-            }) => self.caught_up(node, session, entries, upto, more),
+            }) => self.caught_up(node, session, &entries, upto, more),
             None => {}
         }
         self.handle(node, Input::Found(read.found));
@@ -493,174 +486,5 @@ impl World {
         cache.is_asking = true;
         let asked = serde_json::json!({"since": cache.cursor}).to_string();
         self.publish(device, "im/ask/sync/sync", asked);
-    }
-
-    // Sessions.
-
-    /// A device connects to a node.
-    pub(super) fn connect(&mut self, device: usize, node: usize) {
-        let of = &mut self.nodes[node];
-        of.sessions += 1;
-        let session = SessionRef {
-            shard: 0,
-            slot: of.sessions,
-            generation: 1,
-        };
-        let known = &mut self.devices[device];
-        known.connect(Connected { node, session });
-        let since = match &mut known.keeps {
-            Keeps::Session(session) => {
-                if self.mistake == Mistake::ForgetCursor && self.dice.percent(30) {
-                    let floor = self.nodes[node]
-                        .chat
-                        .as_ref()
-                        .map(chat::Chat::committed_pos);
-                    session.cursor.raise(floor.unwrap_or_default());
-                }
-                Some(session.cursor.floor())
-            }
-            Keeps::Cache(_) => None,
-        };
-        let (account, filters) = (self.accounts[known.who], known.filters());
-        self.log
-            .note(|| format!("device {device}: connects to node {node}, since {since:?}"));
-        self.handle(
-            node,
-            Input::SessionUp {
-                session,
-                account,
-                device: format!("d{device}").into(),
-                since,
-            },
-        );
-        for filter in filters {
-            self.handle(
-                node,
-                Input::Subscribed {
-                    session,
-                    account,
-                    filter: (*filter).into(),
-                    existed: since.is_some(),
-                    retain_handling: 0,
-                    resumed: since.is_some(),
-                },
-            );
-        }
-        self.catch_up(device);
-    }
-
-    /// A device goes, in good order.
-    pub(super) fn disconnect(&mut self, device: usize) {
-        let Some(connected) = self.devices[device].connected else {
-            return;
-        };
-        let account = self.accounts[self.devices[device].who];
-        self.lose_connection(device);
-        let session = connected.session;
-        self.handle(connected.node, Input::SessionDown { session, account });
-    }
-
-    /// A device goes without its node hearing of it.
-    pub(super) fn disconnect_unheard(&mut self, device: usize) {
-        let known = &self.devices[device];
-        if let Some(connected) = known.connected {
-            let account = self.accounts[known.who];
-            let ended = &mut self.nodes[connected.node].ended;
-            ended.push((connected.session, account));
-        }
-        self.lose_connection(device);
-    }
-
-    /// A node goes on, if it was paused.
-    pub(super) fn go_on(&mut self, node: usize) {
-        self.nodes[node].is_paused = false;
-        for (session, account) in std::mem::take(&mut self.nodes[node].ended) {
-            self.handle(node, Input::SessionDown { session, account });
-        }
-    }
-
-    fn lose_connection(&mut self, device: usize) {
-        self.looks.retain(|_, (known, _)| *known != device);
-        self.log
-            .note(|| format!("device {device}: is disconnected"));
-        self.devices[device].disconnect();
-        for sent in self.sent.iter_mut().filter(|sent| sent.device == device) {
-            sent.is_lost |= !sent.open.is_empty();
-            sent.open.clear();
-        }
-    }
-
-    /// A session asks for what it has missed.
-    pub(super) fn catch_up(&mut self, device: usize) {
-        let known = &mut self.devices[device];
-        let (Keeps::Session(session), Some(connected)) = (&mut known.keeps, known.connected) else {
-            return;
-        };
-        session.catching_up.get_or_insert_default();
-        let input = Input::CatchUp {
-            session: connected.session,
-            account: self.accounts[known.who],
-            since: session.cursor.floor(),
-        };
-        self.handle(connected.node, input);
-    }
-
-    fn missed(&mut self, node: usize) {
-        self.log
-            .note(|| format!("node {node}: sessions may have missed something"));
-        for device in 0..self.devices.len() {
-            let known = &mut self.devices[device];
-            let is_here = known
-                .connected
-                .is_some_and(|connected| connected.node == node);
-            let Keeps::Session(session) = &mut known.keeps else {
-                continue;
-            };
-            if !is_here {
-                continue;
-            }
-            match session.catching_up {
-                Some(_) => session.again = true,
-                None => self.catch_up(device),
-            }
-        }
-    }
-
-    fn caught_up(
-        &mut self,
-        node: usize,
-        session: SessionRef,
-        entries: Vec<Delivery>,
-        upto: records::Pos,
-        more: bool,
-    ) {
-        let connected = Some(Connected { node, session });
-        let found = self
-            .devices
-            .iter()
-            .position(|device| device.connected == connected);
-        let Some(device) = found else {
-            return;
-        };
-        let packets = entries.iter().flat_map(|entry| &entry.packets);
-        for packet in packets {
-            let json: Option<Value> = serde_json::from_slice(&packet.payload).ok();
-            if let (Some(conv), Some(json)) = (conv_of(&packet.topic), json) {
-                self.devices[device].accept(conv, &json);
-            }
-        }
-        self.log
-            .note(|| format!("device {device}: has caught up to {upto}, more: {more}"));
-        let Keeps::Session(known) = &mut self.devices[device].keeps else {
-            return;
-        };
-        known.cursor.raise(upto);
-        if more || std::mem::take(&mut known.again) {
-            self.catch_up(device);
-            return;
-        }
-        for (conv, json) in known.catching_up.take().unwrap_or_default() {
-            self.devices[device].accept(&conv, &json);
-        }
     }
 }

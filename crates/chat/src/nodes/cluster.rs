@@ -1,0 +1,222 @@
+//! What one of several nodes knows of the others: whose the partitions are, how far everybody has come, what of it has been missed here.
+//! Must not know what a command or a note does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use records::{Cursor, Millis, PartitionId, Pos};
+
+use crate::command::Command;
+use crate::nodes::frame::{Parcel, Word};
+use crate::nodes::link::Link;
+use crate::nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
+use crate::note::Note;
+use crate::refusal::Refusal;
+
+/// See the file's header.
+#[derive(Debug, Default)]
+pub(super) struct Cluster {
+    pub(super) view: ClusterView,
+    pub(super) peers: BTreeMap<NodeId, Peer>,
+    /// Own commands that others carry out, by number.
+    pub(super) sent: BTreeMap<u64, (NodeId, Command)>,
+    /// How far this node's own partitions have come.
+    pub(super) own_word: Word,
+    /// What was told to others of that.
+    pub(super) told_word: Word,
+    /// Everything up to here is on disk, and what comes is newer, whoever writes it.
+    pub(super) stored: Cursor,
+    /// Partitions whose notes are not passed on until what was missed of them can be read.
+    pub(super) missed: BTreeSet<PartitionId>,
+    /// Up to where everything must be stored until then.
+    pub(super) missed_upto: Pos,
+    pub(super) beat_at: Millis,
+}
+
+/// Another node.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) incarnation: Incarnation,
+    pub(super) link: Link<Parcel>,
+    /// What goes with the next frame.
+    pub(super) outbox: Vec<Parcel>,
+    /// How far it has come, by its last word that this node's view can judge.
+    pub(super) word: Option<Word>,
+    /// Its word from a later view.
+    pub(super) later: Option<(u64, Word)>,
+    /// It has given up what it had told, and has not said yet how far it had come.
+    pub(super) is_unknown: bool,
+    /// It has not been told who is connected here.
+    pub(super) wants_presences: bool,
+}
+
+/// What another view of the cluster means for this node.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Partitions that were this node's, or still are in another term.
+    pub(crate) lost: Vec<PartitionId>,
+    /// Partitions that are its from now on.
+    pub(crate) gained: Vec<(PartitionId, Ownership)>,
+    /// Commands that nobody may have carried out.
+    pub(crate) refused: Vec<Note>,
+    /// Nodes that are no longer there, or have begun anew.
+    pub(crate) gone: Vec<NodeId>,
+}
+
+impl Peer {
+    fn new(incarnation: Incarnation) -> Self {
+        Self {
+            incarnation,
+            link: Link::default(),
+            outbox: Vec::new(),
+            word: None,
+            later: None,
+            is_unknown: true,
+            wants_presences: true,
+        }
+    }
+}
+
+impl Cluster {
+    pub(super) fn apply(&mut self, view: ClusterView, own: Incarnation) -> Changes {
+        let mut changes = Changes::default();
+        let before = std::mem::replace(&mut self.view, view);
+        for number in 0..PartitionId::COUNT {
+            let partition = PartitionId::new(number);
+            let (was, is) = (before.of(partition), self.view.of(partition));
+            if (was.owner, was.term) == (is.owner, is.term) {
+                continue;
+            }
+            if was.owner == Some(own) {
+                changes.lost.push(partition);
+            }
+            if is.owner == Some(own) {
+                changes.gained.push((partition, is));
+            }
+            self.missed.insert(partition);
+            // Up to here its owners before may have written what they told nobody.
+            let before = Pos::at(is.ceiling, PartitionId::new(PartitionId::COUNT - 1));
+            self.missed_upto = self.missed_upto.max(before);
+        }
+        changes.gone = self.update_peers(own);
+        let view = &self.view;
+        let is_there = |node: NodeId, command: &Command| {
+            let partition = command.to.partition();
+            partition.is_some_and(|partition| {
+                let (was, is) = (before.of(partition), view.of(partition));
+                was.term == is.term && is.owner.is_some_and(|owner| owner.node == node)
+            })
+        };
+        let gone = changes.gone.clone();
+        let refused = self.sent.iter();
+        let refused =
+            refused.filter(|(_, (node, command))| gone.contains(node) || !is_there(*node, command));
+        let numbers: BTreeSet<u64> = refused.map(|(number, _)| *number).collect();
+        changes.refused = self.refuse_numbers(&numbers);
+        self.merge_stored(own);
+        self.raise_missed_upto();
+        changes
+    }
+
+    /// Yields those that are gone.
+    fn update_peers(&mut self, own: Incarnation) -> Vec<NodeId> {
+        let members = &self.view.members;
+        let mut gone = Vec::new();
+        self.peers.retain(|node, peer| {
+            let stays = members.contains(&peer.incarnation);
+            if !stays {
+                gone.push(*node);
+            }
+            stays
+        });
+        for incarnation in members.iter().filter(|member| member.node != own.node) {
+            self.peers
+                .entry(incarnation.node)
+                .or_insert_with(|| Peer::new(*incarnation));
+        }
+        let version = self.view.version;
+        for peer in self.peers.values_mut() {
+            if let Some((_, later)) = peer.later.take_if(|(known, _)| *known <= version) {
+                peer.word = Some(later);
+            }
+        }
+        // They may not have heard it.
+        self.told_word = Word::default();
+        gone
+    }
+
+    /// The smallest word of all members, and of partitions with newer entries what their owners say.
+    pub(super) fn merge_stored(&mut self, own: Incarnation) {
+        let mut floor = self.own_word.stored.floor();
+        for peer in self.peers.values() {
+            let word = peer.word.as_ref();
+            floor = floor.min(word.map_or(Pos::ZERO, |word| word.stored.floor()));
+        }
+        self.stored.raise(floor);
+        let words = self.peers.values().filter_map(|peer| {
+            let word = peer.word.as_ref()?;
+            Some((peer.incarnation, word))
+        });
+        for (who, word) in words.chain([(own, &self.own_word)]) {
+            for pos in word.stored.ahead() {
+                if self.view.of(pos.partition()).owner == Some(who) {
+                    self.stored.advance(pos);
+                }
+            }
+        }
+    }
+
+    /// Whether a note is passed on; otherwise it is read later.
+    pub(super) fn passes(&mut self, partition: PartitionId, note: &Note) -> bool {
+        let Note::Entry(entry) = note else {
+            return !self.missed.contains(&partition);
+        };
+        if self.missed.contains(&partition) {
+            self.missed_upto = self.missed_upto.max(entry.pos);
+            return false;
+        }
+        self.stored.advance(entry.pos);
+        true
+    }
+
+    /// Something that this node has told may have been lost: everything of its partitions is to be read.
+    pub(super) fn miss_all_of(&mut self, node: NodeId) {
+        for number in 0..PartitionId::COUNT {
+            let partition = PartitionId::new(number);
+            let owner = self.view.of(partition).owner;
+            if owner.is_some_and(|owner| owner.node == node) {
+                self.missed.insert(partition);
+            }
+        }
+        self.raise_missed_upto();
+    }
+
+    /// What was missed is not newer than what anybody has come to.
+    pub(super) fn raise_missed_upto(&mut self) {
+        self.missed_upto = self.missed_upto.max(self.newest());
+    }
+
+    pub(super) fn newest(&self) -> Pos {
+        let peers = self.peers.values();
+        let words = peers.flat_map(|peer| {
+            let later = peer.later.as_ref().map(|(_, later)| later);
+            peer.word.iter().chain(later)
+        });
+        let words = words.chain([&self.own_word]);
+        let newest = words.map(|word| word.newest.max(word.stored.newest()));
+        newest.fold(self.stored.newest(), Pos::max)
+    }
+
+    pub(super) fn refuse_sent(&mut self, is_lost: impl Fn(NodeId, &Command) -> bool) -> Vec<Note> {
+        let lost = self.sent.iter();
+        let lost = lost.filter(|(_, (node, command))| is_lost(*node, command));
+        let numbers = lost.map(|(number, _)| *number).collect();
+        self.refuse_numbers(&numbers)
+    }
+
+    /// Nobody knows whether these were carried out: who waits may try again.
+    fn refuse_numbers(&mut self, numbers: &BTreeSet<u64>) -> Vec<Note> {
+        let lost = numbers.iter().filter_map(|number| self.sent.remove(number));
+        lost.filter_map(|(_, command)| Note::refused(&command, Refusal::unavailable()))
+            .collect()
+    }
+}
