@@ -113,13 +113,10 @@ impl Shard {
             account,
             ack: None,
         };
-        if writes.is_empty() {
-            self.release_publish(&stored, now);
-            self.append(vec![gone], Then::Nothing, now);
-        } else {
-            writes.push(gone);
-            self.append(writes, Then::Publish(Box::new(stored)), now);
-        }
+        // Whatever it is, it does not go before it is gone from the disk: a crash would publish it again.
+        // [3.1.1 MQTT-4.3.1-1] [5 MQTT-4.3.1-1]
+        writes.push(gone);
+        self.append(writes, Then::Publish(Box::new(stored)), now);
     }
 
     // The messenger.

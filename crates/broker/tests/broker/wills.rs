@@ -46,6 +46,35 @@ fn a_connection_that_breaks_leaves_its_will_once() {
     }
 }
 
+// [3.1.1 MQTT-4.3.1-1] [5 MQTT-4.3.1-1]
+#[test]
+fn a_crash_does_not_publish_a_will_again() {
+    for qos in 0..3 {
+        for committed in [false, true] {
+            let mut world = World::new();
+            let stays = resident(V5, "stays");
+            let watcher = world.join(&stays);
+            world.subscribe(watcher, "w", 0);
+            let hello = resident(V5, "c").will("w", "gone", qos, false);
+            let client = world.join(&hello.will_property(&four(WILL_DELAY, 5)));
+            world.slow_disk = true;
+            world.cut(client);
+            world.advance(6000);
+            if committed {
+                world.commit();
+            }
+            let mut got = world.texts(watcher);
+            world.slow_disk = false;
+            world.restart();
+            let watcher = world.join_and_keep(&stays);
+            // The delay of a will that is still there begins anew.
+            world.advance(6000);
+            got.extend(world.texts(watcher));
+            assert_eq!(got, ["w gone"], "QoS {qos}, on disk: {committed}");
+        }
+    }
+}
+
 // [3.1.1 MQTT-3.1.2-17] [5 MQTT-3.1.2-15]
 #[test]
 fn a_will_may_be_retained() {
