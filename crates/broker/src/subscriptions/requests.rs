@@ -250,7 +250,7 @@ impl Shard {
                     suback::encode_unsuback(version, packet_id, codes, answer);
                 }
                 pending.revoked = revoked;
-                writes
+                self.with_cursors(slot, writes)
             }
         };
         self.answer_when_stored(pending, writes, now);
@@ -268,13 +268,22 @@ impl Shard {
         }
         let number = self.sessions[slot].number;
         self.announce_moment(granted, now);
-        // Messages before this moment are none of the new subscriptions' business, after a restart too: whatever part of
-        // them a crash keeps, the cursors are with it.
-        let mut writes = vec![self.session_write(slot)];
-        writes.extend(records.into_iter().map(|(filter, record)| Write::Put {
+        let records = records.into_iter().map(|(filter, record)| Write::Put {
             key: key::subscription(number, &filter),
             value: record.encode(),
-        }));
-        writes
+        });
+        self.with_cursors(slot, records)
+    }
+
+    /// Changes of subscriptions with the session's record before them. Messages before this moment are none of the new
+    /// subscriptions' business, and were matched by those that are given up: whatever part of the changes a crash keeps, the
+    /// cursors are with it.
+    fn with_cursors(&self, slot: u32, changes: impl IntoIterator<Item = Write>) -> Vec<Write> {
+        let mut changes = changes.into_iter().peekable();
+        if changes.peek().is_none() {
+            return Vec::new();
+        }
+        let record = std::iter::once(self.session_write(slot));
+        record.chain(changes).collect()
     }
 }

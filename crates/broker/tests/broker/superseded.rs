@@ -261,6 +261,28 @@ fn nothing_comes_under_changed_terms_before_the_change_is_on_disk() {
     }
 }
 
+/// What was matched by two subscriptions and acknowledged must not come again by one of them, when the other is given up
+/// before that it was acknowledged is on disk. [5 MQTT-3.3.4-4]
+#[test]
+fn what_is_over_does_not_come_again_by_the_subscriptions_that_are_left() {
+    for given_up in 0..2 {
+        let mut world = World::new();
+        let client = world.join(&resident(V5, "c"));
+        world.send(client, &subscribe_as(1, &[("t", options(1))]));
+        world.send(client, &subscribe_as(2, &[("+", options(given_up))]));
+        world.take(client);
+        let publisher = world.guest(V5, "p");
+        world.publish(publisher, "t", "x", 1);
+        let expected = vec![("x".to_owned(), 1, false, vec![1, 2])];
+        assert_eq!(drain(&mut world, client), expected);
+        world.send(client, &unsubscribe(V5, 1, &["+"]));
+        assert_eq!(world.take(client), [Got::Unsuback(1, vec![0])]);
+        world.restart();
+        let client = world.join_and_keep(&resident(V5, "c"));
+        assert_eq!(drain(&mut world, client), []);
+    }
+}
+
 #[test]
 fn how_often_a_filter_changes_while_something_waits_is_bounded() {
     let mut world = World::new();
