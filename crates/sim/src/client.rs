@@ -87,8 +87,9 @@ pub(crate) struct Client {
     pub(crate) must_clean: bool,
     /// The will of its connection.
     pub(crate) will: Option<MessageNumber>,
-    /// A connection that broke before its CONNACK: until the server has read its CONNECT, that would be the newer one.
-    pub(crate) ghost: Option<usize>,
+    /// Connections that broke before their CONNACKs, and that the server may still have had when the newest was opened: until it
+    /// has read their CONNECTs, these would be the newer ones.
+    pub(crate) ghosts: Vec<usize>,
 }
 
 impl Client {
@@ -105,7 +106,7 @@ impl Client {
             received: BTreeMap::new(),
             must_clean: false,
             will: None,
-            ghost: None,
+            ghosts: Vec::new(),
         }
     }
 
@@ -150,12 +151,12 @@ impl Client {
         let had_session = self.phase == Phase::Open;
         let time = self.wire.ended.unwrap_or(time);
         if !had_session {
-            self.ghost = self.link;
+            self.ghosts.extend(self.link);
         }
         self.phase = Phase::Offline;
         self.link = None;
         self.wire = Wire::default();
-        self.must_clean |= model.connection_lost(self.number, time);
+        self.must_clean |= model.connection_lost(self.number, time, self.ghosts.len());
         if had_session && model.session(self.number).is_none() {
             self.forget_session();
         }

@@ -56,6 +56,8 @@ pub enum Mutation {
     SwapAcknowledgements,
     /// Says that there was no session.
     DenySession,
+    /// Says that there was one.
+    ClaimSession,
     /// Does not hear of the client's Receive Maximum.
     IgnoreReceiveMaximum,
     /// Does not hear of the client's Maximum Packet Size.
@@ -100,6 +102,10 @@ impl Mutation {
         (Self::DropIdentifiers, "is missing"),
         (Self::SwapAcknowledgements, "out of turn"),
         (Self::DenySession, "is gone though it was stored"),
+        (
+            Self::ClaimSession,
+            "has no session, and it is said to be present",
+        ),
         (Self::IgnoreReceiveMaximum, "[MQTT-3.3.4-9]"),
         (Self::IgnorePacketSize, "[MQTT-3.1.2-24]"),
         (Self::IgnoreExpiry, "[MQTT-3.3.2-6]"),
@@ -145,6 +151,7 @@ impl Mutation {
                 | Self::DropIdentifiers
                 | Self::SwapAcknowledgements
                 | Self::DenySession
+                | Self::ClaimSession
         )
     }
 
@@ -161,8 +168,12 @@ impl Mutation {
     }
 
     fn spoil(self, v5: bool, mut packet: Vec<u8>) -> Vec<Vec<u8>> {
-        if self == Self::DenySession && packet[0] == 0x20 {
-            packet[2] = 0;
+        if packet[0] == 0x20 {
+            match self {
+                Self::DenySession => packet[2] = 0,
+                Self::ClaimSession => packet[2] = 1,
+                _ => {}
+            }
         }
         let Some(Packet::Publish(mut publish)) = wire::read(v5, &packet) else {
             return vec![packet];

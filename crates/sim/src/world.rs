@@ -307,6 +307,11 @@ impl World {
             };
             self.log
                 .note(|| format!("client {number}: got {}", brief(&packet)));
+            // While this connection is there, whatever an older one asked for is refused or taken over.
+            if matches!(packet, wire::Packet::Connack { .. }) && !self.is_over(link) {
+                self.forget_decided(number);
+            }
+            let client = &mut self.clients[number];
             let bytes = client.got(packet, &mut self.model, time)?;
             self.server.links[link].up.extend(bytes);
         }
@@ -365,6 +370,9 @@ impl World {
         }
         let time = self.server.now.value();
         if let Some(link) = self.clients[number].link {
+            if !self.is_over(link) {
+                self.forget_decided(number);
+            }
             // It may have closed it long ago.
             let ended = self.server.links[link].ended_at.map(Millis::value);
             let wire = &mut self.clients[number].wire;

@@ -12,9 +12,18 @@ fn every_seed_s_world_holds() {
     seeds_of::hold(seeds_of::first(1), SEEDS, Mutation::None);
 }
 
-/// Seeds of worlds that did not hold once, found by chance: the answer to a question for a group's messages was taken for one for the
-/// session's own.
-const FOUND: [u64; 1] = [5_015_315];
+/// Seeds of worlds that did not hold once, found by chance.
+const FOUND: [u64; 5] = [
+    // The answer to a question for a group's messages was taken for one for the session's own.
+    5_015_315,
+    // A will was published before it was gone from the disk, and again after a crash.
+    2_038_779,
+    // What was acknowledged came again without the identifier of a subscription that was given up meanwhile.
+    2_010_708,
+    1_795_982_683_849_841,
+    // The model's fault: a CONNECT whose password takes long is acted upon when a newer one has come and gone.
+    2_016_200,
+];
 
 #[test]
 fn worlds_that_did_not_hold_do() {

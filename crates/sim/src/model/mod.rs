@@ -82,7 +82,7 @@ pub(crate) struct Model {
     /// Each client's session, as far as the client knows.
     current: Vec<Option<usize>>,
     connecting: Vec<Option<session::Connecting>>,
-    /// A CONNECT that was never answered may have made a session.
+    /// A CONNECT that was never answered may have made a session, or will once there is none.
     maybe_made: Vec<bool>,
     /// When each message was sent, and sent again.
     sendings: Vec<Vec<Moment>>,

@@ -209,7 +209,15 @@ impl Model {
 
     /// A client has lost its connection or closed it, at a time of the world. Returns whether it has to begin
     /// anew: it could not tell its own session from another that a lost CONNECT made.
-    pub(crate) fn connection_lost(&mut self, client: ClientNumber, time: u64) -> bool {
+    ///
+    /// So many older CONNECTs were never answered, and the server may act upon them once the session is over: nothing orders the
+    /// connections of one client but that the newer one takes over what is there. [3.1.1 MQTT-3.1.4-2] [5 MQTT-3.1.4-3]
+    pub(crate) fn connection_lost(
+        &mut self,
+        client: ClientNumber,
+        time: u64,
+        unanswered: usize,
+    ) -> bool {
         let now = self.tick();
         let connecting = self.connecting[client].take();
         if let Some(connecting) = connecting {
@@ -224,9 +232,13 @@ impl Model {
             session.keep_at_most(time, connecting.expiry);
             return connecting.clean || in_doubt;
         }
+        self.maybe_made[client] = unanswered > 0;
         if let Some(session) = self.session_mut(client) {
             let expiry = session.expiry;
             session.keep_at_most(time, expiry);
+            if unanswered > 0 {
+                session.unanswered_until = session.unanswered_until.min(session.kept_until);
+            }
             if expiry == 0 {
                 self.end_session(client, now);
             }

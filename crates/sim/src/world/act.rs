@@ -61,6 +61,7 @@ impl World {
         if !self.may_come(number) {
             return;
         }
+        self.forget_decided(number);
         let time = self.server.now.value();
         self.clients[number].must_clean |= self.model.must_begin_anew(number, time);
         let mut hello = self.hello(number);
@@ -97,12 +98,18 @@ impl World {
     /// new one; and where it might make another session, because the client's has expired, nobody could tell which is which.
     fn may_come(&self, number: usize) -> bool {
         const EXPIRY_FAR_MS: u64 = 1_000_000;
-        let Some(ghost) = self.clients[number].ghost else {
-            return true;
-        };
         let later = self.server.now.value() + EXPIRY_FAR_MS;
-        let is_read = self.server.links[ghost].up.is_empty();
-        self.is_over(ghost) || (is_read && !self.model.must_begin_anew(number, later))
+        self.clients[number].ghosts.iter().all(|ghost| {
+            let is_read = self.server.links[*ghost].up.is_empty();
+            self.is_over(*ghost) || (is_read && !self.model.must_begin_anew(number, later))
+        })
+    }
+
+    /// Forgets which CONNECTs of a client were never answered, as far as the server is done with their connections.
+    pub(super) fn forget_decided(&mut self, number: usize) {
+        let mut ghosts = std::mem::take(&mut self.clients[number].ghosts);
+        ghosts.retain(|ghost| !self.is_over(*ghost));
+        self.clients[number].ghosts = ghosts;
     }
 
     /// Since when the server has known that every connection of a client has ended.
