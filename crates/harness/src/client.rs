@@ -155,6 +155,14 @@ impl Client {
 
     /// Subscribes and awaits the codes.
     pub fn subscribe(&mut self, filters: &[(&str, QoS)]) -> Result<Vec<u8>, ClientError> {
+        let packet_id = self.send_subscribe(filters)?;
+        let codes = self.codes(packet_id)?;
+        assert_eq!(codes.len(), filters.len(), "one code for each filter");
+        Ok(codes)
+    }
+
+    /// Subscribes without awaiting the codes, which come as [`Event::Subscribed`] with this packet identifier.
+    pub fn send_subscribe(&mut self, filters: &[(&str, QoS)]) -> Result<u16, ClientError> {
         let filters: Vec<_> = filters
             .iter()
             .map(|&(filter, qos)| (filter, SubscriptionOptions::new(qos)))
@@ -163,9 +171,7 @@ impl Client {
         let mut bytes = Vec::new();
         Subscribe::encode(self.dial.version, packet_id, None, &filters, &mut bytes);
         self.connection.send(&bytes)?;
-        let codes = self.codes(packet_id)?;
-        assert_eq!(codes.len(), filters.len(), "one code for each filter");
-        Ok(codes)
+        Ok(packet_id)
     }
 
     /// Unsubscribes and awaits the answer.
@@ -197,6 +203,17 @@ impl Client {
                 .publish(self.dial.version, topic, payload.as_ref(), qos, false);
         self.connection.send(&bytes)?;
         Ok(packet_id)
+    }
+
+    /// Sends the first half of a message's packet and ends the connection. At QoS 1 and 2 the message is resent by `reconnect`.
+    pub fn send_half(&mut self, topic: &str, payload: impl AsRef<[u8]>, qos: QoS) {
+        let payload = payload.as_ref();
+        let (_, bytes) = self
+            .flow
+            .publish(self.dial.version, topic, payload, qos, false);
+        // A connection that has ended already is cut all the same.
+        drop(self.connection.send(&bytes[..bytes.len() / 2]));
+        self.connection.close();
     }
 
     /// The packet identifier of the last message that was sent at QoS 1 or 2, whether it left or not.
@@ -368,7 +385,7 @@ impl Client {
         }
     }
 
-    /// Takes one packet in and answers it as the protocol asks; `None` at the deadline.
+    /// Takes one packet in and answers it as the protocol asks; `None` at the deadline, at once if that is over.
     pub fn event(&mut self, deadline: Instant) -> Result<Option<Event>, ClientError> {
         let Some(frame) = self.connection.frame(deadline)? else {
             return Ok(None);

@@ -1,7 +1,7 @@
 //! A blocking socket that hands out whole frames, with deadlines.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mqtt_codec::{DecodeLimits, Packet, Version, frame};
 
@@ -76,11 +76,18 @@ impl Connection {
                 return Ok(Some(std::mem::replace(&mut self.received, rest)));
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            // A zero timeout means none at all to the socket.
-            let timeout = left.max(Duration::from_micros(1));
-            self.stream.set_read_timeout(timeout).map_err(lost)?;
             let mut bytes = [0; 16 * 1024];
-            match self.stream.read(&mut bytes) {
+            let read = if left.is_zero() {
+                // The shortest timeout of a socket lasts a tick of the kernel's clock.
+                self.stream.set_nonblocking(true).map_err(lost)?;
+                let read = self.stream.read(&mut bytes);
+                self.stream.set_nonblocking(false).map_err(lost)?;
+                read
+            } else {
+                self.stream.set_read_timeout(left).map_err(lost)?;
+                self.stream.read(&mut bytes)
+            };
+            match read {
                 Ok(0) => return Err(ClientError::Lost("closed by the server".to_owned())),
                 Ok(read) => self.received.extend_from_slice(&bytes[..read]),
                 Err(error)

@@ -87,6 +87,14 @@ impl Stream {
         self.socket.set_read_timeout(timeout)
     }
 
+    /// Whether a read returns at once.
+    pub(super) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            Socket::Unix(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+
     /// Ends the connection without a word.
     pub(super) fn shut(&self) {
         // It may be closed already.
