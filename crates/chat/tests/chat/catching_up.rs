@@ -93,6 +93,40 @@ fn sync_tells_of_what_was_left_and_deleted() {
 }
 
 #[test]
+fn sync_tells_whoever_comes_into_a_group_that_another_one_of_that_address_was_deleted() {
+    let mut world = World::of(&["alice", "bob"]);
+    let asked = json!({"slug": "eng", "members": ["bob"]});
+    group(&mut world, &asked);
+    world.say("alice", "im/to/eng", "old");
+    conv(&mut world, "bob", "group.leave", "eng");
+    let since = cursor(&mut world, "bob");
+    world.ask("alice", "group.delete", r#"{"conv":"eng","slug":"eng"}"#);
+    assert_eq!(said(&sync(&mut world, "bob", &since)), [""; 0]);
+    group(&mut world, &json!({"slug": "eng"}));
+    world.say("alice", "im/to/eng", "before");
+    let asked = r#"{"conv":"eng","accounts":["bob"]}"#;
+    world.ask("alice", "group.invite", asked);
+    world.say("alice", "im/to/eng", "new");
+    let answer = sync(&mut world, "bob", &since);
+    assert_eq!(said(&answer), ["left", "join", "new"]);
+    let entries = answer["entries"].as_array().unwrap();
+    assert_eq!(entries[0]["deleted"], true);
+    let pos = |entry: &Value| u64::from_str_radix(entry["pos"].as_str().unwrap(), 16).unwrap();
+    assert!(pos(&entries[0]) < pos(&entries[1]), "{answer}");
+    // Page by page as well, the two together.
+    let first = json!({"since": since, "limit": 1}).to_string();
+    let page = world.ask("bob", "sync", &first);
+    assert_eq!(said(&page), ["left", "join"]);
+    let next = page["cursor"].as_str().unwrap().to_owned();
+    assert_eq!(said(&sync(&mut world, "bob", &next)), ["new"]);
+    let end = answer["cursor"].as_str().unwrap().to_owned();
+    // Whoever comes back into the same group keeps what is known of it.
+    conv(&mut world, "bob", "group.leave", "eng");
+    world.ask("alice", "group.invite", asked);
+    assert_eq!(said(&sync(&mut world, "bob", &end)), ["leave", "join"]);
+}
+
+#[test]
 fn what_was_said_while_one_was_no_member_is_a_gap() {
     let mut world = World::of(&["alice", "bob"]);
     let asked = json!({"slug": "eng", "open": true, "members": ["bob"]});

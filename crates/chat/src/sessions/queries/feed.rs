@@ -4,7 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use records::{AccountId, ConversationId, ConversationKind, Cursor, Entry, Joined, Pos, Seq, key};
+use records::{
+    AccountId, ConversationId, ConversationKind, Cursor, Entry, GroupSlug, Joined,
+    Place as JoinedPlace, Pos, Seq, key,
+};
 
 use crate::sessions::queries::joined;
 use crate::sessions::queries::names::Names;
@@ -49,6 +52,9 @@ pub(crate) enum Item {
         pos: Pos,
         deleted: bool,
     },
+    /// A group of this slug was deleted after the account had left it; `joined` is the entry with which it has come into the next one
+    /// and which follows.
+    Superseded { conv: Box<str>, joined: Pos },
 }
 
 /// Messages between these two are not in the feed: they were sent while the account was no member.
@@ -69,6 +75,10 @@ struct Streams<'a> {
     streams: Vec<Stream>,
     gaps: Vec<Gap>,
     left: Vec<(Box<str>, Pos, bool)>,
+    /// Groups that the account has come into for the first time, and with which entry.
+    first_joined: Vec<(ConversationId, GroupSlug, Pos)>,
+    /// Those of them whose slug was that of a deleted group.
+    superseding: Vec<(Box<str>, Pos)>,
 }
 
 struct Stream {
@@ -107,6 +117,8 @@ impl Feed {
             streams: Vec::new(),
             gaps: Vec::new(),
             left: Vec::new(),
+            first_joined: Vec::new(),
+            superseding: Vec::new(),
         };
         joined::each(source, self.account, |id, row| {
             if streams.streams.len() > conversations_max {
@@ -117,6 +129,7 @@ impl Feed {
         if streams.streams.len() > conversations_max {
             return Ok(None);
         }
+        streams.find_superseding(&self.since)?;
         streams
             .page(self.since.floor(), entries_max, bytes_max)
             .map(Some)
@@ -171,6 +184,12 @@ impl Streams<'_> {
         if !is_new {
             return Ok(());
         }
+        let begun = row.stays.first().map(|stay| stay.since).or(row.since);
+        if let (JoinedPlace::Group { slug }, Some(begun)) = (&row.place, begun)
+            && begun > seen
+        {
+            self.first_joined.push((id, slug.clone(), begun));
+        }
         let mut stream = Stream {
             id,
             upto: self.upto.of(partition),
@@ -181,6 +200,36 @@ impl Streams<'_> {
         self.divide(&mut stream, row, &tail, seen.next())?;
         self.streams.push(stream);
         Ok(())
+    }
+
+    /// A group whose slug was another one's, which was deleted after the account had left it: nothing has told of that, and what
+    /// is known of it would be taken for what was said in this one.
+    fn find_superseding(&mut self, since: &Cursor) -> Result<(), Unreadable> {
+        if self.first_joined.is_empty() {
+            return Ok(());
+        }
+        let (source, account) = (self.source, self.account);
+        joined::each(source, account, |id, row| {
+            let is_told = id.partition().is_none_or(|partition| {
+                let seen = since.of(partition);
+                row.stays.last().is_none_or(|stay| stay.until > seen)
+            });
+            let (JoinedPlace::Group { slug }, None, false) = (&row.place, row.since, is_told)
+            else {
+                return Ok(());
+            };
+            for (joined, address, begun) in &self.first_joined {
+                let told = (Box::from(slug.as_str()), *begun);
+                if address == slug
+                    && *joined != id
+                    && self.upto.covers(*begun)
+                    && !self.superseding.contains(&told)
+                {
+                    self.superseding.push(told);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Gives a conversation its parts from a position on, one for each time that the account was a member, and notes the gaps between.
@@ -286,12 +335,19 @@ impl Streams<'_> {
         })
     }
 
-    /// What was left, behind the entries that say so.
+    /// What was left, behind the entries that say so; and that a deleted group was, in front of the entry with which the account
+    /// has come into the next one of its slug.
     fn insert_left(&mut self, items: &mut Vec<Item>, upto: Pos) {
         for (conv, pos, deleted) in std::mem::take(&mut self.left) {
             if pos <= upto {
                 let at = items.partition_point(|item| item.pos() <= pos);
                 items.insert(at, Item::Left { conv, pos, deleted });
+            }
+        }
+        for (conv, joined) in std::mem::take(&mut self.superseding) {
+            if joined <= upto {
+                let at = items.partition_point(|item| item.pos() < joined);
+                items.insert(at, Item::Superseded { conv, joined });
             }
         }
     }
@@ -333,10 +389,12 @@ impl Streams<'_> {
 }
 
 impl Item {
+    /// Where it stands among the others. What has the same place is in the same page.
     fn pos(&self) -> Pos {
         match self {
             Self::Entry(_, _, entry) => entry.pos,
             Self::Left { pos, .. } => *pos,
+            Self::Superseded { joined, .. } => *joined,
         }
     }
 }

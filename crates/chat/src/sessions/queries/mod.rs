@@ -289,6 +289,8 @@ fn caught_up(session: SessionRef, feed: &Feed, source: &dyn Source) -> Result<An
                     }),
                 }
             }
+            // What a session gets has no position: it might undo what `sync` has told of the next group already.
+            Item::Superseded { .. } => {}
         }
     }
     Ok(Answer::CaughtUp {

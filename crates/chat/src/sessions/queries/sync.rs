@@ -88,6 +88,14 @@ impl Sync {
     }
 }
 
+/// The rest of an object that has begun.
+fn write_left(out: &mut Vec<u8>, conv: &str, pos: Pos, deleted: bool) {
+    out.extend_from_slice(&wire::json(&conv));
+    let deleted = if deleted { r#","deleted":true"# } else { "" };
+    let rest = format!(r#","kind":"left","pos":"{pos}"{deleted}}}"#);
+    out.extend_from_slice(rest.as_bytes());
+}
+
 fn page_json(page: &Page, state: Option<&[Bytes]>) -> Bytes {
     let mut out = Vec::new();
     out.extend_from_slice(br#"{"entries":["#);
@@ -103,11 +111,11 @@ fn page_json(page: &Page, state: Option<&[Bytes]>) -> Bytes {
                 out.push(b',');
                 out.extend_from_slice(entry.wire.get(1..).unwrap_or_default());
             }
-            Item::Left { conv, pos, deleted } => {
-                out.extend_from_slice(&wire::json(conv));
-                let deleted = if *deleted { r#","deleted":true"# } else { "" };
-                let rest = format!(r#","kind":"left","pos":"{pos}"{deleted}}}"#);
-                out.extend_from_slice(rest.as_bytes());
+            Item::Left { conv, pos, deleted } => write_left(&mut out, conv, *pos, *deleted),
+            Item::Superseded { conv, joined } => {
+                // Older than the entry that follows, which is not of the group that was deleted.
+                let pos = Pos::new(joined.value().saturating_sub(1));
+                write_left(&mut out, conv, pos, true);
             }
         }
     }
