@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::{PartitionId, Pos};
@@ -12,9 +13,10 @@ use crate::{PartitionId, Pos};
 /// Every entry up to `floor` has been seen, and of some partitions those up to a later position.
 ///
 /// On the wire it is an opaque word: `<floor>-`, and for each partition that is ahead `<partition>.<pos>`, joined by `-`, all
-/// hexadecimal. A bare `pos` is told from it by the hyphen.
+/// hexadecimal. A bare `pos` is told from it by the hyphen. In a row it is the floor, how many partitions are ahead, which is none as
+/// a rule, and the position of each; more of them than there are partitions are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(Pos, Vec<Pos>)", into = "(Pos, Box<[Pos]>)")]
+#[serde(from = "(Pos, Ahead)", into = "(Pos, Box<[Pos]>)")]
 pub struct Cursor {
     floor: Pos,
     /// One for each partition that is ahead, by partition, each above the floor.
@@ -67,7 +69,12 @@ impl Cursor {
 
     /// Whether this entry has been seen.
     pub fn covers(&self, pos: Pos) -> bool {
-        pos <= self.of(pos.partition())
+        pos <= self.floor || pos <= self.of(pos.partition())
+    }
+
+    /// Whether everything has been seen that another covers.
+    pub fn covers_all(&self, other: &Self) -> bool {
+        other.floor <= self.floor && other.ahead.iter().all(|pos| self.covers(*pos))
     }
 
     /// All of an entry's partition have been seen up to it.
@@ -98,6 +105,30 @@ impl Cursor {
         }
     }
 
+    /// What another covers has been seen as well.
+    pub fn merge(&mut self, other: &Self) {
+        self.raise(other.floor);
+        for pos in &other.ahead {
+            self.advance(*pos);
+        }
+    }
+
+    /// This entry has not been seen, nor what is newer of its partition. Of partitions that are not ahead, nothing newer than it has been
+    /// seen any more.
+    pub fn withdraw(&mut self, pos: Pos) {
+        if !self.covers(pos) {
+            return;
+        }
+        let before = pos.before();
+        if let Ok(at) = self.place(pos.partition()) {
+            let mut ahead = std::mem::take(&mut self.ahead).into_vec();
+            ahead.remove(at);
+            self.ahead = ahead.into();
+        }
+        self.floor = self.floor.min(before);
+        self.advance(before.last_in(pos.partition()));
+    }
+
     /// How far somebody has come who has seen what this covers, but nothing newer than a position.
     #[must_use]
     pub fn cut(&self, at: Pos) -> Self {
@@ -113,9 +144,42 @@ impl Cursor {
     }
 }
 
-impl From<(Pos, Vec<Pos>)> for Cursor {
+/// Positions of partitions that are ahead, as they stand in a row.
+struct Ahead(Vec<Pos>);
+
+impl<'de> Deserialize<'de> for Ahead {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(AheadVisitor)
+    }
+}
+
+/// Takes no memory for more positions than there are partitions, whatever a row says.
+struct AheadVisitor;
+
+impl<'de> Visitor<'de> for AheadVisitor {
+    type Value = Ahead;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "at most {} positions", PartitionId::COUNT)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut positions: A) -> Result<Ahead, A::Error> {
+        let most = usize::from(PartitionId::COUNT);
+        let said = positions.size_hint().unwrap_or(0);
+        let mut ahead = Vec::with_capacity(said.min(most));
+        while let Some(pos) = positions.next_element()? {
+            if ahead.len() == most {
+                return Err(A::Error::invalid_length(said, &self));
+            }
+            ahead.push(pos);
+        }
+        Ok(Ahead(ahead))
+    }
+}
+
+impl From<(Pos, Ahead)> for Cursor {
     /// Sound whatever the positions are: of those of one partition the newest counts.
-    fn from((floor, ahead): (Pos, Vec<Pos>)) -> Self {
+    fn from((floor, Ahead(ahead)): (Pos, Ahead)) -> Self {
         let mut cursor = Self::at(floor);
         for pos in ahead {
             cursor.advance(pos);

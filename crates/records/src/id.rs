@@ -140,14 +140,23 @@ impl Pos {
         PartitionId((self.0 % PartitionId::COUNT as u64) as u16)
     }
 
-    /// The newest position of a partition that is not newer than this one.
+    /// The newest position of a partition that is not newer than this one; `ZERO` if there is none.
     #[must_use]
     pub const fn last_in(self, partition: PartitionId) -> Self {
         let same_tick = Self::at(self.tick(), partition);
         if same_tick.0 <= self.0 {
             return same_tick;
         }
-        Self::at(self.tick().saturating_sub(1), partition)
+        match self.tick().checked_sub(1) {
+            Some(tick) => Self::at(tick, partition),
+            None => Self::ZERO,
+        }
+    }
+
+    /// The newest position that is older, whatever the partition.
+    #[must_use]
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 
     /// The newest position that is older by so many milliseconds, whatever the partition.

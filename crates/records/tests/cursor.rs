@@ -14,6 +14,7 @@ const PARTITIONS: [u16; 4] = [0, 1, 7, 255];
 enum Step {
     Advance(Pos),
     Raise(Pos),
+    Withdraw(Pos),
 }
 
 /// Every position that a step can name.
@@ -27,7 +28,21 @@ fn pos() -> impl Strategy<Value = Pos> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![3 => pos().prop_map(Step::Advance), 1 => pos().prop_map(Step::Raise)]
+    prop_oneof![
+        4 => pos().prop_map(Step::Advance),
+        2 => pos().prop_map(Step::Raise),
+        // Nothing stands before the first.
+        1 => pos().prop_filter("an entry", |pos| *pos > Pos::ZERO).prop_map(Step::Withdraw),
+    ]
+}
+
+fn cursor() -> impl Strategy<Value = Cursor> {
+    let ahead = proptest::collection::vec(pos(), 0..4);
+    (pos(), ahead).prop_map(|(floor, ahead)| {
+        let mut cursor = Cursor::at(floor);
+        ahead.into_iter().for_each(|pos| cursor.advance(pos));
+        cursor
+    })
 }
 
 proptest! {
@@ -44,6 +59,17 @@ proptest! {
                 Step::Raise(to) => {
                     cursor.raise(to);
                     seen.extend(everything().filter(|pos| *pos <= to));
+                }
+                Step::Withdraw(from) => {
+                    let (before, floor) = (seen.clone(), cursor.floor());
+                    cursor.withdraw(from);
+                    let is_kept = |pos: &Pos| cursor.covers(*pos);
+                    let (kept, lost): (BTreeSet<Pos>, BTreeSet<Pos>) = before.into_iter().partition(is_kept);
+                    let asked = |pos: &Pos| pos.partition() == from.partition() && *pos >= from;
+                    prop_assert!(!kept.iter().any(asked), "{:?} {}", step, cursor);
+                    // Nothing else is lost, but of partitions that were not ahead.
+                    prop_assert!(lost.iter().all(|pos| asked(pos) || (from <= *pos && *pos <= floor)));
+                    seen = kept;
                 }
             }
             for pos in everything() {
@@ -64,6 +90,22 @@ proptest! {
         }
     }
 
+    /// Two cursors together cover what either does, and one covers another exactly if it covers each position of it.
+    #[test]
+    fn two_cursors_are_merged_and_compared(one in cursor(), other in cursor(), step in pos()) {
+        let mut both = one.clone();
+        both.merge(&other);
+        for pos in everything() {
+            prop_assert_eq!(both.covers(pos), one.covers(pos) || other.covers(pos), "{}", pos);
+        }
+        prop_assert!(both.covers_all(&one) && both.covers_all(&other));
+        if one.covers_all(&other) {
+            prop_assert!(everything().all(|pos| one.covers(pos) || !other.covers(pos)));
+            prop_assert_eq!(&both, &one);
+        }
+        prop_assert!(one.covers_all(&one.cut(step)));
+    }
+
     /// A text that reads as a cursor is the one that the cursor is written as; a stored one is sound whatever stood there.
     #[test]
     fn a_stranger_gets_no_other_cursors(
@@ -80,6 +122,25 @@ proptest! {
         prop_assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
         prop_assert!(ahead.into_iter().all(|pos| cursor.covers(Pos::new(pos))));
     }
+}
+
+/// A row may say that any number of partitions is ahead.
+#[test]
+fn a_row_has_no_more_positions_than_there_are_partitions() {
+    let row = |count: u64| {
+        let ahead: Vec<Pos> = (0..count).map(|at| Pos::new((1 << 20) + at)).collect();
+        postcard::to_stdvec(&(Pos::ZERO, ahead)).unwrap()
+    };
+    let most = u64::from(PartitionId::COUNT);
+    assert!(postcard::from_bytes::<Cursor>(&row(most)).is_ok());
+    assert!(postcard::from_bytes::<Cursor>(&row(most + 1)).is_err());
+    // A floor, a count that nothing has room for, and nothing behind it.
+    let boundless = postcard::to_stdvec(&(Pos::ZERO, u64::MAX)).unwrap();
+    assert!(postcard::from_bytes::<Cursor>(&boundless).is_err());
+    assert_eq!(
+        postcard::to_stdvec(&Cursor::at(Pos::new(5))).unwrap(),
+        [5, 0]
+    );
 }
 
 #[test]
