@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Moment, Pos, Seq, SessionMid, SessionRef, Stamp, Write};
+use records::{
+    AccountId, ConversationId, Cursor, Moment, Pos, Seq, SessionMid, SessionRef, Stamp, Write,
+};
 
 use crate::access::list::Identity;
 use crate::connections::pending_connect::PendingConnect;
@@ -59,11 +61,11 @@ pub enum Input {
     CaughtUp {
         /// The session that asked.
         session: SessionRef,
-        /// Stored entries after the position it named, in order.
+        /// Stored entries that its cursor does not cover, in the order of their positions.
         entries: Vec<Arc<ChatDelivery>>,
-        /// Everything up to here is contained.
-        upto: Pos,
-        /// Whether more is stored between the last entry and the present.
+        /// Everything that this covers is contained, unless the session had it.
+        upto: Cursor,
+        /// Whether more is stored between there and the present.
         more: bool,
     },
     /// What a session asked for with [`Output::Fetch`], in the order asked; `None` is gone. It may be the
@@ -374,8 +376,8 @@ pub enum Service {
         account: AccountId,
         /// Its client id.
         device: Arc<str>,
-        /// If the session was here before, up to where it has what the messenger has stored.
-        since: Option<Pos>,
+        /// If the session was here before, what it has of what the messenger has stored.
+        since: Option<Cursor>,
     },
     /// A device's connection ended.
     SessionDown {
@@ -393,14 +395,14 @@ pub enum Service {
         /// The message.
         seq: Seq,
     },
-    /// A session wants what is stored after a position. Answer with [`Input::CaughtUp`].
+    /// A session wants what is stored and its cursor does not cover. Answer with [`Input::CaughtUp`].
     CatchUp {
         /// The session.
         session: SessionRef,
         /// Its account.
         account: AccountId,
-        /// The last position it has.
-        since: Pos,
+        /// How far it has come.
+        since: Cursor,
     },
 }
 
@@ -438,6 +440,9 @@ pub struct ChatDelivery {
     pub packets: Vec<Arc<Message>>,
     /// Position of a stored entry, which a session can catch up with.
     pub pos: Option<Pos>,
+    /// Every entry up to here, whatever its partition, was delivered before this one, or is this one. Zero says nothing; what the store
+    /// has brought needs none.
+    pub floor: Pos,
     /// The message whose acknowledgement by a device is a receipt.
     pub receipt: Option<(ConversationId, Seq)>,
 }

@@ -189,10 +189,7 @@ impl Chat {
                 account,
                 since,
                 ..
-            } => {
-                let since = since.map(records::Cursor::at);
-                self.sessions.session_up(session, account, since, context);
-            }
+            } => self.sessions.session_up(session, account, since, context),
             Input::SessionDown { session, .. } => self.sessions.session_down(session, context),
             Input::Received {
                 account,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, ConversationId, KeyRange, Millis, Moment, PartitionId, Pos,
+    Account, AccountId, AccountName, ConversationId, Cursor, KeyRange, Millis, Moment, PartitionId,
     Role, ScramVerifier, Seq, SessionMid, SessionRef, Write,
 };
 
@@ -79,8 +79,8 @@ pub enum Input {
         account: AccountId,
         /// Its client id.
         device: Arc<str>,
-        /// If it has been here before, up to where it has what was stored: what came behind is on its way to it.
-        since: Option<Pos>,
+        /// If it has been here before, what it has of what was stored: the rest is on its way to it.
+        since: Option<Cursor>,
     },
     /// A device's connection ended.
     SessionDown {
@@ -98,7 +98,7 @@ pub enum Input {
         /// The message.
         seq: Seq,
     },
-    /// A session wants what is stored after a position: comes back as [`crate::Answer::CaughtUp`] of a [`Output::Read`].
+    /// A session wants what is stored and its cursor does not cover: comes back as [`crate::Answer::CaughtUp`] of a [`Output::Read`].
     ///
     /// Only entries move a session's cursor, which are what has [`Delivery::pos`]: messages and changes of members. A session
     /// that asks again from where it has just asked, because the store was too busy, is answered after five seconds.
@@ -107,8 +107,8 @@ pub enum Input {
         session: SessionRef,
         /// Its account.
         account: AccountId,
-        /// The last position it has.
-        since: Pos,
+        /// How far it has come.
+        since: Cursor,
     },
     /// What a [`Query`] has come to for the messenger itself.
     Found(Found),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Reader, VALUE_VERSION};
 use crate::queue::QueuedMessage;
-use crate::{Millis, Pos, RecordError, SessionNumber, Stamp};
+use crate::{Cursor, Millis, RecordError, SessionNumber, Stamp};
 
 /// A session expiry that means never.
 pub const EXPIRY_NEVER: u32 = u32::MAX;
@@ -19,8 +19,8 @@ pub struct Session {
     pub expiry_secs: u32,
     /// When its last connection ended; `None` while it is connected.
     pub disconnected_at: Option<Millis>,
-    /// Messenger entries up to here are done with.
-    pub chat_cursor: Pos,
+    /// Messenger entries that this covers are done with. Entries of one partition come in order, those of different partitions need not.
+    pub chat_cursor: Cursor,
     /// Ordinary messages up to here are done with, one cursor per shard that stamped messages: stamps of
     /// one shard come in order, those of different shards need not.
     pub queue_cursors: Vec<Stamp>,
@@ -38,14 +38,14 @@ pub struct Progress {
     pub under_way: Vec<(Stamp, u16)>,
     /// Ordinary messages up to here had been sent, one stamp per shard, where that is beyond the cursor.
     pub queue_sent: Vec<Stamp>,
-    /// Messenger entries up to here had been sent, where that is beyond the cursor.
-    pub chat_sent: Pos,
+    /// Messenger entries that this covers had been sent, where that is beyond the cursor; otherwise nothing.
+    pub chat_sent: Cursor,
     /// The packet id of the next delivery; zero when there is no reason for any.
     pub next_packet_id: u16,
     /// Ordinary messages up to here may have been sent before the server died.
     pub queue_doubtful: Stamp,
-    /// Messenger entries up to here may have been.
-    pub chat_doubtful: Pos,
+    /// Messenger entries that this covers may have been.
+    pub chat_doubtful: Cursor,
 }
 
 /// The version byte of a session with progress, which follows the rest: most sessions have none,

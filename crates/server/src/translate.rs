@@ -109,6 +109,7 @@ pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
             .map(|packet| Arc::new(message(packet, delivery.read_at)))
             .collect(),
         pos: delivery.pos,
+        floor: delivery.floor,
         receipt: delivery.receipt,
     }
 }

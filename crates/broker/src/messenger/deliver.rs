@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode};
-use records::{Millis, Pos, SessionRef};
+use records::{Cursor, Millis, Pos, SessionRef};
 
 use crate::io::{ChatDelivery, Output, Recipients, Service};
 use crate::message::{Message, Origin};
@@ -19,7 +19,7 @@ impl Shard {
         // What the store has brought already is not brought again by the live path.
         let known = delivery.pos.is_some_and(|pos| {
             let chat = self.sessions[slot].chat.as_ref();
-            chat.is_some_and(|chat| chat.sent >= pos)
+            chat.is_some_and(|chat| chat.sent.covers(pos))
         });
         if known {
             return;
@@ -47,12 +47,10 @@ impl Shard {
         }
         if let (Some(pos), Some(chat)) = (delivery.pos, self.sessions[slot].chat.as_mut()) {
             match chat.mode {
-                ChatMode::Live => chat.has_sent(pos),
-                ChatMode::Behind | ChatMode::Fetching => chat.seen = chat.seen.max(pos),
-                ChatMode::Draining { .. } => {
-                    chat.seen = chat.seen.max(pos);
-                    // The answer that is being sent came before this entry.
-                    chat.mode = ChatMode::Draining { more: true };
+                // Whatever was delivered before it, the session has been sent.
+                ChatMode::Live => chat.has_sent(pos, delivery.floor),
+                ChatMode::Behind | ChatMode::Fetching | ChatMode::Draining { .. } => {
+                    chat.has_seen(pos, delivery.floor);
                 }
             }
         }
@@ -101,7 +99,8 @@ impl Shard {
     ) -> bool {
         if !self.window_open(slot) {
             if let Some(chat) = self.sessions[slot].chat.as_mut() {
-                chat.begun = (pos, part);
+                chat.begun = pos;
+                chat.begun_packets = part as u8;
             }
             return false;
         }
@@ -145,7 +144,7 @@ impl Shard {
                     self.catch_up(slot);
                     return;
                 }
-                ChatMode::Draining { more } => match chat.backlog.pop_front() {
+                ChatMode::Draining { more } => match chat.next_read() {
                     Some(entry) => self.send_entry(slot, entry, now),
                     None if more => chat.mode = ChatMode::Behind,
                     None => chat.mode = ChatMode::Live,
@@ -161,7 +160,7 @@ impl Shard {
             return;
         };
         chat.mode = ChatMode::Fetching;
-        let since = chat.sent;
+        let since = chat.sent.clone();
         self.outputs.push(Output::Service(Service::CatchUp {
             session: reference,
             account,
@@ -174,7 +173,7 @@ impl Shard {
         let (Some(pos), Some(chat)) = (entry.pos, self.sessions[slot].chat.as_ref()) else {
             return;
         };
-        let from = if chat.begun.0 == pos { chat.begun.1 } else { 0 };
+        let from = chat.packets_begun(pos);
         for (part, message) in entry.packets.iter().enumerate().skip(from) {
             let session = &self.sessions[slot];
             let Some(wanted) = wanted(session, message, |known| known.share.is_none())
@@ -184,13 +183,13 @@ impl Shard {
             };
             if !self.send_part(slot, &entry, pos, part, &wanted, now) {
                 if let Some(chat) = self.sessions[slot].chat.as_mut() {
-                    chat.backlog.push_front(entry);
+                    chat.put_back(entry);
                 }
                 return;
             }
         }
         if let Some(chat) = self.sessions[slot].chat.as_mut() {
-            chat.has_sent(pos);
+            chat.has_sent_read(pos);
         }
         self.mark_dirty(slot, now);
     }
@@ -200,7 +199,7 @@ impl Shard {
         &mut self,
         reference: SessionRef,
         entries: Vec<Arc<ChatDelivery>>,
-        upto: Pos,
+        upto: Cursor,
         more: bool,
         now: Millis,
     ) {
@@ -213,24 +212,14 @@ impl Shard {
         if chat.mode != ChatMode::Fetching {
             return;
         }
-        if entries.is_empty() {
-            chat.sent = chat.sent.max(upto);
-        }
-        let more = more || chat.seen > upto;
-        // An answer to an earlier question may come late.
-        let sent = chat.sent;
-        let news = entries
-            .into_iter()
-            .filter(|entry| entry.pos.is_some_and(|pos| pos > sent));
-        chat.backlog.extend(news);
-        chat.mode = ChatMode::Draining { more };
+        chat.has_read(entries, upto, more);
         self.pump(slot, now);
     }
 
     /// A session that was live is live again only after it has asked the store.
     pub(crate) fn chat_connected(&mut self, slot: u32, now: Millis) {
         if let Some(chat) = self.sessions[slot].chat.as_mut() {
-            chat.backlog.clear();
+            chat.backlog = None;
             // Live-only subscriptions have nothing to catch up with.
             let resumes = chat
                 .filters
@@ -248,7 +237,7 @@ impl Shard {
     /// The connection ended: from here on the store collects.
     pub(crate) fn chat_disconnected(&mut self, slot: u32) {
         if let Some(chat) = self.sessions[slot].chat.as_mut() {
-            chat.backlog.clear();
+            chat.backlog = None;
             chat.mode = ChatMode::Behind;
         }
     }

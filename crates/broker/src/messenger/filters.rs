@@ -1,10 +1,10 @@
 //! Subscriptions under `im/`: they are kept with their session, and the messenger is told of them.
 
 use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use records::{AccountId, Millis, Pos};
+use records::{AccountId, Millis};
 
 use crate::io::{Output, Service};
-use crate::sessions::session::{ChatFilter, ChatInterest, ChatMode};
+use crate::sessions::session::{ChatFilter, ChatInterest};
 use crate::shard::Shard;
 
 impl Shard {
@@ -57,16 +57,9 @@ impl Shard {
     pub(crate) fn subscribe_chat(&mut self, slot: u32, filter: ChatFilter) -> bool {
         let latest = self.messenger.latest();
         let session = &mut self.sessions[slot];
-        let chat = session.chat.get_or_insert_with(|| {
-            Box::new(ChatInterest {
-                filters: Vec::new(),
-                sent: latest,
-                seen: latest,
-                begun: (Pos::ZERO, 0),
-                mode: ChatMode::Live,
-                backlog: std::collections::VecDeque::new(),
-            })
-        });
+        let chat = session
+            .chat
+            .get_or_insert_with(|| Box::new(ChatInterest::new(latest)));
         let known = chat
             .filters
             .iter_mut()

@@ -2,7 +2,7 @@
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use records::{AccountId, Pos};
+use records::{AccountId, Cursor, Pos};
 use smallvec::SmallVec;
 
 use crate::messenger::pending::PendingDeliveries;
@@ -20,8 +20,8 @@ pub(crate) struct Messenger {
     pub(crate) shares: ChatShares,
     pub(crate) pending: PendingDeliveries,
     pub(crate) wills: PendingWills,
-    /// The newest position that was delivered.
-    latest: Pos,
+    /// What was delivered.
+    latest: Cursor,
     /// Publishes that are to be answered.
     unanswered: usize,
 }
@@ -33,7 +33,7 @@ impl Messenger {
             shares: ChatShares::new(hasher.clone()),
             pending: PendingDeliveries::default(),
             wills: PendingWills::default(),
-            latest: Pos::ZERO,
+            latest: Cursor::default(),
             unanswered: 0,
         }
     }
@@ -61,14 +61,15 @@ impl Messenger {
         self.sessions.get(&account)
     }
 
-    /// The messenger has come this far.
-    pub(crate) fn note_pos(&mut self, pos: Pos) {
-        self.latest = self.latest.max(pos);
+    /// The messenger has delivered an entry, and everything up to a floor.
+    pub(crate) fn note_delivered(&mut self, pos: Pos, floor: Pos) {
+        self.latest.raise(floor);
+        self.latest.advance(pos);
     }
 
     /// How far it has come.
-    pub(crate) fn latest(&self) -> Pos {
-        self.latest
+    pub(crate) fn latest(&self) -> &Cursor {
+        &self.latest
     }
 
     /// It is asked something.

@@ -99,6 +99,8 @@ impl PendingDelivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use records::Pos;
+
     use crate::io::Recipients;
 
     #[test]
@@ -108,6 +110,7 @@ mod tests {
             recipients: Recipients::Accounts(accounts.clone()),
             packets: Vec::new(),
             pos: None,
+            floor: Pos::ZERO,
             receipt: None,
         });
         let mut pending = PendingDeliveries::default();

@@ -21,7 +21,7 @@ impl Shard {
     /// The messenger delivers.
     pub(crate) fn deliver_chat(&mut self, delivery: &Arc<ChatDelivery>, now: Millis) {
         if let Some(pos) = delivery.pos {
-            self.messenger.note_pos(pos);
+            self.messenger.note_delivered(pos, delivery.floor);
         }
         match &delivery.recipients {
             Recipients::Session(reference) => {

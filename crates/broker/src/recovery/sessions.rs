@@ -7,8 +7,8 @@ use hashbrown::HashMap;
 use mqtt_codec::{QoS, SubscriptionOptions, topic};
 use mqtt_session::FlightState;
 use records::{
-    AccountId, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber, Stamp,
-    Subscription,
+    AccountId, Cursor, Incoming, Millis, Outgoing, OutgoingState, Pos, QueuedParts, SessionNumber,
+    Stamp, Subscription,
 };
 use routing::{GroupId, GroupInterest, Subscriber, SubscriptionIndex};
 use smallvec::SmallVec;
@@ -164,7 +164,7 @@ impl Shard {
             self.subscriptions.recover_terms(slot, filter, subscription);
             if subscription.until.is_empty() {
                 self.sessions.count_filter(slot, filter);
-                self.recover_subscription(slot, filter, subscription, record.chat_cursor, now);
+                self.recover_subscription(slot, filter, subscription, &record.chat_cursor, now);
             } else {
                 recovery.give_up(slot, filter, subscription);
             }
@@ -209,7 +209,7 @@ impl Shard {
         slot: u32,
         filter: &str,
         record: &Subscription,
-        chat_cursor: Pos,
+        chat_cursor: &Cursor,
         now: Millis,
     ) {
         self.clock.observe(record.since);
@@ -227,7 +227,7 @@ impl Shard {
             };
             self.subscribe_chat(slot, filter);
             if let Some(chat) = self.sessions[slot].chat.as_mut() {
-                chat.sent = chat_cursor;
+                chat.sent = chat_cursor.clone();
                 chat.mode = crate::sessions::session::ChatMode::Behind;
             }
             return;
@@ -450,11 +450,9 @@ impl Shard {
         for slot in offline {
             self.sessions.go_offline(slot);
         }
-        self.messenger.note_pos(latest_pos);
+        self.messenger.note_delivered(latest_pos, latest_pos);
         let newest = self.stored.newest_routed();
-        self.cursors
-            .redeliveries
-            .bound(newest, self.messenger.latest());
+        self.cursors.redeliveries.bound(newest, latest_pos);
     }
 }
 
@@ -462,7 +460,7 @@ impl Shard {
 fn is_passed(origin: Origin, record: &records::Session) -> bool {
     match origin {
         Origin::Queue(stamp) => is_covered(&record.queue_cursors, stamp),
-        Origin::Chat { pos, .. } => pos <= record.chat_cursor,
+        Origin::Chat { pos, .. } => record.chat_cursor.covers(pos),
         Origin::Memory | Origin::Share { .. } | Origin::Claim { .. } => true,
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use mqtt_session::{AckOrdinal, FlightState, Inbound, Outbound};
-use records::{AccountId, Millis, Pos, SessionNumber, Stamp};
+use records::{AccountId, Cursor, Millis, Pos, SessionNumber, Stamp};
 use routing::{FilterId, GroupId};
 use smallvec::SmallVec;
 
@@ -117,22 +117,108 @@ pub(crate) struct Membership {
 #[derive(Debug)]
 pub(crate) struct ChatInterest {
     pub(crate) filters: Vec<ChatFilter>,
-    /// The last stored entry that was handed to the session's flow.
-    pub(crate) sent: Pos,
-    /// The last stored entry the shard saw for this account while it was not live.
-    pub(crate) seen: Pos,
-    /// The entry after `sent` whose first packets, so many, were handed over already.
-    pub(crate) begun: (Pos, usize),
+    /// The stored entries that were handed to the session's flow.
+    pub(crate) sent: Cursor,
+    /// Those that the messenger delivered while it was not live.
+    pub(crate) seen: Cursor,
+    /// An entry whose first packets, so many, were handed over already.
+    pub(crate) begun: Pos,
+    pub(crate) begun_packets: u8,
     pub(crate) mode: ChatMode,
-    /// Entries read from the store that do not fit the window yet.
-    pub(crate) backlog: VecDeque<Arc<ChatDelivery>>,
+    /// What was read from the store and does not fit the window yet.
+    pub(crate) backlog: Option<Box<ChatBacklog>>,
+}
+
+/// An answer of the store, as far as it has not been handed over.
+#[derive(Debug)]
+pub(crate) struct ChatBacklog {
+    /// In the order of their positions.
+    pub(crate) entries: VecDeque<Arc<ChatDelivery>>,
+    /// What the session has had with the last of them.
+    pub(crate) upto: Cursor,
 }
 
 impl ChatInterest {
-    /// An entry was handed over completely.
-    pub(crate) fn has_sent(&mut self, pos: Pos) {
-        self.sent = self.sent.max(pos);
-        self.begun = (Pos::ZERO, 0);
+    /// One that begins now, when the messenger has come so far.
+    pub(crate) fn new(latest: &Cursor) -> Self {
+        Self {
+            filters: Vec::new(),
+            sent: latest.clone(),
+            seen: latest.clone(),
+            begun: Pos::ZERO,
+            begun_packets: 0,
+            mode: ChatMode::Live,
+            backlog: None,
+        }
+    }
+
+    /// How many packets of an entry were handed over already.
+    pub(crate) fn packets_begun(&self, pos: Pos) -> usize {
+        if self.begun == pos {
+            usize::from(self.begun_packets)
+        } else {
+            0
+        }
+    }
+
+    /// An entry was handed over completely, and all that were delivered up to a floor. Where that is the entry itself no partition is
+    /// ahead, and nothing is allocated.
+    pub(crate) fn has_sent(&mut self, pos: Pos, floor: Pos) {
+        self.sent.raise(floor);
+        self.sent.advance(pos);
+        if self.begun == pos {
+            self.begun_packets = 0;
+        }
+    }
+
+    /// An entry was delivered that it does not get now.
+    pub(crate) fn has_seen(&mut self, pos: Pos, floor: Pos) {
+        self.seen.raise(floor);
+        self.seen.advance(pos);
+        if let ChatMode::Draining { more } = &mut self.mode {
+            // The answer that is being sent came before this entry.
+            *more = true;
+        }
+    }
+
+    /// The store has answered. What it brings has to be handed over, but for what the live path has brought meanwhile: an answer to an
+    /// earlier question may come late.
+    pub(crate) fn has_read(&mut self, entries: Vec<Arc<ChatDelivery>>, upto: Cursor, more: bool) {
+        let sent = &self.sent;
+        let is_news = |entry: &Arc<ChatDelivery>| entry.pos.is_some_and(|pos| !sent.covers(pos));
+        let entries: VecDeque<_> = entries.into_iter().filter(is_news).collect();
+        self.mode = ChatMode::Draining {
+            more: more || !upto.covers_all(&self.seen),
+        };
+        self.backlog = Some(Box::new(ChatBacklog { entries, upto }));
+        self.end_backlog();
+    }
+
+    /// The next entry of what was read.
+    pub(crate) fn next_read(&mut self) -> Option<Arc<ChatDelivery>> {
+        self.backlog.as_mut()?.entries.pop_front()
+    }
+
+    /// An entry of what was read did not fit.
+    pub(crate) fn put_back(&mut self, entry: Arc<ChatDelivery>) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.entries.push_front(entry);
+        }
+    }
+
+    /// An entry of what was read was handed over completely. The older ones were before, whatever their partitions; so the session has
+    /// come as far as the answer goes, but no further than this entry.
+    pub(crate) fn has_sent_read(&mut self, pos: Pos) {
+        let upto = self.backlog.as_ref().map(|backlog| backlog.upto.floor());
+        self.has_sent(pos, upto.unwrap_or(Pos::ZERO).min(pos));
+        self.end_backlog();
+    }
+
+    /// With the last entry the session has come as far as the answer goes.
+    fn end_backlog(&mut self) {
+        if let Some(backlog) = self.backlog.take_if(|backlog| backlog.entries.is_empty()) {
+            self.sent.merge(&backlog.upto);
+        }
     }
 }
 

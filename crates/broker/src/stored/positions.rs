@@ -1,7 +1,7 @@
 //! How far a session has come with what is stored, and under which keys that stands on disk. It looks at one session at a time
 //! and changes nothing.
 
-use records::{AccountId, Pos, SessionNumber, Stamp, Write, key};
+use records::{AccountId, Cursor, SessionNumber, Stamp, Write, key};
 
 use crate::message::Origin;
 use crate::sessions::session::Session;
@@ -58,16 +58,20 @@ pub(crate) fn session_key(session: &Session) -> Vec<u8> {
     )
 }
 
-pub(crate) fn chat_cursor(session: &Session, latest: Pos) -> Pos {
+/// The messenger's entries with which a session has nothing to do any more: of what it has been sent, what it has finished, in each
+/// partition up to what it has not. `latest` is how far the messenger has come.
+pub(crate) fn chat_cursor(session: &Session, latest: &Cursor) -> Cursor {
     let Some(chat) = &session.chat else {
-        return latest;
+        return latest.clone();
     };
-    let flights = session.outbound.iter().flat_map(|outbound| outbound.iter());
-    let begun = flights.filter_map(|flight| match flight.item.origin {
-        Origin::Chat { pos, .. } => Some(Pos::new(pos.value().saturating_sub(1))),
-        Origin::Memory | Origin::Share { .. } | Origin::Queue(_) | Origin::Claim { .. } => None,
-    });
-    begun.fold(chat.sent, Pos::min)
+    let mut cursor = chat.sent.clone();
+    for flight in session.outbound.iter().flat_map(|outbound| outbound.iter()) {
+        match flight.item.origin {
+            Origin::Chat { pos, .. } => cursor.withdraw(pos),
+            Origin::Memory | Origin::Share { .. } | Origin::Queue(_) | Origin::Claim { .. } => {}
+        }
+    }
+    cursor
 }
 
 /// Whether a session number stands for a stored session.

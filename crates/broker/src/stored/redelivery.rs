@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use mqtt_codec::QoS;
 use mqtt_session::FlightState;
-use records::{Pos, Progress, Stamp};
+use records::{Cursor, Pos, Progress, Stamp};
 
 use crate::delivery::waiting::Delivery;
 use crate::message::Origin;
@@ -29,9 +29,9 @@ struct Redelivery {
     sent: Vec<Stamp>,
     /// The identifier that the first delivery behind them had, or may have had.
     next_packet_id: u16,
-    /// Ordinary messages and messenger entries up to here may have been sent.
+    /// Ordinary messages up to here, and messenger entries that this covers, may have been sent.
     queue: Stamp,
-    chat: Pos,
+    chat: Cursor,
 }
 
 /// A message that may have been sent before: under which identifier, if that is known.
@@ -56,7 +56,7 @@ impl Redelivery {
     fn may_have_been_sent(&self, origin: Origin) -> bool {
         match origin {
             Origin::Queue(stamp) => stamp <= self.queue,
-            Origin::Chat { pos, .. } => pos <= self.chat,
+            Origin::Chat { pos, .. } => self.chat.covers(pos),
             Origin::Claim {
                 stored: Some(stored),
                 ..
@@ -80,9 +80,10 @@ impl Redeliveries {
         let progress = &record.progress;
         let (queue, chat) = if record.disconnected_at.is_none() {
             // Until it is known how much there was.
-            (Stamp::MAX, Pos::MAX)
+            (Stamp::MAX, Cursor::at(Pos::MAX))
         } else {
-            let chat = progress.chat_sent.max(progress.chat_doubtful);
+            let mut chat = progress.chat_sent.clone();
+            chat.merge(&progress.chat_doubtful);
             (progress.queue_doubtful, chat)
         };
         let known = Redelivery {
@@ -95,18 +96,18 @@ impl Redeliveries {
         let nothing = known.under_way.is_empty()
             && known.sent.is_empty()
             && queue == Stamp::ZERO
-            && chat == Pos::ZERO;
+            && known.chat == Cursor::default();
         if !nothing {
             self.0.insert(slot, known);
         }
         !nothing
     }
 
-    /// Everything that was stored is known: this is the newest of it.
+    /// Everything that was stored is known: these are the newest of it.
     pub(crate) fn bound(&mut self, newest: Stamp, latest: Pos) {
         for known in self.0.values_mut() {
             known.queue = known.queue.min(newest);
-            known.chat = known.chat.min(latest);
+            known.chat = known.chat.cut(latest);
         }
     }
 
@@ -142,9 +143,12 @@ impl Redeliveries {
         let earlier = known.iter().flat_map(|known| &known.under_way).copied();
         let mut under_way: Vec<(Stamp, u16)> = begun.chain(earlier).collect();
         under_way.sort_unstable();
-        let chat_sent = session.chat.as_ref().map(|chat| match chat.begun {
-            (begun, 1..) => chat.sent.max(begun),
-            (_, 0) => chat.sent,
+        let chat_sent = session.chat.as_ref().map(|chat| {
+            let mut sent = chat.sent.clone();
+            if chat.begun_packets > 0 {
+                sent.advance(chat.begun);
+            }
+            sent
         });
         let shards = sent.len();
         let mut queue_sent = match &session.outbound {
@@ -165,11 +169,11 @@ impl Redeliveries {
             under_way,
             queue_sent,
             chat_sent: chat_sent
-                .filter(|sent| *sent > record.chat_cursor)
-                .unwrap_or(Pos::ZERO),
+                .filter(|sent| !record.chat_cursor.covers_all(sent))
+                .unwrap_or_default(),
             next_packet_id,
             queue_doubtful: known.map_or(Stamp::ZERO, |known| known.queue),
-            chat_doubtful: known.map_or(Pos::ZERO, |known| known.chat),
+            chat_doubtful: known.map_or_else(Cursor::default, |known| known.chat.clone()),
         }
     }
 
@@ -184,18 +188,18 @@ impl Redeliveries {
             waiting.flat_map(|waiting| waiting.stored().stamps())
         };
         let queue_passed = waiting().next().is_none();
-        let chat_sent = session.chat.as_ref().map_or(Pos::MAX, |chat| chat.sent);
+        let chat_sent = session.chat.as_ref().map(|chat| &chat.sent);
         let is_member = !session.shares.is_empty();
         known
             .under_way
             .retain(|(key, _)| match Origin::from_outgoing_key(*key) {
                 Origin::Queue(_) => !queue_passed,
-                Origin::Chat { pos, .. } => pos > chat_sent,
+                Origin::Chat { pos, .. } => chat_sent.is_some_and(|sent| !sent.covers(pos)),
                 Origin::Claim { .. } => is_member,
                 Origin::Memory | Origin::Share { .. } => false,
             });
         let over = known.under_way.is_empty()
-            && known.chat <= chat_sent
+            && chat_sent.is_none_or(|sent| sent.covers_all(&known.chat))
             && !is_member
             && waiting().all(|stamp| stamp > known.queue && !is_covered(&known.sent, stamp));
         if over {

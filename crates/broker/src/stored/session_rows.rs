@@ -134,7 +134,7 @@ impl Shard {
                 stored.is_none_or(|stored| !claims.contains(&stored.claim))
             }
             Origin::Queue(stamp) => is_covered(&record.queue_cursors, stamp),
-            Origin::Chat { pos, .. } => pos <= record.chat_cursor,
+            Origin::Chat { pos, .. } => record.chat_cursor.covers(pos),
         };
         let mut forget = |stamp| {
             writes.push(Write::Delete {

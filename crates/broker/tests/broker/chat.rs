@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker::{ChatDelivery, ChatPublish, Input, Message, Recipients, Service};
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Millis, Moment, Pos, Seq};
+use records::{AccountId, ConversationId, Cursor, Millis, Moment, Pos, Seq};
 
 use crate::packets::{Hello, hello};
 use crate::world::{World, account, open_settings};
@@ -47,6 +47,7 @@ pub(crate) fn entry(pos: u64) -> Arc<ChatDelivery> {
             packet("im/text/@bob", &format!("bob: {pos}"), QoS::ExactlyOnce),
         ],
         pos: Some(Pos::new(pos)),
+        floor: Pos::new(pos),
         receipt: Some((ConversationId::new(1), Seq::new(pos))),
     })
 }
@@ -56,6 +57,7 @@ pub(crate) fn live(recipients: Recipients, packets: Vec<Arc<Message>>) -> Arc<Ch
         recipients,
         packets,
         pos: None,
+        floor: Pos::ZERO,
         receipt: None,
     })
 }
@@ -102,12 +104,12 @@ pub(crate) fn catch_up(world: &mut World, upto: u64, page: u64) -> usize {
             return asked;
         };
         asked += 1;
-        let last = upto.min(since.value() + page);
-        let entries = (since.value() + 1..=last).map(entry).collect();
+        let last = upto.min(since.floor().value() + page);
+        let entries = (since.floor().value() + 1..=last).map(entry).collect();
         let input = Input::CaughtUp {
             session,
             entries,
-            upto: Pos::new(last),
+            upto: Cursor::at(Pos::new(last)),
             more: last < upto,
         };
         world.input(usize::from(session.shard), input);

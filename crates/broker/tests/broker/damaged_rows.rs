@@ -7,8 +7,8 @@ use std::sync::Arc;
 use broker::{Identity, Place, Settings, Shard, recover};
 use bytes::Bytes;
 use records::{
-    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress, QueuedMessage,
-    Retained, Session, SessionNumber, Stamp, Subscription, Terms, Will, key,
+    AccountId, Claim, Cursor, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress,
+    QueuedMessage, Retained, Session, SessionNumber, Stamp, Subscription, Terms, Will, key,
 };
 
 const NOW: Millis = Millis::new(1_766_000_000_000);
@@ -202,7 +202,7 @@ fn flows_sessions_and_claims_that_cannot_be_are_told() {
             number,
             expiry_secs: 60,
             disconnected_at: None,
-            chat_cursor: Pos::ZERO,
+            chat_cursor: Cursor::default(),
             queue_cursors: vec![cursor],
             protocol_level,
             progress: Progress {

@@ -193,7 +193,7 @@ fn what_is_delivered_while_the_store_is_asked_is_asked_for_again() {
     let answer = broker::Input::CaughtUp {
         session,
         entries: vec![entry(1)],
-        upto: records::Pos::new(1),
+        upto: records::Cursor::at(records::Pos::new(1)),
         more: false,
     };
     world.input(0, answer);
@@ -238,7 +238,7 @@ fn a_late_answer_of_the_store_brings_nothing_twice() {
     let answer = |upto: u64, more: bool| broker::Input::CaughtUp {
         session,
         entries: (1..=upto).map(entry).collect(),
-        upto: records::Pos::new(upto),
+        upto: records::Cursor::at(records::Pos::new(upto)),
         more,
     };
     world.input(0, answer(3, true));

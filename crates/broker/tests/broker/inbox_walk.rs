@@ -4,7 +4,7 @@
 use broker::{Input, Service};
 use mqtt_codec::Version::V5;
 use proptest::prelude::*;
-use records::Pos;
+use records::{Cursor, Pos};
 
 use crate::chat::{deliver, device, entry};
 use crate::packets::{Hello, RECEIVE_MAXIMUM, options, subscribe, two};
@@ -67,11 +67,11 @@ impl InboxWalk {
         let Service::CatchUp { session, since, .. } = services.remove(place) else {
             return false;
         };
-        let last = self.stored.min(since.value() + page);
+        let last = self.stored.min(since.floor().value() + page);
         let input = Input::CaughtUp {
             session,
-            entries: (since.value() + 1..=last).map(entry).collect(),
-            upto: Pos::new(last),
+            entries: (since.floor().value() + 1..=last).map(entry).collect(),
+            upto: Cursor::at(Pos::new(last)),
             more: last < self.stored,
         };
         self.world.input(0, input);

@@ -175,7 +175,7 @@ fn an_entry_that_never_comes_up_again_is_not_remembered_for_ever() {
     world.restart();
     let client = world.join(&hello);
     let place = world.services.iter().position(
-        |service| matches!(service, broker::Service::CatchUp { since, .. } if since.value() < 1),
+        |service| matches!(service, broker::Service::CatchUp { since, .. } if since.floor().value() < 1),
     );
     let broker::Service::CatchUp { session, .. } = world
         .services
@@ -187,7 +187,7 @@ fn an_entry_that_never_comes_up_again_is_not_remembered_for_ever() {
     let answer = broker::Input::CaughtUp {
         session,
         entries: vec![entry(2)],
-        upto: records::Pos::new(2),
+        upto: records::Cursor::at(records::Pos::new(2)),
         more: false,
     };
     world.input(0, answer);

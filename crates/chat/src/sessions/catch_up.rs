@@ -1,7 +1,7 @@
 //! Sessions that were away get what they have missed. One that asks again from the same place did not get its answer, because the
 //! store cannot be read or is too busy; it then waits, so that it does not ask in a circle.
 
-use records::{AccountId, Cursor, Millis, Pos, SessionRef};
+use records::{AccountId, Cursor, Millis, SessionRef};
 
 use crate::sessions::queries::Reading;
 use crate::sessions::queries::feed::Feed;
@@ -16,7 +16,7 @@ const REMEMBERED_MIN: usize = 1_024;
 /// Which sessions have lately begun to catch up from where.
 #[derive(Debug)]
 pub(super) struct CatchUps {
-    begun: Table<SessionRef, (Pos, Millis)>,
+    begun: Table<SessionRef, (Cursor, Millis)>,
     /// With so many the old ones are forgotten.
     full: usize,
 }
@@ -30,17 +30,17 @@ impl CatchUps {
     }
 
     /// Until when a session waits that wants what it has just asked for.
-    fn repeats(&self, session: SessionRef, since: Pos, now: Millis) -> Option<Millis> {
+    fn repeats(&self, session: SessionRef, since: &Cursor, now: Millis) -> Option<Millis> {
         let (_, at) = self
             .begun
             .get(&session)
-            .filter(|(before, _)| *before == since)?;
+            .filter(|(before, _)| before == since)?;
         let until = at.saturating_add(AGAIN_MILLIS);
         (until > now).then_some(until)
     }
 
     /// A session is going to get something.
-    fn begun(&mut self, session: SessionRef, since: Pos, now: Millis) {
+    fn begun(&mut self, session: SessionRef, since: Cursor, now: Millis) {
         if self.begun.len() >= self.full {
             self.begun
                 .retain(|_, (_, at)| now.since(*at) < AGAIN_MILLIS);
@@ -62,15 +62,15 @@ impl CatchUps {
 }
 
 impl Sessions {
-    /// A session wants what is stored after a position. It gets everything that was told before, and nothing of what is told after.
+    /// A session wants what is stored and its cursor does not cover. It gets everything that was told before, and nothing of what is told after.
     pub(crate) fn catch_up(
         &mut self,
         session: SessionRef,
         account: AccountId,
-        since: Pos,
+        since: Cursor,
         context: Context<'_>,
     ) {
-        if let Some(until) = self.catch_ups.repeats(session, since, context.now) {
+        if let Some(until) = self.catch_ups.repeats(session, &since, context.now) {
             self.counters.catch_ups_delayed += 1;
             if let Some(pending) = self.devices.pending(session)
                 && pending.again.replace(since).is_none()
@@ -79,10 +79,10 @@ impl Sessions {
             }
             return;
         }
-        self.catch_ups.begun(session, since, context.now);
+        self.catch_ups.begun(session, since.clone(), context.now);
         let feed = Feed {
             account,
-            since: Cursor::at(since),
+            since,
             upto: self.stored.clone(),
             names: self.names_for(account, context),
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use records::{AccountId, ConversationId, Moment, Pos, Seq, SessionRef};
+use records::{AccountId, ConversationId, Cursor, Moment, Pos, Seq, SessionRef};
 
 use crate::format::wire;
 
@@ -16,6 +16,9 @@ pub struct Delivery {
     pub packets: Vec<Packet>,
     /// Position of a stored entry, which a session can catch up with.
     pub pos: Option<Pos>,
+    /// Every entry up to here, whatever its partition, was delivered before this one, or is this one: whoever has had all of its
+    /// deliveries has come so far. Zero says nothing. While one node owns all partitions it is the entry's own position.
+    pub floor: Pos,
     /// The message whose acknowledgement by a device is a receipt.
     pub receipt: Option<(ConversationId, Seq)>,
     /// When what a client published and this delivers was read; unknown for everything else.
@@ -53,10 +56,10 @@ pub enum Answer {
     CaughtUp {
         /// The session.
         session: SessionRef,
-        /// Entries after the position it named, in the order of their positions.
+        /// Entries that its cursor does not cover, in the order of their positions.
         entries: Vec<Delivery>,
-        /// Everything up to here is contained. Of a partition that waits for no other, newer entries are as well.
-        upto: Pos,
+        /// Everything that this covers is contained, unless the session had it.
+        upto: Cursor,
         /// Whether more is stored between there and the present.
         more: bool,
     },
@@ -71,6 +74,7 @@ pub(crate) fn plain(audience: Audience, packets: Vec<Packet>) -> Delivery {
         audience,
         packets,
         pos: None,
+        floor: Pos::ZERO,
         receipt: None,
         read_at: Moment::UNKNOWN,
     }

@@ -98,6 +98,8 @@ impl Sessions {
     }
 
     fn tell_entry(&mut self, entry: &Entry, context: Context<'_>) {
+        // What is in the store was told, but for newer entries of this append.
+        let floor = self.stored.floor().min(entry.pos);
         for (accounts, conv) in addressees(&entry.address, &entry.audience, context) {
             let packets = match entry.seq {
                 Some(_) => delivery::message_packets(&conv, entry.wire.clone(), entry.line.clone()),
@@ -107,6 +109,7 @@ impl Sessions {
                 audience: Audience::Accounts(accounts),
                 packets,
                 pos: Some(entry.pos),
+                floor,
                 receipt: entry.seq.map(|seq| (entry.conversation, seq)),
                 read_at: entry.read_at,
             });

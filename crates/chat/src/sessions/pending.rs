@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use records::{AccountId, ConversationId, Millis, Pos, Seq};
+use records::{AccountId, ConversationId, Cursor, Millis, Seq};
 
 use crate::command::Address;
 use crate::note::Marker;
@@ -38,7 +38,7 @@ pub(crate) struct Pending {
     /// Receipts to be told then.
     pub(crate) receipts: BTreeMap<ReceiptKey, (Address, Seq)>,
     /// A catch-up that waits for its time.
-    pub(crate) again: Option<Pos>,
+    pub(crate) again: Option<Cursor>,
 }
 
 impl Pending {

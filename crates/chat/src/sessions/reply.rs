@@ -35,6 +35,7 @@ impl ReplyTo {
                 ..delivery::packet(self.topic.into(), payload)
             }],
             pos: None,
+            floor: records::Pos::ZERO,
             receipt: None,
             read_at: Moment::UNKNOWN,
         }

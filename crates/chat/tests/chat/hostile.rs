@@ -269,7 +269,7 @@ fn inputs_about_what_does_not_exist_are_counted_and_ignored() {
     world.handle(Input::CatchUp {
         session,
         account,
-        since: Pos::MAX,
+        since: records::Cursor::at(Pos::MAX),
     });
     assert_eq!(world.caught_up.len(), 1);
     assert_eq!(world.chat.counters().strays, before + 5);

@@ -471,7 +471,9 @@ fn appends_of_one_partition_wait_for_no_other() {
         .map(|(topic, _)| &**topic)
         .collect();
     assert_eq!(topics, ["im/in/b", "im/text/b"]);
-    assert_eq!(caught_up.upto, floor);
+    assert_eq!(caught_up.upto.floor(), floor);
+    world.want_catch_up(bob, caught_up.upto);
+    assert!(world.caught_up.pop().unwrap().packets.is_empty());
     let mut since = format!("{floor}-");
     let mut synced = |world: &mut World| -> Vec<String> {
         let asked = json!({"since": since, "limit": 1}).to_string();

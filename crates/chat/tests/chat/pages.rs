@@ -1,6 +1,6 @@
 //! What is stored, page by page: `history`, `sync`, and what a session gets that was away.
 
-use records::Pos;
+use records::{Cursor, Pos};
 use serde_json::{Value, json};
 
 use crate::world::{World, parse};
@@ -281,9 +281,9 @@ fn a_session_that_was_away_gets_what_it_missed_as_it_would_have() {
     assert_eq!(live.len(), 6);
     let missed = world.catch_up(alice, since);
     assert_eq!(missed.packets, live);
-    assert_eq!(missed.upto, world.chat.committed_pos());
+    assert_eq!(missed.upto, Cursor::at(world.chat.committed_pos()));
     assert!(!missed.more);
-    let missed = world.catch_up(alice, missed.upto);
+    let missed = world.catch_up(alice, missed.upto.floor());
     assert!(missed.packets.is_empty());
 }
 
@@ -311,7 +311,7 @@ fn a_long_absence_is_caught_up_with_in_pages() {
                 texts.push(parse(&payload)["text"].as_str().unwrap().to_owned());
             }
         }
-        since = page.upto;
+        since = page.upto.floor();
         pages += 1;
         if !page.more {
             break;
@@ -343,11 +343,14 @@ fn a_catch_up_ends_before_what_has_still_to_be_told() {
     world.handle(chat::Input::CatchUp {
         session,
         account,
-        since: Pos::ZERO,
+        since: Cursor::default(),
     });
     world.publish(bob, "im/to/@alice", "three");
     let page = world.caught_up.pop().unwrap();
-    assert_eq!((page.packets.len(), page.upto, page.more), (2, one, false));
+    assert_eq!(
+        (page.packets.len(), page.upto, page.more),
+        (2, Cursor::at(one), false)
+    );
     world.commit();
     assert_eq!(world.texts("alice", "@bob"), ["two", "three"]);
 }
@@ -363,12 +366,15 @@ fn a_catch_up_that_is_read_late_does_not_repeat_what_was_told_meanwhile() {
     world.handle(chat::Input::CatchUp {
         session,
         account,
-        since: Pos::ZERO,
+        since: Cursor::default(),
     });
     world.say("bob", "im/to/@alice", "two");
     world.read_all();
     let page = world.caught_up.pop().unwrap();
-    assert_eq!((page.packets.len(), page.upto, page.more), (2, one, false));
+    assert_eq!(
+        (page.packets.len(), page.upto, page.more),
+        (2, Cursor::at(one), false)
+    );
 }
 
 #[test]
@@ -382,14 +388,14 @@ fn a_session_of_a_store_that_cannot_be_read_stays_behind() {
         let page = world.catch_up(alice, Pos::ZERO);
         assert_eq!(
             (page.packets.len(), page.upto, page.more),
-            (0, Pos::ZERO, true)
+            (0, Cursor::default(), true)
         );
         let (session, account) = (world.devices[alice].session, world.devices[alice].account);
         for _ in 0..3 {
             world.handle(chat::Input::CatchUp {
                 session,
                 account,
-                since: Pos::ZERO,
+                since: Cursor::default(),
             });
         }
         world.pass(4_999);

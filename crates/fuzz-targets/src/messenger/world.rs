@@ -9,7 +9,7 @@ use chat::{
 };
 use mqtt_codec::topic;
 use records::{
-    AccountId, ConversationId, Entry, Millis, PartitionId, Pos, Role, Seq, SessionMid,
+    AccountId, ConversationId, Cursor, Entry, Millis, PartitionId, Pos, Role, Seq, SessionMid,
     SessionNumber, SessionRef, Table, Write, key,
 };
 
@@ -172,7 +172,7 @@ impl World {
         self.handle(Input::CatchUp {
             session: self.session(device),
             account,
-            since: Pos::new(since),
+            since: Cursor::at(Pos::new(since)),
         });
     }
 

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Dedup,
-    Entry, EntryKind, GroupSlug, HistoryAccess, Incoming, Joined, Member, MemberRole, Millis,
-    Outgoing, OutgoingState, Place, Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier,
-    Sent, Seq, Session, SessionNumber, Stamp, Stay, Subscription, Table, Terms, Token, Will, key,
+    Account, AccountId, AccountName, Claim, Conversation, ConversationId, ConversationKind, Cursor,
+    Dedup, Entry, EntryKind, GroupSlug, HistoryAccess, Incoming, Joined, Member, MemberRole,
+    Millis, Outgoing, OutgoingState, Place, Pos, Progress, QueuedMessage, Retained, Role,
+    ScramVerifier, Sent, Seq, Session, SessionNumber, Stamp, Stay, Subscription, Table, Terms,
+    Token, Will, key,
 };
 
 /// A value of each kind, and a key of each, behind the byte that chooses its table.
@@ -131,7 +132,7 @@ fn broker_values() -> Vec<(Table, Vec<u8>)> {
         number: SessionNumber::new(7),
         expiry_secs: 60,
         disconnected_at: Some(AT),
-        chat_cursor: Pos::new(9),
+        chat_cursor: Cursor::at(Pos::new(9)),
         queue_cursors: vec![STAMP, Stamp::new(3)],
         protocol_level: 5,
         progress: Progress {

@@ -4,8 +4,8 @@
 
 use bytes::Bytes;
 use records::{
-    AccountId, Claim, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress, QueuedMessage,
-    Retained, Session, SessionNumber, Stamp, Subscription, Terms, Will, key,
+    AccountId, Claim, Cursor, Incoming, Millis, Outgoing, OutgoingState, Pos, Progress,
+    QueuedMessage, Retained, Session, SessionNumber, Stamp, Subscription, Terms, Will, key,
 };
 
 use super::steps;
@@ -188,7 +188,7 @@ fn session(feed: &mut Feed<'_>) -> Session {
             feed.byte().into()
         },
         disconnected_at: feed.flag().then(|| time(feed)),
-        chat_cursor: Pos::new(u64::from(feed.byte())),
+        chat_cursor: cursor(feed),
         queue_cursors: (0..feed.below(3)).map(|_| stamp(feed)).collect(),
         protocol_level: match feed.byte() {
             odd @ 0xF0.. => odd,
@@ -208,11 +208,19 @@ fn progress(feed: &mut Feed<'_>) -> Progress {
             .map(|_| (stamp(feed), packet_id(feed)))
             .collect(),
         queue_sent: (0..feed.below(3)).map(|_| stamp(feed)).collect(),
-        chat_sent: Pos::new(feed.byte().into()),
+        chat_sent: cursor(feed),
         next_packet_id: packet_id(feed),
         queue_doubtful: stamp(feed),
-        chat_doubtful: Pos::new(feed.byte().into()),
+        chat_doubtful: cursor(feed),
     }
+}
+
+fn cursor(feed: &mut Feed<'_>) -> Cursor {
+    let mut cursor = Cursor::at(Pos::new(feed.byte().into()));
+    for _ in 0..feed.below(3) {
+        cursor.advance(Pos::new(feed.byte().into()));
+    }
+    cursor
 }
 
 fn time(feed: &mut Feed<'_>) -> Millis {

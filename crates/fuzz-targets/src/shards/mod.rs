@@ -142,6 +142,7 @@ fn deliver(world: &mut World, feed: &mut Feed<'_>) {
         recipients,
         packets,
         pos,
+        floor: pos.filter(|_| shape & 0x80 == 0).unwrap_or(Pos::ZERO),
         receipt,
     });
 }

@@ -9,7 +9,7 @@ use broker::{
 };
 use bytes::Bytes;
 use mqtt_codec::{ReasonCode, Version};
-use records::{AccountId, Millis, Pos, QueuedMessage, SessionRef, Stamp, Write, key};
+use records::{AccountId, Cursor, Millis, Pos, QueuedMessage, SessionRef, Stamp, Write, key};
 
 use super::peer::Peer;
 use crate::feed::Feed;
@@ -376,14 +376,19 @@ impl World {
                 self.shards[usize::from(session.shard)].handle(input, self.now);
             }
             Service::CatchUp { session, since, .. } => {
-                let missed = self.entries.iter().filter(|entry| entry.pos > Some(since));
+                let is_missed = |pos| !since.covers(pos);
+                let missed = self
+                    .entries
+                    .iter()
+                    .filter(|entry| entry.pos.is_some_and(is_missed));
                 let entries: Vec<_> = missed
                     .clone()
                     .take(1 + usize::from(choice % 4))
                     .cloned()
                     .collect();
                 let more = entries.len() < missed.count();
-                let upto = entries.last().and_then(|entry| entry.pos).unwrap_or(since);
+                let last = entries.last().and_then(|entry| entry.pos);
+                let upto = last.map_or_else(|| since.clone(), Cursor::at);
                 let input = Input::CaughtUp {
                     session,
                     entries,

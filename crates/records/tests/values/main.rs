@@ -113,6 +113,7 @@ fn values_keep_their_bytes() {
     check_fixture("entry-event", &sample::event());
     check_fixture("dedup", &sample::dedup());
     check_fixture("session", &sample::session());
+    check_fixture("session-ahead", &sample::session_ahead());
     check_fixture("session-under-way", &sample::session_under_way());
     check_fixture("subscription", &sample::subscription());
     check_fixture("subscription-given-up", &sample::subscription_given_up());

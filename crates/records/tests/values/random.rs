@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use records::{
-    Account, AccountId, AccountName, Conversation, ConversationKind, Entry, EntryKind, GroupSlug,
-    HistoryAccess, Joined, Member, MemberRole, Millis, Place, Pos, Progress, QueuedMessage, Role,
-    ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay,
+    Account, AccountId, AccountName, Conversation, ConversationKind, Cursor, Entry, EntryKind,
+    GroupSlug, HistoryAccess, Joined, Member, MemberRole, Millis, Place, Pos, Progress,
+    QueuedMessage, Role, ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -181,21 +181,33 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         })
 }
 
+fn cursor() -> impl Strategy<Value = Cursor> {
+    let ahead = proptest::collection::vec(any::<u64>(), 0..4);
+    (any::<u64>(), ahead).prop_map(|(floor, ahead)| {
+        let mut cursor = Cursor::at(Pos::new(floor));
+        for pos in ahead {
+            cursor.advance(Pos::new(pos));
+        }
+        cursor
+    })
+}
+
 pub(crate) fn session() -> impl Strategy<Value = Session> {
     let queue = proptest::collection::vec(any::<u64>(), 0..5);
     (
-        any::<[u64; 2]>(),
+        any::<u64>(),
+        cursor(),
         queue,
         any::<u32>(),
         maybe_millis(),
         any::<u8>(),
     )
         .prop_map(
-            |([number, chat], queue, expiry_secs, disconnected_at, protocol_level)| Session {
+            |(number, chat_cursor, queue, expiry_secs, disconnected_at, protocol_level)| Session {
                 number: SessionNumber::new(number),
                 expiry_secs,
                 disconnected_at,
-                chat_cursor: Pos::new(chat),
+                chat_cursor,
                 queue_cursors: queue.into_iter().map(Stamp::new).collect(),
                 protocol_level,
                 progress: Progress::default(),
@@ -206,21 +218,30 @@ pub(crate) fn session() -> impl Strategy<Value = Session> {
 pub(crate) fn session_under_way() -> impl Strategy<Value = Session> {
     let under_way = proptest::collection::vec(any::<(u64, u16)>(), 0..5);
     let queue = proptest::collection::vec(any::<u64>(), 0..5);
-    (session(), under_way, queue, any::<[u64; 3]>(), any::<u16>()).prop_map(
-        |(session, under_way, queue, [sent, doubtful, chat], next_packet_id)| Session {
-            progress: Progress {
-                under_way: (under_way.into_iter())
-                    .map(|(key, packet_id)| (Stamp::new(key), packet_id))
-                    .collect(),
-                queue_sent: queue.into_iter().map(Stamp::new).collect(),
-                chat_sent: Pos::new(sent),
-                next_packet_id,
-                queue_doubtful: Stamp::new(doubtful),
-                chat_doubtful: Pos::new(chat),
-            },
-            ..session
-        },
+    let chat = [cursor(), cursor()];
+    (
+        session(),
+        under_way,
+        queue,
+        any::<u64>(),
+        chat,
+        any::<u16>(),
     )
+        .prop_map(
+            |(session, under_way, queue, doubtful, [sent, chat], next_packet_id)| Session {
+                progress: Progress {
+                    under_way: (under_way.into_iter())
+                        .map(|(key, packet_id)| (Stamp::new(key), packet_id))
+                        .collect(),
+                    queue_sent: queue.into_iter().map(Stamp::new).collect(),
+                    chat_sent: sent,
+                    next_packet_id,
+                    queue_doubtful: Stamp::new(doubtful),
+                    chat_doubtful: chat,
+                },
+                ..session
+            },
+        )
 }
 
 pub(crate) fn queued() -> impl Strategy<Value = QueuedMessage> {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use records::{
-    Account, AccountId, AccountName, AuditRow, Claim, Conversation, ConversationKind, Dedup,
-    EXPIRY_NEVER, Entry, EntryKind, GroupSlug, HistoryAccess, Joined, Member, MemberRole, Millis,
-    Outgoing, OutgoingState, Place, Pos, Progress, QueuedMessage, Retained, Role, ScramVerifier,
-    Seq, Session, SessionNumber, Stamp, Stay, Subscription, Terms, Token, Will,
+    Account, AccountId, AccountName, AuditRow, Claim, Conversation, ConversationKind, Cursor,
+    Dedup, EXPIRY_NEVER, Entry, EntryKind, GroupSlug, HistoryAccess, Joined, Member, MemberRole,
+    Millis, Outgoing, OutgoingState, PartitionId, Place, Pos, Progress, QueuedMessage, Retained,
+    Role, ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay, Subscription, Terms, Token,
+    Will,
 };
 
 pub(crate) fn account() -> Account {
@@ -181,7 +182,7 @@ pub(crate) fn session() -> Session {
         number: SessionNumber::new(77),
         expiry_secs: EXPIRY_NEVER,
         disconnected_at: Some(Millis::new(1_766_000_000_123)),
-        chat_cursor: Pos::new(0x9f2),
+        chat_cursor: Cursor::at(Pos::new(0x9f2)),
         queue_cursors: vec![
             Stamp::new(452_096_000_031_488_000),
             Stamp::new(452_096_000_031_488_001),
@@ -191,15 +192,25 @@ pub(crate) fn session() -> Session {
     }
 }
 
+/// Two partitions are ahead of the others.
+pub(crate) fn session_ahead() -> Session {
+    let mut session = session();
+    for (tick, partition) in [(0x51, 7), (0x47, 255)] {
+        let pos = Pos::at(tick, PartitionId::new(partition));
+        session.chat_cursor.advance(pos);
+    }
+    session
+}
+
 pub(crate) fn session_under_way() -> Session {
     Session {
         progress: Progress {
             under_way: vec![(Stamp::new(452_096_000_031_488_256), 7)],
             queue_sent: vec![Stamp::new(452_096_000_031_488_512)],
-            chat_sent: Pos::new(0x9f5),
+            chat_sent: Cursor::at(Pos::new(0x9f5)),
             next_packet_id: 9,
             queue_doubtful: Stamp::new(452_096_000_031_487_744),
-            chat_doubtful: Pos::new(0x9f0),
+            chat_doubtful: Cursor::at(Pos::new(0x9f0)),
         },
         ..session()
     }

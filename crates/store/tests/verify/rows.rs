@@ -173,7 +173,7 @@ pub(crate) fn fill(store: &EmbeddedStore) {
         number: SessionNumber::new(77),
         expiry_secs: 60,
         disconnected_at: None,
-        chat_cursor: Pos::ZERO,
+        chat_cursor: records::Cursor::default(),
         queue_cursors: Vec::new(),
         protocol_level: 5,
         progress: records::Progress::default(),

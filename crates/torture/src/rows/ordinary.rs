@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use records::{
-    AccountId, Millis, Pos, QueuedMessage, QueuedParts, Retained, Session, SessionNumber, Stamp,
-    Subscription, Write, key,
+    AccountId, Cursor, Millis, Pos, QueuedMessage, QueuedParts, Retained, Session, SessionNumber,
+    Stamp, Subscription, Write, key,
 };
 
 use super::text::{Text, mixed};
@@ -67,7 +67,7 @@ pub(crate) fn session_cursor(number: u64, stamp: u64) -> Write {
         number: SessionNumber::new(number),
         expiry_secs: 3600 * 24,
         disconnected_at: None,
-        chat_cursor: Pos::new(stamp),
+        chat_cursor: Cursor::at(Pos::new(stamp)),
         queue_cursors: vec![Stamp::new(stamp); 2],
         protocol_level: 5,
         progress: Default::default(),

@@ -104,7 +104,7 @@ impl Reading {
     pub(crate) fn refuse(self) -> Outcome {
         match self {
             Self::Account(listing) => (None, Finding::Account(listing.refuse())),
-            Self::CatchUp { session, feed } => ask_again(session, feed.since.floor()),
+            Self::CatchUp { session, feed } => ask_again(session, feed.since),
             Self::Question { to, .. } => answered(to, Err(Unreadable)),
             Self::About {
                 session,
@@ -135,7 +135,7 @@ impl Reading {
                     let answered = true;
                     (Some(answer), Finding::CaughtUp { session, answered })
                 }
-                Err(Unreadable) => ask_again(session, feed.since.floor()),
+                Err(Unreadable) => ask_again(session, feed.since),
             },
             Self::Question { to, question } => answered(to, question.json(source)),
             Self::About {
@@ -201,7 +201,7 @@ fn answered(to: ReplyTo, answer: Result<Bytes, Unreadable>) -> Outcome {
 }
 
 /// Nothing, and that there is more.
-fn ask_again(session: SessionRef, since: Pos) -> Outcome {
+fn ask_again(session: SessionRef, since: Cursor) -> Outcome {
     let answer = Answer::CaughtUp {
         session,
         entries: Vec::new(),
@@ -296,7 +296,7 @@ fn caught_up(session: SessionRef, feed: &Feed, source: &dyn Source) -> Result<An
     Ok(Answer::CaughtUp {
         session,
         entries,
-        upto: page.upto.floor(),
+        upto: page.upto,
         more: page.more,
     })
 }
@@ -313,6 +313,7 @@ fn delivery_of(session: SessionRef, conv: &str, id: ConversationId, entry: &Entr
         audience: Audience::Session(session),
         packets,
         pos: Some(entry.pos),
+        floor: Pos::ZERO,
         receipt: entry.seq.map(|seq| (id, seq)),
         read_at: Moment::UNKNOWN,
     }

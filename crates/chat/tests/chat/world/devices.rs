@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat::{Input, Publish, Refusal};
-use records::{ConversationId, Pos, SessionRef};
+use records::{ConversationId, Cursor, Pos, SessionRef};
 use serde_json::Value;
 
 use super::{CaughtUp, Device, World, parse};
@@ -63,7 +63,7 @@ impl World {
             session,
             account,
             device: name,
-            since,
+            since: since.map(Cursor::at),
         });
     }
 
@@ -201,12 +201,12 @@ impl World {
     }
 
     pub(crate) fn catch_up(&mut self, device: usize, since: Pos) -> CaughtUp {
-        self.want_catch_up(device, since);
+        self.want_catch_up(device, Cursor::at(since));
         self.caught_up.pop().expect("no answer")
     }
 
-    /// A device wants what is stored after a position.
-    pub(crate) fn want_catch_up(&mut self, device: usize, since: Pos) {
+    /// A device wants what is stored and its cursor does not cover.
+    pub(crate) fn want_catch_up(&mut self, device: usize, since: Cursor) {
         let known = &self.devices[device];
         let (session, account) = (known.session, known.account);
         self.handle(Input::CatchUp {

@@ -11,7 +11,8 @@ use chat::{
     Ticket,
 };
 use records::{
-    AccountId, ConversationId, KeyRange, Millis, PartitionId, Pos, Role, Seq, SessionRef, Write,
+    AccountId, ConversationId, Cursor, KeyRange, Millis, PartitionId, Pos, Role, Seq, SessionRef,
+    Write,
 };
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ pub(crate) struct Device {
 /// A page of what a device missed.
 pub(crate) struct CaughtUp {
     pub(crate) packets: Vec<(String, Bytes)>,
-    pub(crate) upto: Pos,
+    pub(crate) upto: Cursor,
     pub(crate) more: bool,
 }
 
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) trims: Vec<KeyRange>,
     pub(crate) caught_up: Vec<CaughtUp>,
     pub(crate) appends: usize,
+    /// The entries that were delivered, and the last of them.
+    told: (Cursor, Pos),
     /// Packets that reached a device or would have, had it listened.
     pub(crate) delivered: usize,
     /// Every device that received a message with a receipt, as the device's own acknowledgement would name it.
@@ -99,6 +102,7 @@ impl World {
             trims: Vec::new(),
             caught_up: Vec::new(),
             appends: 0,
+            told: (Cursor::default(), Pos::ZERO),
             delivered: 0,
             receivable: Vec::new(),
         }
@@ -330,6 +334,14 @@ impl World {
 
     fn deliver(&mut self, delivery: &Delivery) {
         assert!((1..=4).contains(&delivery.packets.len()));
+        if let Some(pos) = delivery.pos {
+            let (told, last) = &mut self.told;
+            // Whoever has come as far as the deliveries say drops what it has had. One entry is told in the words of each account.
+            assert!(*last == pos || !told.covers(pos), "{pos} {told}");
+            told.raise(delivery.floor);
+            told.advance(pos);
+            *last = pos;
+        }
         for device in self.devices.iter_mut().filter(|device| device.up) {
             let meant = match &delivery.audience {
                 Audience::Accounts(accounts) => accounts.contains(&device.account),
