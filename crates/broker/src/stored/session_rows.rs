@@ -134,7 +134,9 @@ impl Shard {
                 stored.is_none_or(|stored| !claims.contains(&stored.claim))
             }
             Origin::Queue(stamp) => is_covered(&record.queue_cursors, stamp),
-            Origin::Chat { pos, .. } => record.chat_cursor.covers(pos),
+            // A later record may say less of partitions that are ahead: an older entry of another can hold the floor back when
+            // they no longer are. The floor itself only rises.
+            Origin::Chat { pos, .. } => pos <= record.chat_cursor.floor(),
         };
         let mut forget = |stamp| {
             writes.push(Write::Delete {

@@ -24,6 +24,7 @@ mod exchange;
 mod fanout;
 mod identifiers;
 mod inbox;
+mod inbox_partitions;
 mod inbox_walk;
 mod latency;
 mod lost_and_kept;
