@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use records::{Cursor, PartitionId, Pos, SessionRef};
 
 use crate::chat::{accounts, device, packet, world};
-use crate::packets::{Hello, RECEIVE_MAXIMUM, options, puback, subscribe, two};
+use crate::packets::{Hello, RECEIVE_MAXIMUM, options, puback, pubcomp, pubrec, subscribe, two};
 use crate::walk::Reader;
 use crate::world::{Client, World, open_settings};
 
@@ -200,6 +200,32 @@ fn an_answer_of_which_a_part_was_sent_leaves_out_nothing_of_another_partition() 
     }
     got.sort_unstable();
     assert_eq!(got, [given[1], given[2]].map(|pos| pos.to_string()));
+}
+
+/// Its partition is no longer ahead in the row, because an older entry of another one is unfinished.
+#[test]
+fn what_was_finished_exactly_once_does_not_come_again_behind_an_unfinished_one() {
+    let (mut world, mut told) = (world(), Told::default());
+    let client = world.join(&phone(10));
+    world.subscribe(client, "im/in/#", 2);
+    let given = [told.give(3, 0), told.give(7, 10)];
+    deliver(&mut world, &mut told, 7);
+    let id = world.messages(client)[0].packet_id.expect("QoS 2");
+    world.send(client, &pubrec(id));
+    world.take(client);
+    world.send(client, &pubcomp(id));
+    world.advance(2000);
+    deliver(&mut world, &mut told, 3);
+    let last = told.give(200, 20);
+    deliver(&mut world, &mut told, 200);
+    assert_eq!(world.messages(client).len(), 2);
+    world.advance(2000);
+    world.restart_at(1, told.cursor.floor());
+    let client = world.join_and_keep(&phone(10));
+    catch_up(&mut world, &told, 10);
+    let messages = world.messages(client).into_iter();
+    let payloads: Vec<String> = messages.map(|message| message.payload).collect();
+    assert_eq!(payloads, [given[0], last].map(|pos| pos.to_string()));
 }
 
 /// While everything comes in the order of positions no partition is ahead, and a session's cursor takes no memory of its own.
