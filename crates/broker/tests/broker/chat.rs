@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker::{ChatDelivery, ChatPublish, Input, Message, Recipients, Service};
 use bytes::Bytes;
 use mqtt_codec::{QoS, ReasonCode};
-use records::{AccountId, ConversationId, Cursor, Millis, Moment, Pos, Seq};
+use records::{AccountId, ConversationId, Cursor, Millis, Moment, Pos, Seq, SessionRef};
 
 use crate::packets::{Hello, hello};
 use crate::world::{World, account, open_settings};
@@ -91,21 +91,24 @@ pub(crate) fn answer(
     world.input(0, input);
 }
 
+/// The oldest question to the store.
+pub(crate) fn question(world: &mut World) -> Option<(SessionRef, Cursor)> {
+    let is_question = |service: &Service| matches!(service, Service::CatchUp { .. });
+    let place = world.services.iter().position(is_question)?;
+    match world.services.remove(place) {
+        Service::CatchUp { session, since, .. } => Some((session, since)),
+        _ => None,
+    }
+}
+
 /// Answers every open request to catch up from a log of `upto` entries, `page` at a time.
 pub(crate) fn catch_up(world: &mut World, upto: u64, page: u64) -> usize {
     let mut asked = 0;
-    loop {
-        let place = world
-            .services
-            .iter()
-            .position(|service| matches!(service, Service::CatchUp { .. }));
-        let Some(place) = place else { return asked };
-        let Service::CatchUp { session, since, .. } = world.services.remove(place) else {
-            return asked;
-        };
+    while let Some((session, since)) = question(world) {
         asked += 1;
-        let last = upto.min(since.floor().value() + page);
-        let entries = (since.floor().value() + 1..=last).map(entry).collect();
+        let since = since.floor().value();
+        let last = upto.min(since + page);
+        let entries = (since + 1..=last).map(entry).collect();
         let input = Input::CaughtUp {
             session,
             entries,
@@ -114,4 +117,5 @@ pub(crate) fn catch_up(world: &mut World, upto: u64, page: u64) -> usize {
         };
         world.input(usize::from(session.shard), input);
     }
+    asked
 }

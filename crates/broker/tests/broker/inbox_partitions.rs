@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use broker::{ChatDelivery, Input, Service};
+use broker::{ChatDelivery, Input};
 use mqtt_codec::QoS;
 use mqtt_codec::Version::V5;
 use proptest::prelude::*;
 use records::{Cursor, PartitionId, Pos, SessionRef};
 
-use crate::chat::{accounts, device, packet, world};
-use crate::packets::{Hello, RECEIVE_MAXIMUM, options, puback, pubcomp, pubrec, subscribe, two};
-use crate::walk::Reader;
-use crate::world::{Client, World, open_settings};
+use crate::chat::{accounts, device, packet, question, world};
+use crate::inbox_walk::Phone;
+use crate::packets::{Hello, RECEIVE_MAXIMUM, puback, pubcomp, pubrec, two};
+use crate::world::{Client, World};
 
 const PARTITIONS: [u16; 3] = [3, 7, 200];
 
@@ -85,14 +85,13 @@ fn entry(pos: Pos, floor: Pos) -> Arc<ChatDelivery> {
     })
 }
 
-/// The oldest question to the store.
-fn question(world: &mut World) -> Option<(SessionRef, Cursor)> {
-    let is_question = |service: &Service| matches!(service, Service::CatchUp { .. });
-    let place = world.services.iter().position(is_question)?;
-    match world.services.remove(place) {
-        Service::CatchUp { session, since, .. } => Some((session, since)),
-        _ => None,
-    }
+/// Answers it.
+fn answer(world: &mut World, told: &Told, page: usize) -> bool {
+    let Some((session, since)) = question(world) else {
+        return false;
+    };
+    world.input(0, told.answer(session, &since, page));
+    true
 }
 
 fn deliver(world: &mut World, told: &mut Told, partition: u16) {
@@ -251,58 +250,18 @@ fn with_one_node_no_partition_is_ahead() {
 }
 
 struct Walk {
-    world: World,
+    phone: Phone,
     told: Told,
-    reader: Reader,
-    hello: Hello,
 }
 
 impl Walk {
-    fn new(window: u16, qos: u8, put_off: bool) -> Self {
-        let mut settings = open_settings();
-        settings.allow_anonymous = false;
-        if put_off {
-            settings.limits.deliveries_at_once_max = 0;
-        }
-        let mut walk = Self {
-            world: World::with(1, settings),
-            told: Told::default(),
-            reader: Reader::new("phone", V5),
-            hello: phone(window),
-        };
-        walk.connect();
-        let client = walk.reader.client.expect("just connected");
-        let packet = subscribe(V5, 9, &[("im/in/#", options(qos))]);
-        walk.world.send(client, &packet);
-        walk.reader.listen(&mut walk.world);
-        walk
-    }
-
-    fn connect(&mut self) {
-        if self.reader.client.is_none() {
-            self.world.commit();
-            self.reader.client = Some(self.world.connect(&self.hello));
-            self.reader.replies.clear();
-            self.reader.listen(&mut self.world);
-        }
-    }
-
-    fn answer(&mut self, page: usize) -> bool {
-        let Some((session, since)) = question(&mut self.world) else {
-            return false;
-        };
-        let answer = self.told.answer(session, &since, page);
-        self.world.input(0, answer);
-        true
-    }
-
     fn deliver(&mut self, partition: u16, settle: bool) {
         if let Some(delivery) = self.told.tell(partition) {
             let input = Input::Deliver(delivery);
             if settle {
-                self.world.input(0, input);
+                self.phone.world.input(0, input);
             } else {
-                self.world.shards[0].handle(input, self.world.now);
+                self.phone.world.shards[0].handle(input, self.phone.world.now);
             }
         }
     }
@@ -312,31 +271,26 @@ impl Walk {
         match action {
             0..8 => drop(self.told.give(partition, u64::from(pick / 16))),
             8..16 => self.deliver(partition, pick % 4 > 0),
-            16..20 => drop(self.answer(1 + usize::from(pick) % 5)),
-            20..27 => {
-                self.reader.listen(&mut self.world);
-                self.reader.reply(&mut self.world);
-            }
-            27 => {
-                if let Some(client) = self.reader.client.take() {
-                    self.world.cut(client);
-                }
-            }
-            28..31 => self.connect(),
-            31 => self.world.slow_disk = pick % 2 == 0,
-            32 => self.world.commit(),
-            33..35 => self.world.advance(u64::from(pick) * 20),
+            16..20 => drop(answer(
+                &mut self.phone.world,
+                &self.told,
+                1 + usize::from(pick) % 5,
+            )),
+            20..27 => self.phone.reply(),
+            27 => self.phone.vanish(),
+            28..31 => self.phone.connect(),
+            31 => self.phone.world.slow_disk = pick % 2 == 0,
+            32 => self.phone.world.commit(),
+            33..35 => self.phone.world.advance(u64::from(pick) * 20),
             _ => {
-                self.world.restart_at(1, self.told.cursor.floor());
-                self.reader.client = None;
+                self.phone.world.restart_at(1, self.told.cursor.floor());
+                self.phone.reader.client = None;
             }
         }
     }
 
     fn finish(&mut self) {
-        self.world.slow_disk = false;
-        self.world.commit();
-        self.connect();
+        self.phone.recover();
         for partition in PARTITIONS {
             while self
                 .told
@@ -347,27 +301,19 @@ impl Walk {
                 self.deliver(partition, true);
             }
         }
-        self.world.settle();
-        for _ in 0..2000 {
-            let asked = self.answer(5);
-            self.reader.listen(&mut self.world);
-            if !asked && self.reader.replies.is_empty() {
-                return;
-            }
-            self.reader.reply(&mut self.world);
-        }
-        panic!("they are never done");
+        let told = &self.told;
+        self.phone.finish(|world| answer(world, told, 5));
     }
 
     /// Each entry came, those of one partition in order, and exactly once what was wanted so.
     fn check(&self, qos: u8) {
         let mut seen: Vec<Pos> = Vec::new();
-        for payload in &self.reader.got {
+        for payload in &self.phone.reader.got {
             let pos: Pos = payload.parse().expect("a position");
             if !seen.contains(&pos) {
                 seen.push(pos);
             } else {
-                assert_eq!(qos, 1, "{payload} came again: {:?}", self.reader.got);
+                assert_eq!(qos, 1, "{payload} came again: {:?}", self.phone.reader.got);
             }
         }
         for partition in PARTITIONS.map(PartitionId::new) {
@@ -375,7 +321,12 @@ impl Walk {
                 let all = all.iter().copied();
                 all.filter(|pos| pos.partition() == partition).collect()
             };
-            assert_eq!(of(&seen), of(&self.told.entries), "{:?}", self.reader.got);
+            assert_eq!(
+                of(&seen),
+                of(&self.told.entries),
+                "{:?}",
+                self.phone.reader.got
+            );
         }
     }
 }
@@ -390,7 +341,10 @@ proptest! {
         put_off in any::<bool>(),
         steps in proptest::collection::vec((0u8..36, any::<u8>()), 1..150),
     ) {
-        let mut walk = Walk::new(window, qos, put_off);
+        let mut walk = Walk {
+            phone: Phone::new(window, qos, put_off),
+            told: Told::default(),
+        };
         for step in steps {
             walk.step(step);
         }

@@ -377,15 +377,10 @@ impl World {
             }
             Service::CatchUp { session, since, .. } => {
                 let is_missed = |pos| !since.covers(pos);
-                let missed = self
-                    .entries
-                    .iter()
-                    .filter(|entry| entry.pos.is_some_and(is_missed));
-                let entries: Vec<_> = missed
-                    .clone()
-                    .take(1 + usize::from(choice % 4))
-                    .cloned()
-                    .collect();
+                let entries = self.entries.iter();
+                let missed = entries.filter(|entry| entry.pos.is_some_and(is_missed));
+                let most = 1 + usize::from(choice % 4);
+                let entries: Vec<_> = missed.clone().take(most).cloned().collect();
                 let more = entries.len() < missed.count();
                 let last = entries.last().and_then(|entry| entry.pos);
                 let upto = last.map_or_else(|| since.clone(), Cursor::at);
