@@ -370,7 +370,8 @@ impl Chat {
         self.nodes
             .set_own_stored(own, self.conversations.promised());
         let stored = self.nodes.stored(own);
-        self.sessions.set_stored(stored, self.nodes.others());
+        let (told, others) = (self.nodes.told(own), self.nodes.others());
+        self.sessions.set_stored(stored, told, others);
     }
 
     fn trim_mids(&mut self, now: Millis) {

@@ -25,6 +25,8 @@ pub(super) struct Cluster {
     pub(super) told_word: Word,
     /// Everything up to here is on disk, and what comes is newer, whoever writes it.
     pub(super) stored: Cursor,
+    /// Everything up to here was passed on as well, if it concerned this node.
+    pub(super) told: Pos,
     /// Partitions whose notes are not passed on until what was missed of them can be read.
     pub(super) missed: BTreeSet<PartitionId>,
     /// Up to where everything must be stored until then.
@@ -162,6 +164,9 @@ impl Cluster {
                     self.stored.advance(pos);
                 }
             }
+        }
+        if self.missed.is_empty() {
+            self.told = self.stored.floor();
         }
     }
 

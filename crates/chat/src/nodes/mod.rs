@@ -86,6 +86,14 @@ impl Nodes {
         }
     }
 
+    /// Everything up to here was passed on to this node's sessions, or is on its way to them with what they will read.
+    pub(crate) fn told(&self, own: &Cursor) -> Pos {
+        match &self.cluster {
+            None => own.floor(),
+            Some(cluster) => cluster.told,
+        }
+    }
+
     /// How far this node's own partitions have come, and what it may promise of what it has not given.
     pub(crate) fn set_own_stored(&mut self, own: &Cursor, promised: Pos) {
         let me = self.own;

@@ -63,6 +63,8 @@ pub(crate) struct Sessions {
     disk: Disk,
     /// Everything up to here is in the store.
     stored: Cursor,
+    /// Everything up to here was told as well, but for what is being told.
+    told: Pos,
     /// Up to where other nodes may have come.
     others: Pos,
     timers: Timers<Timer>,
@@ -136,6 +138,7 @@ impl Sessions {
                 room: u64::MAX,
             },
             stored: Cursor::default(),
+            told: Pos::ZERO,
             others: Pos::ZERO,
             timers: Timers::default(),
             log: Log::default(),
@@ -172,8 +175,8 @@ impl Sessions {
     }
 
     /// Everything up to here is in the store, and nothing older comes; other nodes may know more.
-    pub(crate) fn set_stored(&mut self, stored: &Cursor, others: Pos) {
-        self.others = others;
+    pub(crate) fn set_stored(&mut self, stored: &Cursor, told: Pos, others: Pos) {
+        (self.told, self.others) = (told, others);
         if self.stored != *stored {
             self.stored.clone_from(stored);
         }

@@ -98,8 +98,8 @@ impl Sessions {
     }
 
     fn tell_entry(&mut self, entry: &Entry, context: Context<'_>) {
-        // What is in the store was told, but for newer entries of this append.
-        let floor = self.stored.floor().min(entry.pos);
+        // Newer entries of this append are told next.
+        let floor = self.told.min(entry.pos);
         for (accounts, conv) in addressees(&entry.address, &entry.audience, context) {
             let packets = match entry.seq {
                 Some(_) => delivery::message_packets(&conv, entry.wire.clone(), entry.line.clone()),

@@ -132,6 +132,15 @@ impl Device {
         }
     }
 
+    /// Everything up to here was told: a session that is not behind has had it.
+    pub(super) fn has_come_to(&mut self, floor: Pos) {
+        if let Keeps::Session(session) = &mut self.keeps
+            && session.catching_up.is_none()
+        {
+            session.cursor.raise(floor);
+        }
+    }
+
     /// An entry reaches a client.
     pub(super) fn note_live(&mut self, conv: &str, pos: Pos, seq: Option<u64>) {
         self.got.push(Got {

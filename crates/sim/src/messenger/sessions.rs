@@ -1,7 +1,7 @@
 //! Devices connect to nodes, go, and catch up with what they have missed, as a broker sees to it.
 
 use chat::{Delivery, Input};
-use records::SessionRef;
+use records::{Cursor, SessionRef};
 use serde_json::Value;
 
 use crate::messenger::device::{Connected, Keeps, conv_of};
@@ -29,11 +29,12 @@ impl World {
                         .map(chat::Chat::committed_pos);
                     session.cursor.raise(floor.unwrap_or_default());
                 }
-                Some(session.cursor.floor())
+                Some(session.cursor.clone())
             }
             Keeps::Cache(_) => None,
         };
         let (account, filters) = (self.accounts[known.who], known.filters());
+        let is_back = since.is_some();
         self.log
             .note(|| format!("device {device}: connects to node {node}, since {since:?}"));
         self.handle(
@@ -52,9 +53,9 @@ impl World {
                     session,
                     account,
                     filter: (*filter).into(),
-                    existed: since.is_some(),
+                    existed: is_back,
                     retain_handling: 0,
-                    resumed: since.is_some(),
+                    resumed: is_back,
                 },
             );
         }
@@ -112,7 +113,7 @@ impl World {
         let input = Input::CatchUp {
             session: connected.session,
             account: self.accounts[known.who],
-            since: session.cursor.floor(),
+            since: session.cursor.clone(),
         };
         self.handle(connected.node, input);
     }
@@ -143,7 +144,7 @@ impl World {
         node: usize,
         session: SessionRef,
         entries: &[Delivery],
-        upto: records::Pos,
+        upto: &Cursor,
         more: bool,
     ) {
         let connected = Some(Connected { node, session });
@@ -166,7 +167,7 @@ impl World {
         let Keeps::Session(known) = &mut self.devices[device].keeps else {
             return;
         };
-        known.cursor.raise(upto);
+        known.cursor.merge(upto);
         if more || std::mem::take(&mut known.again) {
             self.catch_up(device);
             return;

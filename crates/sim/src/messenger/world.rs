@@ -337,7 +337,7 @@ impl World {
                 entries,
                 upto,
                 more,
-            }) => self.caught_up(node, session, &entries, upto, more),
+            }) => self.caught_up(node, session, &entries, &upto, more),
             None => {}
         }
         self.handle(node, Input::Found(read.found));
@@ -362,6 +362,7 @@ impl World {
                 let verdict = self.reached(device, &packet.topic, &packet.payload);
                 self.found_wrong(verdict);
             }
+            self.devices[device].has_come_to(delivery.floor);
             if let Some((conversation, seq)) = delivery.receipt {
                 self.received.push((node, account, conversation, seq));
             }
