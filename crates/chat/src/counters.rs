@@ -72,7 +72,7 @@ counters! {
     typing_dropped,
     /// Filters of a session that were not kept because it had too many.
     filters_dropped,
-    /// Questions refused because too many of one session wait for the store.
+    /// Questions refused because too many of one session wait for the store, or of one account for what it has said.
     reads_refused,
     /// Catch-ups put off because the session asked for what it should have got a moment ago.
     catch_ups_delayed,

@@ -15,7 +15,7 @@ use crate::table::{Table, Tables};
 
 /// Commands that may be under way; then publishes are refused until some are done.
 const COMMANDS_MAX: usize = 65_536;
-/// Questions of an account that may wait for its commands; further ones do not wait.
+/// Questions of an account that may wait for its commands; further ones are refused.
 const BEHIND_MAX: usize = 64;
 
 /// See the file's header.
@@ -73,6 +73,15 @@ pub(super) enum Accepted {
     Later,
 }
 
+/// What a question waits for.
+pub(super) enum Behind {
+    /// Nothing: it is given back to be dealt with.
+    Nothing(Box<Publish>),
+    Waits,
+    /// Too many wait already: it is given back to be refused.
+    TooMany(Box<Publish>),
+}
+
 impl InFlight {
     pub(super) fn new(own: Incarnation, tables: &Tables) -> Self {
         Self {
@@ -115,17 +124,18 @@ impl InFlight {
         Some(waiting)
     }
 
-    /// Lets a question wait for the commands of its account; given back if there are none, or too many questions wait.
-    pub(super) fn put_behind(&mut self, publish: Box<Publish>) -> Result<(), Box<Publish>> {
-        match self.by_account.get_mut(&publish.account) {
-            Some(of) if of.behind.len() < BEHIND_MAX => match of.commands.last() {
-                Some(last) => {
-                    of.behind.push_back((*last, publish));
-                    Ok(())
-                }
-                None => Err(publish),
-            },
-            Some(_) | None => Err(publish),
+    /// Lets a question wait for the commands of its account, if there are any.
+    pub(super) fn put_behind(&mut self, publish: Box<Publish>) -> Behind {
+        let Some(of) = self.by_account.get_mut(&publish.account) else {
+            return Behind::Nothing(publish);
+        };
+        match of.commands.last() {
+            Some(_) if of.behind.len() >= BEHIND_MAX => Behind::TooMany(publish),
+            Some(last) => {
+                of.behind.push_back((*last, publish));
+                Behind::Waits
+            }
+            None => Behind::Nothing(publish),
         }
     }
 

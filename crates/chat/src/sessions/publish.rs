@@ -10,7 +10,7 @@ use crate::io::Publish;
 use crate::note::Outcome;
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
-use crate::sessions::commands::{Accepted, Who, group, speaker};
+use crate::sessions::commands::{Accepted, Behind, Who, group, speaker};
 use crate::sessions::{Context, Sessions, delivery};
 
 #[derive(Deserialize)]
@@ -49,8 +49,13 @@ impl Sessions {
         if !reads {
             return self.route(&publish, context);
         }
-        if let Err(publish) = self.in_flight.put_behind(publish) {
-            self.route(&publish, context);
+        match self.in_flight.put_behind(publish) {
+            Behind::Nothing(publish) => self.route(&publish, context),
+            Behind::Waits => {}
+            Behind::TooMany(publish) => {
+                self.counters.reads_refused += 1;
+                self.refuse_publish(&publish, Refusal::unavailable());
+            }
         }
     }
 

@@ -181,6 +181,28 @@ fn one_question_of_a_session_is_read_at_a_time_and_few_wait() {
 }
 
 #[test]
+fn so_many_questions_wait_for_what_their_account_has_said_and_further_ones_are_refused() {
+    const BEHIND_MAX: usize = 64;
+    let mut world = World::of(&["alice", "bob"]);
+    let alice = world.device("alice");
+    world.holding = true;
+    assert_eq!(world.publish(alice, "im/to/@bob", "one"), None);
+    for number in 0..BEHIND_MAX + 2 {
+        let topic = format!("im/ask/history/{number}");
+        world.publish(alice, &topic, r#"{"conv":"@bob"}"#);
+    }
+    let refused: Vec<_> = world.take_json("alice", "im/answer/+");
+    let numbers: Vec<_> = refused.iter().map(|(topic, _)| topic.as_str()).collect();
+    assert_eq!(numbers, ["im/answer/64", "im/answer/65"]);
+    assert_eq!(refused[0].1["error"], "unavailable");
+    assert_eq!(world.chat.counters().reads_refused, 2);
+    world.commit();
+    let answered = world.take_json("alice", "im/answer/+");
+    assert_eq!(answered.len(), BEHIND_MAX);
+    assert!(answered.iter().all(|(_, answer)| answer["entries"][0]["seq"] == 1));
+}
+
+#[test]
 fn a_reading_nobody_reports_does_not_silence_a_session_for_good() {
     let mut world = World::of(&["alice"]);
     let alice = world.device("alice");
