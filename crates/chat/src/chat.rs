@@ -10,7 +10,7 @@ use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
 use crate::io::{Input, ListedAccount, Output, Owner};
 use crate::nodes::view::Incarnation;
-use crate::nodes::{Nodes, Route};
+use crate::nodes::{LinkLimits, Nodes, Route};
 use crate::note::Note;
 use crate::query::{Finding, Found, Query};
 use crate::refusal::Refusal;
@@ -39,8 +39,13 @@ impl Chat {
     }
 
     /// The same of one of several nodes: it owns what [`Input::Cluster`] says.
-    pub fn one_of_several(settings: Settings, own: Incarnation, seeds: [u64; 4]) -> Self {
-        Self::of(settings, Nodes::one_of_several(own), seeds)
+    pub fn one_of_several(
+        settings: Settings,
+        own: Incarnation,
+        links: LinkLimits,
+        seeds: [u64; 4],
+    ) -> Self {
+        Self::of(settings, Nodes::one_of_several(own, links), seeds)
     }
 
     fn of(settings: Settings, nodes: Nodes, seeds: [u64; 4]) -> Self {
@@ -266,7 +271,7 @@ impl Chat {
         for note in self.nodes.close_batches() {
             self.note(note, now);
         }
-        if self.nodes.take_readable() {
+        if self.nodes.take_readable(now) {
             let context = Context {
                 accounts: &self.accounts,
                 now,
@@ -306,11 +311,19 @@ impl Chat {
                 owner,
                 ticket,
                 writes,
-            } => self.outputs.push_back(Output::Append {
-                owner,
-                ticket,
-                writes,
-            }),
+            } => {
+                let term = match owner {
+                    Owner::Partition(partition) => self.nodes.term(partition),
+                    Owner::Node => self.nodes.version(),
+                    Owner::Accounts | Owner::Sessions => 0,
+                };
+                self.outputs.push_back(Output::Append {
+                    owner,
+                    term,
+                    ticket,
+                    writes,
+                });
+            }
             conversations::Effect::Read(reading) => {
                 let query = Query::of_conversations(reading);
                 self.outputs.push_back(Output::Read(query));

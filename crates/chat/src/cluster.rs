@@ -46,7 +46,7 @@ impl Chat {
 
     /// Another node has sent something.
     pub(crate) fn frame(&mut self, frame: &crate::Frame, source: &dyn Source, now: Millis) {
-        let arrived = self.nodes.receive(frame);
+        let arrived = self.nodes.receive(frame, now);
         for note in arrived.refused {
             self.note(note, now);
         }

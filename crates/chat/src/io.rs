@@ -309,6 +309,9 @@ pub enum Output {
     Append {
         /// Whose state it is.
         owner: Owner,
+        /// Of a partition, in which of its terms: another one's is refused. Of the node, in which view of the cluster: refused unless every
+        /// partition that was its own there still is, in the same term.
+        term: u64,
         /// Completes in order with its owner's others.
         ticket: Ticket,
         /// What to write.

@@ -36,8 +36,8 @@ pub use io::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
     ListedAccount, Output, Owner, Publish, RequestId, Ticket,
 };
-pub use nodes::Frame;
 pub use nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
+pub use nodes::{Frame, LinkLimits};
 pub use query::{Found, Query, Read};
 pub use recovery::{RecoveryError, recover};
 pub use refusal::{Refusal, RefusalKind};

@@ -130,6 +130,11 @@ impl Pos {
         millis.saturating_sub(Self::EPOCH_MILLIS) << Self::COUNT_BITS
     }
 
+    /// The millisecond since 1970 that a tick is in.
+    pub const fn millis_of(tick: u64) -> u64 {
+        (tick >> Self::COUNT_BITS) + Self::EPOCH_MILLIS
+    }
+
     /// Its tick.
     pub const fn tick(self) -> u64 {
         self.0 >> Self::PARTITION_BITS

@@ -322,6 +322,7 @@ impl Stage<'_> {
                     owner,
                     ticket,
                     writes,
+                    ..
                 } => {
                     let batch = Batch {
                         writes,

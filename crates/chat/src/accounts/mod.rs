@@ -194,6 +194,7 @@ impl Accounts {
         let ticket = self.log.append(effects);
         self.effects.push_back(Effect::Output(Output::Append {
             owner: Owner::Accounts,
+            term: 0,
             ticket,
             writes,
         }));

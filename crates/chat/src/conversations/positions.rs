@@ -45,6 +45,11 @@ impl Positions {
         Pos::at(self.last, partition)
     }
 
+    /// The moment of the newest position, or this one if that is later: the same partition's never goes back, whoever's it is.
+    pub(super) fn moment(&self, now: Millis) -> Millis {
+        now.max(Millis::new(Pos::millis_of(self.last)))
+    }
+
     /// Nothing older than this moment is given any more. Yields the tick up to which that holds.
     pub(super) fn reach(&mut self, now: Millis) -> u64 {
         self.last = self.last.max(Pos::tick_of(now.value()));

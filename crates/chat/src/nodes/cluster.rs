@@ -7,14 +7,18 @@ use records::{Cursor, Millis, PartitionId, Pos};
 
 use crate::command::Command;
 use crate::nodes::frame::{Parcel, Word};
-use crate::nodes::link::Link;
+use crate::nodes::link::{Link, LinkLimits};
 use crate::nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
 use crate::note::Note;
 use crate::refusal::Refusal;
 
+/// How often a node says how far it has come.
+pub(super) const BEAT_MILLIS: u64 = 300;
+
 /// See the file's header.
 #[derive(Debug, Default)]
 pub(super) struct Cluster {
+    pub(super) links: LinkLimits,
     pub(super) view: ClusterView,
     pub(super) peers: BTreeMap<NodeId, Peer>,
     /// Own commands that others carry out, by number.
@@ -27,10 +31,10 @@ pub(super) struct Cluster {
     pub(super) stored: Cursor,
     /// Everything up to here was passed on as well, if it concerned this node.
     pub(super) told: Pos,
-    /// Partitions whose notes are not passed on until what was missed of them can be read.
-    pub(super) missed: BTreeSet<PartitionId>,
-    /// Up to where everything must be stored until then.
-    pub(super) missed_upto: Pos,
+    /// Partitions whose notes are not passed on until what was missed of them can be read: up to where that is.
+    pub(super) missed: BTreeMap<PartitionId, Pos>,
+    /// When sessions were last told to read what they had missed.
+    pub(super) read_at: Millis,
     pub(super) beat_at: Millis,
 }
 
@@ -65,10 +69,10 @@ pub(crate) struct Changes {
 }
 
 impl Peer {
-    fn new(incarnation: Incarnation) -> Self {
+    fn new(incarnation: Incarnation, links: LinkLimits) -> Self {
         Self {
             incarnation,
-            link: Link::default(),
+            link: Link::new(links),
             outbox: Vec::new(),
             word: None,
             later: None,
@@ -76,12 +80,21 @@ impl Peer {
             wants_presences: true,
         }
     }
+
+    /// The newest position that it has told, as far as it has said so.
+    fn newest(&self) -> Pos {
+        let later = self.later.as_ref().map(|(_, later)| later);
+        let words = self.word.iter().chain(later);
+        let newest = words.map(|word| word.newest.max(word.stored.newest()));
+        newest.max().unwrap_or(Pos::ZERO)
+    }
 }
 
 impl Cluster {
     pub(super) fn apply(&mut self, view: ClusterView, own: Incarnation) -> Changes {
         let mut changes = Changes::default();
         let before = std::mem::replace(&mut self.view, view);
+        let mut changed = Vec::new();
         for number in 0..PartitionId::COUNT {
             let partition = PartitionId::new(number);
             let (was, is) = (before.of(partition), self.view.of(partition));
@@ -94,12 +107,13 @@ impl Cluster {
             if is.owner == Some(own) {
                 changes.gained.push((partition, is));
             }
-            self.missed.insert(partition);
-            // Up to here its owners before may have written what they told nobody.
-            let before = Pos::at(is.ceiling, PartitionId::new(PartitionId::COUNT - 1));
-            self.missed_upto = self.missed_upto.max(before);
+            changed.push(partition);
         }
         changes.gone = self.update_peers(own);
+        for partition in changed {
+            let upto = self.missed_upto(partition, own);
+            self.missed.insert(partition, upto);
+        }
         let view = &self.view;
         let is_there = |node: NodeId, command: &Command| {
             let partition = command.to.partition();
@@ -115,7 +129,6 @@ impl Cluster {
         let numbers: BTreeSet<u64> = refused.map(|(number, _)| *number).collect();
         changes.refused = self.refuse_numbers(&numbers);
         self.merge_stored(own);
-        self.raise_missed_upto();
         changes
     }
 
@@ -133,7 +146,7 @@ impl Cluster {
         for incarnation in members.iter().filter(|member| member.node != own.node) {
             self.peers
                 .entry(incarnation.node)
-                .or_insert_with(|| Peer::new(*incarnation));
+                .or_insert_with(|| Peer::new(*incarnation, self.links));
         }
         let version = self.view.version;
         for peer in self.peers.values_mut() {
@@ -170,45 +183,83 @@ impl Cluster {
         }
     }
 
-    /// Whether a note is passed on; otherwise it is read later.
+    /// Whether a note is passed on; otherwise it is read later. Its owner has told it in order: whatever is older is stored.
     pub(super) fn passes(&mut self, partition: PartitionId, note: &Note) -> bool {
-        let Note::Entry(entry) = note else {
-            return !self.missed.contains(&partition);
-        };
-        if self.missed.contains(&partition) {
-            self.missed_upto = self.missed_upto.max(entry.pos);
+        if let Note::Entry(entry) = note {
+            self.stored.advance(entry.pos);
+        }
+        !self.missed.contains_key(&partition)
+    }
+
+    /// Up to where something may have been missed of a partition: what its owners before may have written and told nobody, and what its
+    /// owner has told this node while it did not know of it.
+    fn missed_upto(&self, partition: PartitionId, own: Incarnation) -> Pos {
+        let ownership = self.view.of(partition);
+        let before = Pos::at(ownership.ceiling, partition);
+        match ownership.owner {
+            Some(owner) if owner != own => match self.peers.get(&owner.node) {
+                Some(peer) if !peer.is_unknown => peer.newest().max(before),
+                Some(_) | None => Pos::MAX,
+            },
+            Some(_) | None => before,
+        }
+    }
+
+    /// Something that this node has told may have been lost: everything of its partitions is to be read, once it is known how far that is.
+    pub(super) fn miss_all_of(&mut self, node: NodeId) {
+        for partition in self.partitions_of(node) {
+            self.missed.insert(partition, Pos::MAX);
+        }
+    }
+
+    /// A node that has given up what it had told says how far it had come.
+    pub(super) fn is_known_again(&mut self, node: NodeId, own: Incarnation) {
+        for partition in self.partitions_of(node) {
+            let upto = self.missed_upto(partition, own);
+            if let Some(missed) = self.missed.get_mut(&partition) {
+                *missed = upto;
+            }
+        }
+    }
+
+    /// The newest position up to which something was missed, as far as that is known.
+    pub(super) fn newest_missed(&self) -> Pos {
+        let known = self.missed.values().filter(|upto| **upto < Pos::MAX);
+        known.max().copied().unwrap_or(Pos::ZERO)
+    }
+
+    fn partitions_of(&self, node: NodeId) -> Vec<PartitionId> {
+        let partitions = (0..PartitionId::COUNT).map(PartitionId::new);
+        partitions
+            .filter(|partition| {
+                let owner = self.view.of(*partition).owner;
+                owner.is_some_and(|owner| owner.node == node)
+            })
+            .collect()
+    }
+
+    /// See [`super::Nodes::take_readable`].
+    pub(super) fn take_readable(&mut self, now: Millis) -> bool {
+        let stored = &self.stored;
+        let is_readable = |partition: &PartitionId, upto: &Pos| stored.of(*partition) >= *upto;
+        let count = self.missed.iter();
+        let count = count
+            .filter(|(partition, upto)| is_readable(partition, upto))
+            .count();
+        let is_time = now.since(self.read_at) >= BEAT_MILLIS || count == self.missed.len();
+        if count == 0 || !is_time {
             return false;
         }
-        self.stored.advance(entry.pos);
+        self.missed
+            .retain(|partition, upto| !is_readable(partition, upto));
+        self.read_at = now;
         true
     }
 
-    /// Something that this node has told may have been lost: everything of its partitions is to be read.
-    pub(super) fn miss_all_of(&mut self, node: NodeId) {
-        for number in 0..PartitionId::COUNT {
-            let partition = PartitionId::new(number);
-            let owner = self.view.of(partition).owner;
-            if owner.is_some_and(|owner| owner.node == node) {
-                self.missed.insert(partition);
-            }
-        }
-        self.raise_missed_upto();
-    }
-
-    /// What was missed is not newer than what anybody has come to.
-    pub(super) fn raise_missed_upto(&mut self) {
-        self.missed_upto = self.missed_upto.max(self.newest());
-    }
-
     pub(super) fn newest(&self) -> Pos {
-        let peers = self.peers.values();
-        let words = peers.flat_map(|peer| {
-            let later = peer.later.as_ref().map(|(_, later)| later);
-            peer.word.iter().chain(later)
-        });
-        let words = words.chain([&self.own_word]);
-        let newest = words.map(|word| word.newest.max(word.stored.newest()));
-        newest.fold(self.stored.newest(), Pos::max)
+        let peers = self.peers.values().map(Peer::newest);
+        let own = [self.own_word.newest, self.own_word.stored.newest()];
+        peers.chain(own).fold(self.stored.newest(), Pos::max)
     }
 
     pub(super) fn refuse_sent(&mut self, is_lost: impl Fn(NodeId, &Command) -> bool) -> Vec<Note> {

@@ -9,10 +9,24 @@ use records::Millis;
 
 /// How long an acknowledgement is waited for.
 const AGAIN_MILLIS: u64 = 200;
-/// Batches that may wait for their acknowledgement; with one more all are given up.
-const WAITING_MAX: usize = 4_096;
-/// Batches that are sent before the first of them is acknowledged.
-const WINDOW: usize = 256;
+
+/// How much of a link may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkLimits {
+    /// Batches that may wait for their acknowledgement; with one more all are given up.
+    pub waiting_max: usize,
+    /// Batches that are sent before the first of them is acknowledged.
+    pub window: usize,
+}
+
+impl Default for LinkLimits {
+    fn default() -> Self {
+        Self {
+            waiting_max: 4_096,
+            window: 256,
+        }
+    }
+}
 
 /// What is carried out together.
 pub(super) type Batch<P> = Arc<[P]>;
@@ -46,6 +60,7 @@ pub(super) struct Received<P> {
 /// One side of a link.
 #[derive(Debug)]
 pub(super) struct Link<P> {
+    limits: LinkLimits,
     epoch: u64,
     /// The number of the first batch in `waiting`.
     first: u64,
@@ -59,9 +74,10 @@ pub(super) struct Link<P> {
     owes: bool,
 }
 
-impl<P> Default for Link<P> {
-    fn default() -> Self {
+impl<P> Link<P> {
+    pub(super) fn new(limits: LinkLimits) -> Self {
         Self {
+            limits,
             epoch: 1,
             first: 0,
             waiting: VecDeque::new(),
@@ -71,12 +87,10 @@ impl<P> Default for Link<P> {
             owes: false,
         }
     }
-}
 
-impl<P> Link<P> {
     /// Something to be sent. False if too much waits: everything that does is given up, and this as well.
     pub(super) fn push(&mut self, batch: Batch<P>) -> bool {
-        if self.waiting.len() >= WAITING_MAX {
+        if self.waiting.len() >= self.limits.waiting_max {
             self.epoch += 1;
             self.first = 0;
             self.waiting.clear();
@@ -92,8 +106,10 @@ impl<P> Link<P> {
     pub(super) fn poll(&mut self, now: Millis) -> Option<Envelope<P>> {
         if self.again_at.is_some_and(|at| at <= now) {
             self.sent = 0;
+            self.again_at = None;
         }
-        let count = self.waiting.len().min(WINDOW).saturating_sub(self.sent);
+        let most = self.waiting.len().min(self.limits.window);
+        let count = most.saturating_sub(self.sent);
         if count == 0 && !self.owes {
             return None;
         }
@@ -101,7 +117,8 @@ impl<P> Link<P> {
         let batches = self.waiting.range(self.sent..self.sent + count);
         let batches = batches.cloned().collect();
         self.sent += count;
-        if count > 0 {
+        // The oldest one is waited for, whatever is sent behind it.
+        if count > 0 && self.again_at.is_none() {
             self.again_at = Some(now.saturating_add(AGAIN_MILLIS));
         }
         self.owes = false;
@@ -119,8 +136,8 @@ impl<P> Link<P> {
     }
 
     /// Something has come.
-    pub(super) fn receive(&mut self, envelope: &Envelope<P>) -> Received<P> {
-        self.acknowledged(envelope.acknowledged);
+    pub(super) fn receive(&mut self, envelope: &Envelope<P>, now: Millis) -> Received<P> {
+        self.acknowledged(envelope.acknowledged, now);
         let mut received = Received {
             has_missed: false,
             batches: Vec::new(),
@@ -147,7 +164,7 @@ impl<P> Link<P> {
         received
     }
 
-    fn acknowledged(&mut self, acknowledged: Acknowledged) {
+    fn acknowledged(&mut self, acknowledged: Acknowledged, now: Millis) {
         if acknowledged.epoch != self.epoch {
             return;
         }
@@ -160,9 +177,7 @@ impl<P> Link<P> {
         self.waiting.drain(..count);
         self.first += count as u64;
         self.sent = self.sent.saturating_sub(count);
-        if self.waiting.is_empty() {
-            self.again_at = None;
-        }
+        self.again_at = (self.sent > 0).then(|| now.saturating_add(AGAIN_MILLIS));
     }
 }
 
@@ -176,6 +191,10 @@ mod tests {
         Millis::new(1_000_000 + millis)
     }
 
+    fn link() -> Link<u64> {
+        Link::new(LinkLimits::default())
+    }
+
     fn batch(number: u64) -> Batch<u64> {
         Arc::from([number])
     }
@@ -185,7 +204,7 @@ mod tests {
         fn what_is_lost_doubled_or_late_is_carried_out_once_and_in_order(
             steps in proptest::collection::vec((0..5_u8, any::<u8>()), 1..300),
         ) {
-            let (mut from, mut to) = (Link::default(), Link::default());
+            let (mut from, mut to) = (link(), link());
             let (mut there, mut back, mut got) = (Vec::new(), Vec::new(), Vec::new());
             let (mut at, mut count) = (0, 0);
             for (step, choice) in steps {
@@ -199,12 +218,12 @@ mod tests {
                     1 => there.extend(from.poll(now(at))),
                     2 if !there.is_empty() => {
                         let envelope: &Envelope<u64> = &there[usize::from(choice) % there.len()];
-                        got.extend(to.receive(envelope).batches.iter().map(|batch| batch[0]));
+                        got.extend(to.receive(envelope, now(at)).batches.iter().map(|batch| batch[0]));
                         back.extend(to.poll(now(at)));
                     }
                     3 if !back.is_empty() => {
                         let envelope: &Envelope<u64> = &back[usize::from(choice) % back.len()];
-                        prop_assert!(from.receive(envelope).batches.is_empty());
+                        prop_assert!(from.receive(envelope, now(at)).batches.is_empty());
                     }
                     _ if choice < 32 => there.clear(),
                     _ => {}
@@ -213,10 +232,10 @@ mod tests {
             for _ in 0..4 {
                 at += AGAIN_MILLIS;
                 while let Some(envelope) = from.poll(now(at)) {
-                    got.extend(to.receive(&envelope).batches.iter().map(|batch| batch[0]));
+                    got.extend(to.receive(&envelope, now(at)).batches.iter().map(|batch| batch[0]));
                 }
                 if let Some(envelope) = to.poll(now(at)) {
-                    from.receive(&envelope);
+                    from.receive(&envelope, now(at));
                 }
             }
             prop_assert!(got.iter().copied().eq(0..count));
@@ -226,17 +245,41 @@ mod tests {
 
     #[test]
     fn what_was_given_up_is_known_to_be_missing() {
-        let (mut from, mut to) = (Link::default(), Link::default());
+        let (mut from, mut to) = (link(), link());
         from.push(batch(1));
         let before: Envelope<u64> = from.poll(now(0)).unwrap();
-        assert!(to.receive(&before).has_missed, "what was before its time");
-        assert!(!to.receive(&before).has_missed);
+        assert!(
+            to.receive(&before, now(0)).has_missed,
+            "what was before its time"
+        );
+        assert!(!to.receive(&before, now(0)).has_missed);
         while from.push(batch(2)) {}
         from.push(batch(3));
         let after = from.poll(now(1)).unwrap();
-        let received = to.receive(&after);
+        let received = to.receive(&after, now(1));
         assert!(received.has_missed);
         assert_eq!(received.batches, [batch(3)]);
-        assert!(to.receive(&before).batches.is_empty(), "an old epoch");
+        assert!(
+            to.receive(&before, now(0)).batches.is_empty(),
+            "an old epoch"
+        );
+    }
+
+    #[test]
+    fn what_was_lost_is_sent_again_though_more_is_sent_all_the_time() {
+        let (mut from, mut to) = (link(), link());
+        from.push(batch(0));
+        let lost: Option<Envelope<u64>> = from.poll(now(0));
+        assert!(lost.is_some());
+        let mut got = Vec::new();
+        for number in 1..=6 {
+            from.push(batch(number));
+            let at = now(number * 50);
+            while let Some(envelope) = from.poll(at) {
+                let received = to.receive(&envelope, at);
+                got.extend(received.batches.iter().map(|batch| batch[0]));
+            }
+        }
+        assert!(got.iter().copied().eq(0..=6), "{got:?}");
     }
 }

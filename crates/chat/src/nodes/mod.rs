@@ -14,18 +14,16 @@ pub(crate) mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use records::{AccountId, Cursor, Millis, Pos};
+use records::{AccountId, Cursor, Millis, PartitionId, Pos};
 
 use crate::command::{Command, CommandId};
 use crate::note::Note;
 use crate::sessions::presence_state::PresenceRow;
-use cluster::{Changes, Cluster};
+use cluster::{BEAT_MILLIS, Changes, Cluster};
 pub use frame::Frame;
 pub(crate) use frame::{Parcel, Word};
+pub use link::LinkLimits;
 use view::{ClusterView, Incarnation, NodeId};
-
-/// How often a node says how far it has come.
-const BEAT_MILLIS: u64 = 300;
 
 /// See the file's header.
 #[derive(Debug)]
@@ -63,10 +61,14 @@ impl Nodes {
     }
 
     /// One of several, which owns nothing until it hears of it.
-    pub(crate) fn one_of_several(own: Incarnation) -> Self {
+    pub(crate) fn one_of_several(own: Incarnation, links: LinkLimits) -> Self {
+        let cluster = Cluster {
+            links,
+            ..Cluster::default()
+        };
         Self {
             own,
-            cluster: Some(Box::default()),
+            cluster: Some(Box::new(cluster)),
         }
     }
 
@@ -126,7 +128,7 @@ impl Nodes {
     pub(crate) fn newest(&self) -> Pos {
         let cluster = self.cluster.as_ref();
         cluster.map_or(Pos::ZERO, |cluster| {
-            cluster.newest().max(cluster.missed_upto)
+            cluster.newest().max(cluster.newest_missed())
         })
     }
 
@@ -171,6 +173,19 @@ impl Nodes {
             command,
         });
         Route::Elsewhere
+    }
+
+    /// In which term a partition is whose it is, as this node knows it.
+    pub(crate) fn term(&self, partition: PartitionId) -> u64 {
+        let cluster = self.cluster.as_ref();
+        cluster.map_or(0, |cluster| cluster.view.of(partition).term)
+    }
+
+    /// The view that this node knows.
+    pub(crate) fn version(&self) -> u64 {
+        self.cluster
+            .as_ref()
+            .map_or(0, |cluster| cluster.view.version)
     }
 
     /// Whether this node carries out what another one has sent it for this term.
@@ -281,29 +296,23 @@ impl Nodes {
                 peer.later = Some((version, word.clone()));
             }
             if was_unknown {
-                cluster.raise_missed_upto();
+                cluster.is_known_again(from, own);
             }
         }
     }
 
-    /// Partitions of which everything can be read that was missed: from here on their notes are passed on again.
-    pub(crate) fn take_readable(&mut self) -> bool {
-        let Some(cluster) = &mut self.cluster else {
-            return false;
-        };
-        let is_readable = !cluster.missed.is_empty()
-            && cluster.stored.floor() >= cluster.missed_upto
-            && !cluster.peers.values().any(|peer| peer.is_unknown);
-        if is_readable {
-            cluster.missed.clear();
-        }
-        is_readable
+    /// Whether everything can be read that was missed of some partitions, whose notes are passed on again from here on. Not more often
+    /// than nodes say how far they have come, unless nothing is missed any more: it is work for every session.
+    pub(crate) fn take_readable(&mut self, now: Millis) -> bool {
+        self.cluster
+            .as_mut()
+            .is_some_and(|cluster| cluster.take_readable(now))
     }
 
     // Frames.
 
     /// Another node has sent this.
-    pub(crate) fn receive(&mut self, frame: &Frame) -> Arrived {
+    pub(crate) fn receive(&mut self, frame: &Frame, now: Millis) -> Arrived {
         let mut arrived = Arrived::default();
         let Some(cluster) = &mut self.cluster else {
             return arrived;
@@ -318,7 +327,7 @@ impl Nodes {
         if peer.incarnation != frame.from {
             return arrived;
         }
-        let received = peer.link.receive(&frame.envelope);
+        let received = peer.link.receive(&frame.envelope, now);
         arrived.batches = received.batches;
         if received.has_missed {
             peer.is_unknown = true;

@@ -18,7 +18,8 @@ pub struct Incarnation {
 /// Whose a partition is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Ownership {
-    /// `None` while nobody has taken it over.
+    /// `None` only while there are no members at all: whoever is fenced has heirs in the same change, so that nobody takes everything up
+    /// to a position for stored that the next owner may still write.
     pub owner: Option<Incarnation>,
     /// Counts its owners: what another term has written is refused by the store.
     pub term: u64,

@@ -21,7 +21,7 @@ use crate::table::{Table, Tables};
 /// How long an account without devices is remembered: by then what it has used up of its quotas is full again.
 const REMEMBERED_MILLIS: u64 = 5 * 60 * 1_000;
 /// How long a list that could not be read is left alone.
-const AGAIN_MILLIS: u64 = 1_000;
+const AGAIN_MILLIS: u64 = 5_000;
 /// What may wait for an account's conversations to be read.
 const WAITING_MAX: usize = 1_024;
 

@@ -68,6 +68,7 @@ impl Sessions {
         let ticket = self.log.append(Vec::new());
         self.output(Output::Append {
             owner: Owner::Sessions,
+            term: 0,
             ticket,
             writes: vec![Write::Put {
                 key: key::usage(account),

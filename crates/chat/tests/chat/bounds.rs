@@ -199,7 +199,11 @@ fn so_many_questions_wait_for_what_their_account_has_said_and_further_ones_are_r
     world.commit();
     let answered = world.take_json("alice", "im/answer/+");
     assert_eq!(answered.len(), BEHIND_MAX);
-    assert!(answered.iter().all(|(_, answer)| answer["entries"][0]["seq"] == 1));
+    assert!(
+        answered
+            .iter()
+            .all(|(_, answer)| answer["entries"][0]["seq"] == 1)
+    );
 }
 
 #[test]

@@ -234,6 +234,7 @@ impl World {
                     owner,
                     ticket,
                     writes,
+                    ..
                 } if self.holding || !self.held.is_empty() => {
                     self.held.push_back((owner, ticket, writes));
                 }
@@ -241,6 +242,7 @@ impl World {
                     owner,
                     ticket,
                     writes,
+                    ..
                 } => {
                     self.disk.apply(writes);
                     let input = Input::Appended { owner, ticket };

@@ -240,6 +240,7 @@ impl ServiceThread {
                 owner,
                 ticket,
                 writes,
+                ..
             } => {
                 let append = Append {
                     ticket: self.appends.begin(owner, ticket),

@@ -1,6 +1,6 @@
 //! What must be so, while everything happens and in the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use records::{AccountId, Joined, Member, Pos, key};
 use serde_json::{Value, json};
@@ -58,6 +58,31 @@ impl World {
             }
         }
         self.check_store()
+    }
+
+    /// Sessions that are connected have had these entries.
+    pub(super) fn check_told(&self, old: &BTreeSet<Pos>) -> Verdict {
+        let names: BTreeMap<AccountId, &str> = self.accounts.iter().copied().zip(NAMES).collect();
+        let name_of = |id: AccountId| names.get(&id).copied().unwrap_or_default().to_owned();
+        for story in self.store.journal.stories(name_of) {
+            for device in &self.devices {
+                let name = NAMES[device.who];
+                let lasts = matches!(device.keeps, Keeps::Session(_));
+                let is_kept = story.ended.is_none() && story.stays(name) <= Joined::STAYS_MAX;
+                if device.connected.is_none() || !lasts || !is_kept {
+                    continue;
+                }
+                let owed = story.entries.iter();
+                let owed =
+                    owed.filter(|told| old.contains(&told.pos) && story.gets(name, told.pos));
+                for told in owed {
+                    must(device.got.iter().any(|got| got.pos == told.pos), || {
+                        format!("{name} still waits for {}", told.json)
+                    })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_sent(&self, stories: &[Story]) -> Verdict {

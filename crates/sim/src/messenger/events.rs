@@ -288,7 +288,12 @@ impl World {
     }
 
     fn send_new(&mut self, device: usize) {
-        let (number, conv) = (self.sent.len(), self.some_conv());
+        let conv = self.some_conv();
+        self.send_to(device, &conv);
+    }
+
+    pub(super) fn send_to(&mut self, device: usize, conv: &str) {
+        let number = self.sent.len();
         let text = format!("t{number}");
         let payload = json!({"mid": format!("m{number}"), "text": text}).to_string();
         self.sent.push(Sent {

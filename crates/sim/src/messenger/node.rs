@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use chat::{Chat, ClusterView, Incarnation, NodeId, Owner, Query, Read, Settings, Ticket};
+use chat::{
+    Chat, ClusterView, Incarnation, LinkLimits, NodeId, Owner, Query, Read, Settings, Ticket,
+};
 use records::{AccountId, Millis, SessionRef, Write};
 
 use crate::messenger::store::{Belief, Store};
@@ -73,13 +75,19 @@ impl Node {
     }
 
     /// It begins anew, with what is stored.
-    pub(super) fn begin(&mut self, settings: Settings, store: &mut Store, now: Millis, ahead: u64) {
+    pub(super) fn begin(
+        &mut self,
+        (settings, links): (Settings, LinkLimits),
+        store: &mut Store,
+        now: Millis,
+        ahead: u64,
+    ) {
         self.end();
         self.own = store.join(self.id);
         self.ahead = ahead;
         self.last = Millis::ZERO;
         let now = self.now(now);
-        let mut chat = Chat::one_of_several(settings, self.own, [1, 2, 3, 4]);
+        let mut chat = Chat::one_of_several(settings, self.own, links, [1, 2, 3, 4]);
         chat::recover(&*store, &mut chat, |_| {}, now).expect("what it has stored can be read");
         self.chat = Some(chat);
     }

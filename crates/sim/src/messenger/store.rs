@@ -223,13 +223,10 @@ impl Store {
 
 impl Belief {
     /// What a node believes that knows this of the cluster.
-    pub(super) fn of(owner: Owner, own: Incarnation, view: &ClusterView) -> Self {
+    pub(super) fn of(owner: Owner, term: u64, own: Incarnation, view: &ClusterView) -> Self {
         let ownership = |number: u16| view.owners.get(usize::from(number)).copied();
         match owner {
-            Owner::Partition(partition) => {
-                let known = ownership(partition.number()).unwrap_or_default();
-                Self::Owns(partition, known.term)
-            }
+            Owner::Partition(partition) => Self::Owns(partition, term),
             Owner::Node => {
                 let all = (0..PartitionId::COUNT).filter_map(|number| {
                     let known = ownership(number)?;

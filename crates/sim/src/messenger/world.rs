@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chat::{
-    AccountCommand, Answer, Audience, Delivery, Frame, HashedPassword, Input, Output, Publish,
-    Read, RequestId, Settings,
+    AccountCommand, Answer, Audience, Delivery, Frame, HashedPassword, Input, LinkLimits, Output,
+    Publish, Read, RequestId, Settings,
 };
 use records::{AccountId, ConversationId, Millis, Role, Seq};
 use serde_json::Value;
@@ -19,7 +19,8 @@ use crate::messenger::store::{Belief, Store};
 use crate::order::Order;
 use crate::run::Verdict;
 
-const START: Millis = Millis::new(1_766_000_000_000);
+/// Half an hour before a week ends in which mids are remembered: of nodes whose clocks differ some are there already.
+const START: Millis = Millis::new(2_920 * 7 * 24 * 3_600_000 - 1_800_000);
 pub(super) const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 /// Whoever joins the second reads only what is said from then on.
 pub(super) const GROUPS: [&str; 2] = ["all", "joined"];
@@ -64,6 +65,7 @@ pub(super) struct World {
     /// Devices that have said whether somebody looks at them, by the number under which that is acknowledged.
     pub(super) looks: BTreeMap<u64, (usize, bool)>,
     notes: u64,
+    links: LinkLimits,
     pub(super) log: Log,
     pub(super) verdict: Verdict,
 }
@@ -79,6 +81,13 @@ impl World {
             messages_burst_max: 100_000,
             groups_per_minute_max: 100_000,
             ..Settings::default()
+        };
+        let links = match dice.percent(30) {
+            true => LinkLimits {
+                waiting_max: dice.between(5, 20) as usize,
+                window: dice.between(1, 4) as usize,
+            },
+            false => LinkLimits::default(),
         };
         let devices = (0..NAMES.len()).flat_map(|who| {
             [
@@ -106,6 +115,7 @@ impl World {
             acks: 0,
             looks: BTreeMap::new(),
             notes: 0,
+            links,
             log,
             dice,
             verdict: Ok(()),
@@ -177,7 +187,7 @@ impl World {
             false => 0,
         };
         let (settings, now) = (self.settings.clone(), self.now);
-        self.nodes[node].begin(settings, &mut self.store, now, ahead);
+        self.nodes[node].begin((settings, self.links), &mut self.store, now, ahead);
         self.drain(node);
         self.learn(node);
     }
@@ -246,6 +256,7 @@ impl World {
             match output {
                 Output::Append {
                     owner,
+                    term,
                     ticket,
                     writes,
                 } => {
@@ -256,7 +267,7 @@ impl World {
                     of.appends.push_back(Append {
                         owner,
                         ticket,
-                        belief: Belief::of(owner, of.own, &of.view),
+                        belief: Belief::of(owner, term, of.own, &of.view),
                         writes,
                     });
                 }

@@ -202,6 +202,7 @@ impl World {
                     owner,
                     ticket,
                     writes,
+                    ..
                 } => {
                     assert!(!writes.is_empty(), "an append without writes");
                     self.appends += 1;
