@@ -5,7 +5,7 @@ mod seeds_of;
 use sim::Mistake;
 
 /// Worlds of each kind, unless `SIM_SEEDS` says how many.
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 2_000;
 
 #[test]
 fn every_seed_s_world_holds() {

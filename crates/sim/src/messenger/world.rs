@@ -65,7 +65,7 @@ pub(super) struct World {
     /// Devices that have said whether somebody looks at them, by the number under which that is acknowledged.
     pub(super) looks: BTreeMap<u64, (usize, bool)>,
     notes: u64,
-    links: LinkLimits,
+    pub(super) links: LinkLimits,
     pub(super) log: Log,
     pub(super) verdict: Verdict,
 }
