@@ -112,16 +112,13 @@ impl Nodes {
         }
     }
 
-    /// Up to where others may have come, whose cursors are good though this node cannot answer them yet.
+    /// Up to where others may have come, whose cursors are good though this node cannot answer them yet: nobody knows whose word is still
+    /// on its way.
     pub(crate) fn others(&self) -> Pos {
-        let Some(cluster) = &self.cluster else {
-            return Pos::ZERO;
-        };
-        if cluster.peers.values().any(|peer| peer.is_unknown) || cluster.stored.floor() == Pos::ZERO
-        {
-            return Pos::MAX;
+        match self.cluster {
+            None => Pos::ZERO,
+            Some(_) => Pos::MAX,
         }
-        self.newest()
     }
 
     /// The newest position that any node is known to have come to: what this node gives is newer.
