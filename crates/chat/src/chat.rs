@@ -383,8 +383,7 @@ impl Chat {
         self.nodes
             .set_own_stored(own, self.conversations.promised());
         let stored = self.nodes.stored(own);
-        let (told, others) = (self.nodes.told(own), self.nodes.others());
-        self.sessions.set_stored(stored, told, others);
+        self.sessions.set_stored(stored, self.nodes.told(own));
     }
 
     fn trim_mids(&mut self, now: Millis) {

@@ -3,7 +3,7 @@
 use records::Millis;
 
 use crate::chat::Chat;
-use crate::nodes::Parcel;
+use crate::nodes::Message;
 use crate::nodes::view::{ClusterView, NodeId};
 use crate::note::Note;
 use crate::refusal::Refusal;
@@ -51,40 +51,40 @@ impl Chat {
             self.note(note, now);
         }
         for batch in arrived.batches {
-            for parcel in batch.iter() {
-                self.parcel(frame.from().node, parcel, source, now);
+            for message in batch.iter() {
+                self.message(frame.from().node, message, source, now);
             }
             // What follows from one batch is seen before the next one.
             self.carry(source, now);
         }
     }
 
-    fn parcel(&mut self, from: NodeId, parcel: &Parcel, source: &dyn Source, now: Millis) {
-        match parcel {
-            Parcel::Command { term, command } if self.nodes.accepts(command, *term) => {
+    fn message(&mut self, from: NodeId, message: &Message, source: &dyn Source, now: Millis) {
+        match message {
+            Message::Command { term, command } if self.nodes.accepts(command, *term) => {
                 let command = command.clone();
                 self.conversations
                     .command(command, &self.accounts, source, now);
             }
-            Parcel::Command { command, .. } => {
+            Message::Command { command, .. } => {
                 let note = Note::refused(command, Refusal::unavailable());
                 if let Some(note) = note.and_then(|note| self.nodes.tell(note)) {
                     self.note(note, now);
                 }
             }
-            Parcel::Note { term, note } => self.heard(from, *term, note, now),
-            Parcel::Stored { version, word } => {
-                self.nodes.heard_word(from, *version, word);
+            Message::Note { term, note } => self.heard(from, *term, note, now),
+            Message::Stored { version, watermark } => {
+                self.nodes.heard_watermark(from, *version, watermark);
                 self.update_stored();
             }
-            Parcel::Presence { account, row } => {
+            Message::Presence { account, row } => {
                 let context = Context {
                     accounts: &self.accounts,
                     now,
                 };
                 self.sessions.heard_presence(from, *account, row, context);
             }
-            Parcel::Presences => {
+            Message::Presences => {
                 let context = Context {
                     accounts: &self.accounts,
                     now,

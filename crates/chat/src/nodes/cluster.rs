@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use records::{Cursor, Millis, PartitionId, Pos};
 
 use crate::command::Command;
-use crate::nodes::frame::{Parcel, Word};
+use crate::nodes::frame::{Message, Watermark};
 use crate::nodes::link::{Link, LinkLimits};
 use crate::nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
 use crate::note::Note;
@@ -24,9 +24,9 @@ pub(super) struct Cluster {
     /// Own commands that others carry out, by number.
     pub(super) sent: BTreeMap<u64, (NodeId, Command)>,
     /// How far this node's own partitions have come.
-    pub(super) own_word: Word,
+    pub(super) own_watermark: Watermark,
     /// What was told to others of that.
-    pub(super) told_word: Word,
+    pub(super) told_watermark: Watermark,
     /// Everything up to here is on disk, and what comes is newer, whoever writes it.
     pub(super) stored: Cursor,
     /// Everything up to here was passed on as well, if it concerned this node.
@@ -42,13 +42,13 @@ pub(super) struct Cluster {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) incarnation: Incarnation,
-    pub(super) link: Link<Parcel>,
+    pub(super) link: Link<Message>,
     /// What goes with the next frame.
-    pub(super) outbox: Vec<Parcel>,
-    /// How far it has come, by its last word that this node's view can judge.
-    pub(super) word: Option<Word>,
-    /// Its word from a later view.
-    pub(super) later: Option<(u64, Word)>,
+    pub(super) outbox: Vec<Message>,
+    /// How far it has come, by its last watermark that this node's view can judge.
+    pub(super) watermark: Option<Watermark>,
+    /// Its watermark from a later view.
+    pub(super) later: Option<(u64, Watermark)>,
     /// It has given up what it had told, and has not said yet how far it had come.
     pub(super) is_unknown: bool,
     /// It has not been told who is connected here.
@@ -74,7 +74,7 @@ impl Peer {
             incarnation,
             link: Link::new(links),
             outbox: Vec::new(),
-            word: None,
+            watermark: None,
             later: None,
             is_unknown: true,
             wants_presences: true,
@@ -84,8 +84,8 @@ impl Peer {
     /// The newest position that it has told, as far as it has said so.
     fn newest(&self) -> Pos {
         let later = self.later.as_ref().map(|(_, later)| later);
-        let words = self.word.iter().chain(later);
-        let newest = words.map(|word| word.newest.max(word.stored.newest()));
+        let watermarks = self.watermark.iter().chain(later);
+        let newest = watermarks.map(|watermark| watermark.newest.max(watermark.stored.newest()));
         newest.max().unwrap_or(Pos::ZERO)
     }
 }
@@ -151,28 +151,28 @@ impl Cluster {
         let version = self.view.version;
         for peer in self.peers.values_mut() {
             if let Some((_, later)) = peer.later.take_if(|(known, _)| *known <= version) {
-                peer.word = Some(later);
+                peer.watermark = Some(later);
             }
         }
         // They may not have heard it.
-        self.told_word = Word::default();
+        self.told_watermark = Watermark::default();
         gone
     }
 
-    /// The smallest word of all members, and of partitions with newer entries what their owners say.
+    /// The smallest watermark of all members, and of partitions with newer entries what their owners say.
     pub(super) fn merge_stored(&mut self, own: Incarnation) {
-        let mut floor = self.own_word.stored.floor();
+        let mut floor = self.own_watermark.stored.floor();
         for peer in self.peers.values() {
-            let word = peer.word.as_ref();
-            floor = floor.min(word.map_or(Pos::ZERO, |word| word.stored.floor()));
+            let watermark = peer.watermark.as_ref();
+            floor = floor.min(watermark.map_or(Pos::ZERO, |watermark| watermark.stored.floor()));
         }
         self.stored.raise(floor);
-        let words = self.peers.values().filter_map(|peer| {
-            let word = peer.word.as_ref()?;
-            Some((peer.incarnation, word))
+        let watermarks = self.peers.values().filter_map(|peer| {
+            let watermark = peer.watermark.as_ref()?;
+            Some((peer.incarnation, watermark))
         });
-        for (who, word) in words.chain([(own, &self.own_word)]) {
-            for pos in word.stored.ahead() {
+        for (who, watermark) in watermarks.chain([(own, &self.own_watermark)]) {
+            for pos in watermark.stored.ahead() {
                 if self.view.of(pos.partition()).owner == Some(who) {
                     self.stored.advance(pos);
                 }
@@ -258,7 +258,10 @@ impl Cluster {
 
     pub(super) fn newest(&self) -> Pos {
         let peers = self.peers.values().map(Peer::newest);
-        let own = [self.own_word.newest, self.own_word.stored.newest()];
+        let own = [
+            self.own_watermark.newest,
+            self.own_watermark.stored.newest(),
+        ];
         peers.chain(own).fold(self.stored.newest(), Pos::max)
     }
 

@@ -13,18 +13,18 @@ use crate::sessions::presence_state::PresenceRow;
 pub struct Frame {
     pub(super) from: Incarnation,
     pub(super) to: Incarnation,
-    pub(super) envelope: Envelope<Parcel>,
+    pub(super) envelope: Envelope<Message>,
 }
 
 /// One thing in a frame.
 #[derive(Debug, Clone)]
-pub(crate) enum Parcel {
+pub(crate) enum Message {
     /// To be carried out by the owner of its partition in this term, and by nobody else.
     Command { term: u64, command: Command },
     /// Something that has happened, told by the owner of this term; the word on a command is for its sender only.
     Note { term: u64, note: Note },
     /// How far the sender has come with the partitions that it owns in this version of the view.
-    Stored { version: u64, word: Word },
+    Stored { version: u64, watermark: Watermark },
     /// What an account has on the sender.
     Presence {
         account: AccountId,
@@ -36,7 +36,7 @@ pub(crate) enum Parcel {
 
 /// How far a node has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Word {
+pub(crate) struct Watermark {
     /// Everything up to here is on disk, and what comes is newer.
     pub(super) stored: Cursor,
     /// The newest position of what it has told.

@@ -2,8 +2,8 @@
 //! everything and this does nothing. What is told by whoever does not own a partition any more is not passed on; what was missed is
 //! read from the store. Must not know what a command or a note does.
 //!
-//! A node's word that everything up to a position is stored is good for the partitions that it owned when it gave it, in the view of
-//! that time. It never promises more than a ceiling that is on disk, above which the next owner begins: so the smallest word of all
+//! A node's watermark that everything up to a position is stored is good for the partitions that it owned when it gave it, in the view of
+//! that time. It never promises more than a ceiling that is on disk, above which the next owner begins: so the smallest watermark of all
 //! members holds for every partition, whoever has taken which over meanwhile.
 
 mod cluster;
@@ -21,7 +21,7 @@ use crate::note::Note;
 use crate::sessions::presence_state::PresenceRow;
 use cluster::{BEAT_MILLIS, Changes, Cluster};
 pub use frame::Frame;
-pub(crate) use frame::{Parcel, Word};
+pub(crate) use frame::{Message, Watermark};
 pub use link::LinkLimits;
 use view::{ClusterView, Incarnation, NodeId};
 
@@ -46,7 +46,7 @@ pub(crate) enum Route {
 #[derive(Debug, Default)]
 pub(crate) struct Arrived {
     /// Each carried out together, in this order.
-    pub(crate) batches: Vec<Arc<[Parcel]>>,
+    pub(crate) batches: Vec<Arc<[Message]>>,
     /// Commands that nobody may have carried out.
     pub(crate) refused: Vec<Note>,
 }
@@ -102,22 +102,13 @@ impl Nodes {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        let word = Word {
+        let watermark = Watermark {
             stored: own.lowered(promised),
             newest: own.newest(),
         };
-        if cluster.own_word != word {
-            cluster.own_word = word;
+        if cluster.own_watermark != watermark {
+            cluster.own_watermark = watermark;
             cluster.merge_stored(me);
-        }
-    }
-
-    /// Up to where others may have come, whose cursors are good though this node cannot answer them yet: nobody knows whose word is still
-    /// on its way.
-    pub(crate) fn others(&self) -> Pos {
-        match self.cluster {
-            None => Pos::ZERO,
-            Some(_) => Pos::MAX,
         }
     }
 
@@ -165,7 +156,7 @@ impl Nodes {
         if let Some(CommandId { number, .. }) = command.id {
             cluster.sent.insert(number, (owner.node, command.clone()));
         }
-        peer.outbox.push(Parcel::Command {
+        peer.outbox.push(Message::Command {
             term: ownership.term,
             command,
         });
@@ -212,7 +203,7 @@ impl Nodes {
             if let Some(peer) = cluster.peers.get_mut(&id.sender.node)
                 && peer.incarnation == id.sender
             {
-                peer.outbox.push(Parcel::Note { term: 0, note });
+                peer.outbox.push(Message::Note { term: 0, note });
             }
             return None;
         }
@@ -220,7 +211,7 @@ impl Nodes {
         let term = cluster.view.of(partition).term;
         for peer in cluster.peers.values_mut() {
             let note = note.clone();
-            peer.outbox.push(Parcel::Note { term, note });
+            peer.outbox.push(Message::Note { term, note });
         }
         cluster.passes(partition, &note).then_some(note)
     }
@@ -232,7 +223,7 @@ impl Nodes {
             // Who has heard of nobody yet hears of everybody.
             if !peer.wants_presences {
                 let row = row.clone();
-                peer.outbox.push(Parcel::Presence { account, row });
+                peer.outbox.push(Message::Presence { account, row });
             }
         }
     }
@@ -252,9 +243,9 @@ impl Nodes {
         let peers = peers.flat_map(|cluster| cluster.peers.values_mut());
         for peer in peers.filter(|peer| peer.wants_presences) {
             peer.wants_presences = false;
-            peer.outbox.push(Parcel::Presences);
+            peer.outbox.push(Message::Presences);
             let rows = rows.iter().cloned();
-            let rows = rows.map(|(account, row)| Parcel::Presence { account, row });
+            let rows = rows.map(|(account, row)| Message::Presence { account, row });
             peer.outbox.extend(rows);
         }
     }
@@ -278,7 +269,7 @@ impl Nodes {
     }
 
     /// Another node says how far it has come.
-    pub(crate) fn heard_word(&mut self, from: NodeId, version: u64, word: &Word) {
+    pub(crate) fn heard_watermark(&mut self, from: NodeId, version: u64, watermark: &Watermark) {
         let own = self.own;
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -287,10 +278,10 @@ impl Nodes {
         if let Some(peer) = cluster.peers.get_mut(&from) {
             let was_unknown = std::mem::take(&mut peer.is_unknown);
             if is_known {
-                peer.word = Some(word.clone());
+                peer.watermark = Some(watermark.clone());
                 cluster.merge_stored(own);
             } else {
-                peer.later = Some((version, word.clone()));
+                peer.later = Some((version, watermark.clone()));
             }
             if was_unknown {
                 cluster.is_known_again(from, own);
@@ -355,17 +346,18 @@ impl Nodes {
         let Some(cluster) = &mut self.cluster else {
             return Vec::new();
         };
-        let has_come_further = cluster.told_word != cluster.own_word;
+        let has_come_further = cluster.told_watermark != cluster.own_watermark;
         if has_come_further {
-            cluster.told_word.clone_from(&cluster.own_word);
+            cluster.told_watermark.clone_from(&cluster.own_watermark);
         }
-        let (version, word) = (cluster.view.version, cluster.own_word.clone());
+        let (version, watermark) = (cluster.view.version, cluster.own_watermark.clone());
         let mut given_up = BTreeSet::new();
         for (node, peer) in &mut cluster.peers {
             if has_come_further {
-                let word = word.clone();
+                let watermark = watermark.clone();
                 // Before what it covers: who hears of an entry may ask for what comes behind it.
-                peer.outbox.insert(0, Parcel::Stored { version, word });
+                peer.outbox
+                    .insert(0, Message::Stored { version, watermark });
             }
             if peer.outbox.is_empty() {
                 continue;
@@ -375,9 +367,9 @@ impl Nodes {
                 given_up.insert(*node);
                 peer.wants_presences = true;
                 // So that the other side learns of it.
-                let word = word.clone();
+                let watermark = watermark.clone();
                 peer.link
-                    .push(Arc::from([Parcel::Stored { version, word }]));
+                    .push(Arc::from([Message::Stored { version, watermark }]));
             }
         }
         if given_up.is_empty() {
@@ -400,10 +392,10 @@ impl Nodes {
         let Some(cluster) = &mut self.cluster else {
             return false;
         };
-        let is_due = cluster.beat_at <= now && !cluster.view.owners.is_empty();
-        if cluster.beat_at <= now {
-            cluster.beat_at = now.saturating_add(BEAT_MILLIS);
+        if cluster.beat_at > now {
+            return false;
         }
-        is_due
+        cluster.beat_at = now.saturating_add(BEAT_MILLIS);
+        !cluster.view.owners.is_empty()
     }
 }

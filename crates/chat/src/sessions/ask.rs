@@ -337,14 +337,11 @@ impl Sessions {
     ) -> Result<Reply, Refusal> {
         let since = asked.since.as_deref().and_then(cursor);
         let is_ahead = |since: &Cursor| since.floor() > self.stored.floor();
-        if since
-            .as_ref()
-            .is_some_and(|since| is_ahead(since) && since.floor() <= self.others)
-        {
+        if !self.is_alone && since.as_ref().is_some_and(is_ahead) {
             // Another node gave it, which this one will soon have caught up with.
             return Err(Refusal::unavailable());
         }
-        // Whoever is ahead of all of them has talked to a server that knew more: nothing can be told apart any more.
+        // Whoever is ahead of this server has talked to one that knew more: nothing can be told apart any more.
         let since = since.filter(|since| !is_ahead(since));
         let names = self.names_for(account, context);
         Ok(Reply::Read(match since {

@@ -65,8 +65,6 @@ pub(crate) struct Sessions {
     stored: Cursor,
     /// Everything up to here was told as well, but for what is being told.
     told: Pos,
-    /// Up to where other nodes may have come.
-    others: Pos,
     timers: Timers<Timer>,
     log: Log<()>,
     effects: VecDeque<Effect>,
@@ -139,7 +137,6 @@ impl Sessions {
             },
             stored: Cursor::default(),
             told: Pos::ZERO,
-            others: Pos::ZERO,
             timers: Timers::default(),
             log: Log::default(),
             effects: VecDeque::new(),
@@ -174,9 +171,9 @@ impl Sessions {
         self.disk.room = room;
     }
 
-    /// Everything up to here is in the store, and nothing older comes; other nodes may know more.
-    pub(crate) fn set_stored(&mut self, stored: &Cursor, told: Pos, others: Pos) {
-        (self.told, self.others) = (told, others);
+    /// Everything up to here is in the store, and nothing older comes.
+    pub(crate) fn set_stored(&mut self, stored: &Cursor, told: Pos) {
+        self.told = told;
         if self.stored != *stored {
             self.stored.clone_from(stored);
         }

@@ -99,8 +99,7 @@ impl Sessions {
 
     /// Something an account's presence depends on has changed.
     pub(super) fn presence_changed(&mut self, account: AccountId, context: Context<'_>) {
-        let here = self.devices_here(account);
-        self.tell_nodes(account, here);
+        self.tell_nodes(account);
         self.presence_heard(account, context);
     }
 
@@ -153,7 +152,7 @@ impl Sessions {
         presence.shown = Shown::default();
         presence.since = Some(went);
         state.last_seen = Some(went);
-        self.tell_nodes(account, Devices::None);
+        self.tell_nodes(account);
         self.tell_presence(account, context);
     }
 

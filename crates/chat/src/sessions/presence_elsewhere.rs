@@ -3,21 +3,25 @@
 use records::AccountId;
 
 use crate::nodes::view::NodeId;
-use crate::sessions::presence_state::{Devices, PresenceRow};
+use crate::sessions::presence_state::PresenceRow;
 use crate::sessions::{Context, Effect, Sessions};
 
 impl Sessions {
     /// Other nodes hear what an account has here.
-    pub(super) fn tell_nodes(&mut self, account: AccountId, devices: Devices) {
-        if self.is_alone {
-            return;
+    pub(super) fn tell_nodes(&mut self, account: AccountId) {
+        if !self.is_alone {
+            let row = self.presence_row(account);
+            self.effects.push_back(Effect::Presence(account, row));
         }
+    }
+
+    /// What an account has here.
+    fn presence_row(&self, account: AccountId) -> PresenceRow {
         let state = self.accounts.find(account);
-        let row = PresenceRow {
-            devices,
+        PresenceRow {
+            devices: self.devices_here(account),
             status: state.and_then(|state| state.presence.status.clone()),
-        };
-        self.effects.push_back(Effect::Presence(account, row));
+        }
     }
 
     /// Everything that this node would have told by now.
@@ -25,13 +29,7 @@ impl Sessions {
         let mut rows: Vec<_> = self
             .accounts
             .all()
-            .map(|(account, state)| {
-                let row = PresenceRow {
-                    devices: self.devices_here(account),
-                    status: state.presence.status.clone(),
-                };
-                (account, row)
-            })
+            .map(|(account, _)| (account, self.presence_row(account)))
             .filter(|(_, row)| !row.is_empty())
             .collect();
         // Not in the order of a hash table.
