@@ -12,7 +12,7 @@ use crate::child;
 /// `--worlds messenger`.
 pub(crate) fn run(mut arguments: Arguments) -> Result<bool> {
     let test = match arguments.values("--worlds")?.pop().as_deref() {
-        None | Some("broker") => "seeds",
+        None | Some("broker") => "broker",
         Some("messenger") => "messenger",
         Some(other) => {
             bail!("there are worlds of the broker and of the messenger, but none of {other}")

@@ -65,7 +65,10 @@ impl World {
         let last = self.sent.len() - 1;
         let untaken = self.sent[first..last].iter().find(|sent| !sent.is_taken);
         // A link that keeps next to nothing gives up what it has, and then whoever waits may try again.
-        if let (Some(sent), true) = (untaken, self.links == LinkLimits::default()) {
+        let keeps_little = self
+            .links
+            .is_some_and(|links| links != LinkLimits::default());
+        if let (Some(sent), false) = (untaken, keeps_little) {
             return Err(format!(
                 "{} is not taken though nothing is lost any more",
                 sent.text

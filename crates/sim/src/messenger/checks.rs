@@ -48,7 +48,12 @@ impl World {
                 for device in self.devices.iter().filter(|device| device.who == who) {
                     check_order(device, &conv, story)?;
                     match &device.keeps {
-                        Keeps::Cache(_) => check_cache(device, name, &conv, story)?,
+                        Keeps::Cache(_) => {
+                            check_cache(device, name, &conv, story)?;
+                            if self.links.is_none() {
+                                check_live(device, name, story)?;
+                            }
+                        }
                         Keeps::Session(_) => check_session(device, name, &conv, story)?,
                     }
                 }
@@ -98,6 +103,10 @@ impl World {
                 must(count <= 1, || format!("{text} is there {count} times"))?;
                 is_there |= count > 0;
             }
+            let was_refused = sent.is_refused && !sent.is_taken && !sent.is_lost;
+            must(!is_there || !was_refused, || {
+                format!("{text} was refused and is there")
+            })?;
             must(is_there || !sent.is_taken, || {
                 format!("{text} was taken and is lost")
             })?;
@@ -257,6 +266,22 @@ fn check_cache(device: &Device, name: &str, conv: &str, story: &Story) -> Verdic
                 format!("{name} {conv} {seq} is in a gap: {in_gap}")
             })?;
         }
+    }
+    Ok(())
+}
+
+/// On a node that is alone a client is told of everything since it connected, once.
+fn check_live(device: &Device, name: &str, story: &Story) -> Verdict {
+    if device.connected.is_none() {
+        return Ok(());
+    }
+    for told in &story.entries {
+        let (count, gets) = (device.count(told.pos), story.gets(name, told.pos));
+        let is_due = gets && told.number >= device.since;
+        must(
+            count <= usize::from(gets) && count >= usize::from(is_due),
+            || format!("{name} was told {} {count} times", told.json),
+        )?;
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ pub(super) struct Device {
     pub(super) connected: Option<Connected>,
     pub(super) keeps: Keeps,
     connections: usize,
+    /// How many entries had come to the store when it connected.
+    pub(super) since: usize,
     /// Nobody looks at it.
     pub(super) is_inactive: bool,
     /// How others are, as it was told since it has connected.
@@ -82,6 +84,7 @@ impl Device {
             connected: None,
             keeps,
             connections: 0,
+            since: 0,
             is_inactive: false,
             presences: BTreeMap::new(),
             got: Vec::new(),
@@ -96,7 +99,8 @@ impl Device {
         }
     }
 
-    pub(super) fn connect(&mut self, connected: Connected) {
+    pub(super) fn connect(&mut self, connected: Connected, stored: usize) {
+        self.since = stored;
         self.connected = Some(connected);
         self.connections += 1;
         self.is_inactive = false;
@@ -112,6 +116,13 @@ impl Device {
                 session.again = false;
             }
         }
+    }
+
+    /// How often an entry has reached it since it connected.
+    pub(super) fn count(&self, pos: Pos) -> usize {
+        let got = self.got.iter();
+        got.filter(|got| got.connection == self.connections && got.pos == pos)
+            .count()
     }
 
     /// An entry reaches a session.

@@ -1,6 +1,6 @@
 //! What happens next, by chance.
 
-use chat::Input;
+use chat::{Input, Owner};
 use records::PartitionId;
 use serde_json::{Value, json};
 
@@ -165,10 +165,28 @@ impl World {
             return;
         }
         let partition = self.some_partition();
+        if self.links.is_none() {
+            return self.refuse_appends(partition);
+        }
         let to = *self.dice.pick(&members);
         self.store.hand_over(partition, to);
         self.log
             .note(|| format!("partition {} is node {}'s", partition.number(), to.node.0));
+    }
+
+    /// A node that is alone loses what it has under way in a partition, for whatever reason.
+    fn refuse_appends(&mut self, partition: PartitionId) {
+        let owner = Owner::Partition(partition);
+        let waiting = &mut self.nodes[0].appends;
+        let first = waiting.iter().find(|append| append.owner == owner);
+        let Some(ticket) = first.map(|append| append.ticket) else {
+            return;
+        };
+        waiting.retain(|append| append.owner != owner);
+        while !self.nodes[0].outcomes.is_empty() {
+            self.tell_outcome(0);
+        }
+        self.handle(0, Input::Fenced { owner, ticket });
     }
 
     /// One in which something is said.

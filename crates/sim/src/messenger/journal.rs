@@ -44,6 +44,8 @@ pub(super) struct Told {
     pub(super) pos: Pos,
     pub(super) seq: Option<u64>,
     pub(super) json: Value,
+    /// Its place among everything that came to the store.
+    pub(super) number: usize,
 }
 
 impl Journal {
@@ -101,7 +103,7 @@ impl Journal {
             };
             stories.insert(*id, story);
         }
-        for (id, entry) in &self.entries {
+        for (number, (id, entry)) in self.entries.iter().enumerate() {
             let story = stories
                 .get_mut(id)
                 .expect("its address came with its first entry");
@@ -111,6 +113,7 @@ impl Journal {
                 pos: entry.pos,
                 seq: entry.seq.map(|seq| seq.value()),
                 json,
+                number,
             });
         }
         stories.into_values().collect()

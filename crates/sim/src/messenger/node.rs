@@ -9,6 +9,9 @@ use records::{AccountId, Millis, SessionRef, Write};
 
 use crate::messenger::store::{Belief, Store};
 
+/// Of hash tables.
+const SEEDS: [u64; 4] = [1, 2, 3, 4];
+
 /// See the file's header.
 pub(super) struct Node {
     pub(super) id: NodeId,
@@ -25,7 +28,6 @@ pub(super) struct Node {
     pub(super) readings: Vec<Query>,
     pub(super) read: Vec<Read>,
     /// The view of the cluster that it knows.
-    pub(super) version: u64,
     pub(super) view: ClusterView,
     /// How far its clock is ahead.
     pub(super) ahead: u64,
@@ -54,7 +56,6 @@ impl Node {
             outcomes: VecDeque::new(),
             readings: Vec::new(),
             read: Vec::new(),
-            version: 0,
             view: ClusterView::default(),
             ahead: 0,
             last: Millis::ZERO,
@@ -74,10 +75,11 @@ impl Node {
         self.last
     }
 
-    /// It begins anew, with what is stored.
+    /// It begins anew, with what is stored; alone if it has no links.
     pub(super) fn begin(
         &mut self,
-        (settings, links): (Settings, LinkLimits),
+        settings: Settings,
+        links: Option<LinkLimits>,
         store: &mut Store,
         now: Millis,
         ahead: u64,
@@ -87,7 +89,10 @@ impl Node {
         self.ahead = ahead;
         self.last = Millis::ZERO;
         let now = self.now(now);
-        let mut chat = Chat::one_of_several(settings, self.own, links, [1, 2, 3, 4]);
+        let mut chat = match links {
+            Some(links) => Chat::one_of_several(settings, self.own, links, SEEDS),
+            None => Chat::new(settings, SEEDS),
+        };
         chat::recover(&*store, &mut chat, |_| {}, now).expect("what it has stored can be read");
         self.chat = Some(chat);
     }
@@ -101,7 +106,6 @@ impl Node {
         self.readings.clear();
         self.read.clear();
         self.ended.clear();
-        self.version = 0;
         self.view = ClusterView::default();
     }
 }

@@ -19,7 +19,10 @@ impl World {
             generation: 1,
         };
         let known = &mut self.devices[device];
-        known.connect(Connected { node, session });
+        known.connect(
+            Connected { node, session },
+            self.store.journal.entries.len(),
+        );
         let since = match &mut known.keeps {
             Keeps::Session(session) => {
                 if self.mistake == Mistake::ForgetCursor && self.dice.percent(30) {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use chat::{
     AccountCommand, Answer, Audience, Delivery, Frame, HashedPassword, Input, LinkLimits, Output,
-    Publish, Read, RequestId, Settings,
+    Publish, Read, Refusal, RequestId, Settings,
 };
 use records::{AccountId, ConversationId, Millis, Role, Seq};
 use serde_json::Value;
@@ -33,12 +33,12 @@ pub(super) struct Sent {
     pub(super) topic: String,
     pub(super) text: String,
     pub(super) payload: String,
-    /// Words on it.
+    /// What was said of it.
     pub(super) is_taken: bool,
     pub(super) is_refused: bool,
     /// How often nobody has said what became of it, and by which number that is said.
     pub(super) open: Vec<u64>,
-    /// Whether a word on it was lost.
+    /// Whether nobody knows what became of it once.
     pub(super) is_lost: bool,
 }
 
@@ -65,7 +65,8 @@ pub(super) struct World {
     /// Devices that have said whether somebody looks at them, by the number under which that is acknowledged.
     pub(super) looks: BTreeMap<u64, (usize, bool)>,
     notes: u64,
-    pub(super) links: LinkLimits,
+    /// `None` if the one node is alone, and knows no cluster.
+    pub(super) links: Option<LinkLimits>,
     pub(super) log: Log,
     pub(super) verdict: Verdict,
 }
@@ -89,6 +90,8 @@ impl World {
             },
             false => LinkLimits::default(),
         };
+        let is_alone = nodes == 1 && dice.percent(70);
+        let links = (!is_alone).then_some(links);
         let devices = (0..NAMES.len()).flat_map(|who| {
             [
                 Device::new(who, Keeps::Cache(Cache::new())),
@@ -187,7 +190,7 @@ impl World {
             false => 0,
         };
         let (settings, now) = (self.settings.clone(), self.now);
-        self.nodes[node].begin((settings, self.links), &mut self.store, now, ahead);
+        self.nodes[node].begin(settings, self.links, &mut self.store, now, ahead);
         self.drain(node);
         self.learn(node);
     }
@@ -212,7 +215,8 @@ impl World {
 
     /// A node hears what has become of the cluster.
     pub(super) fn learn(&mut self, node: usize) {
-        if self.nodes[node].version == self.store.view.version {
+        let is_known = self.nodes[node].view.version == self.store.view.version;
+        if self.links.is_none() || is_known {
             return;
         }
         if !self.store.is_member(self.nodes[node].own) {
@@ -223,7 +227,6 @@ impl World {
         let view = self.store.view.clone();
         self.log
             .note(|| format!("node {node} knows view {}", view.version));
-        self.nodes[node].version = view.version;
         self.nodes[node].view.clone_from(&view);
         self.handle(node, Input::Cluster(view));
     }
@@ -261,13 +264,17 @@ impl World {
                     writes,
                 } => {
                     let of = &mut self.nodes[node];
+                    let belief = match self.links {
+                        Some(_) => Belief::of(owner, term, of.own, &of.view),
+                        None => Belief::Lives,
+                    };
                     if self.mistake == Mistake::AcknowledgeBeforeDisk {
                         of.outcomes.push_back((owner, ticket, true));
                     }
                     of.appends.push_back(Append {
                         owner,
                         ticket,
-                        belief: Belief::of(owner, term, of.own, &of.view),
+                        belief,
                         writes,
                     });
                 }
@@ -278,7 +285,7 @@ impl World {
                         self.deliver(node, &delivery);
                     }
                 }
-                Output::Acknowledge { ack, outcome, .. } => self.acknowledged(ack, outcome.is_ok()),
+                Output::Acknowledge { ack, outcome, .. } => self.acknowledged(ack, outcome),
                 Output::Read(query) => self.nodes[node].readings.push(query),
                 Output::Frame(frame) => self.send(frame),
                 Output::Missed if self.mistake == Mistake::IgnoreMissed => {}
@@ -444,7 +451,8 @@ impl World {
     }
 
     /// The word on a publish.
-    fn acknowledged(&mut self, ack: u64, is_taken: bool) {
+    fn acknowledged(&mut self, ack: u64, outcome: Result<(), Refusal>) {
+        let is_taken = outcome.is_ok();
         if let Some((device, is_inactive)) = self.looks.remove(&ack)
             && is_taken
         {
@@ -454,7 +462,12 @@ impl World {
         if let Some(sent) = known {
             sent.open.retain(|open| *open != ack);
             sent.is_taken |= is_taken;
-            sent.is_refused |= !is_taken;
+            match outcome {
+                Ok(()) => {}
+                // Somebody else may have stored it, or a part of a node that is no longer its own.
+                Err(refusal) if refusal.code == "unavailable" => sent.is_lost = true,
+                Err(_) => sent.is_refused = true,
+            }
             let text = &sent.text;
             self.log.note(|| format!("{text} is taken: {is_taken}"));
         }

@@ -1,6 +1,6 @@
 //! Worlds by the thousand: a fixed range of seeds, and one that is another in every run, each of which must hold.
 
-mod seeds_of;
+mod seeds;
 
 use sim::{Mutation, Order, run};
 
@@ -9,7 +9,7 @@ const SEEDS: u64 = 10_000;
 
 #[test]
 fn every_seed_s_world_holds() {
-    seeds_of::hold(seeds_of::first(1), SEEDS, Mutation::None);
+    seeds::hold(seeds::first(1), SEEDS, Mutation::None);
 }
 
 /// Seeds of worlds that did not hold once, found by chance.
@@ -41,7 +41,7 @@ fn worlds_that_did_not_hold_do() {
 
 #[test]
 fn so_do_worlds_that_nobody_has_seen() {
-    if let Some(first) = seeds_of::unseen() {
-        seeds_of::hold(first, SEEDS, Mutation::None);
+    if let Some(first) = seeds::unseen() {
+        seeds::hold(first, SEEDS, Mutation::None);
     }
 }
