@@ -311,6 +311,39 @@ fn what_a_session_sends_again_without_a_mid_is_the_same_message() {
 }
 
 #[test]
+fn what_a_session_says_under_an_identifier_that_it_uses_again_is_another_message() {
+    let mut world = World::of(&["alice", "bob"]);
+    let alice = world.device("alice");
+    for text in ["one", "two"] {
+        let ack = world.publish_raw(alice, |publish| {
+            publish.topic = "im/to/@bob".into();
+            publish.payload = text.into();
+            publish.session_mid = Some(records::SessionMid::Packet {
+                session: records::SessionNumber::new(7),
+                packet_id: 1,
+            });
+        });
+        assert_eq!(world.devices[alice].acks[&ack], Ok(()));
+    }
+    assert_eq!(world.texts("bob", "@alice"), ["one", "two"]);
+}
+
+#[test]
+fn a_mid_is_known_after_a_start_with_a_clock_that_is_in_the_week_before() {
+    const WEEK: u64 = 7 * 24 * 3600 * 1000;
+    let mut world = World::of(&["alice", "bob"]);
+    let begins = (START / WEEK + 1) * WEEK;
+    world.pass(begins + 1_000 - world.now.value());
+    let message = r#"{"mid":"a","text":"hi"}"#;
+    world.say("alice", "im/to/@bob", message);
+    world.now = records::Millis::new(begins - 3_600_000);
+    world.restart();
+    world.connect("alice");
+    world.say("alice", "im/to/@bob", message);
+    assert_eq!(world.chat.counters().messages_repeated, 1);
+}
+
+#[test]
 fn a_repetition_waits_for_the_first_one_to_be_on_disk() {
     let mut world = World::of(&["alice", "bob"]);
     world.holding = true;
