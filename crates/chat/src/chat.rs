@@ -8,7 +8,7 @@ use records::{AccountId, ConversationId, KeyRange, Millis, Pos};
 use crate::accounts::{self, Accounts};
 use crate::conversations::{self, Conversations};
 use crate::counters::Counters;
-use crate::io::{Input, ListedAccount, Output, Owner};
+use crate::io::{Input, ListedAccount, Output, Owner, Ticket};
 use crate::nodes::view::Incarnation;
 use crate::nodes::{LinkLimits, Nodes, Route};
 use crate::note::Note;
@@ -207,24 +207,8 @@ impl Chat {
                 since,
             } => self.sessions.catch_up(session, account, since, context),
             Input::Found(Found(finding)) => self.found(finding, source, now),
-            Input::Appended { owner, ticket } => match owner {
-                Owner::Partition(partition) => {
-                    self.conversations
-                        .appended(partition, ticket, &self.accounts, source, now);
-                }
-                Owner::Accounts => self.accounts.appended(ticket),
-                Owner::Sessions => self.sessions.appended(ticket),
-                Owner::Node => self.conversations.promise_stored(ticket),
-            },
-            Input::Fenced { owner, ticket } => match owner {
-                Owner::Partition(partition) => {
-                    self.conversations
-                        .fenced(partition, ticket, &self.accounts, source, now);
-                }
-                Owner::Node => self.conversations.promise_refused(ticket),
-                // Nobody else owns those of this node.
-                Owner::Accounts | Owner::Sessions => {}
-            },
+            Input::Appended { owner, ticket } => self.appended(owner, ticket, source, now),
+            Input::Fenced { owner, ticket } => self.fenced(owner, ticket, source, now),
             Input::Cluster(view) => self.cluster(view, source, now),
             Input::Frame(frame) => self.frame(&frame, source, now),
             Input::Account { request, command } => {
@@ -241,6 +225,32 @@ impl Chat {
             }
             Input::DiskFull(full) => self.sessions.set_disk_full(full),
             Input::DiskRoom(bytes) => self.sessions.set_disk_room(bytes),
+        }
+    }
+
+    /// Appends of an owner up to this one are on disk.
+    fn appended(&mut self, owner: Owner, ticket: Ticket, source: &dyn Source, now: Millis) {
+        match owner {
+            Owner::Partition(partition) => {
+                self.conversations
+                    .appended(partition, ticket, &self.accounts, source, now);
+            }
+            Owner::Accounts => self.accounts.appended(ticket),
+            Owner::Sessions => self.sessions.appended(ticket),
+            Owner::Node => self.conversations.promise_stored(ticket),
+        }
+    }
+
+    /// From this append on those of an owner were refused.
+    fn fenced(&mut self, owner: Owner, ticket: Ticket, source: &dyn Source, now: Millis) {
+        match owner {
+            Owner::Partition(partition) => {
+                self.conversations
+                    .fenced(partition, ticket, &self.accounts, source, now);
+            }
+            Owner::Node => self.conversations.promise_refused(ticket),
+            // Nobody else owns those of this node.
+            Owner::Accounts | Owner::Sessions => {}
         }
     }
 
