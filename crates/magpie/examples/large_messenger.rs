@@ -61,8 +61,10 @@ fn main() {
         filled.messages,
         begun.elapsed().as_secs_f64()
     );
-    // The first start after so much was written still has the journal to read.
+    // The first start after so much was written still has the journal to read, and years of tables to merge in a minute.
     server.restart();
+    let merged = settle(&server);
+    println!("merged for {:.0} s", merged.as_secs_f64());
     assert!(server.terminate().0.success());
     let begun = Instant::now();
     server.restart();
@@ -127,6 +129,22 @@ fn main() {
         resident(&server),
         server.metric("magpie_chat_loaded_bytes", "") as f64 / 1e6
     );
+}
+
+/// Waits until the store has nothing more to merge.
+fn settle(server: &Server) -> Duration {
+    const QUIET: Duration = Duration::from_secs(3);
+    let begun = Instant::now();
+    let mut written = 0;
+    let mut since = begun;
+    while since.elapsed() < QUIET {
+        std::thread::sleep(Duration::from_millis(100));
+        let now = server.metric("magpie_store_table_written_bytes_total", "");
+        if now != written {
+            (written, since) = (now, Instant::now());
+        }
+    }
+    begun.elapsed()
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {

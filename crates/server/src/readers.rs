@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -19,6 +20,8 @@ use crate::translate;
 
 /// Threads that read.
 const THREADS: usize = 2;
+/// Threads that read for one long answer. More than two, because a new one may have to share a core at first.
+const PARTS_AT_ONCE: usize = 4;
 /// Readings that may wait. A shard that asks for one more waits (readers wait for nobody); the messenger's is refused.
 const WAITING_MAX: usize = 4096;
 
@@ -218,6 +221,27 @@ impl Source for StoreSource {
         if let Some(left_out) = UNREADABLE.meet(&row, Instant::now()) {
             tracing::error!(row, left_out, "a damaged row of the messenger is left out");
         }
+    }
+
+    fn in_parts(&self, parts: usize, work: &(dyn Fn(&dyn Source, usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let run = || {
+            loop {
+                let part = next.fetch_add(1, Ordering::Relaxed);
+                if part >= parts {
+                    break;
+                }
+                work(self, part);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 1..PARTS_AT_ONCE.min(parts) {
+                let builder = thread::Builder::new().name("reader-part".to_owned());
+                // Where there is no thread to be had, this one does it all.
+                drop(builder.spawn_scoped(scope, run));
+            }
+            run();
+        });
     }
 }
 

@@ -34,6 +34,10 @@ pub trait Source {
 
     /// A row is damaged and was left out: for the log and a counter.
     fn damaged(&self, row: &Damaged);
+
+    /// Does pieces of work that are numbered from zero on, each with this source or one like it: one after the other, or several at
+    /// once where there are threads for them. Returns when all are done.
+    fn in_parts(&self, parts: usize, work: &(dyn Fn(&dyn Source, usize) + Sync));
 }
 
 /// What a source may count for a row besides its value.

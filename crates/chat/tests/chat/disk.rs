@@ -114,4 +114,8 @@ impl Source for Disk {
     fn damaged(&self, row: &Damaged) {
         self.damaged.borrow_mut().push(row.to_string());
     }
+
+    fn in_parts(&self, parts: usize, work: &(dyn Fn(&dyn Source, usize) + Sync)) {
+        (0..parts).for_each(|part| work(self, part));
+    }
 }

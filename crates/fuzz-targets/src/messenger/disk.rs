@@ -107,4 +107,8 @@ impl Source for Disk {
         assert!(!row.to_string().is_empty());
         self.told.set(self.told.get() + 1);
     }
+
+    fn in_parts(&self, parts: usize, work: &(dyn Fn(&dyn Source, usize) + Sync)) {
+        (0..parts).for_each(|part| work(self, part));
+    }
 }

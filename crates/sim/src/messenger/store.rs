@@ -271,4 +271,8 @@ impl Source for Store {
     fn damaged(&self, row: &Damaged) {
         panic!("{row}");
     }
+
+    fn in_parts(&self, parts: usize, work: &(dyn Fn(&dyn Source, usize) + Sync)) {
+        (0..parts).for_each(|part| work(self, part));
+    }
 }

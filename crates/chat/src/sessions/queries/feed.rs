@@ -9,8 +9,9 @@ use records::{
     Place as JoinedPlace, Pos, Seq, key,
 };
 
-use crate::sessions::queries::joined;
+use crate::sessions::queries::joined::{self, Slices};
 use crate::sessions::queries::names::Names;
+use crate::sessions::queries::parts;
 use crate::stored::conversations;
 use crate::stored::damaged::Damaged;
 use crate::stored::entries::{self, Found, Place, Tail};
@@ -92,6 +93,15 @@ struct Stream {
     read: VecDeque<(usize, Place)>,
 }
 
+/// What one conversation has for the feed.
+#[derive(Default)]
+struct New {
+    stream: Option<Stream>,
+    gaps: Vec<Gap>,
+    left: Option<(Box<str>, Pos, bool)>,
+    first_joined: Option<(ConversationId, GroupSlug, Pos)>,
+}
+
 /// Entries of one part of a conversation that follow each other in the feed: nothing else stands between them.
 struct Run {
     stream: usize,
@@ -120,75 +130,74 @@ impl Feed {
             first_joined: Vec::new(),
             superseding: Vec::new(),
         };
-        joined::each(source, self.account, |id, row| {
+        let mut slices = Slices::of(self.account);
+        while let Some(slice) = slices.next(source)? {
+            let all = parts::read(source, &slice, |source, (id, row)| {
+                self.news(source, *id, row)
+            })?;
+            all.into_iter().for_each(|new| streams.add(new));
             if streams.streams.len() > conversations_max {
-                return Ok(());
+                return Ok(None);
             }
-            streams.add(id, &row, &self.since, &self.names)
-        })?;
-        if streams.streams.len() > conversations_max {
-            return Ok(None);
         }
         streams.find_superseding(&self.since)?;
         streams
             .page(self.since.floor(), entries_max, bytes_max)
             .map(Some)
     }
-}
 
-impl Streams<'_> {
     /// What a conversation has for the feed.
-    fn add(
-        &mut self,
+    fn news(
+        &self,
+        source: &dyn Source,
         id: ConversationId,
         row: &Joined,
-        since: &Cursor,
-        names: &Names,
-    ) -> Result<(), Unreadable> {
+    ) -> Result<New, Unreadable> {
+        let mut new = New::default();
         let Some(partition) = id.partition() else {
-            return Ok(());
+            return Ok(new);
         };
-        let seen = since.of(partition);
+        let seen = self.since.of(partition);
         let ended = row.stays.last().filter(|_| row.since.is_none());
         if row.since.is_none() && ended.is_none_or(|stay| stay.until <= seen) {
-            return Ok(());
+            return Ok(new);
         }
-        let tail = Tail::read(self.source, id)?;
+        let tail = Tail::read(source, id)?;
         let is_new = tail.newest().is_some_and(|newest| newest.pos > seen);
         if !is_new && ended.is_none() {
-            return Ok(());
+            return Ok(new);
         }
-        let Some(conv) = joined::conv(&row.place, names, self.source)? else {
-            return Ok(());
+        let Some(conv) = joined::conv(&row.place, &self.names, source)? else {
+            return Ok(new);
         };
-        if row.since.is_some() && conversations::member(self.source, id, self.account)?.is_none() {
+        if row.since.is_some() && conversations::member(source, id, self.account)?.is_none() {
             // Left a moment ago, or a row that says what is not so: then it might be anybody's.
-            return match joined::find(self.source, self.account, id)? {
-                Some(row) if row.since.is_none() => self.add(id, &row, since, names),
+            return match joined::find(source, self.account, id)? {
+                Some(row) if row.since.is_none() => self.news(source, id, &row),
                 Some(_) | None => {
                     let at = key::joined(self.account, id);
                     let what = "it is a member of what it does not take part in";
-                    self.source.damaged(&Damaged::untrue(&at, what));
-                    Ok(())
+                    source.damaged(&Damaged::untrue(&at, what));
+                    Ok(new)
                 }
             };
         }
         if let Some(stay) = ended {
-            let record = conversations::record(self.source, id)?;
+            let record = conversations::record(source, id)?;
             let deleted =
                 record.is_none_or(|record| matches!(record.kind, ConversationKind::Ended { .. }));
             if self.upto.covers(stay.until) {
-                self.left.push((conv.clone(), stay.until, deleted));
+                new.left = Some((conv.clone(), stay.until, deleted));
             }
         }
         if !is_new {
-            return Ok(());
+            return Ok(new);
         }
         let begun = row.stays.first().map(|stay| stay.since).or(row.since);
         if let (JoinedPlace::Group { slug }, Some(begun)) = (&row.place, begun)
             && begun > seen
         {
-            self.first_joined.push((id, slug.clone(), begun));
+            new.first_joined = Some((id, slug.clone(), begun));
         }
         let mut stream = Stream {
             id,
@@ -197,9 +206,18 @@ impl Streams<'_> {
             parts: VecDeque::new(),
             read: VecDeque::new(),
         };
-        self.divide(&mut stream, row, &tail, seen.next())?;
-        self.streams.push(stream);
-        Ok(())
+        new.gaps = stream.divide(source, row, &tail, seen.next())?;
+        new.stream = Some(stream);
+        Ok(new)
+    }
+}
+
+impl Streams<'_> {
+    fn add(&mut self, new: New) {
+        self.streams.extend(new.stream);
+        self.gaps.extend(new.gaps);
+        self.left.extend(new.left);
+        self.first_joined.extend(new.first_joined);
     }
 
     /// A group whose slug was another one's, which was deleted after the account had left it: nothing has told of that, and what
@@ -230,46 +248,6 @@ impl Streams<'_> {
             }
             Ok(())
         })
-    }
-
-    /// Gives a conversation its parts from a position on, one for each time that the account was a member, and notes the gaps between.
-    fn divide(
-        &mut self,
-        stream: &mut Stream,
-        row: &Joined,
-        tail: &Tail,
-        first: Pos,
-    ) -> Result<(), Unreadable> {
-        let seek = |pos: Pos| tail.seek(self.source, pos);
-        let mut before = Seq::ZERO;
-        let current = row.since.map(|since| (since, Pos::MAX, Seq::MAX));
-        let stays = row
-            .stays
-            .iter()
-            .map(|stay| (stay.since, stay.until, stay.seq));
-        for (begun, until, seq) in stays.chain(current) {
-            if until >= first {
-                let from = seek(begun.max(first))?;
-                if begun >= first && from.seq > before {
-                    self.gaps.push(Gap {
-                        conv: stream.conv.clone(),
-                        after: before,
-                        before: from.seq.next(),
-                        joined: begun,
-                    });
-                }
-                let known = tail.since(begun.max(first));
-                match known.filter(|_| until == Pos::MAX && stream.parts.is_empty()) {
-                    Some(known) => stream
-                        .read
-                        .extend(known.into_iter().map(|place| (0, place))),
-                    None if until == Pos::MAX => stream.parts.push_back((from, Place::LAST)),
-                    None => stream.parts.push_back((from, seek(until.next())?)),
-                }
-            }
-            before = seq;
-        }
-        Ok(())
     }
 
     fn page(
@@ -400,6 +378,45 @@ impl Item {
 }
 
 impl Stream {
+    /// Gives the conversation its parts from a position on, one for each time that the account was a member; returns the gaps between.
+    fn divide(
+        &mut self,
+        source: &dyn Source,
+        row: &Joined,
+        tail: &Tail,
+        first: Pos,
+    ) -> Result<Vec<Gap>, Unreadable> {
+        let seek = |pos: Pos| tail.seek(source, pos);
+        let mut gaps = Vec::new();
+        let mut before = Seq::ZERO;
+        let current = row.since.map(|since| (since, Pos::MAX, Seq::MAX));
+        let stays = row
+            .stays
+            .iter()
+            .map(|stay| (stay.since, stay.until, stay.seq));
+        for (begun, until, seq) in stays.chain(current) {
+            if until >= first {
+                let from = seek(begun.max(first))?;
+                if begun >= first && from.seq > before {
+                    gaps.push(Gap {
+                        conv: self.conv.clone(),
+                        after: before,
+                        before: from.seq.next(),
+                        joined: begun,
+                    });
+                }
+                let known = tail.since(begun.max(first));
+                match known.filter(|_| until == Pos::MAX && self.parts.is_empty()) {
+                    Some(known) => self.read.extend(known.into_iter().map(|place| (0, place))),
+                    None if until == Pos::MAX => self.parts.push_back((from, Place::LAST)),
+                    None => self.parts.push_back((from, seek(until.next())?)),
+                }
+            }
+            before = seq;
+        }
+        Ok(gaps)
+    }
+
     /// The next place, read if need be, and its part.
     fn fill(
         &mut self,

@@ -1,6 +1,6 @@
 //! The conversations of an account as the store lists them. Runs where a disk may be waited for.
 
-use records::{AccountId, ConversationId, Joined, Place, key};
+use records::{AccountId, ConversationId, Joined, KeyRange, Place, key};
 
 use crate::format::wire;
 use crate::sessions::queries::names::Names;
@@ -16,9 +16,42 @@ pub(crate) fn each(
     account: AccountId,
     mut take: impl FnMut(ConversationId, Joined) -> Result<(), Unreadable>,
 ) -> Result<(), Unreadable> {
-    let mut range = key::joined_by(account);
-    loop {
+    let mut slices = Slices::of(account);
+    while let Some(slice) = slices.next(source)? {
+        for (id, row) in slice {
+            take(id, row)?;
+        }
+    }
+    Ok(())
+}
+
+/// The same, so many at a time.
+pub(crate) struct Slices {
+    /// What has not been read; `None` at the end.
+    left: Option<KeyRange>,
+}
+
+impl Slices {
+    pub(crate) fn of(account: AccountId) -> Self {
+        let left = Some(key::joined_by(account));
+        Self { left }
+    }
+
+    pub(crate) fn next(
+        &mut self,
+        source: &dyn Source,
+    ) -> Result<Option<Vec<(ConversationId, Joined)>>, Unreadable> {
+        let Some(mut range) = self.left.take() else {
+            return Ok(None);
+        };
         let rows = source.rows(&range, End::First, SLICE, usize::MAX)?;
+        if let Some((last, _)) = rows.last()
+            && rows.len() == SLICE
+        {
+            range.from = [last, &[0][..]].concat();
+            self.left = Some(range);
+        }
+        let mut slice = Vec::with_capacity(rows.len());
         for (at, value) in &rows {
             let row = match key::parse_joined(at) {
                 Ok((_, id)) => Joined::decode(value)
@@ -27,14 +60,11 @@ pub(crate) fn each(
                 Err(error) => Err(Damaged::new(at, error)),
             };
             match row {
-                Ok((id, row)) => take(id, row)?,
+                Ok(row) => slice.push(row),
                 Err(damaged) => source.damaged(&damaged),
             }
         }
-        match rows.last() {
-            Some((last, _)) if rows.len() == SLICE => range.from = [last, &[0][..]].concat(),
-            Some(_) | None => return Ok(()),
-        }
+        Ok(Some(slice))
     }
 }
 

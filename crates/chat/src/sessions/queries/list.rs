@@ -7,7 +7,8 @@ use records::{AccountId, ConversationId, Cursor, Pos};
 
 use crate::sessions::queries::joined;
 use crate::sessions::queries::names::Names;
-use crate::sessions::queries::row::Described;
+use crate::sessions::queries::parts;
+use crate::sessions::queries::row::{Described, Row};
 use crate::sessions::reply::{self, PAGE_BYTES_MAX};
 use crate::stored::entries;
 use crate::stored::source::{Source, Unreadable};
@@ -43,24 +44,16 @@ impl List {
         })?;
         // Of a short list everything is shown, and read once.
         let is_short = joined.len() <= SHORT_MAX.min(limit);
-        let mut places: Vec<(Pos, ConversationId, Option<Described>)> = Vec::new();
-        for (id, since) in joined {
-            let (last, described) = if is_short {
-                // It may have ended since.
-                let Some(described) = Described::read(source, id, None)? else {
-                    continue;
-                };
-                (described.last_pos(), Some(described))
-            } else {
-                let newest = entries::newest_place(source, id)?;
-                (newest.map_or(since, |newest| newest.pos), None)
-            };
-            if self.before.is_none_or(|before| last < before) {
-                places.push((last, id, described));
-            }
-        }
-        places.sort_unstable_by_key(|(last, id, _)| Reverse((*last, *id)));
-        let mut more = places.len() > limit;
+        let (shown, mut more) = if is_short {
+            (joined.into_iter().map(|(id, _)| id).collect(), false)
+        } else {
+            self.newest(source, &joined, limit)?
+        };
+        // It may have ended since.
+        let rows = parts::read(source, &shown, |source, id| self.row(source, *id))?;
+        let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
+        rows.retain(|row| self.is_asked_for(row.last.place.pos));
+        rows.sort_by_key(|row| Reverse(row.last.place.pos));
         let mut out = Vec::new();
         out.push(b'{');
         if self.reset {
@@ -68,17 +61,7 @@ impl List {
         }
         out.extend_from_slice(br#""conversations":["#);
         let mut last = None;
-        for (last_pos, id, described) in places.into_iter().take(limit) {
-            let described = match described {
-                Some(described) => Some(described),
-                None => Described::read(source, id, None)?,
-            };
-            let Some(described) = described else {
-                continue;
-            };
-            let Some(mut row) = described.row(self.account, &self.names, source)? else {
-                continue;
-            };
+        for mut row in rows {
             if out.len() + row.head_bytes() > HEADS_BYTES_MAX {
                 row.drop_head();
             }
@@ -91,7 +74,7 @@ impl List {
                 out.push(b',');
             }
             out.extend_from_slice(&object);
-            last = Some(last_pos);
+            last = Some(row.last.place.pos);
         }
         let cursor = &self.upto;
         out.extend_from_slice(format!(r#"],"cursor":"{cursor}","more":"#).as_bytes());
@@ -101,5 +84,35 @@ impl List {
         }
         out.push(b'}');
         Ok(out.into())
+    }
+
+    /// The conversations with the newest entries, so many, and whether there are more.
+    fn newest(
+        &self,
+        source: &dyn Source,
+        joined: &[(ConversationId, Pos)],
+        limit: usize,
+    ) -> Result<(Vec<ConversationId>, bool), Unreadable> {
+        let mut places = parts::read(source, joined, |source, (id, since)| {
+            let newest = entries::newest_place(source, *id)?;
+            Ok((newest.map_or(*since, |newest| newest.pos), *id))
+        })?;
+        places.retain(|(last, _)| self.is_asked_for(*last));
+        places.sort_unstable_by_key(|place| Reverse(*place));
+        let more = places.len() > limit;
+        places.truncate(limit);
+        Ok((places.into_iter().map(|(_, id)| id).collect(), more))
+    }
+
+    /// A conversation as the account sees it, if it is there and the account a member.
+    fn row(&self, source: &dyn Source, id: ConversationId) -> Result<Option<Row>, Unreadable> {
+        match Described::read(source, id, None)? {
+            Some(described) => described.row(self.account, &self.names, source),
+            None => Ok(None),
+        }
+    }
+
+    fn is_asked_for(&self, last: Pos) -> bool {
+        self.before.is_none_or(|before| last < before)
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod list;
 pub(crate) mod listing;
 pub(crate) mod members;
 pub(crate) mod names;
+mod parts;
 pub(crate) mod row;
 pub(crate) mod sync;
 

@@ -3,8 +3,7 @@
 
 use bytes::Bytes;
 use records::{
-    AccountId, Conversation, ConversationId, ConversationKind, Cursor, HistoryAccess, Member, Pos,
-    Seq,
+    AccountId, Conversation, ConversationId, ConversationKind, Cursor, HistoryAccess, Member, Seq,
 };
 use serde::Serialize;
 
@@ -95,11 +94,6 @@ impl Described {
             record,
             last,
         }))
-    }
-
-    /// Where its newest entry stands; where there is none, before everything.
-    pub(crate) fn last_pos(&self) -> Pos {
-        self.last.place.pos
     }
 
     /// As a member sees it; `None` if the account is none.
