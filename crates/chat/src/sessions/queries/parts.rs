@@ -10,6 +10,12 @@ const FEW: usize = 16;
 /// Items of one part.
 const PART: usize = 4;
 
+/// Items that one thread reads, and what it has found.
+struct Part<'a, T, R> {
+    items: &'a [T],
+    found: Mutex<Result<Vec<R>, Unreadable>>,
+}
+
 /// What was read for each item, in their order.
 pub(crate) fn read<T: Sync, R: Send>(
     source: &dyn Source,
@@ -19,18 +25,23 @@ pub(crate) fn read<T: Sync, R: Send>(
     if items.len() <= FEW {
         return items.iter().map(|item| read(source, item)).collect();
     }
-    let parts: Vec<(&[T], Mutex<Result<Vec<R>, Unreadable>>)> = items
-        .chunks(PART)
-        .map(|items| (items, Mutex::new(Err(Unreadable))))
-        .collect();
+    let parts = items.chunks(PART).map(|items| Part {
+        items,
+        found: Mutex::new(Err(Unreadable)),
+    });
+    let parts: Vec<Part<'_, T, R>> = parts.collect();
     source.in_parts(parts.len(), &|source, number| {
-        let (items, found) = &parts[number];
-        let part = items.iter().map(|item| read(source, item)).collect();
-        *found.lock().unwrap_or_else(PoisonError::into_inner) = part;
+        let part = &parts[number];
+        let found = part.items.iter().map(|item| read(source, item)).collect();
+        *part.found.lock().unwrap_or_else(PoisonError::into_inner) = found;
     });
     let mut all = Vec::with_capacity(items.len());
-    for (_, found) in parts {
-        all.extend(found.into_inner().unwrap_or_else(PoisonError::into_inner)?);
+    for part in parts {
+        all.extend(
+            part.found
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner)?,
+        );
     }
     Ok(all)
 }
