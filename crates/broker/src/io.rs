@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mqtt_codec::{QoS, ReasonCode};
+use mqtt_codec::{QoS, ReasonCode, UserProperties};
 use records::{
     AccountId, ConversationId, Cursor, Moment, Pos, Seq, SessionMid, SessionRef, Stamp, Write,
 };
@@ -82,8 +82,8 @@ pub enum Input {
         session: SessionRef,
         /// The number given in [`ChatPublish::ack`].
         ack: u64,
-        /// Reason code and sentence of a refusal.
-        outcome: Result<(), (ReasonCode, Box<str>)>,
+        /// Why it was refused.
+        outcome: Result<(), (ReasonCode, Box<Explanation>)>,
     },
     /// The account was disabled, removed, or changed its password: its connections are closed.
     CloseAccount {
@@ -134,6 +134,33 @@ pub struct Shed {
 impl Shed {
     /// Parts that make everything that waits for an account.
     pub const PARTS: u32 = 1 << 16;
+}
+
+/// Why a publish was refused, beside the reason code: MQTT 5 clients are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// A sentence for people.
+    pub sentence: Box<str>,
+    /// User properties for programs, in wire form.
+    pub user: Vec<u8>,
+}
+
+impl Explanation {
+    pub(crate) fn as_sent(&self) -> mqtt_codec::Explanation<'_> {
+        mqtt_codec::Explanation {
+            sentence: &self.sentence,
+            user: UserProperties::of_wire(&self.user),
+        }
+    }
+}
+
+impl From<&str> for Box<Explanation> {
+    fn from(sentence: &str) -> Self {
+        Self::new(Explanation {
+            sentence: sentence.into(),
+            user: Vec::new(),
+        })
+    }
 }
 
 /// Something to be done outside.

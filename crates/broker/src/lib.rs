@@ -31,8 +31,8 @@ pub use connections::pending_connect::PendingConnect;
 pub use delivery::waiting::FETCH_MAX;
 pub use io::{
     Announcement, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId, ExchangeRequest,
-    Exchanged, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn, Pressure,
-    Recipients, Service, Shed, Ticket,
+    Exchanged, Explanation, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
+    Pressure, Recipients, Service, Shed, Ticket,
 };
 pub use message::Message;
 pub use metrics::counters::{Counters, Population, SlowClient};

@@ -94,6 +94,8 @@ pub(crate) struct Making {
 #[derive(Debug, Clone)]
 pub(crate) struct Sending {
     pub(crate) payload: Bytes,
+    /// Whether the payload is the text itself, whatever it begins with.
+    pub(crate) is_text: bool,
     /// What stands for the client's `mid` if it gave none: a message that its session sends again is the same message.
     pub(crate) session_mid: Option<SessionMid>,
     /// Whether the account may begin one more conversation.

@@ -24,7 +24,16 @@ pub struct Refusal {
     pub code: &'static str,
     /// A sentence for people.
     pub sentence: Box<str>,
+    /// The key of the payload that is wrong, if it is one.
+    pub field: Option<Box<str>>,
+    /// Milliseconds after which it may be tried again, where that may help.
+    pub retry_millis: Option<u64>,
 }
+
+/// When what failed for a moment may be tried again.
+const MOMENT_MILLIS: u64 = 1_000;
+/// When it may be tried again whether the disk has room.
+const DISK_FULL_MILLIS: u64 = 30_000;
 
 impl Refusal {
     fn new(kind: RefusalKind, code: &'static str, sentence: impl Into<Box<str>>) -> Self {
@@ -32,7 +41,35 @@ impl Refusal {
             kind,
             code,
             sentence: sentence.into(),
+            field: None,
+            retry_millis: None,
         }
+    }
+
+    /// It is this key of the payload that is wrong.
+    pub(crate) fn in_field(self, field: impl Into<Box<str>>) -> Self {
+        let field = Some(field.into());
+        Self { field, ..self }
+    }
+
+    /// It may be tried again after so many milliseconds.
+    pub(crate) fn retry_in(self, millis: u64) -> Self {
+        let retry_millis = Some(millis.max(1));
+        Self {
+            retry_millis,
+            ..self
+        }
+    }
+
+    /// The payload should be JSON and is not.
+    pub(crate) fn invalid_json(sentence: impl Into<Box<str>>) -> Self {
+        Self::new(RefusalKind::PayloadFormat, "invalid_json", sentence)
+    }
+
+    /// A key of the payload that must be there is not.
+    pub(crate) fn missing_key(key: &str) -> Self {
+        let sentence = format!("{key} is missing");
+        Self::new(RefusalKind::PayloadFormat, "missing_key", sentence).in_field(key)
     }
 
     /// The payload is not what the topic takes.
@@ -100,6 +137,11 @@ impl Refusal {
         Self::new(RefusalKind::Quota, "quota", sentence)
     }
 
+    /// Too many at once; after so many milliseconds there is room again.
+    pub(crate) fn rate(millis: u64, sentence: impl Into<Box<str>>) -> Self {
+        Self::quota(sentence).retry_in(millis)
+    }
+
     /// One more conversation than an account may have begun or joined.
     pub(crate) fn too_many_conversations() -> Self {
         let sentence = "you have begun or joined as many conversations as you may";
@@ -110,7 +152,7 @@ impl Refusal {
     pub(crate) fn disk_full() -> Self {
         let sentence =
             "the server's disk is almost full; nothing new is stored until there is room";
-        Self::new(RefusalKind::Quota, "disk_full", sentence)
+        Self::new(RefusalKind::Quota, "disk_full", sentence).retry_in(DISK_FULL_MILLIS)
     }
 
     /// A topic outside the contract.
@@ -128,7 +170,7 @@ impl Refusal {
     /// The store cannot be read, or does not keep up.
     pub(crate) fn unavailable() -> Self {
         let sentence = "the server cannot do this right now";
-        Self::new(RefusalKind::Unavailable, "unavailable", sentence)
+        Self::new(RefusalKind::Unavailable, "unavailable", sentence).retry_in(MOMENT_MILLIS)
     }
 
     /// A name that is taken.
@@ -139,7 +181,7 @@ impl Refusal {
 }
 
 /// A stranger's word as it may be repeated in a sentence: short, and nothing that a terminal would obey.
-fn shown(word: &str) -> String {
+pub(crate) fn shown(word: &str) -> String {
     const CHARS_MAX: usize = 80;
     word.chars()
         .take(CHARS_MAX)

@@ -1,8 +1,8 @@
 //! Looking at everything a decoded packet offers, and writing it back as far as the codec has an encoder for it.
 
 use mqtt_codec::{
-    Packet, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version, ack, disconnect,
-    publish, suback,
+    Ack, Explanation, Packet, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Version,
+    ack, disconnect, publish, suback,
 };
 
 /// Looks at everything, so that what is decoded late cannot hide a panic.
@@ -44,23 +44,23 @@ pub(crate) fn encode(version: Version, packet: &Packet<'_>) -> Option<Vec<u8>> {
         Packet::Connect(connect) => connect.encode(&mut out),
         Packet::Publish(publish) => encode_publish(version, publish, &mut out),
         Packet::Puback(told) => {
-            let sentence = told.reason_string;
+            let explanation = explanation(told);
             ack::encode_puback(
                 version,
                 told.packet_id,
                 told.reason,
-                sentence,
+                explanation,
                 u32::MAX,
                 &mut out,
             );
         }
         Packet::Pubrec(told) => {
-            let sentence = told.reason_string;
+            let explanation = explanation(told);
             ack::encode_pubrec(
                 version,
                 told.packet_id,
                 told.reason,
-                sentence,
+                explanation,
                 u32::MAX,
                 &mut out,
             );
@@ -123,4 +123,10 @@ fn encode_publish(version: Version, publish: &mqtt_codec::Publish<'_>, out: &mut
         written, publish.packet_id,
         "the layout names the packet id's place"
     );
+}
+
+fn explanation<'a>(told: &Ack<'a>) -> Option<Explanation<'a>> {
+    let user = told.user;
+    let sentence = told.reason_string;
+    sentence.map(|sentence| Explanation { sentence, user })
 }

@@ -85,6 +85,8 @@ pub struct Acknowledgement {
     pub reason: u8,
     /// MQTT 5 reason string.
     pub sentence: Option<String>,
+    /// MQTT 5 user properties.
+    pub user: Vec<(String, String)>,
 }
 
 /// What has come in.

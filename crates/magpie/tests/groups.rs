@@ -91,7 +91,8 @@ fn a_group_that_all_have_left_outlives_a_crash_and_is_deleted_by_who_left_it_las
     assert_eq!(refused["error"], "not_a_member");
     let mut bob = device(&server, "bob");
     let careless = ask(&mut bob, "group.delete", &json!({"conv": "eng"}));
-    assert_eq!(careless["error"], "payload_format");
+    assert_eq!(careless["error"], "missing_key");
+    assert_eq!(careless["field"], "slug");
     assert_eq!(
         ask(&mut bob, "group.delete", &whole),
         json!({"conv": "eng"})

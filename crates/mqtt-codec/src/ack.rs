@@ -1,6 +1,6 @@
 //! PUBACK, PUBREC, PUBREL, PUBCOMP and the pings.
 
-use crate::property::{self, DecodeLimits, Properties, Value, id};
+use crate::property::{self, DecodeLimits, Properties, UserProperties, Value, id};
 use crate::read::Reader;
 use crate::{DecodeError, ReasonCode, Version, write};
 
@@ -30,6 +30,26 @@ pub struct Ack<'a> {
     pub reason: ReasonCode,
     /// Why.
     pub reason_string: Option<&'a str>,
+    /// User properties.
+    pub user: UserProperties<'a>,
+}
+
+/// Why a publish was refused, beside the reason code.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Explanation<'a> {
+    /// A sentence for people.
+    pub sentence: &'a str,
+    /// What programs read.
+    pub user: UserProperties<'a>,
+}
+
+impl<'a> From<&'a str> for Explanation<'a> {
+    fn from(sentence: &'a str) -> Self {
+        Self {
+            sentence,
+            user: UserProperties::default(),
+        }
+    }
 }
 
 impl<'a> Ack<'a> {
@@ -44,6 +64,7 @@ impl<'a> Ack<'a> {
             packet_id: reader.packet_id()?,
             reason: ReasonCode::SUCCESS,
             reason_string: None,
+            user: UserProperties::default(),
         };
         if version == Version::V5 && !reader.is_empty() {
             ack.reason = reader.reason(|code| codes.contains(&code))?;
@@ -51,6 +72,7 @@ impl<'a> Ack<'a> {
                 let properties =
                     Properties::read(&mut reader, &[id::REASON_STRING, id::USER_PROPERTY], limits)?;
                 ack.reason_string = reason_string(properties);
+                ack.user = properties.user();
             }
         }
         reader.end()?;
@@ -65,28 +87,28 @@ pub(crate) fn reason_string(properties: Properties<'_>) -> Option<&str> {
     })
 }
 
-/// Appends PUBACK; the sentence is left out when it would exceed `maximum`. [5 MQTT-3.4.2-2]
+/// Appends PUBACK; the sentence, and then the user properties, are left out when they would exceed `maximum`. [5 MQTT-3.4.2-2]
 pub fn encode_puback(
     version: Version,
     packet_id: u16,
     reason: ReasonCode,
-    sentence: Option<&str>,
+    explanation: Option<Explanation<'_>>,
     maximum: u32,
     out: &mut Vec<u8>,
 ) {
-    encode(0x40, version, packet_id, reason, sentence, maximum, out);
+    encode(0x40, version, packet_id, reason, explanation, maximum, out);
 }
 
-/// Appends PUBREC; the sentence is left out when it would exceed `maximum`. [5 MQTT-3.5.2-2]
+/// Appends PUBREC; the sentence, and then the user properties, are left out when they would exceed `maximum`. [5 MQTT-3.5.2-2]
 pub fn encode_pubrec(
     version: Version,
     packet_id: u16,
     reason: ReasonCode,
-    sentence: Option<&str>,
+    explanation: Option<Explanation<'_>>,
     maximum: u32,
     out: &mut Vec<u8>,
 ) {
-    encode(0x50, version, packet_id, reason, sentence, maximum, out);
+    encode(0x50, version, packet_id, reason, explanation, maximum, out);
 }
 
 /// Appends PUBREL. [3.1.1 MQTT-3.6.1-1] [5 MQTT-3.6.1-1]
@@ -114,23 +136,34 @@ fn encode(
     version: Version,
     packet_id: u16,
     reason: ReasonCode,
-    sentence: Option<&str>,
+    explanation: Option<Explanation<'_>>,
     maximum: u32,
     out: &mut Vec<u8>,
 ) {
     let [high, low] = packet_id.to_be_bytes();
-    if version != Version::V5 || (reason == ReasonCode::SUCCESS && sentence.is_none()) {
+    if version != Version::V5 || (reason == ReasonCode::SUCCESS && explanation.is_none()) {
         out.extend_from_slice(&[first, 2, high, low]);
         return;
     }
     let mut body = vec![high, low, reason.0];
-    if let Some(sentence) = sentence {
+    if let Some(explanation) = explanation {
+        let mut user = Vec::new();
+        for (name, value) in explanation.user.iter() {
+            property::write_pair(&mut user, name, value);
+        }
         let mut properties = Vec::new();
-        property::write_bytes(&mut properties, id::REASON_STRING, sentence.as_bytes());
-        let length = 3 + write::variable_len(properties.len()) + properties.len();
-        if 1 + write::variable_len(length) + length <= maximum as usize {
-            write::variable(&mut body, properties.len() as u32);
-            body.extend_from_slice(&properties);
+        let sentence = explanation.sentence.as_bytes();
+        property::write_bytes(&mut properties, id::REASON_STRING, sentence);
+        properties.extend_from_slice(&user);
+        let parts = [properties, user].into_iter();
+        // Programs come before people.
+        let fitting = parts.filter(|part| !part.is_empty()).find(|part| {
+            let length = 3 + write::variable_len(part.len()) + part.len();
+            1 + write::variable_len(length) + length <= maximum as usize
+        });
+        if let Some(fitting) = fitting {
+            write::variable(&mut body, fitting.len() as u32);
+            body.extend_from_slice(&fitting);
         }
     }
     write::packet(out, first, &body);

@@ -21,7 +21,7 @@ mod subscribe;
 pub mod topic;
 mod write;
 
-pub use ack::Ack;
+pub use ack::{Ack, Explanation};
 pub use auth::Auth;
 pub use connack::Connack;
 pub use connect::{Connect, ConnectProperties, VERSION_BYTES_MAX, Will, WillProperties};

@@ -136,6 +136,11 @@ pub struct UserProperties<'a> {
 }
 
 impl<'a> UserProperties<'a> {
+    /// As they stand in a packet, which [`crate::publish::write_user_property`] has written.
+    pub fn of_wire(raw: &'a [u8]) -> Self {
+        Self { raw }
+    }
+
     /// Name and value of each.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a str)> {
         Properties { raw: self.raw }

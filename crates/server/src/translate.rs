@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use broker::{ChatDelivery, Message, Service};
+use broker::{ChatDelivery, Explanation, Message, Service};
 use bytes::Bytes;
 use chat::{Audience, Delivery, Input, Packet, Publish, Refusal, RefusalKind};
+use mqtt_codec::publish::write_user_property;
 use mqtt_codec::{QoS, ReasonCode};
 use records::{Millis, Moment};
 
@@ -137,7 +138,7 @@ fn message(packet: Packet, read_at: Moment) -> Message {
 }
 
 /// What MQTT makes of the messenger's word on a publish.
-pub(crate) fn outcome(outcome: Result<(), Refusal>) -> Result<(), (ReasonCode, Box<str>)> {
+pub(crate) fn outcome(outcome: Result<(), Refusal>) -> Result<(), (ReasonCode, Box<Explanation>)> {
     outcome.map_err(|refusal| {
         let reason = match refusal.kind {
             RefusalKind::NotAuthorized => ReasonCode::NOT_AUTHORIZED,
@@ -146,6 +147,15 @@ pub(crate) fn outcome(outcome: Result<(), Refusal>) -> Result<(), (ReasonCode, B
             RefusalKind::TopicName => ReasonCode::TOPIC_NAME_INVALID,
             RefusalKind::Unavailable => ReasonCode::IMPLEMENTATION_SPECIFIC_ERROR,
         };
-        (reason, refusal.sentence)
+        let mut user = Vec::new();
+        write_user_property(&mut user, "error", refusal.code);
+        if let Some(field) = &refusal.field {
+            write_user_property(&mut user, "field", field);
+        }
+        if let Some(millis) = refusal.retry_millis {
+            write_user_property(&mut user, "retry_ms", &millis.to_string());
+        }
+        let sentence = refusal.sentence;
+        (reason, Box::new(Explanation { sentence, user }))
     })
 }

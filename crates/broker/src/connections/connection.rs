@@ -7,6 +7,7 @@ use records::Moment;
 
 use crate::authentication::exchange::Exchange;
 use crate::connections::pending_connect::PendingConnect;
+use crate::io::Explanation;
 
 /// So much of each connection is not counted: an ordinary CONNECT is always let in.
 const FREE_BYTES: usize = 512;
@@ -42,7 +43,7 @@ pub(crate) struct Chosen {
 /// What an open connection only needs when it publishes.
 #[derive(Debug, Default)]
 pub(crate) struct Publishing {
-    pub(crate) acks: AckQueue<(ReasonCode, Option<Box<str>>), Moment>,
+    pub(crate) acks: AckQueue<(ReasonCode, Option<Box<Explanation>>), Moment>,
     pub(crate) aliases: TopicAliases,
 }
 

@@ -7,7 +7,7 @@ use records::{Millis, Moment, Outgoing, OutgoingState, Write, key};
 
 use crate::connections::connection::Fault;
 use crate::delivery::waiting::Delivery;
-use crate::io::ConnectionId;
+use crate::io::{ConnectionId, Explanation};
 use crate::message::Origin;
 use crate::metrics::drops::DropReason;
 use crate::shard::Shard;
@@ -34,7 +34,7 @@ impl Shard {
         id: ConnectionId,
         ordinal: AckOrdinal,
         reason: ReasonCode,
-        sentence: Option<Box<str>>,
+        explanation: Option<Box<Explanation>>,
     ) {
         let Some(publishing) = self
             .connections
@@ -43,7 +43,7 @@ impl Shard {
         else {
             return;
         };
-        publishing.acks.settle(ordinal, (reason, sentence));
+        publishing.acks.settle(ordinal, (reason, explanation));
         while let Some(ready) = self
             .connections
             .get_mut(id)
@@ -61,32 +61,36 @@ impl Shard {
         kind: AckKind,
         packet_id: u16,
         reason: ReasonCode,
-        sentence: Option<Box<str>>,
+        explanation: Option<Box<Explanation>>,
     ) {
         if self.connections.owes_acks(id) {
             let ordinal = self.owe(id, kind, packet_id);
-            self.settle(id, ordinal, reason, sentence);
+            self.settle(id, ordinal, reason, explanation);
         } else {
             let ack = Ack {
                 kind,
                 packet_id,
-                result: (reason, sentence),
+                result: (reason, explanation),
                 mark: self.metrics.latencies.turn_at(),
             };
             self.send_ack(id.slot, ack);
         }
     }
 
-    fn send_ack(&mut self, connection: u32, ack: Ack<(ReasonCode, Option<Box<str>>), Moment>) {
+    fn send_ack(
+        &mut self,
+        connection: u32,
+        ack: Ack<(ReasonCode, Option<Box<Explanation>>), Moment>,
+    ) {
         self.metrics.latencies.acknowledged(ack.kind, ack.mark);
-        let (reason, sentence) = ack.result;
-        let sentence = sentence.as_deref();
+        let (reason, explanation) = ack.result;
+        let explanation = explanation.as_deref().map(Explanation::as_sent);
         let packet_id = ack.packet_id;
         let version = self.connections.version(connection);
-        let (reason, sentence) = match version {
+        let (reason, explanation) = match version {
             Version::V5 => (
                 reason,
-                sentence.filter(|_| self.connections[connection].problem_information),
+                explanation.filter(|_| self.connections[connection].problem_information),
             ),
             // Older versions have no word for a refusal: the acknowledgement means that it was received.
             Version::V31 | Version::V311 => (ReasonCode::SUCCESS, None),
@@ -95,10 +99,10 @@ impl Shard {
         let out = self.connections.buffer(connection);
         match ack.kind {
             AckKind::Puback => {
-                ack::encode_puback(version, packet_id, reason, sentence, maximum, out)
+                ack::encode_puback(version, packet_id, reason, explanation, maximum, out)
             }
             AckKind::Pubrec => {
-                ack::encode_pubrec(version, packet_id, reason, sentence, maximum, out)
+                ack::encode_pubrec(version, packet_id, reason, explanation, maximum, out)
             }
         }
     }

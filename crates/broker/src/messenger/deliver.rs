@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mqtt_codec::{QoS, ReasonCode};
 use records::{Cursor, Millis, Pos, SessionRef};
 
-use crate::io::{ChatDelivery, Output, Recipients, Service};
+use crate::io::{ChatDelivery, Explanation, Output, Recipients, Service};
 use crate::message::{Message, Origin};
 use crate::messenger::wanted::{Wanted, wanted};
 use crate::sessions::session::ChatMode;
@@ -269,7 +269,7 @@ impl Shard {
         &mut self,
         reference: SessionRef,
         ack: u64,
-        outcome: Result<(), (ReasonCode, Box<str>)>,
+        outcome: Result<(), (ReasonCode, Box<Explanation>)>,
         now: Millis,
     ) {
         self.messenger.note_answered();

@@ -6,7 +6,7 @@ use mqtt_session::{AckKind, AckOrdinal};
 use records::{Incoming, Millis, SessionMid, Write, key};
 
 use crate::connections::connection::Fault;
-use crate::io::{ChatPublish, ConnectionId, Output, Service};
+use crate::io::{ChatPublish, ConnectionId, Explanation, Output, Service};
 use crate::publishing::publish::Accepted;
 use crate::sessions::session::Unsettled;
 use crate::shard::Shard;
@@ -85,7 +85,7 @@ impl Shard {
         &mut self,
         slot: u32,
         ack: u64,
-        outcome: Result<(), (ReasonCode, Box<str>)>,
+        outcome: Result<(), (ReasonCode, Box<Explanation>)>,
         now: Millis,
     ) {
         let session = &mut self.sessions[slot];
@@ -131,9 +131,9 @@ impl Shard {
                 self.append(vec![receipt], then, now);
             }
             (Ok(()), None) => self.settle(id, ordinal, ReasonCode::SUCCESS, None),
-            (Err((reason, sentence)), _) => {
+            (Err((reason, explanation)), _) => {
                 self.metrics.counters.publishes_refused += 1;
-                self.settle(id, ordinal, reason, Some(sentence));
+                self.settle(id, ordinal, reason, Some(explanation));
             }
         }
     }

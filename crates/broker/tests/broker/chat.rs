@@ -81,7 +81,7 @@ pub(crate) fn take_publishes(world: &mut World) -> Vec<ChatPublish> {
 pub(crate) fn answer(
     world: &mut World,
     publish: &ChatPublish,
-    outcome: Result<(), (ReasonCode, Box<str>)>,
+    outcome: Result<(), (ReasonCode, Box<broker::Explanation>)>,
 ) {
     let input = Input::Acknowledged {
         session: publish.session,

@@ -27,7 +27,8 @@ impl Partition {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Done {
-        let draft = match draft::parse(&sending.payload, &context.shared.settings) {
+        let draft = match draft::parse(&sending.payload, sending.is_text, &context.shared.settings)
+        {
             Ok(draft) => draft,
             Err(rejected) => {
                 return Done {

@@ -62,13 +62,17 @@ struct Body<'a> {
     x: Option<&'a RawValue>,
 }
 
-/// Reads a payload of `im/to/<conv>`.
-pub(crate) fn parse<'a>(payload: &'a [u8], settings: &Settings) -> Result<Draft<'a>, Rejected> {
+/// Reads a payload of `im/to/<conv>`, or, with `is_text`, of `im/to/<conv>/text`.
+pub(crate) fn parse<'a>(
+    payload: &'a [u8],
+    is_text: bool,
+    settings: &Settings,
+) -> Result<Draft<'a>, Rejected> {
     let Ok(whole) = std::str::from_utf8(payload) else {
         let refusal = Refusal::payload("the payload is not UTF-8");
         return Err(Rejected { refusal, mid: None });
     };
-    if !whole.starts_with('{') {
+    if is_text || !whole.starts_with('{') {
         let draft = Draft {
             text: Some(Cow::Borrowed(whole)),
             ..Draft::default()
@@ -78,8 +82,8 @@ pub(crate) fn parse<'a>(payload: &'a [u8], settings: &Settings) -> Result<Draft<
             Err(refusal) => Err(Rejected { refusal, mid: None }),
         };
     }
-    let body: Body<'a> = serde_json::from_str(whole).map_err(|error| Rejected {
-        refusal: json::refusal(&error),
+    let body: Body<'a> = json::read(payload).map_err(|refusal| Rejected {
+        refusal: whole_text(refusal),
         mid: json::mid_alone(whole).filter(|mid| check_mid(mid).is_ok()),
     })?;
     let mut draft = Draft {
@@ -103,6 +107,18 @@ pub(crate) fn parse<'a>(payload: &'a [u8], settings: &Settings) -> Result<Draft<
     }
 }
 
+/// A text that begins like JSON is said in another way.
+fn whole_text(refusal: Refusal) -> Refusal {
+    if refusal.code != "invalid_json" {
+        return refusal;
+    }
+    let (sentence, hint) = (
+        &refusal.sentence,
+        "a text that begins with '{' is published to im/to/<conv>/text",
+    );
+    Refusal::invalid_json(format!("{sentence}; {hint}"))
+}
+
 /// The mid of a payload that is refused without being looked at any further.
 pub(crate) fn mid(payload: &[u8]) -> Option<Box<str>> {
     let whole = std::str::from_utf8(payload).ok()?;
@@ -118,37 +134,31 @@ fn check(draft: &Draft<'_>, settings: &Settings) -> Result<(), Refusal> {
     }
     let text = draft.text.as_deref().unwrap_or_default();
     if text.len() > settings.text_bytes_max {
-        return Err(Refusal::too_large(
-            "the text",
-            text.len(),
-            settings.text_bytes_max,
-        ));
+        let most = settings.text_bytes_max;
+        return Err(Refusal::too_large("the text", text.len(), most).in_field("text"));
     }
     // Six bytes is the most that one becomes, and then a page or a packet would be full of it.
     let most = settings.text_bytes_max.saturating_mul(2);
     if text.len().saturating_mul(json::ESCAPED_BYTES_MAX) > most {
         let escaped = json::escaped(text);
         if escaped > most {
-            return Err(Refusal::too_large("the text as JSON", escaped, most));
+            return Err(Refusal::too_large("the text as JSON", escaped, most).in_field("text"));
         }
     }
     for (name, extension) in [("att", draft.att), ("x", draft.x)] {
         let Some(extension) = extension else { continue };
         let bytes = extension.get().len();
         if bytes > settings.extension_bytes_max {
-            return Err(Refusal::too_large(
-                name,
-                bytes,
-                settings.extension_bytes_max,
-            ));
+            let most = settings.extension_bytes_max;
+            return Err(Refusal::too_large(name, bytes, most).in_field(name));
         }
         if json::depth(extension.get()) > EXTENSION_DEPTH_MAX {
             let sentence = format!("{name} is nested deeper than {EXTENSION_DEPTH_MAX} levels");
-            return Err(Refusal::payload(sentence));
+            return Err(Refusal::payload(sentence).in_field(name));
         }
     }
     if draft.att.is_some_and(|att| !att.get().starts_with('[')) {
-        return Err(Refusal::payload("att must be an array"));
+        return Err(Refusal::payload("att must be an array").in_field("att"));
     }
     if text.is_empty() && draft.att.is_none() && draft.x.is_none() {
         return Err(Refusal::payload("the message is empty: it needs a text"));
@@ -156,14 +166,15 @@ fn check(draft: &Draft<'_>, settings: &Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_mid(mid: &str) -> Result<(), Refusal> {
+/// Whether it is fit to be one level of a topic.
+pub(crate) fn check_mid(mid: &str) -> Result<(), Refusal> {
     if mid.len() > MID_BYTES_MAX {
-        return Err(Refusal::too_large("mid", mid.len(), MID_BYTES_MAX));
+        return Err(Refusal::too_large("mid", mid.len(), MID_BYTES_MAX).in_field("mid"));
     }
     if !topic::is_level(mid) {
         let sentence =
             "mid must be fit for a topic: not empty, without '/', '+', '#' and control characters";
-        return Err(Refusal::payload(sentence));
+        return Err(Refusal::payload(sentence).in_field("mid"));
     }
     Ok(())
 }

@@ -1,24 +1,74 @@
 //! JSON of strangers: the sentences about what is wrong with it, and what can be learnt without taking it apart.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::refusal::Refusal;
 
-/// The refusal of a payload that serde could not read.
-pub(crate) fn refusal(error: &serde_json::Error) -> Refusal {
-    let sentence = match error.classify() {
-        serde_json::error::Category::Data => format!("the JSON does not fit: {error}"),
-        serde_json::error::Category::Syntax
-        | serde_json::error::Category::Eof
-        | serde_json::error::Category::Io => {
-            format!(
-                "the payload begins with '{{' but is not JSON, line {} column {}",
-                error.line(),
-                error.column()
-            )
-        }
+/// What a payload of JSON says, or what is wrong with it.
+pub(crate) fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refusal> {
+    // serde takes an array for the keys of a struct in their order.
+    let is_object = payload.trim_ascii_start().first() == Some(&b'{');
+    if !is_object && serde_json::from_slice::<IgnoredAny>(payload).is_ok() {
+        return Err(Refusal::payload("the payload must be a JSON object"));
+    }
+    serde_json::from_slice(payload).map_err(|error| refusal::<T>(payload, &error))
+}
+
+fn refusal<'a, T: Deserialize<'a>>(payload: &'a [u8], error: &serde_json::Error) -> Refusal {
+    if !error.is_data() {
+        let (line, column) = (error.line(), error.column());
+        return Refusal::invalid_json(format!(
+            "the payload is not JSON, see line {line}, column {column}"
+        ));
+    }
+    // It is read once more, so that whoever makes no mistake does not pay for knowing where it would be.
+    let mut reader = serde_json::Deserializer::from_slice(payload);
+    let again: Result<T, _> = serde_path_to_error::deserialize(&mut reader);
+    let Err(located) = again else {
+        return Refusal::payload(bounded(error.to_string()));
     };
-    Refusal::payload(bounded(sentence))
+    let path = located.path().to_string();
+    let message = located.inner().to_string();
+    let parent = if path == "." { "" } else { path.as_str() };
+    if let Some(key) = quoted(&message, "missing field `") {
+        let dot = if parent.is_empty() { "" } else { "." };
+        return Refusal::missing_key(&format!("{parent}{dot}{key}"));
+    }
+    let what = if parent.is_empty() {
+        "the payload"
+    } else {
+        parent
+    };
+    let sentence = match expected(&message) {
+        Some(expected) => format!("{what} must be {expected}"),
+        None => format!("{what} does not fit: {message}"),
+    };
+    let refusal = Refusal::payload(bounded(sentence));
+    if parent.is_empty() {
+        return refusal;
+    }
+    refusal.in_field(bounded(parent.to_owned()))
+}
+
+/// What stands behind a beginning, up to the next backquote.
+fn quoted<'a>(message: &'a str, beginning: &str) -> Option<&'a str> {
+    let (_, rest) = message.split_once(beginning)?;
+    rest.split_once('`').map(|(quoted, _)| quoted)
+}
+
+/// What serde says it would have taken, in words that are not Rust's.
+fn expected(message: &str) -> Option<String> {
+    let (message, _) = message.rsplit_once(" at line ").unwrap_or((message, ""));
+    let (_, expected) = message.rsplit_once(", expected ")?;
+    Some(match expected {
+        "u64" | "usize" | "u32" => "a whole number".to_owned(),
+        "a borrowed string" => "a string".to_owned(),
+        "a boolean" => "true or false".to_owned(),
+        "a sequence" => "an array".to_owned(),
+        expected if expected.starts_with("struct ") => "a JSON object".to_owned(),
+        expected => expected.replace('`', "\""),
+    })
 }
 
 /// The mid of a message whose other keys are wrong.
@@ -83,7 +133,95 @@ fn bounded(mut sentence: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{depth, escaped};
+    use serde::Deserialize;
+
+    use super::{depth, escaped, read};
+
+    #[derive(Deserialize, Debug)]
+    #[expect(dead_code, reason = "it is read, and that is all")]
+    struct Asked {
+        seq: u64,
+        #[serde(default)]
+        on: bool,
+        #[serde(default)]
+        names: Vec<String>,
+        #[serde(default)]
+        which: Option<Which>,
+    }
+
+    #[derive(Deserialize, Debug)]
+    #[serde(rename_all = "lowercase")]
+    enum Which {
+        All,
+        Joined,
+    }
+
+    #[test]
+    fn a_wrong_payload_is_refused_with_the_key_that_is_wrong() {
+        let cases = [
+            ("{", "invalid_json", None, "line 1, column 1"),
+            ("\u{1}", "invalid_json", None, "not JSON"),
+            (r#"{"seq":1} x"#, "invalid_json", None, "not JSON"),
+            ("{}", "missing_key", Some("seq"), "seq is missing"),
+            ("[1]", "payload_format", None, "must be a JSON object"),
+            (
+                "7",
+                "payload_format",
+                None,
+                "the payload must be a JSON object",
+            ),
+            (
+                r#"{"seq":"x"}"#,
+                "payload_format",
+                Some("seq"),
+                "seq must be a whole number",
+            ),
+            (
+                r#"{"seq":-1}"#,
+                "payload_format",
+                Some("seq"),
+                "seq must be a whole number",
+            ),
+            (
+                r#"{"seq":1,"on":3}"#,
+                "payload_format",
+                Some("on"),
+                "on must be true or false",
+            ),
+            (
+                r#"{"seq":1,"names":{}}"#,
+                "payload_format",
+                Some("names"),
+                "names must be an array",
+            ),
+            (
+                r#"{"seq":1,"names":["a",2]}"#,
+                "payload_format",
+                Some("names[1]"),
+                "names[1] must be a string",
+            ),
+            (
+                r#"{"seq":1,"which":"x"}"#,
+                "payload_format",
+                Some("which"),
+                "which must be \"all\" or \"joined\"",
+            ),
+            (
+                r#"{"seq":1,"seq":2}"#,
+                "payload_format",
+                None,
+                "duplicate field",
+            ),
+        ];
+        for (payload, code, field, sentence) in cases {
+            let refusal = read::<Asked>(payload.as_bytes()).unwrap_err();
+            assert_eq!((refusal.code, refusal.field.as_deref()), (code, field));
+            assert!(
+                refusal.sentence.contains(sentence),
+                "{payload}: {refusal:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_text_is_as_long_as_serde_makes_it() {

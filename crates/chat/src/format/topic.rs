@@ -4,8 +4,12 @@
 /// What a client publishes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic<'a> {
-    /// `im/to/<conv>`
-    Send { conv: &'a str },
+    /// `im/to/<conv>`, or `im/to/<conv>/text`
+    Send {
+        conv: &'a str,
+        /// Whether the payload is the text itself, whatever it begins with.
+        is_text: bool,
+    },
     /// `im/to/<conv>/<verb>`
     Verb { conv: &'a str, verb: Verb },
     /// `im/me/status`
@@ -43,7 +47,14 @@ pub(crate) fn parse(topic: &str) -> Option<Topic<'_>> {
         return None;
     }
     match (first, second, third) {
-        ("to", conv, None) => Some(Topic::Send { conv }),
+        ("to", conv, None) => Some(Topic::Send {
+            conv,
+            is_text: false,
+        }),
+        ("to", conv, Some("text")) => Some(Topic::Send {
+            conv,
+            is_text: true,
+        }),
         ("to", conv, Some(verb)) => verb_of(verb).map(|verb| Topic::Verb { conv, verb }),
         ("me", "status", None) => Some(Topic::Status),
         ("me", "active", None) => Some(Topic::Active),
@@ -123,7 +134,20 @@ mod tests {
     #[test]
     fn topics_of_the_contract_and_no_others_are_taken_apart() {
         let cases = [
-            ("im/to/@bob", Some(Topic::Send { conv: "@bob" })),
+            (
+                "im/to/@bob",
+                Some(Topic::Send {
+                    conv: "@bob",
+                    is_text: false,
+                }),
+            ),
+            (
+                "im/to/@bob/text",
+                Some(Topic::Send {
+                    conv: "@bob",
+                    is_text: true,
+                }),
+            ),
             (
                 "im/to/eng/read",
                 Some(Topic::Verb {

@@ -5,6 +5,10 @@ use records::{Millis, Pos, Seq};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::refusal::Refusal;
+
+/// Bytes of a topic that are repeated when it was refused; a longer one is cut.
+const TOPIC_BYTES_MAX: usize = 256;
 /// Bytes of a client id that are shown with a message; a longer one is cut.
 const DEVICE_BYTES_MAX: usize = 128;
 
@@ -66,12 +70,41 @@ struct Stored<'a> {
     pos: String,
 }
 
-/// A negative `im/ack`.
+/// An `im/ack` of something that is no message.
+#[derive(Debug, Serialize)]
+struct Done {
+    ok: bool,
+}
+
+/// Why something was refused: in a negative `im/ack`, in an answer, or, where there is neither, in `im/me/event`.
 #[derive(Debug, Serialize)]
 struct Refused<'a> {
-    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ok: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<&'a str>,
     error: &'a str,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_ms: Option<u64>,
+}
+
+impl<'a> Refused<'a> {
+    fn of(refusal: &'a Refusal) -> Self {
+        Self {
+            ok: None,
+            kind: None,
+            topic: None,
+            error: refusal.code,
+            detail: &refusal.sentence,
+            field: refusal.field.as_deref(),
+            retry_ms: refusal.retry_millis,
+        }
+    }
 }
 
 /// A conversation that began or ended for an account.
@@ -81,13 +114,6 @@ struct OwnEvent<'a> {
     conv: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
-}
-
-/// The answer to a question that cannot be answered.
-#[derive(Debug, Serialize)]
-struct Failed<'a> {
-    error: &'a str,
-    detail: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -112,18 +138,31 @@ pub(crate) fn stored(conv: &str, seq: Seq, pos: Pos) -> Bytes {
     })
 }
 
-/// `im/ack/<mid>` of a message that is refused.
-pub(crate) fn refused(error: &str, detail: &str) -> Bytes {
+/// `im/ack/<mid>` of something that is done and is no message.
+pub(crate) fn done() -> Bytes {
+    json(&Done { ok: true })
+}
+
+/// `im/ack/<mid>` of what is refused.
+pub(crate) fn refused(refusal: &Refusal) -> Bytes {
     json(&Refused {
-        ok: false,
-        error,
-        detail,
+        ok: Some(false),
+        ..Refused::of(refusal)
     })
 }
 
 /// `im/answer/…` to a question that cannot be answered.
-pub(crate) fn failed(error: &str, detail: &str) -> Bytes {
-    json(&Failed { error, detail })
+pub(crate) fn failed(refusal: &Refusal) -> Bytes {
+    json(&Refused::of(refusal))
+}
+
+/// `im/me/event` about a publish that was refused and has no `mid` under which it could be told.
+pub(crate) fn refused_event(topic: &str, refusal: &Refusal) -> Bytes {
+    json(&Refused {
+        kind: Some("refused"),
+        topic: Some(&topic[..topic.floor_char_boundary(TOPIC_BYTES_MAX)]),
+        ..Refused::of(refusal)
+    })
 }
 
 /// `im/me/event` about a conversation.

@@ -71,7 +71,7 @@ impl Position {
             Self::Seq(seq) => Ok(Named::Message(Seq::new(*seq))),
             Self::Pos(pos) => match pos.parse() {
                 Ok(pos) => Ok(Named::Entry(pos)),
-                Err(error) => Err(Refusal::payload(format!("{key} is {error}"))),
+                Err(error) => Err(Refusal::payload(format!("{key} is {error}")).in_field(key)),
             },
         }
     }
@@ -376,7 +376,8 @@ impl Sessions {
             None => None,
             Some(Ok(pos)) => Some(pos),
             Some(Err(error)) => {
-                return Err(Refusal::payload(format!("before is {error}")));
+                let refusal = Refusal::payload(format!("before is {error}"));
+                return Err(refusal.in_field("before"));
             }
         };
         Ok(Reply::Read(Question::List(List {
@@ -424,11 +425,13 @@ impl Sessions {
         wanted: &Create,
         context: Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let slug = GroupSlug::parse(&wanted.slug)
-            .map_err(|error| Refusal::payload(format!("the slug is not fit: {error}")))?;
+        let slug = GroupSlug::parse(&wanted.slug).map_err(|error| {
+            Refusal::payload(format!("the slug is not fit: {error}")).in_field("slug")
+        })?;
         let title = match wanted.title.as_deref() {
             None | Some("") => slug.as_str().to_owned(),
-            Some(given) => names::shown("the title", given, self.settings.title_bytes_max)?,
+            Some(given) => names::shown("the title", given, self.settings.title_bytes_max)
+                .map_err(|refusal| refusal.in_field("title"))?,
         };
         let mut members = named_accounts(&wanted.members, context)?;
         members.retain(|other| *other != account);
@@ -501,7 +504,7 @@ impl Sessions {
         let address = group(&wanted.conv)?;
         if wanted.slug != wanted.conv {
             let sentence = "slug must be the group's address once more, or nothing is deleted";
-            return Err(Refusal::payload(sentence));
+            return Err(Refusal::payload(sentence).in_field("slug"));
         }
         self.take_message_quota(account, 1, context.now)?;
         let by_administrator = context.accounts.is_administrator(account);
@@ -574,7 +577,7 @@ fn named_accounts(names: &[String], context: Context<'_>) -> Result<Vec<AccountI
 /// The parameters of a question; none at all are an empty object.
 fn read<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Refusal> {
     let payload: &[u8] = if payload.is_empty() { b"{}" } else { payload };
-    serde_json::from_slice(payload).map_err(|error| json::refusal(&error))
+    json::read(payload)
 }
 
 fn is_answer_topic(topic: &str) -> bool {

@@ -50,11 +50,17 @@ pub(super) enum Who {
     Sender {
         session: SessionRef,
         ack: Option<u64>,
-        /// As the sender calls it.
-        conv: Box<str>,
+        topic: Box<str>,
     },
     /// Who published something else.
-    Publisher { session: SessionRef, ack: u64 },
+    Publisher {
+        session: SessionRef,
+        ack: Option<u64>,
+        topic: Box<str>,
+        mid: Option<Box<str>>,
+    },
+    /// Who types: at QoS 0 nobody waits.
+    Typer { session: SessionRef, ack: u64 },
     /// Who asked a question.
     Asker {
         to: ReplyTo,
@@ -192,10 +198,21 @@ impl Sessions {
             return;
         };
         match who {
-            Who::Sender { session, ack, conv } => {
-                self.message_done(account, session, ack, &conv, mid, outcome, context);
+            Who::Sender {
+                session,
+                ack,
+                topic,
+            } => self.message_done(account, session, ack, &topic, mid, outcome, context),
+            Who::Publisher {
+                session,
+                ack,
+                topic,
+                mid,
+            } => {
+                let told = (&*topic, mid.as_deref());
+                self.publish_done(session, ack, told, outcome.map(drop));
             }
-            Who::Publisher { session, ack } => {
+            Who::Typer { session, ack } => {
                 let outcome = self.counted(outcome.map(drop));
                 self.acknowledge(session, Some(ack), outcome);
             }

@@ -348,11 +348,11 @@ impl Sessions {
             .messages_burst_max
             .max(self.settings.filters_max as u32);
         let state = self.state_of(account, context.now);
-        if state.listens.take(1, rate, burst, context.now) {
+        let Err(millis) = state.listens.take(1, rate, burst, context.now) else {
             return Ok(());
-        }
+        };
         self.counters.quota_refused += 1;
-        Err(Refusal::quota("too many filters at once"))
+        Err(Refusal::rate(millis, "too many filters at once"))
     }
 
     /// A session gave up a filter.

@@ -12,6 +12,7 @@ use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
 use crate::sessions::delivery::{self, Packet};
 use crate::sessions::presence_state::{Devices, Shown, State};
+use crate::sessions::publish::fit;
 use crate::sessions::{Context, Sessions, Timer};
 
 /// How long after one change the next is told.
@@ -33,6 +34,15 @@ struct Status {
     state: State,
     #[serde(default)]
     text: Option<String>,
+    #[serde(default)]
+    mid: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Active {
+    active: bool,
+    #[serde(default)]
+    mid: Option<Box<str>>,
 }
 
 impl Sessions {
@@ -42,15 +52,16 @@ impl Sessions {
         publish: &Publish,
         context: Context<'_>,
     ) -> Result<(), Refusal> {
-        let status: Status =
-            serde_json::from_slice(&publish.payload).map_err(|error| json::refusal(&error))?;
+        let status: Status = json::read(&publish.payload)?;
+        let mid = fit(status.mid)?;
         if status.state == State::Offline {
             let sentence = "state must be online, away or busy: offline is who has no device";
-            return Err(Refusal::payload(sentence));
+            return Err(Refusal::payload(sentence).in_field("state"));
         }
         let text = match status.text.as_deref().map(str::trim) {
             None | Some("") => String::new(),
-            Some(given) => text::title("the text", given, self.settings.title_bytes_max)?,
+            Some(given) => text::title("the text", given, self.settings.title_bytes_max)
+                .map_err(|refusal| refusal.in_field("text"))?,
         };
         // Who has no device has no status: a will cannot set one.
         if let Some(state) = self.accounts.find_mut(publish.account)
@@ -63,6 +74,7 @@ impl Sessions {
             state.presence.status = Some((context.now, shown));
             self.presence_changed(publish.account, context);
         }
+        self.tell_done(publish.session, mid.as_deref());
         Ok(())
     }
 
@@ -72,11 +84,30 @@ impl Sessions {
         publish: &Publish,
         context: Context<'_>,
     ) -> Result<(), Refusal> {
-        let inactive = match &publish.payload[..] {
-            b"1" => false,
-            b"0" => true,
-            _ => return Err(Refusal::payload("the payload must be 1 or 0")),
+        let (inactive, mid) = match &publish.payload[..] {
+            b"1" => (false, None),
+            b"0" => (true, None),
+            payload if payload.first() == Some(&b'{') => {
+                let active: Active = json::read(payload)?;
+                (!active.active, fit(active.mid)?)
+            }
+            _ => {
+                return Err(Refusal::payload(
+                    "the payload must be 1 or 0, or a JSON object",
+                ));
+            }
         };
+        self.set_inactive(publish, inactive, context)?;
+        self.tell_done(publish.session, mid.as_deref());
+        Ok(())
+    }
+
+    fn set_inactive(
+        &mut self,
+        publish: &Publish,
+        inactive: bool,
+        context: Context<'_>,
+    ) -> Result<(), Refusal> {
         let Some(device) = self.devices.find(publish.session) else {
             return Ok(());
         };

@@ -1,5 +1,6 @@
 //! What a client published, to whoever deals with it, and the word on it.
 
+use bytes::Bytes;
 use records::{AccountId, SessionRef};
 use serde::Deserialize;
 
@@ -16,6 +17,8 @@ use crate::sessions::{Context, Sessions, delivery};
 #[derive(Deserialize)]
 struct ReadBody {
     seq: u64,
+    #[serde(default)]
+    mid: Option<Box<str>>,
 }
 
 impl Sessions {
@@ -68,19 +71,33 @@ impl Sessions {
         }
     }
 
-    /// Who sent a message waits for a word on it, whatever became of it.
+    /// Nothing is refused without a word, whatever the version and the QoS, but that somebody types.
     pub(super) fn refuse_publish(&mut self, publish: &Publish, refusal: Refusal) {
-        match topic::parse(&publish.topic) {
-            Some(Topic::Send { .. }) => {
-                let mid = draft::mid(&publish.payload);
-                self.tell_refused(publish.session, mid.as_deref(), &refusal);
-            }
+        let topic = topic::parse(&publish.topic);
+        let mid = match topic {
+            Some(
+                Topic::Send { is_text: false, .. }
+                | Topic::Verb { .. }
+                | Topic::Status
+                | Topic::Active,
+            ) => draft::mid(&publish.payload),
             Some(Topic::Ask { method, rid }) => {
                 if self.ask_refused(publish, (method, rid), &refusal) {
                     return;
                 }
+                None
             }
-            Some(Topic::Verb { .. } | Topic::Status | Topic::Active) | None => {}
+            Some(Topic::Send { is_text: true, .. }) | None => None,
+        };
+        let types = matches!(
+            topic,
+            Some(Topic::Verb {
+                verb: Verb::Typing,
+                ..
+            })
+        );
+        if !types {
+            self.tell_refused(publish.session, &publish.topic, mid.as_deref(), &refusal);
         }
         let outcome = self.counted(Err(refusal));
         self.acknowledge(publish.session, publish.ack, outcome);
@@ -91,7 +108,7 @@ impl Sessions {
         self.admit(publish.account, context)?;
         let topic = topic::parse(&publish.topic).ok_or_else(Refusal::unknown_topic)?;
         match topic {
-            Topic::Send { conv } => self.send(publish, conv, context),
+            Topic::Send { conv, is_text } => self.send(publish, (conv, is_text), context),
             Topic::Verb { conv, verb } => match verb {
                 Verb::Read => self.read_marker(publish, conv, context),
                 Verb::Typing => self.typing(publish, conv, context),
@@ -121,11 +138,11 @@ impl Sessions {
         Ok(())
     }
 
-    /// `im/to/<conv>`.
+    /// `im/to/<conv>` and `im/to/<conv>/text`.
     fn send(
         &mut self,
         publish: &Publish,
-        conv: &str,
+        (conv, is_text): (&str, bool),
         context: Context<'_>,
     ) -> Result<Accepted, Refusal> {
         let account = publish.account;
@@ -144,6 +161,7 @@ impl Sessions {
         self.take_message_quota(account, 1, context.now)?;
         let what = What::Send(Sending {
             payload: publish.payload.clone(),
+            is_text,
             session_mid: publish.session_mid.clone(),
             may_begin: self.check_conversations_max(account).is_ok(),
             read_at: publish.read_at,
@@ -151,7 +169,7 @@ impl Sessions {
         let who = Who::Sender {
             session: publish.session,
             ack: publish.ack,
-            conv: conv.into(),
+            topic: publish.topic.clone(),
         };
         self.command(speaker(publish), To::Address(address), what, Some(who));
         Ok(Accepted::Later)
@@ -167,7 +185,7 @@ impl Sessions {
         account: AccountId,
         session: SessionRef,
         ack: Option<u64>,
-        conv: &str,
+        topic: &str,
         mid: Option<&str>,
         outcome: Result<Outcome, Refusal>,
         context: Context<'_>,
@@ -185,24 +203,61 @@ impl Sessions {
                     self.charge(account, bytes);
                 }
                 self.acknowledge(session, ack, Ok(()));
-                if let Some(mid) = mid {
-                    let payload = wire::stored(conv, seq, pos);
-                    let packet = delivery::packet(format!("im/ack/{mid}"), payload);
-                    self.deliver_all(delivery::to_session(session, vec![packet]));
+                if let (Some(mid), Some(Topic::Send { conv, .. })) = (mid, topic::parse(topic)) {
+                    self.tell(session, mid, wire::stored(conv, seq, pos));
                 }
             }
             Ok(_) => self.acknowledge(session, ack, Ok(())),
             Err(refusal) => {
-                self.tell_refused(session, mid, &refusal);
+                self.tell_refused(session, topic, mid, &refusal);
                 let outcome = self.counted(Err(refusal));
                 self.acknowledge(session, ack, outcome);
             }
         }
     }
 
-    fn tell_refused(&mut self, session: SessionRef, mid: Option<&str>, refusal: &Refusal) {
-        let Some(mid) = mid else { return };
-        let payload = wire::refused(refusal.code, &refusal.sentence);
+    /// Something else than a message is done, or was refused.
+    pub(super) fn publish_done(
+        &mut self,
+        session: SessionRef,
+        ack: Option<u64>,
+        (topic, mid): (&str, Option<&str>),
+        outcome: Result<(), Refusal>,
+    ) {
+        match &outcome {
+            Ok(()) => self.tell_done(session, mid),
+            Err(refusal) => self.tell_refused(session, topic, mid, refusal),
+        }
+        let outcome = self.counted(outcome);
+        self.acknowledge(session, ack, outcome);
+    }
+
+    /// Who has named a mid is told that it is done.
+    pub(super) fn tell_done(&mut self, session: SessionRef, mid: Option<&str>) {
+        if let Some(mid) = mid {
+            self.tell(session, mid, wire::done());
+        }
+    }
+
+    /// Under its mid, or, where there is none, as an event.
+    fn tell_refused(
+        &mut self,
+        session: SessionRef,
+        topic: &str,
+        mid: Option<&str>,
+        refusal: &Refusal,
+    ) {
+        match mid {
+            Some(mid) => self.tell(session, mid, wire::refused(refusal)),
+            None => {
+                let payload = wire::refused_event(topic, refusal);
+                let packet = delivery::packet("im/me/event".to_owned(), payload);
+                self.deliver_all(delivery::to_session(session, vec![packet]));
+            }
+        }
+    }
+
+    fn tell(&mut self, session: SessionRef, mid: &str, payload: Bytes) {
         let packet = delivery::packet(format!("im/ack/{mid}"), payload);
         self.deliver_all(delivery::to_session(session, vec![packet]));
     }
@@ -214,19 +269,18 @@ impl Sessions {
         conv: &str,
         context: Context<'_>,
     ) -> Result<Accepted, Refusal> {
-        let body: ReadBody =
-            serde_json::from_slice(&publish.payload).map_err(|error| json::refusal(&error))?;
+        let body: ReadBody = json::read(&publish.payload)?;
+        let mid = fit(body.mid)?;
         let address = self.address(publish.account, conv, context)?;
         let what = What::Read { seq: body.seq };
-        self.command_of(publish, address, what);
+        let who = Who::Publisher {
+            session: publish.session,
+            ack: publish.ack,
+            topic: publish.topic.clone(),
+            mid,
+        };
+        self.command(speaker(publish), To::Address(address), what, Some(who));
         Ok(Accepted::Later)
-    }
-
-    /// A command whose publisher waits for the word on it, if for anything.
-    pub(super) fn command_of(&mut self, publish: &Publish, address: Address, what: What) {
-        let session = publish.session;
-        let who = publish.ack.map(|ack| Who::Publisher { session, ack });
-        self.command(speaker(publish), To::Address(address), what, who);
     }
 
     /// The conversation that an account means.
@@ -244,4 +298,12 @@ impl Sessions {
             None => Err(Refusal::no_such_account(name)),
         }
     }
+}
+
+/// A mid as a client gives it, if it can be one.
+pub(super) fn fit(mid: Option<Box<str>>) -> Result<Option<Box<str>>, Refusal> {
+    if let Some(mid) = &mid {
+        draft::check_mid(mid)?;
+    }
+    Ok(mid)
 }

@@ -17,14 +17,20 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes so many events out; false, and none taken, if there are not so many.
-    pub(crate) fn take(&mut self, events: usize, per_second: u32, burst: u32, now: Millis) -> bool {
+    /// Takes so many events out; if there are not so many, none is taken, and the error says in how many milliseconds there are.
+    pub(crate) fn take(
+        &mut self,
+        events: usize,
+        per_second: u32,
+        burst: u32,
+        now: Millis,
+    ) -> Result<(), u64> {
         let cost = (events as u64).saturating_mul(COST);
         self.spend(cost, per_second, u64::from(burst.max(1)) * COST, now)
     }
 
     /// Takes one event out of a bucket that fills by the minute; not to be mixed with `take`.
-    pub(crate) fn take_one(&mut self, per_minute: u32, burst: u32, now: Millis) -> bool {
+    pub(crate) fn take_one(&mut self, per_minute: u32, burst: u32, now: Millis) -> Result<(), u64> {
         const COST: u64 = 60_000;
         self.spend(COST, per_minute, u64::from(burst.max(1)) * COST, now)
     }
@@ -36,16 +42,15 @@ impl Bucket {
             .saturating_sub((events as u64).saturating_mul(COST));
     }
 
-    fn spend(&mut self, cost: u64, per_milli: u32, most: u64, now: Millis) -> bool {
-        let filled = now
-            .since(self.at)
-            .saturating_mul(u64::from(per_milli.max(1)));
+    fn spend(&mut self, cost: u64, per_milli: u32, most: u64, now: Millis) -> Result<(), u64> {
+        let per_milli = u64::from(per_milli.max(1));
+        let filled = now.since(self.at).saturating_mul(per_milli);
         let used = self.used.saturating_sub(filled).saturating_add(cost);
         if used > most {
-            return false;
+            return Err((used - most).div_ceil(per_milli));
         }
         *self = Self { used, at: now };
-        true
+        Ok(())
     }
 }
 
@@ -60,13 +65,14 @@ impl Sessions {
         let rate = self.settings.messages_per_second_max;
         let burst = self.settings.messages_burst_max;
         let state = self.state_of(account, now);
-        if state.messages.take(messages, rate, burst, now) {
+        let Err(millis) = state.messages.take(messages, rate, burst, now) else {
             return Ok(());
-        }
+        };
         self.counters.quota_refused += 1;
-        Err(Refusal::quota(format!(
-            "at most {rate} messages a second are taken, {burst} after a pause"
-        )))
+        Err(Refusal::rate(
+            millis,
+            format!("at most {rate} messages a second are taken, {burst} after a pause"),
+        ))
     }
 
     /// A message that was stored before costs nothing.
@@ -86,13 +92,14 @@ impl Sessions {
         // What costs more than there ever is can be asked after a pause.
         let questions = questions.min(burst as usize).max(1);
         let state = self.state_of(account, now);
-        if state.asks.take(questions, rate, burst, now) {
+        let Err(millis) = state.asks.take(questions, rate, burst, now) else {
             return Ok(());
-        }
+        };
         self.counters.quota_refused += 1;
-        Err(Refusal::quota(format!(
-            "at most {rate} questions a second are answered, {burst} after a pause"
-        )))
+        Err(Refusal::rate(
+            millis,
+            format!("at most {rate} questions a second are answered, {burst} after a pause"),
+        ))
     }
 
     pub(super) fn take_group_quota(
@@ -103,13 +110,14 @@ impl Sessions {
         let most = self.settings.groups_per_minute_max;
         let burst = most.saturating_mul(2);
         let state = self.state_of(account, now);
-        if state.groups.take_one(most, burst, now) {
+        let Err(millis) = state.groups.take_one(most, burst, now) else {
             return Ok(());
-        }
+        };
         self.counters.quota_refused += 1;
-        Err(Refusal::quota(format!(
-            "at most {most} groups a minute are made, {burst} after a pause"
-        )))
+        Err(Refusal::rate(
+            millis,
+            format!("at most {most} groups a minute are made, {burst} after a pause"),
+        ))
     }
 
     /// Whether the account may begin or join one more conversation. What others brought it into does not count: they could fill it.
@@ -137,7 +145,7 @@ mod tests {
         let mut bucket = Bucket::default();
         let taken = |bucket: &mut Bucket, at| {
             (0..100)
-                .filter(|_| bucket.take(1, 2, 5, Millis::new(at)))
+                .filter(|_| bucket.take(1, 2, 5, Millis::new(at)).is_ok())
                 .count()
         };
         assert_eq!(taken(&mut bucket, 10_000), 5);
@@ -145,7 +153,9 @@ mod tests {
         assert_eq!(taken(&mut bucket, 10_500), 1);
         assert_eq!(taken(&mut bucket, 12_000), 3);
         assert_eq!(taken(&mut bucket, 999_000), 5);
-        assert!(!bucket.take(6, 2, 5, Millis::new(9_999_000)));
-        assert!(bucket.take(5, 2, 5, Millis::new(9_999_000)));
+        assert_eq!(bucket.take(6, 2, 5, Millis::new(9_999_000)), Err(500));
+        assert_eq!(bucket.take(5, 2, 5, Millis::new(9_999_000)), Ok(()));
+        assert_eq!(bucket.take(1, 2, 5, Millis::new(9_999_100)), Err(400));
+        assert_eq!(bucket.take(1, 2, 5, Millis::new(9_999_500)), Ok(()));
     }
 }

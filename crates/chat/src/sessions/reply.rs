@@ -44,7 +44,7 @@ impl ReplyTo {
 
 /// The answer to a question that cannot be answered.
 pub(crate) fn error(refusal: &Refusal) -> Bytes {
-    wire::failed(refusal.code, &refusal.sentence)
+    wire::failed(refusal)
 }
 
 /// A truth value in JSON.

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use records::{AccountId, Millis};
 
-use crate::command::{Address, What};
+use crate::command::{Address, To, What};
 use crate::format::wire;
 use crate::io::Publish;
 use crate::refusal::Refusal;
-use crate::sessions::commands::Accepted;
+use crate::sessions::commands::{Accepted, Who, speaker};
 use crate::sessions::{Context, Sessions, delivery, notes};
 use crate::table::{Table, Tables};
 
@@ -61,7 +61,9 @@ impl Sessions {
             self.counters.typing_dropped += 1;
             return Ok(Accepted::Now);
         }
-        self.command_of(publish, address, What::Typing);
+        let session = publish.session;
+        let who = publish.ack.map(|ack| Who::Typer { session, ack });
+        self.command(speaker(publish), To::Address(address), What::Typing, who);
         Ok(Accepted::Later)
     }
 

@@ -163,7 +163,6 @@ fn an_owner_deletes_a_group_and_every_member_is_told() {
     );
     assert_eq!(delete(&mut world, "alice", "@bob")["error"], "not_allowed");
     for confirmation in [
-        json!({}),
         json!({"slug": "ops"}),
         json!({"slug": ""}),
         json!({"slug": true}),
@@ -175,7 +174,11 @@ fn an_owner_deletes_a_group_and_every_member_is_told() {
             .extend(confirmation.as_object().unwrap().clone());
         let answer = world.ask("alice", "group.delete", &asked.to_string());
         assert_eq!(answer["error"], "payload_format", "{asked}");
+        assert_eq!(answer["field"], "slug", "{asked}");
     }
+    let answer = world.ask("alice", "group.delete", r#"{"conv":"eng"}"#);
+    assert_eq!(answer["error"], "missing_key");
+    assert_eq!(answer["field"], "slug");
     assert_eq!(world.chat.counters().groups_ended, 0);
     let eng = world.conversation("eng");
     assert_eq!(delete(&mut world, "alice", "eng"), json!({"conv": "eng"}));

@@ -72,8 +72,13 @@ fn a_response_topic_outside_the_answers_is_refused() {
             Err(refusal) => assert_eq!(refusal.kind, chat::RefusalKind::PayloadFormat),
             Ok(()) => panic!("{response:?}"),
         }
+        let told = world.take_json("alice", "#");
+        let (topic, event) = &told[0];
+        assert_eq!((told.len(), &**topic), (1, "im/me/event"));
+        assert_eq!(event["kind"], "refused");
+        assert_eq!(event["topic"], "im/ask/profile.get");
+        assert_eq!(event["error"], "payload_format");
     }
-    assert_eq!(world.take("alice", "#"), []);
 }
 
 #[test]
@@ -82,10 +87,10 @@ fn a_question_that_cannot_be_answered_is_answered_with_an_error() {
     for (method, asked, error) in [
         ("search", r#"{"text":"x"}"#, "not_supported"),
         ("nonsense", "", "not_supported"),
-        ("history", "", "payload_format"),
+        ("history", "", "missing_key"),
         ("history", "[]", "payload_format"),
-        ("history", "{", "payload_format"),
-        ("history", "\u{0}", "payload_format"),
+        ("history", "{", "invalid_json"),
+        ("history", "\u{0}", "invalid_json"),
         ("history", r#"{"conv":7}"#, "payload_format"),
         ("history", r#"{"conv":"eng"}"#, "no_such_conversation"),
         ("history", r#"{"conv":"@nobody"}"#, "no_such_account"),

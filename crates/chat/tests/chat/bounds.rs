@@ -311,7 +311,12 @@ fn looking_and_looking_away_costs_and_tells_nothing_that_has_not_changed() {
         }
     }
     assert_eq!(refused, 100);
-    assert_eq!(world.take("alice", "im/#").len(), 0);
+    let told = world.take_json("alice", "im/#");
+    let is_refusal = |event: &serde_json::Value| {
+        event["kind"] == "refused" && event["retry_ms"].as_u64().is_some_and(|millis| millis > 0)
+    };
+    assert!(told.iter().all(|(_, event)| is_refusal(event)), "{told:?}");
+    assert_eq!(told.len(), 100);
 }
 
 #[test]

@@ -417,7 +417,7 @@ fn a_group_that_cannot_be_made_leaves_nothing_behind() {
     for (asked, error) in [
         (r#"{"slug":"En g"}"#, "payload_format"),
         (r#"{"slug":"@bob"}"#, "payload_format"),
-        (r#"{}"#, "payload_format"),
+        (r#"{}"#, "missing_key"),
         (r#"{"slug":"eng","title":"a\u0007b"}"#, "payload_format"),
         (r#"{"slug":"eng","members":["nobody"]}"#, "no_such_account"),
         (r#"{"slug":"eng","members":"bob"}"#, "payload_format"),

@@ -77,12 +77,12 @@ fn payloads_that_are_no_message_are_refused_and_leave_nothing() {
     let cases: Vec<(&[u8], &str)> = vec![
         (b"\xff\xfe", "payload_format"),
         (b"{\"text\":\"\xff\"}", "payload_format"),
-        (b"{", "payload_format"),
+        (b"{", "invalid_json"),
         (b"{}", "payload_format"),
         (b"{\"text\":7}", "payload_format"),
         (b"{\"text\":\"a\",\"text\":\"b\"}", "payload_format"),
-        (b"{\"text\":\"a\"} trailing", "payload_format"),
-        (b"{\"text\":\"\\ud800\"}", "payload_format"),
+        (b"{\"text\":\"a\"} trailing", "invalid_json"),
+        (b"{\"text\":\"\\ud800\"}", "invalid_json"),
         (b"{\"text\":\"a\",\"att\":{}}", "payload_format"),
         (b"{\"text\":\"a\",\"reply\":-1}", "payload_format"),
         (b"{\"text\":\"a\",\"reply\":\"1\"}", "payload_format"),
@@ -103,7 +103,7 @@ fn payloads_that_are_no_message_are_refused_and_leave_nothing() {
         (plain.as_bytes(), "too_large"),
         (big.as_bytes(), "too_large"),
         (deep.as_bytes(), "payload_format"),
-        (nested.as_bytes(), "payload_format"),
+        (nested.as_bytes(), "invalid_json"),
     ];
     for (payload, code) in cases {
         let refusal = world.refused("alice", "im/to/@bob", Bytes::copy_from_slice(payload));

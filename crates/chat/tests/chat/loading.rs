@@ -369,8 +369,11 @@ fn a_partition_that_is_somebody_elses_is_dropped_and_the_others_go_on() {
     );
     for name in ["alice", "bob"] {
         assert_eq!(world.take(name, "im/in/#"), []);
-        assert_eq!(world.take(name, "im/me/#"), []);
     }
+    let told = world.take_json("bob", "im/me/event");
+    assert_eq!(told[0].1["topic"], "im/to/a/read");
+    assert_eq!((told.len(), &told[0].1["retry_ms"]), (1, &json!(1000)));
+    assert_eq!(world.take("alice", "im/me/#"), []);
     // The other one's is told as soon as it is on disk.
     world.commit();
     assert_eq!(world.texts("bob", "b"), ["two"]);

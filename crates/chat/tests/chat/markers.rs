@@ -72,19 +72,17 @@ fn a_read_marker_only_grows_and_stays_within_the_conversation() {
             "no_such_message"
         );
     }
-    for wrong in [
-        "",
-        "2",
-        r#"{"seq":-1}"#,
-        r#"{"seq":"2"}"#,
-        r#"{"seq":1.5}"#,
-        "{}",
-        "{",
+    for (wrong, code) in [
+        ("", "invalid_json"),
+        ("2", "payload_format"),
+        (r#"{"seq":-1}"#, "payload_format"),
+        (r#"{"seq":"2"}"#, "payload_format"),
+        (r#"{"seq":1.5}"#, "payload_format"),
+        (r#"{"seq":1,"mid":"a/b"}"#, "payload_format"),
+        ("{}", "missing_key"),
+        ("{", "invalid_json"),
     ] {
-        assert_eq!(
-            world.refused("bob", "im/to/@alice/read", wrong).code,
-            "payload_format"
-        );
+        assert_eq!(world.refused("bob", "im/to/@alice/read", wrong).code, code);
     }
     let answer = world.ask("bob", "members", r#"{"conv":"@alice"}"#);
     assert_eq!(answer["members"][1]["read"], 2);

@@ -222,17 +222,16 @@ fn a_status_lasts_as_long_as_a_device_is_there() {
     world.reconnect(bob);
     world.pass(20 * SECOND);
     assert_eq!(states(&mut world, "alice"), ["busy", "offline", "online"]);
-    for wrong in [
-        r#"{"state":"offline"}"#,
-        r#"{"state":"asleep"}"#,
-        "{}",
-        "busy",
+    for (wrong, code) in [
+        (r#"{"state":"offline"}"#, "payload_format"),
+        (r#"{"state":"asleep"}"#, "payload_format"),
+        ("{}", "missing_key"),
+        ("busy", "invalid_json"),
     ] {
-        assert_eq!(
-            world.refused("bob", "im/me/status", wrong).code,
-            "payload_format",
-            "{wrong}"
-        );
+        let refusal = world.refused("bob", "im/me/status", wrong);
+        assert_eq!(refusal.code, code, "{wrong}");
+        let field = (code != "invalid_json").then_some("state");
+        assert_eq!(refusal.field.as_deref(), field, "{wrong}");
     }
 }
 

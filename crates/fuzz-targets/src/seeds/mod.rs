@@ -106,7 +106,7 @@ fn publishes(version: Version) -> Vec<Vec<u8>> {
 fn answers(version: Version) -> Vec<Vec<u8>> {
     let codes = [ReasonCode(1), ReasonCode::NOT_AUTHORIZED];
     let reason = ReasonCode::QUOTA_EXCEEDED;
-    let told = Some("too much");
+    let told = Some("too much".into());
     vec![
         written(|out| ack::encode_puback(version, 1, ReasonCode::SUCCESS, None, u32::MAX, out)),
         written(|out| ack::encode_puback(version, 2, reason, told, u32::MAX, out)),

@@ -275,5 +275,10 @@ fn owned(ack: &Ack<'_>) -> Acknowledgement {
         packet_id: ack.packet_id,
         reason: ack.reason.0,
         sentence: ack.reason_string.map(str::to_owned),
+        user: ack
+            .user
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
     }
 }

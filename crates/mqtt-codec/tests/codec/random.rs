@@ -2,8 +2,8 @@
 
 use mqtt_codec::Version::{self, V5, V31, V311};
 use mqtt_codec::{
-    Auth, DecodeLimits, Packet, QoS, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, ack,
-    decode, frame, publish, suback, topic,
+    Auth, DecodeLimits, Explanation, Packet, QoS, ReasonCode, Subscribe, SubscriptionOptions,
+    Unsubscribe, UserProperties, ack, decode, frame, publish, suback, topic,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -168,13 +168,30 @@ proptest! {
         packet_id in 1u16..,
         reason in prop::sample::select(vec![0, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]),
         sentence in prop::option::of("[a-z ]{0,60}"),
+        code in prop::option::of("[a-z_]{0,20}"),
         maximum in 5u32..100,
     ) {
         let mut bytes = Vec::new();
-        ack::encode_puback(version, packet_id, ReasonCode(reason), sentence.as_deref(), maximum, &mut bytes);
+        let mut user = Vec::new();
+        if let Some(code) = &code {
+            publish::write_user_property(&mut user, "error", code);
+        }
+        let user = UserProperties::of_wire(&user);
+        let explanation = sentence.as_deref().map(|sentence| Explanation { sentence, user });
+        ack::encode_puback(version, packet_id, ReasonCode(reason), explanation, maximum, &mut bytes);
         prop_assert!(bytes.len() <= maximum as usize);
         let Packet::Puback(told) = read(version, &bytes) else { panic!("not a PUBACK") };
         prop_assert_eq!(told.packet_id, packet_id);
+        // Whatever fits is there, the code before the sentence.
+        let is_known = version == V5 && sentence.is_some();
+        let code_bytes = code.as_ref().map_or(0, |code| 1 + 2 + 5 + 2 + code.len());
+        let code_fits = 6 + code_bytes <= maximum as usize;
+        let told_code: Vec<_> = told.user.iter().collect();
+        let expected = code.iter().filter(|_| is_known && code_fits);
+        prop_assert_eq!(told_code, expected.map(|code| ("error", code.as_str())).collect::<Vec<_>>());
+        let all = 6 + code_bytes + 3 + sentence.as_ref().map_or(0, String::len);
+        let told_all = told.reason_string.is_some();
+        prop_assert_eq!(told_all, is_known && all <= maximum as usize);
         prop_assert_eq!(told.reason.0, if version == V5 { reason } else { 0 });
         let codes = [ReasonCode(reason), ReasonCode::SUCCESS];
         let mut bytes = Vec::new();

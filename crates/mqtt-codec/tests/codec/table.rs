@@ -270,9 +270,9 @@ fn acknowledgements() {
     }
     let mut out = Vec::new();
     let denied = ReasonCode::NOT_AUTHORIZED;
-    ack::encode_puback(V5, 9, denied, Some("n"), 10, &mut out);
-    ack::encode_puback(V5, 9, denied, Some("nn"), 10, &mut out);
-    ack::encode_pubrec(V311, 9, denied, Some("n"), 100, &mut out);
+    ack::encode_puback(V5, 9, denied, Some("n".into()), 10, &mut out);
+    ack::encode_puback(V5, 9, denied, Some("nn".into()), 10, &mut out);
+    ack::encode_pubrec(V311, 9, denied, Some("n".into()), 100, &mut out);
     ack::encode_pubrel(V5, 9, ReasonCode::SUCCESS, &mut out);
     ack::encode_pubcomp(V5, 9, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND, &mut out);
     ack::encode_pingreq(&mut out);

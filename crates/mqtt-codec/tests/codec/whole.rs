@@ -3,8 +3,8 @@
 
 use mqtt_codec::Version::{self, V5, V31, V311};
 use mqtt_codec::{
-    Connect, ConnectProperties, DecodeLimits, Disconnect, Packet, QoS, ReasonCode, UserProperties,
-    ack, connack, decode, disconnect, frame, suback,
+    Connect, ConnectProperties, DecodeLimits, Disconnect, Explanation, Packet, QoS, ReasonCode,
+    UserProperties, ack, connack, decode, disconnect, frame, suback,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -309,11 +309,12 @@ proptest! {
         let said = version == V5 && !short && properties.0.contains(&0);
         prop_assert_eq!(told.reason_string, said.then_some("because"));
         let (reason, sentence) = (told.reason, told.reason_string);
+        let explanation = sentence.map(|sentence| Explanation { sentence, user: told.user });
         let mut again = Vec::new();
         let out = &mut again;
         match kind {
-            0 => ack::encode_puback(version, packet_id, reason, sentence, u32::MAX, out),
-            1 => ack::encode_pubrec(version, packet_id, reason, sentence, u32::MAX, out),
+            0 => ack::encode_puback(version, packet_id, reason, explanation, u32::MAX, out),
+            1 => ack::encode_pubrec(version, packet_id, reason, explanation, u32::MAX, out),
             2 => ack::encode_pubrel(version, packet_id, reason, out),
             _ => ack::encode_pubcomp(version, packet_id, reason, out),
         }
@@ -321,6 +322,7 @@ proptest! {
             | Packet::Pubcomp(second)) = read(version, &again) else { panic!("not an answer") };
         prop_assert_eq!((second.packet_id, second.reason), (packet_id, reason));
         prop_assert!(kind > 1 || second.reason_string == sentence);
+        prop_assert!(kind > 1 || sentence.is_none() || second.user == told.user);
     }
 
     // [3.1.1 MQTT-3.9.3-1] [5 MQTT-3.9.3-1] [3.1.1 MQTT-3.10.4-4] [5 MQTT-3.11.3-1]
