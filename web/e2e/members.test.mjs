@@ -37,7 +37,7 @@ const LINES = {
 test("many who come at once are one line, in both languages, narrow and wide", options, withServer(async (world) => {
   const logins = await world.server.people(...PEOPLE, ["zoe", "Zoe"]);
   const mina = await client(world, logins.mina);
-  await mina.ask("group.create", { slug: "eng", title: "Engine", members: ["alice", "jun", "sora"], history: "joined" });
+  await mina.ask("group.create", { slug: "eng", title: "Engine", accounts: ["alice", "jun", "sora"], history: "joined" });
   await mina.ask("group.invite", { conv: "eng", accounts: ["dana", "omar", "long", "zoe"] });
   await mina.say("eng", "welcome, all of you");
   for (const [lang, words] of Object.entries(LINES)) {
@@ -68,7 +68,7 @@ test("leaving on another device, and out and in again while the page was away", 
   const { alice, bob } = await world.server.people(["alice", "Alice"], ["bob", "Bob"], ["carol", "Carol"]);
   let his = await client(world, bob);
   for (const slug of ["eng", "ops"]) {
-    await his.ask("group.create", { slug, title: slug.toUpperCase(), members: ["alice"] });
+    await his.ask("group.create", { slug, title: slug.toUpperCase(), accounts: ["alice"] });
     await his.say(slug, "before");
   }
   const page = await world.page({ login: alice, path: "/g/eng/" });

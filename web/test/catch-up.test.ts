@@ -19,8 +19,8 @@ function catchUp(answers: (() => Fields)[]): Got & { it: CatchUp } {
   const got: Got = { asked: [], lists: [], told: [] };
   const it = new CatchUp(
     async (method, body) => {
-      const { since, before, state } = (body ?? {}) as { since?: string; before?: string; state?: boolean };
-      got.asked.push([method, since ?? before, state && "state"].filter(Boolean).join(" "));
+      const { since, before, states } = (body ?? {}) as { since?: string; before?: string; states?: boolean };
+      got.asked.push([method, since ?? before, states && "states"].filter(Boolean).join(" "));
       const answer = answers.shift();
       if (!answer) throw new Error(`not expected: ${method}`);
       return answer();
@@ -44,7 +44,7 @@ test("begins with the list and goes on with the cursor of each answer", async ()
   await run.it.run();
   expect(run.it.live).toBe(true);
   await run.it.run();
-  expect(run.asked).toEqual(["conversations", "sync 9f0- state", "sync 9f2-3.9f4 state"]);
+  expect(run.asked).toEqual(["conversations", "sync 9f0- states", "sync 9f2-3.9f4 states"]);
   expect(run.lists).toEqual(["untold"]);
   expect(run.told).toEqual(["1", "2", "3"]);
   expect(run.it.cursor).toBe("a00-");
@@ -57,8 +57,8 @@ test("entries in their order, holes before them, and then what changed without a
     () => ({ conversations: [], cursor: "9f0-", more: false }),
     () => ({
       entries: [entry(1, "9f1"), { conv: "eng", kind: "pin", pos: "9f2" }, join, left, { conv: "eng", kind: "member", action: "join", accounts: [] }],
-      gaps: [{ conv: "eng", after: 1, before: 4 }, { conv: "/", after: 1, before: 2 }],
-      state: [{ conv: "@bob", read: 12, unread: 1, members: 2 }, {}],
+      gaps: [{ conv: "eng", after_seq: 1, before_seq: 4 }, { conv: "/", after_seq: 1, before_seq: 2 }],
+      states: [{ conv: "@bob", read: 12, unread_count: 1, member_count: 2 }, {}],
       cursor: "9f4-",
       more: false,
     }),
@@ -81,7 +81,7 @@ test("a page that comes when the connection is lost already moves nothing", asyn
   await run.it.run();
   expect([run.it.cursor, run.it.live]).toEqual(["9f0-", false]);
   await run.it.run();
-  expect(run.asked).toEqual(["conversations", "sync 9f0- state", "sync 9f0- state"]);
+  expect(run.asked).toEqual(["conversations", "sync 9f0- states", "sync 9f0- states"]);
   expect([run.it.cursor, run.told]).toEqual(["9f1-", ["1"]]);
 });
 
@@ -119,7 +119,7 @@ test("a list in parts replaces only when it is whole, and counts from its first 
   await run.it.run();
   expect(run.it.cursor).toBe("b00-");
   expect(run.asked).toEqual([
-    "conversations", "conversations 9a0", "conversations 980", "sync 9f0- state", "conversations 9a0", "sync 9f0- state",
+    "conversations", "conversations 9a0", "conversations 980", "sync 9f0- states", "conversations 9a0", "sync 9f0- states",
   ]);
 });
 
@@ -147,5 +147,5 @@ test("is refreshed only while everything is there", async () => {
   expect([run.it.cursor, run.it.live]).toEqual(["9f2-", true]);
   run.it.lost();
   await run.it.refresh();
-  expect(run.asked).toEqual(["conversations", "sync 9f0- state", "sync 9f1- state"]);
+  expect(run.asked).toEqual(["conversations", "sync 9f0- states", "sync 9f1- states"]);
 });

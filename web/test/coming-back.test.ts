@@ -60,7 +60,7 @@ describe("coming back", () => {
     server.receipt("@alice", "read", "bob", 2);
     server.cut("alice");
     await vi.advanceTimersByTimeAsync(1000);
-    expect(syncs()).toEqual([{ since, limit: 200, state: true }]);
+    expect(syncs()).toEqual([{ since, limit: 200, states: true }]);
     expect(alice.messenger.conversation(convOf("@bob")).unread).toBe(2);
     expect(alice.messenger.conversation(convOf("eng")).unread).toBe(1);
   });
@@ -164,7 +164,7 @@ describe("coming back", () => {
     server.group("eng", "엔진", ["alice", "bob"]);
     const alice = await tab("alice");
     server.kick("eng", "alice");
-    server.tell("alice", "im/about/eng", { conv: "eng", kind: "group", title: "엔진", members: 2 });
+    server.tell("alice", "im/about/eng", { conv: "eng", kind: "group", title: "엔진", member_count: 2 });
     expect(alice.messenger.list()).toEqual([]);
     server.invite("eng", "alice");
     expect(alice.messenger.list().map(({ id }) => id)).toEqual(["eng"]);

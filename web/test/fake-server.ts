@@ -235,7 +235,7 @@ export class FakeServer {
 
   #store(room: Room, from: string, text: string, mid?: string): Json {
     room.seq += 1;
-    const entry: Json = { v: 1, kind: "message", seq: room.seq, pos: this.#next(), from, at: Date.now(), text, ...(mid && { mid }) };
+    const entry: Json = { kind: "message", seq: room.seq, pos: this.#next(), from, at: Date.now(), text, ...(mid && { mid }) };
     room.entries.push(entry);
     if (mid) this.#mids.set(`${from} ${this.#name(room, from)} ${mid}`, entry);
     room.members.get(from)!.read = room.seq;
@@ -280,18 +280,19 @@ export class FakeServer {
         if (!room) return { error: "no_such_conversation", detail: "" };
         const all = [...room.members].sort().filter(([name]) => name > String(body["after"] ?? ""));
         const page = all.slice(0, this.membersMax);
-        const members = page.map(([name, marker]) => ({ name, display: this.accounts.get(name)!.display, ...marker }));
-        return { members, more: page.length < all.length };
+        const members = page.map(([name, marker]) => ({ account: name, display: this.accounts.get(name)!.display, ...marker }));
+        const more = page.length < all.length;
+        return { members, more, ...(more && { next: page.at(-1)![0] }) };
       }
       case "sync":
-        return this.#sync(account, String(body["since"]), Number(body["limit"]), body["state"] === true);
+        return this.#sync(account, String(body["since"]), Number(body["limit"]), body["states"] === true);
       case "profile.get": {
-        const known = this.accounts.get(String(body["name"]));
-        return known ? { name: body["name"], display: known.display, text: "" } : { error: "no_such_account", detail: "" };
+        const known = this.accounts.get(String(body["account"]));
+        return known ? { account: body["account"], display: known.display, text: "" } : { error: "no_such_account", detail: "" };
       }
       case "group.create":
         if (this.rooms.has(String(body["slug"]))) return { error: "exists", detail: "" };
-        this.group(String(body["slug"]), String(body["title"]), [account, ...(body["members"] as string[])]);
+        this.group(String(body["slug"]), String(body["title"]), [account, ...(body["accounts"] as string[])]);
         return { conv: body["slug"] };
       case "group.invite":
         this.#join(this.rooms.get(conv)!, body["accounts"] as string[], account);
@@ -308,7 +309,10 @@ export class FakeServer {
     }
   }
 
-  #history(account: string, conv: string, { before, after, limit }: Json): Json {
+  #history(account: string, conv: string, body: Json): Json {
+    const { limit } = body;
+    const before = body["before"] ?? body["before_seq"];
+    const after = body["after"] ?? body["after_seq"];
     const room = this.#room(account, conv, false);
     if (!room) return { error: "no_such_conversation", detail: "there is no such conversation" };
     if (!room.members.has(account)) return { error: "not_a_member", detail: "" };
@@ -343,12 +347,12 @@ export class FakeServer {
     const upto = more ? index(page.at(-1)!["pos"]) : this.#pos;
     const isNew = (pos: string | undefined): boolean => pos !== undefined && index(pos) > seen && index(pos) <= upto;
     const gaps = rooms.flatMap((room) => gapsOf(room, account, isNew).map((gap) => ({ conv: this.#name(room, account), ...gap })));
-    const state = rooms
+    const states = rooms
       .filter((room) => room.members.has(account))
       .map((room) => ({ room, ...this.#aboutOf(room, account) }) as { room: Room } & Json)
-      .filter(({ room, peer }) => isNew(room.moved.get(account)) || isNew(room.moved.get(String((peer as Json | undefined)?.["name"]))))
-      .map(({ conv, read, unread, members, peer }) => ({ conv, read, unread, members, ...(peer !== undefined && { peer }) }));
-    return { entries: page, ...(gaps.length > 0 && { gaps }), ...(wantsState && { state }), cursor: `${upto.toString(16)}-`, more };
+      .filter(({ room, peer }) => isNew(room.moved.get(account)) || isNew(room.moved.get(String((peer as Json | undefined)?.["account"]))))
+      .map(({ conv, read, unread_count, member_count, peer }) => ({ conv, read, unread_count, member_count, ...(peer !== undefined && { peer }) }));
+    return { entries: page, ...(gaps.length > 0 && { gaps }), ...(wantsState && { states }), cursor: `${upto.toString(16)}-`, more };
   }
 
   #list(account: string, before?: unknown): Json {
@@ -373,10 +377,10 @@ export class FakeServer {
       last: { seq: room.seq, pos: room.entries.at(-1)?.["pos"] ?? "0", at: room.entries.at(-1)?.["at"] ?? 0 },
       head: this.headless ? null : this.#head(room),
       read: own.read,
-      unread: room.seq - own.read,
-      members: room.members.size,
+      unread_count: room.seq - own.read,
+      member_count: room.members.size,
       ...(!peer && { open: false, history: room.history }),
-      ...(peer && { peer: { name: peer, display: this.accounts.get(peer)!.display, ...room.members.get(peer) } }),
+      ...(peer && { peer: { account: peer, display: this.accounts.get(peer)!.display, ...room.members.get(peer) } }),
     };
   }
 
@@ -453,7 +457,7 @@ function gapsOf(room: Room, account: string, isNew: (pos: string) => boolean): J
   const stays = room.stays.filter((stay) => stay.account === account);
   return stays.flatMap((stay, at) => {
     const after = stays[at - 1]?.seq ?? 0;
-    return isNew(stay.since) && stay.from > after ? [{ after, before: stay.from + 1 }] : [];
+    return isNew(stay.since) && stay.from > after ? [{ after_seq: after, before_seq: stay.from + 1 }] : [];
   });
 }
 

@@ -28,7 +28,7 @@ describe("sending", () => {
     const { mid } = alice.messenger.send(conversation, "hi");
     server.tell("alice", `im/ack/${mid}`, { ok: true, conv: "@bob", seq: 1, pos: "9e1" });
     expect(shown(alice, conversation)).toEqual(["alice: hi (sent)"]);
-    server.tell("alice", "im/in/@bob", { v: 1, kind: "message", seq: 1, pos: "9e1", from: "alice", at: Date.now(), mid, text: "hi" });
+    server.tell("alice", "im/in/@bob", { kind: "message", seq: 1, pos: "9e1", from: "alice", at: Date.now(), mid, text: "hi" });
     expect(shown(alice, conversation)).toEqual(["alice: hi (sent)"]);
     expect(alice.messenger.outbox.all()).toEqual([]);
   });
@@ -229,7 +229,7 @@ describe("receiving", () => {
     const alice = await tab("alice");
     const conversation = await open(alice, "@bob");
     for (const kind of ["poll", undefined]) {
-      server.tell("alice", "im/in/@bob", { v: 1, kind, seq: 2, pos: "fff0", from: "bob", at: 1, text: "?" });
+      server.tell("alice", "im/in/@bob", { kind, seq: 2, pos: "fff0", from: "bob", at: 1, text: "?" });
       server.tell("alice", "im/in/@bob/event", { kind, pos: "fff1", action: "join", accounts: ["bob"], from: "bob", at: 1 });
     }
     expect(shown(alice, conversation)).toEqual(["bob: 1"]);
@@ -316,7 +316,7 @@ describe("history", () => {
     for (let n = 0; n < 60; n += 1) {
       room.entries.push({ pos: `a${n.toString(16).padStart(3, "0")}`, kind: "member", action: "join", accounts: ["bob"], from: "alice", at: 1 });
     }
-    room.entries.push({ v: 1, kind: "message", seq: 2, pos: "b000", from: "alice", at: 2, text: "second" });
+    room.entries.push({ kind: "message", seq: 2, pos: "b000", from: "alice", at: 2, text: "second" });
     room.seq = 2;
     const alice = await tab("alice");
     const conversation = await open(alice, "eng");
@@ -516,7 +516,7 @@ describe("a head that is cut", () => {
     const alice = await tab("alice");
     const conversation = await open(alice, "@bob");
     const head = { kind: "message", seq: 1, pos: "9e1", from: "bob", at: 1, text: "안녕하", cut: true };
-    server.tell("alice", "im/about/@bob", { conv: "@bob", title: "밥", unread: 1, head });
+    server.tell("alice", "im/about/@bob", { conv: "@bob", title: "밥", unread_count: 1, head });
     expect(shown(alice, conversation)).toEqual([]);
     server.tell("alice", "im/in/@bob", { ...head, text: "안녕하세요", cut: undefined });
     expect(shown(alice, conversation)).toEqual(["bob: 안녕하세요"]);

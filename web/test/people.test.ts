@@ -104,7 +104,7 @@ describe("names", () => {
     expect(messenger.directory.display(bob)).toBe("밥");
     messenger.directory.display(accountName("nobody"));
     await settle();
-    const asked = server.heard.filter(({ topic }) => topic === "im/ask/profile.get").map(({ payload }) => JSON.parse(payload).name);
+    const asked = server.heard.filter(({ topic }) => topic === "im/ask/profile.get").map(({ payload }) => JSON.parse(payload).account);
     expect(asked.filter((name) => name === "bob")).toHaveLength(1);
     expect(asked.filter((name) => name === "nobody")).toHaveLength(1);
   });

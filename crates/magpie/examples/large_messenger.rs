@@ -346,7 +346,7 @@ impl Filling {
             let author = members[seq as usize % members.len()];
             let text = "the quick brown fox jumps over the lazy dog";
             let wire = json!({
-                "v": 1, "kind": "message", "seq": seq, "pos": pos.to_string(), "from": name(author.value() - 1),
+                "kind": "message", "seq": seq, "pos": pos.to_string(), "from": name(author.value() - 1),
                 "device": "phone", "at": THEN, "text": text,
             });
             let entry = Entry {

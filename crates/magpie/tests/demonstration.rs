@@ -198,7 +198,7 @@ fn make_people(server: &Server) {
     alice
         .subscribe(&[("im/answer/+", QoS::AtLeastOnce)])
         .unwrap();
-    let group = json!({"slug": "eng", "title": "Engineering", "members": ["bob", "bot"]});
+    let group = json!({"slug": "eng", "title": "Engineering", "accounts": ["bob", "bot"]});
     assert_eq!(
         alice.ask("group.create", "1", &group).unwrap()["conv"],
         "eng"

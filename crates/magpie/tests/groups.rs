@@ -68,7 +68,7 @@ fn a_group_that_all_have_left_outlives_a_crash_and_is_deleted_by_who_left_it_las
     let made = ask(
         &mut alice,
         "group.create",
-        &json!({"slug": "eng", "members": ["bob"]}),
+        &json!({"slug": "eng", "accounts": ["bob"]}),
     );
     assert_eq!(made["conv"], "eng", "{made}");
     assert_eq!(alice.publish("im/to/eng", "kept", QoS::AtLeastOnce), Ok(0));
@@ -112,7 +112,7 @@ fn an_administrator_lists_and_deletes_groups_and_members_are_told() {
     let mut server = start();
     let mut alice = device(&server, "alice");
     for slug in ["a", "b", "c"] {
-        let question = json!({"slug": slug, "members": ["bob"]});
+        let question = json!({"slug": slug, "accounts": ["bob"]});
         assert_eq!(ask(&mut alice, "group.create", &question)["conv"], slug);
     }
     let mut bob = device(&server, "bob");

@@ -253,14 +253,14 @@ fn read_markers_and_unread_counts() {
     crash(&mut server);
     let mine = about(&server, "bob", "@alice");
     assert_eq!(
-        (&mine["read"], &mine["unread"]),
+        (&mine["read"], &mine["unread_count"]),
         (&json!(3), &json!(2)),
         "{mine}"
     );
     assert_eq!(mine["head"]["text"], "number 5", "{mine}");
     let hers = about(&server, "alice", "@bob");
     assert_eq!(
-        (&hers["unread"], &hers["peer"]["read"]),
+        (&hers["unread_count"], &hers["peer"]["read"]),
         (&json!(0), &json!(3)),
         "{hers}"
     );

@@ -222,7 +222,7 @@ pub(crate) fn people(
         stage.add(name, display, role, &password, begin)?;
     }
     for (slug, title, members) in GROUPS {
-        let wanted = serde_json::json!({ "slug": slug, "title": title, "members": members });
+        let wanted = serde_json::json!({ "slug": slug, "title": title, "accounts": members });
         stage.publish(
             PEOPLE[0].0,
             "im/ask/group.create/demo",

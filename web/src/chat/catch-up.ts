@@ -86,13 +86,13 @@ export class CatchUp {
   async #sync(run: number): Promise<void> {
     for (let more = true; more && run === this.#run; ) {
       const since = this.#cursor;
-      const answer = await this.ask("sync", { since, limit: PAGE_ENTRIES, state: true });
+      const answer = await this.ask("sync", { since, limit: PAGE_ENTRIES, states: true });
       if (run !== this.#run) return;
       if (answer["reset"] === true) return this.#anew(answer, run);
       // First, for an entry may say that the conversation is left, and its name another's.
       for (const gap of gapsOf(answer["gaps"])) this.into.gap(gap);
       for (const { conv, entry } of syncedOf(answer["entries"])) this.into.entry(conv, entry);
-      for (const state of statesOf(answer["state"])) this.into.state(state);
+      for (const state of statesOf(answer["states"])) this.into.state(state);
       this.#cursor = cursorOf(answer["cursor"]) ?? since;
       // A page that moves nothing would be asked for for ever.
       more = answer["more"] === true && this.#cursor !== since;

@@ -46,7 +46,7 @@ export class History {
     return this.#once("older", conversation, async () => {
       for (let pages = 0; pages < OLDER_PAGES_MAX; pages += 1) {
         const { before, thrownAway } = conversation;
-        const page = await this.#page(conversation, { before }, pages === 0 ? PAGE_ENTRIES : WIDE_PAGE_ENTRIES);
+        const page = await this.#page(conversation, from("before", before), pages === 0 ? PAGE_ENTRIES : WIDE_PAGE_ENTRIES);
         if (thrownAway !== conversation.thrownAway || conversation.before !== before) return;
         if (conversation.applyOlder(page) || !page.more) return;
         // Without a way on, only a larger page can help, and only once.
@@ -69,15 +69,15 @@ export class History {
     let after: Pos | number | null = null;
     const { thrownAway } = conversation;
     for (let pages = 0; pages < GAP_PAGES_MAX && conversation.loaded; pages += 1) {
-      const from: Pos | number = after ?? conversation.upTo;
+      const edge: Pos | number = after ?? conversation.upTo;
       const lastThen = conversation.last;
-      const page = await this.#page(conversation, { after: from }, WIDE_PAGE_ENTRIES);
+      const page = await this.#page(conversation, from("after", edge), WIDE_PAGE_ENTRIES);
       // Whoever shows it again asks for all of it.
       if (thrownAway !== conversation.thrownAway) return true;
       conversation.applyNewer(page, lastThen);
       if (!page.more && !conversation.lacksNewer) return true;
       after = page.more ? page.next : null;
-      if ((after ?? conversation.upTo) === from) break;
+      if ((after ?? conversation.upTo) === edge) break;
     }
     return !conversation.loaded;
   }
@@ -107,4 +107,9 @@ export class History {
     this.#running.set(key, started);
     return started;
   }
+}
+
+/** Where a page begins: a place that a page has named, or the number of a message. */
+function from(direction: "before" | "after", place: Pos | number | null): object {
+  return { [typeof place === "number" ? `${direction}_seq` : direction]: place };
 }

@@ -34,7 +34,7 @@ export class Lookups {
     for (const account of this.#waiting) {
       this.#waiting.delete(account);
       try {
-        const { display } = await this.ask("profile.get", { name: account });
+        const { display } = await this.ask("profile.get", { account });
         if (typeof display === "string") this.learn([{ name: account, display }]);
         this.#unknown.delete(account);
       } catch (error) {

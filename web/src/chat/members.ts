@@ -47,10 +47,10 @@ export class Members {
       const known = all.size;
       for (const member of membersOf(answer["members"])) {
         all.set(member.name, member);
-        after = member.name;
       }
+      after = typeof answer["next"] === "string" ? answer["next"] : undefined;
       // A page without anybody new would be asked for for ever.
-      if (answer["more"] !== true || all.size === known) return [...all.values()];
+      if (answer["more"] !== true || after === undefined || all.size === known) return [...all.values()];
     }
   }
 }

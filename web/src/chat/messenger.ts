@@ -213,7 +213,7 @@ export class Messenger {
   }
 
   async createGroup(slug: string, title: string, members: readonly AccountName[]): Promise<Conv> {
-    const answer = await this.#asks.ask("group.create", { slug, title, members });
+    const answer = await this.#asks.ask("group.create", { slug, title, accounts: members });
     const conv = typeof answer["conv"] === "string" ? convOf(answer["conv"]) : convOf(slug);
     const conversation = this.conversation(conv);
     conversation.title = title;
@@ -455,9 +455,8 @@ export class Messenger {
         if (typeof conv !== "string") return;
         return this.#left(convOf(conv), fields["deleted"] === true ? "deleted" : "left");
       case "profile": {
-        const profile = objectOf(fields["profile"]) ?? fields;
-        const { name, display } = profile;
-        if (typeof name === "string" && typeof display === "string") this.directory.learn([{ name, display }]);
+        const { account, display } = fields;
+        if (typeof account === "string" && typeof display === "string") this.directory.learn([{ name: account, display }]);
         return;
       }
     }
@@ -483,7 +482,7 @@ export class Messenger {
     const { mid } = outgoing;
     const sent = this.connection.publish(topic.sendTo(outgoing.conv), wireOf(outgoing), 1, {
       settled: (refused) => {
-        if (refused) this.#failed(mid, errorOf(refused.code), "");
+        if (refused) this.#failed(mid, refused.error ?? errorOf(refused.code), "");
       },
     });
     if (!sent) return;

@@ -161,5 +161,5 @@ export class Outbox {
 }
 
 /** What is published to `im/to/<conv>`. */
-export const wireOf = ({ mid, text }: Outgoing): string => JSON.stringify({ v: 1, mid, text });
+export const wireOf = ({ mid, text }: Outgoing): string => JSON.stringify({ mid, text });
 

@@ -260,11 +260,11 @@ function stateOf(value: unknown): State | null {
   return {
     conv,
     read: countOf(fields["read"]),
-    unread: countOf(fields["unread"]),
-    members: countOf(fields["members"]),
+    unread: countOf(fields["unread_count"]),
+    members: countOf(fields["member_count"]),
     peer: peer && {
-      name: accountName(textOf(peer["name"])),
-      display: textOf(peer["display"]) || textOf(peer["name"]),
+      name: accountName(textOf(peer["account"])),
+      display: textOf(peer["display"]) || textOf(peer["account"]),
       read: countOf(peer["read"]),
       received: countOf(peer["received"]),
     },
@@ -308,7 +308,7 @@ export function gapsOf(value: unknown): Gap[] {
   return listOf(value).flatMap((one) => {
     const fields = objectOf(one);
     const conv = textOf(fields?.["conv"]);
-    return fields && isConv(conv) ? [{ conv, after: countOf(fields["after"]), before: countOf(fields["before"]) }] : [];
+    return fields && isConv(conv) ? [{ conv, after: countOf(fields["after_seq"]), before: countOf(fields["before_seq"]) }] : [];
   });
 }
 
@@ -317,7 +317,7 @@ export const statesOf = (value: unknown): State[] => listOf(value).map(stateOf).
 export function membersOf(value: unknown): Member[] {
   return listOf(value).flatMap((one) => {
     const fields = objectOf(one);
-    const name = textOf(fields?.["name"]);
+    const name = textOf(fields?.["account"]);
     if (!fields || !name) return [];
     return [
       {

@@ -21,6 +21,8 @@ export type Closed =
 /** Why the server did not take a publish: an MQTT 5 reason code. */
 export interface Refused {
   readonly code: number;
+  /** The contract's code, from the user property `error`. */
+  readonly error?: string;
 }
 
 export interface Link {
@@ -110,10 +112,10 @@ function linkOf(client: MqttClient, forget: () => void): Link {
   return {
     publish(topic, payload, qos, { responseTopic, settled } = {}) {
       const properties = responseTopic === undefined ? {} : { responseTopic };
-      client.publish(topic, payload, { qos, properties }, (error) => {
+      client.publish(topic, payload, { qos, properties }, (error, packet) => {
         const code = codeOf(error);
         if (!error) settled?.(null);
-        else if (code >= 0x80) settled?.({ code });
+        else if (code >= 0x80) settled?.({ code, ...contractCodeOf(packet) });
       });
     },
     subscribe(filters) {
@@ -132,4 +134,11 @@ function linkOf(client: MqttClient, forget: () => void): Link {
 function codeOf(error: unknown): number {
   const code = (error as { code?: unknown } | null | undefined)?.code;
   return typeof code === "number" ? code : 0;
+}
+
+/** What the acknowledgement says in the words of the contract. */
+function contractCodeOf(packet: unknown): { error?: string } {
+  const { properties } = (packet ?? {}) as { properties?: { userProperties?: { error?: unknown } } };
+  const error = properties?.userProperties?.error;
+  return typeof error === "string" ? { error } : {};
 }

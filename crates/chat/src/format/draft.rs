@@ -13,10 +13,10 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 
 /// Bytes of a `mid`.
-const MID_BYTES_MAX: usize = 64;
+pub(crate) const MID_BYTES_MAX: usize = 64;
 
 /// Nesting of `att` and `x`; deeper ones break the parsers of other people's clients.
-const EXTENSION_DEPTH_MAX: usize = 64;
+pub(crate) const EXTENSION_DEPTH_MAX: usize = 64;
 
 /// A message that can be taken, wherever it is going.
 #[derive(Debug, Default)]
@@ -192,7 +192,6 @@ impl Draft<'_> {
     /// The JSON that everybody gets.
     pub(crate) fn wire(&self, stamped: &Stamped<'_>) -> Bytes {
         wire::json(&wire::Message {
-            v: 1,
             kind: "message",
             seq: stamped.seq.value(),
             pos: stamped.pos.to_string(),

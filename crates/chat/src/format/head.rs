@@ -15,7 +15,6 @@ const PART_BYTES_MAX: usize = 1_024;
 /// A stored message, and what a list leaves out of it.
 #[derive(Deserialize, Serialize)]
 struct Head<'a> {
-    v: u8,
     #[serde(borrow)]
     kind: Cow<'a, str>,
     seq: u64,
@@ -72,7 +71,7 @@ mod tests {
     fn a_long_message_is_cut_between_characters_and_says_so() {
         let cut = |text: &str, x: &str| {
             let message = format!(
-                r#"{{"v":1,"kind":"message","seq":3,"pos":"9f2","from":"bob","device":"d","at":5,"text":"{text}","x":{x}}}"#
+                r#"{{"kind":"message","seq":3,"pos":"9f2","from":"bob","device":"d","at":5,"text":"{text}","x":{x}}}"#
             );
             let head = of(&Bytes::from(message)).unwrap();
             serde_json::from_slice::<serde_json::Value>(&head).unwrap()

@@ -15,7 +15,6 @@ const DEVICE_BYTES_MAX: usize = 128;
 /// A message as it goes out and is stored.
 #[derive(Debug, Serialize)]
 pub(crate) struct Message<'a> {
-    pub(crate) v: u8,
     pub(crate) kind: &'static str,
     pub(crate) seq: u64,
     pub(crate) pos: String,

@@ -2,15 +2,15 @@
 //! entries are read elsewhere; what changes a conversation becomes a command.
 
 use bytes::Bytes;
-use records::{AccountId, Cursor, GroupSlug, HistoryAccess, Pos, Seq};
+use records::{AccountId, Cursor, Pos, Seq};
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Address, Making, Speaker, To, What};
-use crate::format::{json, names, topic, wire};
-use crate::io::{AccountError, Output, Publish, RequestId};
+use crate::command::{Address, To, What};
+use crate::format::{json, topic, wire};
+use crate::io::Publish;
 use crate::note::Outcome;
 use crate::refusal::Refusal;
-use crate::sessions::commands::{Accepted, Who, group, speaker};
+use crate::sessions::commands::{Accepted, Who, speaker};
 use crate::sessions::queries::Question;
 use crate::sessions::queries::feed::Feed;
 use crate::sessions::queries::history::{History, Named, Window};
@@ -22,15 +22,13 @@ use crate::sessions::{Context, Sessions};
 
 /// Conversations that `sync` and `conversations` look at for the price of one question.
 const LOOKED_AT: usize = 1_024;
-/// Accounts named in one question.
-const NAMES_MAX: usize = 100;
 /// Milliseconds by which a bare position is taken for older: what was on its way when it was given may stand before it.
 const POS_EARLIER_MILLIS: u64 = 10_000;
 
 const ANSWERS: &str = "im/answer/";
 
 /// What a question comes to.
-enum Reply {
+pub(super) enum Reply {
     /// This JSON.
     Now(Bytes),
     /// Whatever is found.
@@ -45,36 +43,17 @@ enum Reply {
 struct HistoryAsked {
     conv: String,
     #[serde(default)]
-    before: Option<Position>,
+    before: Option<String>,
     #[serde(default)]
-    after: Option<Position>,
+    after: Option<String>,
     #[serde(default)]
-    around: Option<u64>,
+    before_seq: Option<u64>,
+    #[serde(default)]
+    after_seq: Option<u64>,
+    #[serde(default)]
+    around_seq: Option<u64>,
     #[serde(default)]
     limit: Option<usize>,
-}
-
-/// A place as it is asked for: a `seq`, or a `pos` as a string.
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a seq as a number or a pos as a string is expected"
-)]
-enum Position {
-    Seq(u64),
-    Pos(String),
-}
-
-impl Position {
-    fn named(&self, key: &str) -> Result<Named, Refusal> {
-        match self {
-            Self::Seq(seq) => Ok(Named::Message(Seq::new(*seq))),
-            Self::Pos(pos) => match pos.parse() {
-                Ok(pos) => Ok(Named::Entry(pos)),
-                Err(error) => Err(Refusal::payload(format!("{key} is {error}")).in_field(key)),
-            },
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -84,7 +63,7 @@ struct SyncAsked {
     #[serde(default)]
     limit: Option<usize>,
     #[serde(default)]
-    state: bool,
+    states: bool,
 }
 
 #[derive(Deserialize)]
@@ -98,56 +77,18 @@ struct ConversationsAsked {
 #[derive(Deserialize)]
 struct MembersAsked {
     conv: String,
-    /// Members behind this one.
+    /// Members behind this one, as the page before named it.
     #[serde(default)]
     after: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Create {
-    slug: String,
     #[serde(default)]
-    title: Option<String>,
-    #[serde(default)]
-    members: Vec<String>,
-    #[serde(default)]
-    open: bool,
-    #[serde(default)]
-    history: HistoryAsk,
-}
-
-/// What whoever joins may read.
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum HistoryAsk {
-    #[default]
-    All,
-    Joined,
-}
-
-#[derive(Deserialize)]
-struct Invite {
-    conv: String,
-    accounts: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Conv {
-    conv: String,
-}
-
-#[derive(Deserialize)]
-struct Delete {
-    conv: String,
-    /// Its address once more, so that nobody deletes another one.
-    slug: String,
+    limit: Option<usize>,
 }
 
 #[derive(Serialize)]
 struct Invited<'a> {
     conv: &'a str,
-    invited: Vec<&'a str>,
-    members: u32,
+    accounts: Vec<&'a str>,
+    member_count: u32,
 }
 
 #[derive(Serialize)]
@@ -241,8 +182,8 @@ impl Sessions {
                 let name = |id: &AccountId| context.accounts.name(*id);
                 let answer = wire::json(&Invited {
                     conv,
-                    invited: accounts.iter().map(name).collect(),
-                    members: member_count,
+                    accounts: accounts.iter().map(name).collect(),
+                    member_count,
                 });
                 self.deliver(to.delivery(answer));
             }
@@ -281,6 +222,7 @@ impl Sessions {
             return Err(Refusal::disk_full());
         }
         match method {
+            "server" => Ok(Reply::Now(self.describe_server())),
             "history" => self.history(account, read(payload)?, context),
             "sync" => self.sync(account, &read(payload)?, context),
             "conversations" => self.conversations(account, &read(payload)?, context),
@@ -310,13 +252,33 @@ impl Sessions {
         asked: HistoryAsked,
         context: Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let window = match (&asked.before, &asked.after, asked.around) {
-            (None, None, None) => Window::Latest,
-            (Some(named), None, None) => Window::Before(named.named("before")?),
-            (None, Some(named), None) => Window::After(named.named("after")?),
-            (None, None, Some(seq)) => Window::Around(Seq::new(seq)),
+        let message = |seq: &u64| Named::Message(Seq::new(*seq));
+        let mut windows = Vec::new();
+        windows.extend(
+            position("before", asked.before.as_deref())?
+                .map(|pos| Window::Before(Named::Entry(pos))),
+        );
+        windows.extend(
+            position("after", asked.after.as_deref())?.map(|pos| Window::After(Named::Entry(pos))),
+        );
+        windows.extend(
+            asked
+                .before_seq
+                .as_ref()
+                .map(|seq| Window::Before(message(seq))),
+        );
+        windows.extend(
+            asked
+                .after_seq
+                .as_ref()
+                .map(|seq| Window::After(message(seq))),
+        );
+        windows.extend(asked.around_seq.map(|seq| Window::Around(Seq::new(seq))));
+        let window = match windows[..] {
+            [] => Window::Latest,
+            [window] => window,
             _ => {
-                let sentence = "name one of before, after and around";
+                let sentence = "name one of before, after, before_seq, after_seq and around_seq";
                 return Err(Refusal::payload(sentence));
             }
         };
@@ -353,7 +315,7 @@ impl Sessions {
                     names,
                 },
                 limit: self.limit(asked.limit),
-                state: asked.state,
+                states: asked.states,
             }),
             None => Question::List(List {
                 account,
@@ -372,14 +334,7 @@ impl Sessions {
         asked: &ConversationsAsked,
         context: Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let before: Option<Pos> = match asked.before.as_deref().map(str::parse) {
-            None => None,
-            Some(Ok(pos)) => Some(pos),
-            Some(Err(error)) => {
-                let refusal = Refusal::payload(format!("before is {error}"));
-                return Err(refusal.in_field("before"));
-            }
-        };
+        let before = position("before", asked.before.as_deref())?;
         Ok(Reply::Read(Question::List(List {
             account,
             before,
@@ -408,124 +363,13 @@ impl Sessions {
             address: self.address(account, &asked.conv, context)?,
             conv: asked.conv.as_str().into(),
             after,
+            limit: asked.limit.unwrap_or(usize::MAX).max(1),
         })))
     }
 
     fn limit(&self, asked: Option<usize>) -> usize {
         let most = self.settings.page_entries_max.max(1);
         asked.unwrap_or(most).clamp(1, most)
-    }
-
-    // Groups.
-
-    /// `group.create`: whoever asks is the owner.
-    fn create_group(
-        &mut self,
-        account: AccountId,
-        wanted: &Create,
-        context: Context<'_>,
-    ) -> Result<Reply, Refusal> {
-        let slug = GroupSlug::parse(&wanted.slug).map_err(|error| {
-            Refusal::payload(format!("the slug is not fit: {error}")).in_field("slug")
-        })?;
-        let title = match wanted.title.as_deref() {
-            None | Some("") => slug.as_str().to_owned(),
-            Some(given) => names::shown("the title", given, self.settings.title_bytes_max)
-                .map_err(|refusal| refusal.in_field("title"))?,
-        };
-        let mut members = named_accounts(&wanted.members, context)?;
-        members.retain(|other| *other != account);
-        self.check_conversations_max(account)?;
-        self.take_message_quota(account, 1 + members.len(), context.now)?;
-        self.take_group_quota(account, context.now)?;
-        let what = What::Create(Making {
-            title,
-            open: wanted.open,
-            history: match wanted.history {
-                HistoryAsk::All => HistoryAccess::All,
-                HistoryAsk::Joined => HistoryAccess::Joined,
-            },
-            members,
-        });
-        Ok(Reply::Command(Address::Group(slug), what))
-    }
-
-    /// `group.invite`: makes accounts members at once.
-    fn invite_to_group(
-        &mut self,
-        account: AccountId,
-        wanted: &Invite,
-        context: Context<'_>,
-    ) -> Result<Reply, Refusal> {
-        let address = group(&wanted.conv)?;
-        let accounts = named_accounts(&wanted.accounts, context)?;
-        self.take_message_quota(account, accounts.len(), context.now)?;
-        Ok(Reply::Command(address, What::Invite { accounts }))
-    }
-
-    /// `group.join`, for open groups.
-    fn join_group(
-        &mut self,
-        account: AccountId,
-        wanted: &Conv,
-        context: Context<'_>,
-    ) -> Result<Reply, Refusal> {
-        let address = group(&wanted.conv)?;
-        self.check_conversations_max(account)?;
-        self.take_message_quota(account, 1, context.now)?;
-        Ok(Reply::Command(address, What::Join))
-    }
-
-    /// `group.leave`.
-    fn leave_group(
-        &mut self,
-        account: AccountId,
-        wanted: &Conv,
-        context: Context<'_>,
-    ) -> Result<Reply, Refusal> {
-        if wanted.conv.starts_with('@') {
-            return Err(Refusal::not_allowed("a direct chat cannot be left"));
-        }
-        let address = group(&wanted.conv)?;
-        self.take_message_quota(account, 1, context.now)?;
-        Ok(Reply::Command(address, What::Leave))
-    }
-
-    /// `group.delete`, by an owner, by who owned it and left it last, or by an administrator.
-    fn delete_group(
-        &mut self,
-        account: AccountId,
-        wanted: &Delete,
-        context: Context<'_>,
-    ) -> Result<Reply, Refusal> {
-        if wanted.conv.starts_with('@') {
-            return Err(Refusal::not_allowed("a direct chat cannot be deleted"));
-        }
-        let address = group(&wanted.conv)?;
-        if wanted.slug != wanted.conv {
-            let sentence = "slug must be the group's address once more, or nothing is deleted";
-            return Err(Refusal::payload(sentence).in_field("slug"));
-        }
-        self.take_message_quota(account, 1, context.now)?;
-        let by_administrator = context.accounts.is_administrator(account);
-        Ok(Reply::Command(address, What::Delete { by_administrator }))
-    }
-
-    /// Whoever runs the server deletes a group.
-    pub(crate) fn delete_group_of_server(&mut self, request: RequestId, slug: String) {
-        let Ok(address) = group(&slug) else {
-            let outcome = Err(AccountError::NoSuchGroup(slug));
-            return self.output(Output::Answered { request, outcome });
-        };
-        let speaker = Speaker {
-            account: AccountId::ZERO,
-            device: "".into(),
-        };
-        let what = What::Delete {
-            by_administrator: true,
-        };
-        let who = Who::Server { request, slug };
-        self.command(speaker, To::Address(address), what, Some(who));
     }
 }
 
@@ -546,6 +390,15 @@ fn reply_to(publish: &Publish, method: &str, rid: Option<&str>) -> Result<ReplyT
     })
 }
 
+/// Where a page begins, as the one before it has named it.
+fn position(key: &'static str, given: Option<&str>) -> Result<Option<Pos>, Refusal> {
+    match given.map(str::parse) {
+        None => Ok(None),
+        Some(Ok(pos)) => Ok(Some(pos)),
+        Some(Err(error)) => Err(Refusal::payload(format!("{key} is {error}")).in_field(key)),
+    }
+}
+
 /// What a client names as where it has come to: a cursor, or a bare position, which is taken for a few seconds older.
 fn cursor(text: &str) -> Option<Cursor> {
     if let Ok(cursor) = text.parse() {
@@ -553,25 +406,6 @@ fn cursor(text: &str) -> Option<Cursor> {
     }
     let pos: Pos = text.parse().ok()?;
     (pos < Pos::END).then(|| Cursor::at(pos.earlier(POS_EARLIER_MILLIS)))
-}
-
-/// Accounts by name, each once.
-fn named_accounts(names: &[String], context: Context<'_>) -> Result<Vec<AccountId>, Refusal> {
-    if names.len() > NAMES_MAX {
-        let sentence = format!("at most {NAMES_MAX} accounts are named at once");
-        return Err(Refusal::quota(sentence));
-    }
-    let mut accounts = Vec::with_capacity(names.len());
-    for name in names {
-        let plain = name.strip_prefix('@').unwrap_or(name);
-        let Some(account) = context.accounts.named(plain) else {
-            return Err(Refusal::no_such_account(plain));
-        };
-        if !accounts.contains(&account) {
-            accounts.push(account);
-        }
-    }
-    Ok(accounts)
 }
 
 /// The parameters of a question; none at all are an empty object.

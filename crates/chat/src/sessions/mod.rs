@@ -8,6 +8,7 @@ mod catch_up;
 mod commands;
 pub(crate) mod delivery;
 mod devices;
+mod group_questions;
 mod inactive;
 mod missed;
 mod notes;
@@ -21,6 +22,7 @@ pub(crate) mod queries;
 mod quota;
 mod reading;
 pub(crate) mod reply;
+mod server;
 mod typing;
 mod usage;
 

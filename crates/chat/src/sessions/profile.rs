@@ -23,7 +23,7 @@ const PEERS_TOLD: usize = 64;
 #[derive(Deserialize)]
 pub(super) struct ProfileAsked {
     #[serde(default)]
-    name: Option<String>,
+    account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ pub(super) struct ProfileSet {
 struct Profile<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    name: &'a str,
+    account: &'a str,
     display: &'a str,
     text: &'a str,
 }
@@ -51,7 +51,7 @@ impl Sessions {
         asked: &ProfileAsked,
         context: Context<'_>,
     ) -> Result<Bytes, Refusal> {
-        let wanted = match asked.name.as_deref() {
+        let wanted = match asked.account.as_deref() {
             None => account,
             Some(name) => {
                 let plain = name.strip_prefix('@').unwrap_or(name);
@@ -178,7 +178,7 @@ fn profile_json(
     let record = context.accounts.find(account)?;
     Some(wire::json(&Profile {
         kind,
-        name: record.name.as_str(),
+        account: record.name.as_str(),
         display: &record.display,
         text: &record.profile_text,
     }))

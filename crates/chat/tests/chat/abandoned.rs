@@ -42,7 +42,7 @@ fn texts(world: &mut World, name: &str, conv: &str) -> Vec<String> {
 #[test]
 fn a_group_that_all_have_left_keeps_what_was_said_and_its_address() {
     let mut world = World::of(&["root", "alice", "bob"]);
-    let asked = json!({"slug": "eng", "open": true, "members": ["bob"]});
+    let asked = json!({"slug": "eng", "open": true, "accounts": ["bob"]});
     make(&mut world, "alice", &asked);
     world.say("alice", "im/to/eng", "kept");
     world.forget_inboxes();
@@ -145,12 +145,12 @@ fn an_owner_deletes_a_group_and_every_member_is_told() {
     make(
         &mut world,
         "alice",
-        &json!({"slug": "eng", "members": ["bob", "carol"]}),
+        &json!({"slug": "eng", "accounts": ["bob", "carol"]}),
     );
     make(
         &mut world,
         "alice",
-        &json!({"slug": "ops", "members": ["bob"]}),
+        &json!({"slug": "ops", "accounts": ["bob"]}),
     );
     world.say("alice", "im/to/eng", "gone");
     world.say("alice", "im/to/ops", "stays");
@@ -215,7 +215,7 @@ fn who_owned_a_group_and_left_it_last_deletes_it_and_nobody_else() {
     make(
         &mut world,
         "alice",
-        &json!({"slug": "eng", "members": ["bob"]}),
+        &json!({"slug": "eng", "accounts": ["bob"]}),
     );
     ask(&mut world, "alice", "group.leave", "eng");
     ask(&mut world, "bob", "group.leave", "eng");
@@ -233,7 +233,7 @@ fn an_administrator_deletes_any_group() {
     make(
         &mut world,
         "alice",
-        &json!({"slug": "eng", "members": ["bob"]}),
+        &json!({"slug": "eng", "accounts": ["bob"]}),
     );
     make(&mut world, "alice", &json!({"slug": "ops"}));
     ask(&mut world, "alice", "group.leave", "ops");

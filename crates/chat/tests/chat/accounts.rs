@@ -281,7 +281,7 @@ fn a_removed_account_leaves_its_groups_and_its_name_is_never_given_again() {
     world.ask(
         "bob",
         "group.create",
-        r#"{"slug":"eng","members":["alice"]}"#,
+        r#"{"slug":"eng","accounts":["alice"]}"#,
     );
     world.say("bob", "im/to/eng", "mine");
     let command = token(&world, "bob", 1);

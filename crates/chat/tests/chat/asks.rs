@@ -96,11 +96,11 @@ fn a_question_that_cannot_be_answered_is_answered_with_an_error() {
         ("history", r#"{"conv":"@nobody"}"#, "no_such_account"),
         (
             "history",
-            r#"{"conv":"@alice","before":1,"after":1}"#,
+            r#"{"conv":"@alice","before_seq":1,"after_seq":1}"#,
             "payload_format",
         ),
         ("members", r#"{"conv":"@alice"}"#, "no_such_conversation"),
-        ("profile.get", r#"{"name":"nobody"}"#, "no_such_account"),
+        ("profile.get", r#"{"account":"nobody"}"#, "no_such_account"),
         ("conversations", r#"{"before":"xyz"}"#, "payload_format"),
     ] {
         let answer = world.ask("alice", method, asked);
@@ -124,7 +124,7 @@ fn questions_have_a_quota_of_their_own() {
     let asked: Vec<_> = (0..3)
         .map(|_| world.ask("alice", "profile.get", ""))
         .collect();
-    assert_eq!(asked[1]["name"], "alice");
+    assert_eq!(asked[1]["account"], "alice");
     assert_eq!(asked[2]["error"], "quota");
     world.say("alice", "im/to/@alice", "hi");
 }
@@ -147,24 +147,24 @@ fn conversations_are_listed_with_the_newest_first() {
         .collect();
     assert!(pos[0] > pos[1] && pos[1] > pos[2], "{pos:?}");
     let last = |pos: &str, seq: u64| json!({"seq": seq, "pos": pos, "at": START});
-    let message = |pos: &str, from: &str, device: &str, text: &str| json!({"v": 1, "kind": "message", "seq": 1, "pos": pos, "from": from, "device": device, "at": START, "text": text});
+    let message = |pos: &str, from: &str, device: &str, text: &str| json!({"kind": "message", "seq": 1, "pos": pos, "from": from, "device": device, "at": START, "text": text});
     let expected = json!({
         "conversations": [
             {
                 "conv": "@carol", "kind": "direct", "title": "carol", "last": last(pos[0], 1),
                 "head": message(pos[0], "carol", "carol-2", "to alice"),
-                "read": 0, "unread": 1, "members": 2,
-                "peer": {"name": "carol", "display": "carol", "read": 1, "received": 1},
+                "read": 0, "unread_count": 1, "member_count": 2,
+                "peer": {"account": "carol", "display": "carol", "read": 1, "received": 1},
             },
             {
                 "conv": "eng", "kind": "group", "title": "Engineering", "last": last(pos[1], 0),
-                "head": null, "read": 0, "unread": 0, "members": 1, "open": false, "history": "all",
+                "head": null, "read": 0, "unread_count": 0, "member_count": 1, "open": false, "history": "all",
             },
             {
                 "conv": "@bob", "kind": "direct", "title": "bob", "last": last(pos[2], 1),
                 "head": message(pos[2], "alice", "alice-0", "to bob"),
-                "read": 1, "unread": 0, "members": 2,
-                "peer": {"name": "bob", "display": "bob", "read": 0, "received": 0},
+                "read": 1, "unread_count": 0, "member_count": 2,
+                "peer": {"account": "bob", "display": "bob", "read": 0, "received": 0},
             },
         ],
         "cursor": format!("{}-", pos[0]), "more": false,
@@ -204,7 +204,10 @@ fn a_long_list_of_conversations_comes_in_pages() {
         let title = "가".repeat(80);
         let asked = json!({"slug": format!("g{number}"), "title": title}).to_string();
         world.pass(6_000);
-        assert_eq!(world.ask("alice", "group.create", &asked)["members"], 1);
+        assert_eq!(
+            world.ask("alice", "group.create", &asked)["member_count"],
+            1
+        );
     }
     let mut seen = Vec::new();
     let mut asked = String::new();
@@ -234,8 +237,8 @@ fn members_are_listed_with_their_roles_and_markers() {
     world.say("bob", "im/to/@alice/read", r#"{"seq":4}"#);
     let answer = world.ask("alice", "members", r#"{"conv":"@bob"}"#);
     let expected = json!({"members": [
-        {"name": "alice", "display": "alice", "role": "member", "read": 9, "received": 9},
-        {"name": "bob", "display": "bob", "role": "member", "read": 4, "received": 4},
+        {"account": "alice", "display": "alice", "role": "member", "read": 9, "received": 9},
+        {"account": "bob", "display": "bob", "role": "member", "read": 4, "received": 4},
     ], "more": false});
     assert_eq!(answer, expected);
     let answer = world.ask("alice", "members", r#"{"conv":"@bob","after":"alice"}"#);
@@ -249,7 +252,7 @@ fn a_new_name_is_the_title_of_the_peers_chats() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["carol"]}"#,
+        r#"{"slug":"eng","accounts":["carol"]}"#,
     );
     world.pass(5_000);
     world.forget_inboxes();
@@ -273,7 +276,7 @@ fn a_profile_is_changed_and_told_to_ones_devices_and_peers() {
         "profile.set",
         r#"{"display":" 앨리스 ","text":"점심"}"#,
     );
-    let expected = json!({"name": "alice", "display": "앨리스", "text": "점심"});
+    let expected = json!({"account": "alice", "display": "앨리스", "text": "점심"});
     assert_eq!(answer, expected);
     for name in ["alice", "bob"] {
         let told = world.take_json(name, "im/me/event");
@@ -283,7 +286,7 @@ fn a_profile_is_changed_and_told_to_ones_devices_and_peers() {
     }
     assert_eq!(world.take("carol", "im/#"), []);
     assert_eq!(
-        world.ask("carol", "profile.get", r#"{"name":"alice"}"#),
+        world.ask("carol", "profile.get", r#"{"account":"alice"}"#),
         expected
     );
     let appends = world.appends;
@@ -302,4 +305,47 @@ fn a_profile_is_changed_and_told_to_ones_devices_and_peers() {
     );
     let answer = world.ask("alice", "profile.set", r#"{"text":""}"#);
     assert_eq!(answer["text"], "");
+}
+
+#[test]
+fn a_server_says_what_it_can_do_and_within_which_limits() {
+    let mut world = World::with(chat::Settings {
+        text_bytes_max: 1_000,
+        ..chat::Settings::default()
+    });
+    world.add("alice");
+    let device = world.connect("alice");
+    world.subscribe(device, "im/#");
+    let answer = world.ask("alice", "server", "");
+    assert_eq!(answer["contract"], 1);
+    assert_eq!(answer["version"], env!("CARGO_PKG_VERSION"));
+    let features = answer["features"].as_array().unwrap();
+    assert!(features.contains(&json!("sync")));
+    assert!(features.iter().map(|name| name.as_str()).is_sorted());
+    let limits = answer["limits"].as_object().unwrap();
+    assert_eq!(limits["text_bytes_max"], 1_000);
+    for (name, limit) in limits {
+        assert!(limit.as_u64().is_some_and(|limit| limit > 0), "{name}");
+    }
+}
+
+#[test]
+fn members_are_paged_like_everything_else() {
+    let mut world = World::of(&["alice", "bob", "carol"]);
+    let asked = r#"{"slug":"eng","accounts":["bob","carol"]}"#;
+    world.ask("alice", "group.create", asked);
+    let mut asked = json!({"conv": "eng", "limit": 2});
+    let mut seen = Vec::new();
+    loop {
+        let page = world.ask("alice", "members", &asked.to_string());
+        let members = page["members"].as_array().unwrap();
+        let names = members.iter().map(|member| member["account"].clone());
+        seen.push(names.collect::<Vec<_>>());
+        assert_eq!(page["more"], page.get("next").is_some());
+        if page["more"] == false {
+            break;
+        }
+        asked["after"] = page["next"].clone();
+    }
+    assert_eq!(seen, [vec!["alice", "bob"], vec!["carol"]]);
 }

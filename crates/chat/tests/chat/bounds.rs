@@ -23,7 +23,7 @@ fn heavy() -> (World, usize) {
     let mut world = World::of(&["alice", "bob"]);
     let text = "x".repeat(60_000);
     for number in 0..5 {
-        let asked = json!({"slug": format!("g{number}"), "members": ["alice"]}).to_string();
+        let asked = json!({"slug": format!("g{number}"), "accounts": ["alice"]}).to_string();
         world.ask("bob", "group.create", &asked);
         for _ in 0..5 {
             world.say("bob", &format!("im/to/g{number}"), &text);
@@ -42,9 +42,9 @@ fn a_page_reads_little_more_than_it_shows() {
     let (mut world, message) = heavy();
     for asked in [
         r#"{"conv":"@bob"}"#,
-        r#"{"conv":"@bob","after":3}"#,
-        r#"{"conv":"@bob","before":40}"#,
-        r#"{"conv":"@bob","around":20}"#,
+        r#"{"conv":"@bob","after_seq":3}"#,
+        r#"{"conv":"@bob","before_seq":40}"#,
+        r#"{"conv":"@bob","around_seq":20}"#,
     ] {
         let bytes = read(&mut world, |world| {
             let answer = world.ask("alice", "history", asked);
@@ -93,7 +93,7 @@ fn authors_are_looked_up_in_bounded_readings() {
     let text = "x".repeat(60_000);
     for number in 0..30 {
         let slug = format!("g{number}");
-        let asked = json!({"slug": slug, "members": ["alice", "carol"]}).to_string();
+        let asked = json!({"slug": slug, "accounts": ["alice", "carol"]}).to_string();
         world.pass(6 * SECOND);
         world.ask("bob", "group.create", &asked);
         for _ in 0..10 {
@@ -355,7 +355,7 @@ fn an_inactive_device_gets_messages_and_the_rest_along_with_them() {
     world.publish(pocket, "im/me/active", "1").unwrap().unwrap();
     let told = world.take_from(pocket, "im/#");
     assert_eq!((told.len(), &*told[0].0), (1, "im/about/@bob"));
-    assert_eq!(parse(&told[0].1)["unread"], 0);
+    assert_eq!(parse(&told[0].1)["unread_count"], 0);
     // Looked at, it gets everything as it happens.
     world.forget_inboxes();
     world.say("bob", "im/to/@alice", "three");
@@ -371,7 +371,7 @@ fn receipts_that_are_held_back_are_told_as_one() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     for text in ["1", "2", "3"] {
         world.say("alice", "im/to/eng", text);
@@ -428,7 +428,11 @@ fn the_operator_may_allow_less() {
 #[test]
 fn while_the_disk_is_full_nobody_writes_and_everybody_reads() {
     let mut world = World::of(&["alice", "bob"]);
-    world.ask("alice", "group.create", r#"{"slug":"g","members":["bob"]}"#);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"g","accounts":["bob"]}"#,
+    );
     world.say("alice", "im/to/@bob", "before");
     world.handle(Input::DiskFull(true));
     let stored = world.disk.keys.len();
@@ -439,8 +443,8 @@ fn while_the_disk_is_full_nobody_writes_and_everybody_reads() {
         (RefusalKind::Quota, "disk_full")
     );
     for (method, asked) in [
-        ("group.create", r#"{"slug":"h","members":["bob"]}"#),
-        ("group.invite", r#"{"conv":"g","members":["bob"]}"#),
+        ("group.create", r#"{"slug":"h","accounts":["bob"]}"#),
+        ("group.invite", r#"{"conv":"g","accounts":["bob"]}"#),
         ("profile.set", r#"{"name":"Alice"}"#),
     ] {
         let answer = world.ask("alice", method, asked);

@@ -60,7 +60,7 @@ fn a_bare_position_is_a_cursor_that_is_ten_seconds_older() {
 fn sync_tells_of_what_was_left_and_deleted() {
     let mut world = World::of(&["alice", "bob"]);
     for slug in ["eng", "ops"] {
-        group(&mut world, &json!({"slug": slug, "members": ["bob"]}));
+        group(&mut world, &json!({"slug": slug, "accounts": ["bob"]}));
     }
     let since = cursor(&mut world, "bob");
     world.say("alice", "im/to/eng", "before");
@@ -95,7 +95,7 @@ fn sync_tells_of_what_was_left_and_deleted() {
 #[test]
 fn sync_tells_whoever_comes_into_a_group_that_another_one_of_that_address_was_deleted() {
     let mut world = World::of(&["alice", "bob"]);
-    let asked = json!({"slug": "eng", "members": ["bob"]});
+    let asked = json!({"slug": "eng", "accounts": ["bob"]});
     group(&mut world, &asked);
     world.say("alice", "im/to/eng", "old");
     conv(&mut world, "bob", "group.leave", "eng");
@@ -129,7 +129,7 @@ fn sync_tells_whoever_comes_into_a_group_that_another_one_of_that_address_was_de
 #[test]
 fn what_was_said_while_one_was_no_member_is_a_gap() {
     let mut world = World::of(&["alice", "bob"]);
-    let asked = json!({"slug": "eng", "open": true, "members": ["bob"]});
+    let asked = json!({"slug": "eng", "open": true, "accounts": ["bob"]});
     group(&mut world, &asked);
     let since = cursor(&mut world, "bob");
     let whole = "0-".to_owned();
@@ -149,7 +149,7 @@ fn what_was_said_while_one_was_no_member_is_a_gap() {
         assert_eq!(numbers, [1, 4, 5], "{answer}");
         assert_eq!(
             answer["gaps"],
-            json!([{"conv": "eng", "after": 1, "before": 4}])
+            json!([{"conv": "eng", "after_seq": 1, "before_seq": 4}])
         );
     }
     // With the page that has the entry behind it, and not again.
@@ -173,7 +173,7 @@ fn what_was_said_while_one_was_no_member_is_a_gap() {
     assert_eq!(said(&answer), ["join"]);
     assert_eq!(
         answer["gaps"],
-        json!([{"conv": "eng", "after": 0, "before": 6}])
+        json!([{"conv": "eng", "after_seq": 0, "before_seq": 6}])
     );
 }
 
@@ -185,20 +185,20 @@ fn sync_tells_what_has_changed_without_an_entry_if_that_is_wanted() {
     world.pass(2 * SECOND);
     let since = cursor(&mut world, "alice");
     let state = |world: &mut World, name: &str, since: &str| {
-        let asked = json!({"since": since, "state": true}).to_string();
-        world.ask(name, "sync", &asked)["state"].clone()
+        let asked = json!({"since": since, "states": true}).to_string();
+        world.ask(name, "sync", &asked)["states"].clone()
     };
     assert_eq!(state(&mut world, "alice", &since), json!([]));
     world.say("bob", "im/to/@alice/read", r#"{"seq":1}"#);
     world.pass(2 * SECOND);
     let changed = json!([{
-        "conv": "@bob", "read": 1, "unread": 0, "members": 2,
-        "peer": {"name": "bob", "display": "bob", "read": 1, "received": 1},
+        "conv": "@bob", "read": 1, "unread_count": 0, "member_count": 2,
+        "peer": {"account": "bob", "display": "bob", "read": 1, "received": 1},
     }]);
     assert_eq!(state(&mut world, "alice", &since), changed);
     let of_bob = state(&mut world, "bob", &since);
     assert_eq!(
-        (&of_bob[0]["conv"], &of_bob[0]["unread"]),
+        (&of_bob[0]["conv"], &of_bob[0]["unread_count"]),
         (&json!("@alice"), &json!(0))
     );
     let plain = sync(&mut world, "alice", &since);
@@ -301,9 +301,9 @@ fn what_whoever_joins_may_read_is_the_groups_own() {
             _ => ("2 4", "2", "2", "2 4"),
         };
         assert_eq!(page(json!({})), (whole.to_owned(), false));
-        assert_eq!(page(json!({"before": 3})), (before.to_owned(), false));
-        assert_eq!(page(json!({"after": 1})), (after.to_owned(), false));
-        let (texts, _) = page(json!({"around": 3, "limit": 4}));
+        assert_eq!(page(json!({"before_seq": 3})), (before.to_owned(), false));
+        assert_eq!(page(json!({"after_seq": 1})), (after.to_owned(), false));
+        let (texts, _) = page(json!({"around_seq": 3, "limit": 4}));
         assert!(texts.contains(around), "{texts}");
         // Sync and sessions that come back give what is said while one is a member in any case.
         let answer = sync(&mut world, "bob", "0-");
@@ -330,7 +330,7 @@ fn what_whoever_joins_may_read_is_the_groups_own() {
 fn a_device_that_was_away_hears_that_the_other_has_left() {
     let mut world = World::of(&["alice", "bob"]);
     for slug in ["eng", "ops"] {
-        group(&mut world, &json!({"slug": slug, "members": ["bob"]}));
+        group(&mut world, &json!({"slug": slug, "accounts": ["bob"]}));
     }
     let phone = world.connect("bob");
     world.subscribe(phone, "im/#");
@@ -396,7 +396,7 @@ fn to_a_device_that_comes_back_about_counts_from_where_it_had_come() {
             let about = parse(&payload);
             assert_eq!(about["head"]["seq"], about["last"]["seq"]);
             let last = about["last"]["seq"].as_u64().unwrap();
-            (last, about["unread"].as_u64().unwrap())
+            (last, about["unread_count"].as_u64().unwrap())
         })
         .collect()
     };
@@ -440,7 +440,7 @@ fn a_page_has_a_bound_however_many_groups_were_left() {
     }
     for number in 0..35 {
         let slug = format!("g{number}");
-        group(&mut world, &json!({"slug": slug, "members": ["bob"]}));
+        group(&mut world, &json!({"slug": slug, "accounts": ["bob"]}));
         let asked = json!({"conv": slug, "slug": slug}).to_string();
         world.ask("alice", "group.delete", &asked);
     }

@@ -16,7 +16,7 @@ fn world() -> World {
     world.say("alice", "im/to/@bob", r#"{"mid":"m","text":"one"}"#);
     world.say("bob", "im/to/@alice", "two");
     world.say("alice", "im/to/@bob", "three");
-    let asked = r#"{"slug":"eng","open":true,"members":["bob","carol"]}"#;
+    let asked = r#"{"slug":"eng","open":true,"accounts":["bob","carol"]}"#;
     world.ask("alice", "group.create", asked);
     world.say("alice", "im/to/eng", "all");
     world
@@ -91,7 +91,7 @@ fn an_undamaged_store_has_nothing_to_tell() {
     assert!(begin(&mut world).is_empty());
     world.say("alice", "im/to/@bob", "hi");
     world.say("alice", "im/to/eng", "hi");
-    world.ask("bob", "sync", r#"{"since":"0-","state":true}"#);
+    world.ask("bob", "sync", r#"{"since":"0-","states":true}"#);
     world.ask("bob", "conversations", "");
     world.ask("bob", "members", r#"{"conv":"eng"}"#);
     assert_eq!(world.disk.damaged.take(), [""; 0]);
@@ -442,7 +442,7 @@ fn a_marker_beyond_the_last_message_is_put_back() {
     );
     world.say("bob", "im/to/@alice/read", r#"{"seq":4}"#);
     let listed = world.ask("bob", "conversations", "{}");
-    assert_eq!(listed["conversations"][0]["unread"], 0);
+    assert_eq!(listed["conversations"][0]["unread_count"], 0);
 }
 
 #[test]

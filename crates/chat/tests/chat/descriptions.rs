@@ -60,7 +60,7 @@ fn a_description_that_is_read_late_is_told_again_if_it_is_old_by_then() {
     world.pass(2 * SECOND);
     world.read_all();
     let told = world.take_from(bob, "im/about/@alice");
-    assert_eq!(parse(&told.last().unwrap().1)["unread"], 2);
+    assert_eq!(parse(&told.last().unwrap().1)["unread_count"], 2);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_description_that_cannot_be_read_is_told_when_it_can() {
         world.pass(5 * SECOND);
         let told = world.take_from(bob, "im/about/@alice");
         assert_eq!(told.len(), 1);
-        let unread = parse(&told[0].1)["unread"].as_u64().unwrap();
+        let unread = parse(&told[0].1)["unread_count"].as_u64().unwrap();
         // On a change.
         world.holding_reads = true;
         world.publish(alice, "im/to/@bob", "two").unwrap().unwrap();
@@ -93,7 +93,7 @@ fn a_description_that_cannot_be_read_is_told_when_it_can() {
         world.pass(5 * SECOND);
         let told = world.take_from(bob, "im/about/@alice");
         assert_eq!(told.len(), 1);
-        assert_eq!(parse(&told[0].1)["unread"], unread + 1);
+        assert_eq!(parse(&told[0].1)["unread_count"], unread + 1);
     }
 }
 
@@ -117,7 +117,7 @@ fn what_can_never_be_described_is_not_tried_for_ever() {
 #[test]
 fn who_leaves_while_a_conversation_is_being_described_ends_with_an_empty_one() {
     let mut world = World::of(&["alice", "bob"]);
-    let asked = r#"{"slug":"eng","members":["bob"]}"#;
+    let asked = r#"{"slug":"eng","accounts":["bob"]}"#;
     world.ask("alice", "group.create", asked);
     world.pass(5 * SECOND);
     world.forget_inboxes();
@@ -179,7 +179,9 @@ fn how_a_large_group_is_its_members_are_told_in_pieces() {
         let has_heard = |name: &&String| {
             let heard = world.take_json(name, "im/about/eng");
             assert!(heard.len() <= 1, "{name} hears {}", heard.len());
-            heard.iter().any(|(_, about)| about["unread"] == unread)
+            heard
+                .iter()
+                .any(|(_, about)| about["unread_count"] == unread)
         };
         names[1..].iter().filter(has_heard).count()
     };

@@ -28,7 +28,7 @@ fn roles(world: &mut World, name: &str, conv: &str) -> Vec<(String, String)> {
     let text = |member: &Value, key: &str| member[key].as_str().unwrap().to_owned();
     members
         .iter()
-        .map(|member| (text(member, "name"), text(member, "role")))
+        .map(|member| (text(member, "account"), text(member, "role")))
         .collect()
 }
 
@@ -45,12 +45,12 @@ fn whoever_creates_a_group_owns_it_and_everybody_named_is_in_it() {
     let answer = world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","title":"  개발 ","members":["bob","@carol","bob","alice"]}"#,
+        r#"{"slug":"eng","title":"  개발 ","accounts":["bob","@carol","bob","alice"]}"#,
     );
     let last = answer["last"].clone();
     let expected = json!({
         "conv": "eng", "kind": "group", "title": "개발", "last": last, "head": null,
-        "read": 0, "unread": 0, "members": 3, "open": false, "history": "all",
+        "read": 0, "unread_count": 0, "member_count": 3, "open": false, "history": "all",
     });
     assert_eq!(answer, expected);
     assert_eq!((&last["seq"], &last["at"]), (&json!(0), &json!(START)));
@@ -79,7 +79,7 @@ fn a_group_shares_one_topic_and_one_payload() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob","carol"]}"#,
+        r#"{"slug":"eng","accounts":["bob","carol"]}"#,
     );
     world.say("bob", "im/to/eng", "hi");
     let got: Vec<_> = ["alice", "bob", "carol"]
@@ -127,7 +127,7 @@ fn a_closed_group_is_entered_by_invitation_of_who_keeps_order() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     world.say("alice", "im/to/eng", "before");
     world.forget_inboxes();
@@ -145,7 +145,7 @@ fn a_closed_group_is_entered_by_invitation_of_who_keeps_order() {
     let answer = world.ask("alice", "group.invite", invite);
     assert_eq!(
         answer,
-        json!({"conv": "eng", "invited": ["carol"], "members": 3})
+        json!({"conv": "eng", "accounts": ["carol"], "member_count": 3})
     );
     let told = world.take_json("carol", "im/me/event");
     assert_eq!(told[0].1, json!({"kind": "conversation", "conv": "eng"}));
@@ -157,7 +157,7 @@ fn a_closed_group_is_entered_by_invitation_of_who_keeps_order() {
     // Nothing older was delivered, nothing older counts as unread, and all of it can be read.
     assert_eq!(world.take("carol", "im/in/eng"), []);
     let listed = world.ask("carol", "conversations", "");
-    assert_eq!(listed["conversations"][0]["unread"], 0);
+    assert_eq!(listed["conversations"][0]["unread_count"], 0);
     let history = world.ask("carol", "history", r#"{"conv":"eng"}"#);
     assert_eq!(history["entries"][1]["text"], "before");
 }
@@ -168,7 +168,7 @@ fn an_open_group_is_entered_by_anybody_and_every_member_invites() {
     world.ask("alice", "group.create", r#"{"slug":"all","open":true}"#);
     let answer = world.ask("bob", "group.join", r#"{"conv":"all"}"#);
     assert_eq!(
-        (&answer["conv"], &answer["members"]),
+        (&answer["conv"], &answer["member_count"]),
         (&json!("all"), &json!(2))
     );
     let appends = world.appends;
@@ -179,7 +179,7 @@ fn an_open_group_is_entered_by_anybody_and_every_member_invites() {
         "group.invite",
         r#"{"conv":"all","accounts":["carol"]}"#,
     );
-    assert_eq!(answer["invited"], json!(["carol"]));
+    assert_eq!(answer["accounts"], json!(["carol"]));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn who_leaves_hears_so_and_nothing_more() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     world.forget_inboxes();
     assert_eq!(
@@ -226,7 +226,7 @@ fn ownership_goes_to_who_has_been_there_longest() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["carol"]}"#,
+        r#"{"slug":"eng","accounts":["carol"]}"#,
     );
     world.ask(
         "alice",
@@ -389,7 +389,7 @@ fn others_cannot_fill_an_accounts_conversations() {
         world.subscribe(device, "im/#");
     }
     for slug in ["a", "b"] {
-        let asked = json!({"slug": slug, "members": ["bob"]}).to_string();
+        let asked = json!({"slug": slug, "accounts": ["bob"]}).to_string();
         world.ask("alice", "group.create", &asked);
     }
     world.say("carol", "im/to/@bob", "hi");
@@ -419,8 +419,8 @@ fn a_group_that_cannot_be_made_leaves_nothing_behind() {
         (r#"{"slug":"@bob"}"#, "payload_format"),
         (r#"{}"#, "missing_key"),
         (r#"{"slug":"eng","title":"a\u0007b"}"#, "payload_format"),
-        (r#"{"slug":"eng","members":["nobody"]}"#, "no_such_account"),
-        (r#"{"slug":"eng","members":"bob"}"#, "payload_format"),
+        (r#"{"slug":"eng","accounts":["nobody"]}"#, "no_such_account"),
+        (r#"{"slug":"eng","accounts":"bob"}"#, "payload_format"),
     ] {
         assert_eq!(
             world.ask("alice", "group.create", asked)["error"],
@@ -429,7 +429,7 @@ fn a_group_that_cannot_be_made_leaves_nothing_behind() {
         );
     }
     let many: Vec<String> = (0..101).map(|number| format!("n{number}")).collect();
-    let asked = json!({"slug": "eng", "members": many}).to_string();
+    let asked = json!({"slug": "eng", "accounts": many}).to_string();
     assert_eq!(world.ask("alice", "group.create", &asked)["error"], "quota");
     assert_eq!(world.appends, appends);
     assert_eq!(
@@ -450,12 +450,12 @@ fn limits_of_members_and_conversations_hold() {
         let device = world.connect(name);
         world.subscribe(device, "im/#");
     }
-    let asked = r#"{"slug":"a","members":["bob","carol"]}"#;
+    let asked = r#"{"slug":"a","accounts":["bob","carol"]}"#;
     assert_eq!(world.ask("alice", "group.create", asked)["error"], "quota");
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"a","open":true,"members":["bob"]}"#,
+        r#"{"slug":"a","open":true,"accounts":["bob"]}"#,
     );
     assert_eq!(
         world.ask("carol", "group.join", r#"{"conv":"a"}"#)["error"],
@@ -501,7 +501,7 @@ fn who_comes_back_does_not_get_what_happened_in_between() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","open":true,"members":["bob"]}"#,
+        r#"{"slug":"eng","open":true,"accounts":["bob"]}"#,
     );
     world.say("alice", "im/to/eng", "one");
     world.ask("bob", "group.leave", r#"{"conv":"eng"}"#);
@@ -532,7 +532,10 @@ fn an_invitation_of_many_is_one_event() {
     world.pass(5_000);
     let (delivered, appends) = (world.delivered, world.appends);
     let asked = json!({"conv": "eng", "accounts": names}).to_string();
-    assert_eq!(world.ask("alice", "group.invite", &asked)["members"], 101);
+    assert_eq!(
+        world.ask("alice", "group.invite", &asked)["member_count"],
+        101
+    );
     world.pass(5_000);
     assert_eq!(world.appends, appends + 1);
     // The event to all, to each newcomer that it is in, to alice how the group is, and her answer.

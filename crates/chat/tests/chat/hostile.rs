@@ -179,10 +179,10 @@ fn many_invitations_cost_as_much_as_many_messages() {
     }
     let alice = world.connect("alice");
     world.subscribe(alice, "im/answer/+");
-    let asked = r#"{"slug":"eng","members":["b0","b1","b2","b3","b4"]}"#;
+    let asked = r#"{"slug":"eng","accounts":["b0","b1","b2","b3","b4"]}"#;
     assert_eq!(world.ask("alice", "group.create", asked)["error"], "quota");
-    let asked = r#"{"slug":"eng","members":["b0","b1","b2"]}"#;
-    assert_eq!(world.ask("alice", "group.create", asked)["members"], 4);
+    let asked = r#"{"slug":"eng","accounts":["b0","b1","b2"]}"#;
+    assert_eq!(world.ask("alice", "group.create", asked)["member_count"], 4);
     let asked = r#"{"conv":"eng","accounts":["b3","b4"]}"#;
     assert_eq!(world.ask("alice", "group.invite", asked)["error"], "quota");
 }
@@ -328,7 +328,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         Just("1"),
         Just("{}"),
         Just(r#"{"display":"A"}"#),
-        Just(r#"{"conv":"@bob","around":18446744073709551615}"#),
+        Just(r#"{"conv":"@bob","around_seq":18446744073709551615}"#),
     ];
     prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..40),

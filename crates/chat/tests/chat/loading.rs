@@ -208,7 +208,7 @@ fn what_was_read_before_a_conversation_was_forgotten_is_read_again() {
     let mut world = with(forgetful(), &["alice", "bob"]);
     let [slug, neighbour] = neighbours();
     for slug in [&slug, &neighbour] {
-        let asked = json!({"slug": slug, "members": ["bob"]}).to_string();
+        let asked = json!({"slug": slug, "accounts": ["bob"]}).to_string();
         world.ask("alice", "group.create", &asked);
         world.say("alice", &format!("im/to/{slug}"), "zero");
     }
@@ -250,7 +250,7 @@ fn what_was_forgotten_comes_back_as_it_was() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     for text in ["1", "2", "3"] {
         let message = json!({"mid": format!("m{text}"), "text": text}).to_string();
@@ -281,7 +281,10 @@ fn what_was_forgotten_comes_back_as_it_was() {
         world.ask("bob", "group.invite", invite)["error"],
         "not_allowed"
     );
-    assert_eq!(world.ask("alice", "group.invite", invite)["members"], 3);
+    assert_eq!(
+        world.ask("alice", "group.invite", invite)["member_count"],
+        3
+    );
     let members = world.ask("carol", "members", r#"{"conv":"eng"}"#);
     assert_eq!(members["members"][1]["read"], 4);
 }
@@ -328,7 +331,7 @@ fn groups_that_are_made_and_deleted_leave_nothing_in_memory() {
         world.ask(
             "alice",
             "group.create",
-            r#"{"slug":"eng","members":["bob"]}"#,
+            r#"{"slug":"eng","accounts":["bob"]}"#,
         );
         world.say("bob", "im/to/eng", "hi");
         world.pass(2 * SECOND);
@@ -341,7 +344,7 @@ fn groups_that_are_made_and_deleted_leave_nothing_in_memory() {
 fn a_partition_that_is_somebody_elses_is_dropped_and_the_others_go_on() {
     let mut world = with(Settings::default(), &["alice", "bob"]);
     for slug in ["a", "b"] {
-        let asked = json!({"slug": slug, "members": ["bob"]}).to_string();
+        let asked = json!({"slug": slug, "accounts": ["bob"]}).to_string();
         world.ask("alice", "group.create", &asked);
         world.say("alice", &format!("im/to/{slug}"), "one");
     }
@@ -394,7 +397,11 @@ fn a_partition_that_is_somebody_elses_is_dropped_and_the_others_go_on() {
 #[test]
 fn what_waits_for_rows_of_a_dropped_partition_may_be_tried_again() {
     let mut world = with(Settings::default(), &["alice", "bob"]);
-    world.ask("alice", "group.create", r#"{"slug":"a","members":["bob"]}"#);
+    world.ask(
+        "alice",
+        "group.create",
+        r#"{"slug":"a","accounts":["bob"]}"#,
+    );
     begin_again(&mut world, &["alice", "bob"]);
     let alice = world.device("alice");
     let partition = PartitionId::of_group("a");
@@ -426,7 +433,7 @@ fn what_waits_for_rows_of_a_dropped_partition_may_be_tried_again() {
 fn a_group_whose_beginning_was_refused_never_was() {
     let mut world = with(Settings::default(), &["alice", "bob"]);
     let alice = world.device("alice");
-    let create = r#"{"slug":"a","members":["bob"]}"#;
+    let create = r#"{"slug":"a","accounts":["bob"]}"#;
     world.holding = true;
     world.publish(alice, "im/ask/group.create/x", create);
     assert_eq!(world.publish(alice, "im/to/a", "one"), None);
@@ -451,7 +458,7 @@ fn a_group_whose_beginning_was_refused_never_was() {
 fn appends_of_one_partition_wait_for_no_other() {
     let mut world = with(Settings::default(), &["alice", "bob"]);
     for slug in ["a", "b"] {
-        let asked = json!({"slug": slug, "members": ["bob"]}).to_string();
+        let asked = json!({"slug": slug, "accounts": ["bob"]}).to_string();
         world.ask("alice", "group.create", &asked);
     }
     world.forget_inboxes();
@@ -544,7 +551,7 @@ fn a_group_that_is_being_deleted_is_not_read_again() {
     assert_eq!(answer(&mut world, "im/answer/x"), json!({"conv": "a"}));
     let none = "no_such_conversation";
     assert_eq!(answer(&mut world, "im/answer/y")["error"], none);
-    assert_eq!(answer(&mut world, "im/answer/z")["members"], 1);
+    assert_eq!(answer(&mut world, "im/answer/z")["member_count"], 1);
     assert_ne!(world.conversation("a"), first);
     assert_eq!(world.take("bob", "#"), []);
     assert_eq!(world.disk.in_range(Table::Member.range()).count(), 1);

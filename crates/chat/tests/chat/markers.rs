@@ -44,7 +44,7 @@ fn a_read_marker_is_stored_and_then_told_to_the_author_within_a_second() {
     assert_eq!(receipts(&mut world, "bob", "@alice"), [] as [Value; 0]);
     let listed = world.ask("bob", "conversations", "");
     assert_eq!(listed["conversations"][0]["read"], 2);
-    assert_eq!(listed["conversations"][0]["unread"], 1);
+    assert_eq!(listed["conversations"][0]["unread_count"], 1);
 }
 
 #[test]
@@ -157,16 +157,16 @@ fn who_answers_has_read() {
     let told = receipts(&mut world, "alice", "@bob");
     assert_eq!(told, [json!({"kind": "read", "from": "bob", "seq": 4})]);
     let listed = world.ask("bob", "conversations", "");
-    assert_eq!(listed["conversations"][0]["unread"], 0);
+    assert_eq!(listed["conversations"][0]["unread_count"], 0);
     let listed = world.ask("alice", "conversations", "");
-    assert_eq!(listed["conversations"][0]["unread"], 1);
+    assert_eq!(listed["conversations"][0]["unread_count"], 1);
     assert_eq!(listed["conversations"][0]["peer"]["read"], 4);
 }
 
 #[test]
 fn in_a_group_only_the_authors_of_what_is_newly_covered_are_told() {
     let mut world = World::of(&["alice", "bob", "carol", "dave"]);
-    let asked = r#"{"slug":"eng","members":["bob","carol","dave"]}"#;
+    let asked = r#"{"slug":"eng","accounts":["bob","carol","dave"]}"#;
     world.ask("alice", "group.create", asked);
     world.say("alice", "im/to/eng", "1");
     world.say("bob", "im/to/eng", "2");
@@ -193,7 +193,7 @@ fn authors_that_are_not_remembered_are_looked_up() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob","carol"]}"#,
+        r#"{"slug":"eng","accounts":["bob","carol"]}"#,
     );
     world.say("alice", "im/to/eng", "first");
     for _ in 0..70 {
@@ -225,14 +225,17 @@ fn in_large_groups_markers_are_kept_and_told_to_nobody() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"all","members":["bob"]}"#,
+        r#"{"slug":"all","accounts":["bob"]}"#,
     );
     let names: Vec<String> = (0..49).map(|number| format!("n{number}")).collect();
     for name in &names {
         world.add(name);
     }
     let asked = json!({"conv": "all", "accounts": names}).to_string();
-    assert_eq!(world.ask("alice", "group.invite", &asked)["members"], 51);
+    assert_eq!(
+        world.ask("alice", "group.invite", &asked)["member_count"],
+        51
+    );
     world.say("alice", "im/to/all", "hi");
     world.pass(2 * SECOND);
     world.forget_inboxes();
@@ -254,7 +257,7 @@ fn a_read_marker_is_shown_to_ones_own_devices() {
     let about = world.take_json("bob", "im/about/@alice");
     assert_eq!(about.len(), 1);
     assert_eq!(
-        (&about[0].1["read"], &about[0].1["unread"]),
+        (&about[0].1["read"], &about[0].1["unread_count"]),
         (&json!(3), &json!(0))
     );
     assert_eq!(world.take("alice", "im/about/#"), []);

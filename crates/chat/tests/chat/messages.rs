@@ -15,7 +15,7 @@ fn a_message_reaches_every_device_of_both_sides_under_the_name_each_calls_the_ch
     world.say("alice", "im/to/@bob", "안녕");
     let pos = world.pos_of("alice", "@bob", 1);
     let expected = json!({
-        "v": 1, "kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "안녕",
+        "kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "안녕",
     });
     assert_eq!(
         world.take_json("bob", "im/in/+"),
@@ -65,8 +65,8 @@ fn one_may_write_to_oneself() {
     assert_eq!(world.texts("alice", "@alice"), ["milk"]);
     let listed = world.ask("alice", "conversations", "");
     assert_eq!(listed["conversations"][0]["conv"], "@alice");
-    assert_eq!(listed["conversations"][0]["members"], 1);
-    assert_eq!(listed["conversations"][0]["unread"], 0);
+    assert_eq!(listed["conversations"][0]["member_count"], 1);
+    assert_eq!(listed["conversations"][0]["unread_count"], 0);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn questions_about_what_is_stored_wait_for_what_their_account_has_said() {
     // A refusal has nothing to wait for, nor has what is in memory, nor somebody else.
     let refused = world.publish(alice, "im/to/@nobody", "hi");
     assert_eq!(refused.unwrap().unwrap_err().code, "no_such_account");
-    assert_eq!(world.ask("alice", "profile.get", "")["name"], "alice");
+    assert_eq!(world.ask("alice", "profile.get", "")["account"], "alice");
     world.forget_inboxes();
     let listed = world.ask("bob", "conversations", "");
     assert_eq!(listed["conversations"], json!([]));
@@ -172,13 +172,13 @@ fn a_json_message_keeps_what_is_the_applications_own_byte_for_byte() {
     let mut world = World::of(&["alice", "bob"]);
     world.say("alice", "im/to/@bob", "first");
     world.forget_inboxes();
-    let payload = r#"{"v":1,"from":"mallory","seq":99,"at":1,"pos":"ff","device":"d","new":[1],
+    let payload = r#"{"from":"mallory","seq":99,"at":1,"pos":"ff","device":"d","new":[1],
         "mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {"id": "a"} ],"x":{"b":1.50,  "a":[2]}}"#;
     world.say("alice", "im/to/@bob", payload);
     let got = world.take("bob", "im/in/@alice");
     let pos = world.pos_of("alice", "@bob", 2);
     let expected = format!(
-        r#"{{"v":1,"kind":"message","seq":2,"pos":"{pos}","from":"alice","device":"alice-0","at":{START},"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {{"id": "a"}} ],"x":{{"b":1.50,  "a":[2]}}}}"#
+        r#"{{"kind":"message","seq":2,"pos":"{pos}","from":"alice","device":"alice-0","at":{START},"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {{"id": "a"}} ],"x":{{"b":1.50,  "a":[2]}}}}"#
     );
     assert_eq!(String::from_utf8_lossy(&got[0].1), expected);
 }

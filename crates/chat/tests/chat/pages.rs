@@ -36,18 +36,18 @@ fn history_pages_in_every_direction() {
         (r#""limit":9"#, ((1..=9).collect(), false)),
         (r#""limit":0"#, (vec![9], true)),
         (r#""limit":100000"#, ((1..=9).collect(), false)),
-        (r#""before":4,"limit":2"#, (vec![2, 3], true)),
-        (r#""before":3,"limit":2"#, (vec![1, 2], false)),
-        (r#""before":1"#, (vec![], false)),
-        (r#""before":99,"limit":2"#, (vec![8, 9], true)),
-        (r#""after":7,"limit":2"#, (vec![8, 9], false)),
-        (r#""after":6,"limit":2"#, (vec![7, 8], true)),
-        (r#""after":0,"limit":2"#, (vec![1, 2], true)),
-        (r#""after":9"#, (vec![], false)),
-        (r#""after":99"#, (vec![], false)),
-        (r#""around":5,"limit":4"#, (vec![3, 4, 5, 6], true)),
-        (r#""around":5,"limit":1"#, (vec![5], true)),
-        (r#""around":1,"limit":100"#, ((1..=9).collect(), false)),
+        (r#""before_seq":4,"limit":2"#, (vec![2, 3], true)),
+        (r#""before_seq":3,"limit":2"#, (vec![1, 2], false)),
+        (r#""before_seq":1"#, (vec![], false)),
+        (r#""before_seq":99,"limit":2"#, (vec![8, 9], true)),
+        (r#""after_seq":7,"limit":2"#, (vec![8, 9], false)),
+        (r#""after_seq":6,"limit":2"#, (vec![7, 8], true)),
+        (r#""after_seq":0,"limit":2"#, (vec![1, 2], true)),
+        (r#""after_seq":9"#, (vec![], false)),
+        (r#""after_seq":99"#, (vec![], false)),
+        (r#""around_seq":5,"limit":4"#, (vec![3, 4, 5, 6], true)),
+        (r#""around_seq":5,"limit":1"#, (vec![5], true)),
+        (r#""around_seq":1,"limit":100"#, ((1..=9).collect(), false)),
     ] {
         assert_eq!(page(asked), expected, "{asked}");
     }
@@ -59,7 +59,7 @@ fn events_stand_between_the_messages() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     world.say("alice", "im/to/eng", "one");
     world.ask(
@@ -71,7 +71,11 @@ fn events_stand_between_the_messages() {
     let answer = world.ask("carol", "history", r#"{"conv":"eng"}"#);
     assert_eq!(numbers(&answer), [0, 1, 0, 2]);
     assert_eq!(answer["entries"][2]["accounts"], json!(["carol"]));
-    let answer = world.ask("carol", "history", r#"{"conv":"eng","before":2,"limit":2}"#);
+    let answer = world.ask(
+        "carol",
+        "history",
+        r#"{"conv":"eng","before_seq":2,"limit":2}"#,
+    );
     assert_eq!(numbers(&answer), [1, 0]);
 }
 
@@ -118,19 +122,28 @@ fn pages_lead_on_past_events_by_position() {
     };
     assert_eq!(walk("before", json!({"conv": "eng"})), (2, 305));
     assert_eq!(
-        walk("before", json!({"conv": "eng", "before": 4})),
+        walk("before", json!({"conv": "eng", "before_seq": 4})),
         (2, 304)
     );
-    assert_eq!(walk("after", json!({"conv": "eng", "after": 0})), (2, 305));
+    assert_eq!(
+        walk("after", json!({"conv": "eng", "after_seq": 0})),
+        (2, 305)
+    );
     assert_eq!(
         walk("after", json!({"conv": "eng", "after": "0"})),
         (2, 305)
     );
-    assert_eq!(walk("after", json!({"conv": "eng", "after": 3})), (2, 301));
-    let end = world.ask("alice", "history", r#"{"conv":"eng","after":4}"#);
+    assert_eq!(
+        walk("after", json!({"conv": "eng", "after_seq": 3})),
+        (2, 301)
+    );
+    let end = world.ask("alice", "history", r#"{"conv":"eng","after_seq":4}"#);
     assert_eq!(end, json!({"conv": "eng", "entries": [], "more": false}));
     for wrong in [r#""xyz""#, r#""""#, "-1", "1.5", "{}", "true"] {
-        for key in ["before", "after"] {
+        for key in ["before", "after", "before_seq", "after_seq"] {
+            if key.ends_with("_seq") && wrong.parse::<u64>().is_ok() {
+                continue;
+            }
             let asked = format!(r#"{{"conv":"eng","{key}":{wrong}}}"#);
             let answer = world.ask("alice", "history", &asked);
             assert_eq!(answer["error"], "payload_format", "{asked}");
@@ -158,8 +171,8 @@ fn a_page_fits_the_packets_of_ordinary_clients() {
     }
     for (asked, expected) in [
         (r#"{"conv":"@bob"}"#, vec![6, 7, 8, 9]),
-        (r#"{"conv":"@bob","after":0}"#, vec![1, 2, 3, 4]),
-        (r#"{"conv":"@bob","around":5}"#, vec![3, 4, 5, 6]),
+        (r#"{"conv":"@bob","after_seq":0}"#, vec![1, 2, 3, 4]),
+        (r#"{"conv":"@bob","around_seq":5}"#, vec![3, 4, 5, 6]),
     ] {
         let answer = world.ask("alice", "history", asked);
         assert_eq!(numbers(&answer), expected, "{asked}");
@@ -188,7 +201,7 @@ fn a_message_larger_than_a_page_comes_alone() {
     }
     let answer = world.ask("alice", "history", r#"{"conv":"@alice"}"#);
     assert_eq!(numbers(&answer), [3]);
-    let answer = world.ask("alice", "history", r#"{"conv":"@alice","after":1}"#);
+    let answer = world.ask("alice", "history", r#"{"conv":"@alice","after_seq":1}"#);
     assert_eq!((numbers(&answer), &answer["more"]), (vec![2], &json!(true)));
     let first = world.ask("alice", "sync", r#"{"since":"0-"}"#);
     assert_eq!((numbers(&first), &first["more"]), (vec![1], &json!(true)));
@@ -265,7 +278,7 @@ fn a_session_that_was_away_gets_what_it_missed_as_it_would_have() {
     world.ask(
         "bob",
         "group.create",
-        r#"{"slug":"eng","members":["alice"]}"#,
+        r#"{"slug":"eng","accounts":["alice"]}"#,
     );
     let since = world.chat.committed_pos();
     let alice = world.device("alice");

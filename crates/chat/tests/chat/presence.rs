@@ -241,7 +241,7 @@ fn a_wildcard_covers_peers_and_a_name_everybody_one_shares_a_group_with() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     world.say("alice", "im/to/@carol", "hi");
     world.pass(20 * SECOND);
@@ -268,7 +268,7 @@ fn a_change_is_told_to_who_named_the_account_and_shares_a_group() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob","carol"]}"#,
+        r#"{"slug":"eng","accounts":["bob","carol"]}"#,
     );
     for name in ["alice", "dave"] {
         let device = world.device(name);
@@ -338,7 +338,7 @@ fn typing_is_told_to_the_others_once_in_two_seconds() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob","carol"]}"#,
+        r#"{"slug":"eng","accounts":["bob","carol"]}"#,
     );
     world.forget_inboxes();
     for _ in 0..3 {
@@ -372,15 +372,15 @@ fn about_is_told_on_subscribing_as_retain_handling_says() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob"]}"#,
+        r#"{"slug":"eng","accounts":["bob"]}"#,
     );
     let pos = world.pos_of("alice", "@bob", 1);
     let expected = json!({
         "conv": "@alice", "kind": "direct", "title": "alice",
         "last": {"seq": 1, "pos": pos, "at": START},
-        "head": {"v": 1, "kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "hi"},
-        "read": 0, "unread": 1, "members": 2,
-        "peer": {"name": "alice", "display": "alice", "read": 1, "received": 1},
+        "head": {"kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "hi"},
+        "read": 0, "unread_count": 1, "member_count": 2,
+        "peer": {"account": "alice", "display": "alice", "read": 1, "received": 1},
     });
     let bob = world.connect("bob");
     world.subscribe(bob, "im/about/#");
@@ -436,7 +436,7 @@ fn about_is_told_on_change_at_most_once_a_second() {
     world.say("alice", "im/to/@bob", "first");
     let first = world.take_json("bob", "im/about/+");
     assert_eq!(first.len(), 1);
-    assert_eq!(first[0].1["unread"], 1);
+    assert_eq!(first[0].1["unread_count"], 1);
     for _ in 0..5 {
         world.say("alice", "im/to/@bob", "more");
     }
@@ -444,7 +444,7 @@ fn about_is_told_on_change_at_most_once_a_second() {
     world.pass(SECOND);
     let gathered = world.take_json("bob", "im/about/+");
     assert_eq!(gathered.len(), 1);
-    assert_eq!(gathered[0].1["unread"], 6);
+    assert_eq!(gathered[0].1["unread_count"], 6);
     world.pass(10 * SECOND);
     assert_eq!(world.take("bob", "im/about/+"), []);
 }
@@ -456,17 +456,17 @@ fn about_is_gathered_for_whoever_listens_whatever_the_others_do() {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","members":["bob","carol"]}"#,
+        r#"{"slug":"eng","accounts":["bob","carol"]}"#,
     );
     world.pass(5 * SECOND);
     world.forget_inboxes();
     world.say("alice", "im/to/eng", "one");
     world.say("alice", "im/to/eng", "two");
     let told = world.take_json("bob", "im/about/eng");
-    assert_eq!((told.len(), &told[0].1["unread"]), (1, &json!(1)));
+    assert_eq!((told.len(), &told[0].1["unread_count"]), (1, &json!(1)));
     world.pass(SECOND);
     let told = world.take_json("bob", "im/about/eng");
-    assert_eq!((told.len(), &told[0].1["unread"]), (1, &json!(2)));
+    assert_eq!((told.len(), &told[0].1["unread_count"]), (1, &json!(2)));
 }
 
 #[test]

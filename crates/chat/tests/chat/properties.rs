@@ -69,7 +69,7 @@ fn world() -> World {
     world.ask(
         "alice",
         "group.create",
-        r#"{"slug":"eng","open":true,"members":["bob","carol"]}"#,
+        r#"{"slug":"eng","open":true,"accounts":["bob","carol"]}"#,
     );
     world.forget_inboxes();
     world.holding = true;

@@ -53,7 +53,11 @@ fn an_account_has_stored_no_more_than_there_is_room_for() {
     assert!(forgotten <= FORGOTTEN, "{forgotten}");
 
     // Leaving a group does not make room in it, but deleting it does.
-    let created = world.ask("carol", "group.create", r#"{"slug":"g","members":["bob"]}"#);
+    let created = world.ask(
+        "carol",
+        "group.create",
+        r#"{"slug":"g","accounts":["bob"]}"#,
+    );
     assert!(created["error"].is_null(), "{created}");
     assert_eq!(send_all(&mut world, "carol", "im/to/g"), 19);
     world.ask("carol", "group.leave", r#"{"conv":"g"}"#);
@@ -73,7 +77,11 @@ fn what_an_account_has_stored_is_known_after_a_while_to_the_byte() {
         world.add(name);
     }
     connect(&mut world);
-    world.ask("bob", "group.create", r#"{"slug":"g","members":["alice"]}"#);
+    world.ask(
+        "bob",
+        "group.create",
+        r#"{"slug":"g","accounts":["alice"]}"#,
+    );
     assert_eq!(send_all(&mut world, "alice", "im/to/g"), 4);
     // A while after its last device has gone it is forgotten, and written down before.
     let alice = world.device("alice");

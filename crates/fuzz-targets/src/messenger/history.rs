@@ -28,7 +28,7 @@ const BEFORE: [(usize, &str, &str); 18] = [
     (
         0,
         "im/ask/group.create",
-        r#"{"slug":"eng","title":"Engineering","open":true,"members":["bob"]}"#,
+        r#"{"slug":"eng","title":"Engineering","open":true,"accounts":["bob"]}"#,
     ),
     (1, "im/to/eng", "first"),
     (2, "im/ask/group.create", r#"{"slug":"gone"}"#),
@@ -40,7 +40,7 @@ const BEFORE: [(usize, &str, &str); 18] = [
     (
         1,
         "im/ask/group.create",
-        r#"{"slug":"ops","members":["carol"]}"#,
+        r#"{"slug":"ops","accounts":["carol"]}"#,
     ),
     (2, "im/to/ops", r#"{"mid":"m3","text":"second"}"#),
     (1, "im/to/ops/read", r#"{"seq":1}"#),

@@ -179,13 +179,13 @@ pub(crate) fn shards() -> Vec<Vec<u8>> {
 pub(crate) fn messenger() -> Vec<Vec<u8>> {
     let payloads: [&[u8]; 8] = [
         b"hi",
-        br#"{"v":1,"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[],"x":{"a":[1,{}]}}"#,
+        br#"{"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[],"x":{"a":[1,{}]}}"#,
         br#"{"seq":1,"text":"\u0000\ud83d\udc4d"}"#,
         br#"{"seq":1,"emoji":"\ud83d\udc4d","on":true}"#,
         br#"{"seq":1}"#,
         br#"{"state":"away","text":"lunch"}"#,
         br#"{"slug":"eng","title":"Engineering","open":true}"#,
-        br#"{"conv":"@bob","before":5,"limit":10}"#,
+        br#"{"conv":"@bob","before_seq":5,"limit":10}"#,
     ];
     let mut seeds = decisions();
     let mut all = Vec::new();

@@ -25,7 +25,7 @@ pub fn people(server: &Server) {
         .subscribe(&[("im/answer/+", QoS::AtLeastOnce)])
         .expect("the server stays");
     for (slug, members) in [("eng", &ACCOUNTS[1..]), ("ops", &["carol"])] {
-        let group = json!({"slug": slug, "title": slug, "members": members});
+        let group = json!({"slug": slug, "title": slug, "accounts": members});
         let answer = alice
             .ask("group.create", slug, &group)
             .expect("the server stays");

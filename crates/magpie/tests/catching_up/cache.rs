@@ -118,7 +118,7 @@ impl Cache {
             known.is_described = true;
         }
         let read = number(&row["read"]);
-        known.last = known.last.max(read + number(&row["unread"]));
+        known.last = known.last.max(read + number(&row["unread_count"]));
         known.read = known.read.max(read);
         let peer = &row["peer"];
         known.peer_read = known.peer_read.max(number(&peer["read"]));
@@ -164,13 +164,13 @@ impl Cache {
             let conv = gap["conv"].as_str().expect("a gap names its conversation");
             let known = self.conversations.entry(conv.to_owned()).or_default();
             let edge = |key: &str| gap[key].as_u64().expect("a gap has two edges");
-            let between = (edge("after"), edge("before"));
+            let between = (edge("after_seq"), edge("before_seq"));
             known.last = known.last.max(between.1 - 1);
             if !known.gaps.contains(&between) {
                 known.gaps.push(between);
             }
         }
-        for row in page["state"].as_array().into_iter().flatten() {
+        for row in page["states"].as_array().into_iter().flatten() {
             let conv = row["conv"]
                 .as_str()
                 .expect("a state names its conversation");

@@ -237,7 +237,7 @@ impl Device {
 
     /// Asks for what a gap leaves out.
     pub(crate) fn fill(&mut self, conv: &str, gap: (u64, u64)) {
-        let body = json!({"conv": conv, "after": gap.0, "limit": 200});
+        let body = json!({"conv": conv, "after_seq": gap.0, "limit": 200});
         self.question("history", &body, Question::Fill(conv.to_owned(), gap));
     }
 
@@ -250,7 +250,7 @@ impl Device {
         let limit = self.page_limit();
         match &self.memory.cursor {
             Some(cursor) => {
-                let body = json!({"since": cursor, "limit": limit, "state": true});
+                let body = json!({"since": cursor, "limit": limit, "states": true});
                 self.question("sync", &body, Question::Sync);
             }
             None => {

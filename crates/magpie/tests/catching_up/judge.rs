@@ -258,9 +258,9 @@ fn check_markers(
     check("newest message", known.last, &row["last"]["seq"]);
     check("read", known.read, &row["read"]);
     check(
-        "unread",
+        "unread_count",
         known.last.saturating_sub(known.read),
-        &row["unread"],
+        &row["unread_count"],
     );
     check("peer's read", known.peer_read, &row["peer"]["read"]);
     // Gathered for a second, so the newest may be on its way.

@@ -195,7 +195,7 @@ impl World {
                 let history = ["all", "joined"][(draw >> 20) as usize % 2];
                 let members = json!([ACCOUNTS[0], other]);
                 let body =
-                    json!({"slug": slug, "members": members, "open": true, "history": history});
+                    json!({"slug": slug, "accounts": members, "open": true, "history": history});
                 device.ask("group.create", &body);
             }
             76 => {
@@ -344,7 +344,7 @@ fn make_groups(server: &Server) {
     wit.subscribe(&[("im/answer/+", QoS::AtLeastOnce)]).unwrap();
     for (slug, open, history) in LASTING {
         let members = &ACCOUNTS[1..];
-        let body = json!({"slug": slug, "members": members, "open": open, "history": history});
+        let body = json!({"slug": slug, "accounts": members, "open": open, "history": history});
         let answer = wit.ask("group.create", slug, &body).unwrap();
         assert_eq!(answer["conv"], slug, "{answer}");
     }

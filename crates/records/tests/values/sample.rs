@@ -155,7 +155,7 @@ pub(crate) fn message() -> Entry {
         from: AccountId::new(2),
         at: Millis::new(1_766_000_000_123),
         kind: EntryKind::Message,
-        wire: Bytes::from_static(br#"{"v":1,"seq":13,"pos":"9f2","from":"bob","text":"hi"}"#),
+        wire: Bytes::from_static(br#"{"seq":13,"pos":"9f2","from":"bob","text":"hi"}"#),
     }
 }
 

@@ -200,8 +200,8 @@ fn check_row(row: &Value, story: &Story, read: u64) -> Verdict {
     let seq = seq.unwrap_or(0);
     let holds = row["last"]["pos"].as_str() == last.map(|told| told.pos.to_string()).as_deref()
         && row["last"]["seq"] == seq
-        && row["members"] == story.member_count()
-        && row["unread"] == seq.saturating_sub(read);
+        && row["member_count"] == story.member_count()
+        && row["unread_count"] == seq.saturating_sub(read);
     must(holds, || {
         format!(
             "a list of conversations says {row} of {:?}, of which {seq} messages are there and {read} were read",

@@ -210,7 +210,8 @@ impl Cache {
         for gap in answer["gaps"].as_array().into_iter().flatten() {
             let number = |key: &str| gap[key].as_u64().unwrap_or_default();
             let conv = gap["conv"].as_str().unwrap_or_default().to_owned();
-            self.gaps.push((conv, number("after"), number("before")));
+            self.gaps
+                .push((conv, number("after_seq"), number("before_seq")));
         }
         answer["cursor"]
             .as_str()

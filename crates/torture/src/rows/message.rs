@@ -70,7 +70,6 @@ impl Room {
         self.joined += 1;
         let (pos, from) = (self.pos(pos), member_of(self.id.number(), place));
         let wire = json!({
-            "v": 1,
             "kind": "joined",
             "pos": pos.to_string(),
             "members": [name(from)],
@@ -192,7 +191,6 @@ impl Message {
         let from = member_of(id.number(), place);
         let mid = mid(self.pos);
         let wire = json!({
-            "v": 1,
             "seq": seq.value(),
             "pos": pos.to_string(),
             "from": name(from),

@@ -24,17 +24,33 @@ pub(crate) struct Members {
     pub(crate) address: Address,
     /// Members behind this one.
     pub(crate) after: AccountId,
+    pub(crate) limit: usize,
 }
 
 #[derive(Serialize)]
 struct Answer {
     members: Vec<Shown>,
     more: bool,
+    /// What the next page begins behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Box<str>>,
+}
+
+impl Answer {
+    fn json(members: Vec<Shown>, more: bool) -> Bytes {
+        let last = members.last().filter(|_| more);
+        let next = last.map(|last| last.account.clone());
+        wire::json(&Self {
+            members,
+            more,
+            next,
+        })
+    }
 }
 
 #[derive(Serialize)]
 struct Shown {
-    name: Box<str>,
+    account: Box<str>,
     display: Box<str>,
     role: &'static str,
     read: u64,
@@ -42,7 +58,7 @@ struct Shown {
 }
 
 impl Members {
-    /// The answer; with `more` the next page is asked for by naming the last one as `after`.
+    /// The answer; with `more` the next page is asked for by naming `next` as `after`.
     pub(crate) fn json(&self, source: &dyn Source) -> Result<Bytes, Unreadable> {
         let Some(id) = conversations::find(source, &self.address)? else {
             return Ok(reply::error(&Refusal::no_such_conversation(&self.conv)));
@@ -76,12 +92,11 @@ impl Members {
                 };
                 // Names of the keys and numbers take less than this.
                 bytes += 128 + shown.name.len() + 2 * shown.display.len();
-                if bytes > PAGE_BYTES_MAX {
-                    let more = true;
-                    return Ok(wire::json(&Answer { members, more }));
+                if bytes > PAGE_BYTES_MAX || members.len() == self.limit {
+                    return Ok(Answer::json(members, true));
                 }
                 members.push(Shown {
-                    name: shown.name.clone(),
+                    account: shown.name.clone(),
                     display: shown.display.clone(),
                     role: match member.role {
                         MemberRole::Owner => "owner",
@@ -94,10 +109,7 @@ impl Members {
             }
             match rows.last() {
                 Some((last, _)) if rows.len() == SLICE => range.from = [last, &[0][..]].concat(),
-                Some(_) | None => {
-                    let more = false;
-                    return Ok(wire::json(&Answer { members, more }));
-                }
+                Some(_) | None => return Ok(Answer::json(members, false)),
             }
         }
     }

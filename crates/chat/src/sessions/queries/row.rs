@@ -42,7 +42,7 @@ struct Group {
 
 #[derive(Debug, Serialize)]
 struct Peer {
-    name: Box<str>,
+    account: Box<str>,
     display: Box<str>,
     read: u64,
     received: u64,
@@ -140,7 +140,7 @@ impl Described {
                 let seq =
                     |of: fn(&Member) -> Seq| marker.as_ref().map_or(0, |known| of(known).value());
                 let peer = Peer {
-                    name: shown.name.clone(),
+                    account: shown.name.clone(),
                     display: shown.display.clone(),
                     read: seq(|known| known.read),
                     received: seq(|known| known.received),
@@ -241,7 +241,7 @@ impl Row {
     fn write_counts(&self, out: &mut Vec<u8>) {
         let unread = self.last.place.seq.value() - self.read.value();
         let (read, members) = (self.read.value(), self.member_count);
-        let numbers = format!(r#","read":{read},"unread":{unread},"members":{members}"#);
+        let numbers = format!(r#","read":{read},"unread_count":{unread},"member_count":{members}"#);
         out.extend_from_slice(numbers.as_bytes());
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Sync {
     pub(crate) feed: Feed,
     pub(crate) limit: usize,
     /// Whether what has changed without an entry is wanted as well.
-    pub(crate) state: bool,
+    pub(crate) states: bool,
 }
 
 impl Sync {
@@ -31,14 +31,14 @@ impl Sync {
         let page = self
             .feed
             .read(source, CONVERSATIONS_MAX, self.limit, PAGE_BYTES_MAX)?;
-        let state = match &page {
-            Some(page) if self.state => self.state(source, &page.upto)?,
+        let states = match &page {
+            Some(page) if self.states => self.states(source, &page.upto)?,
             Some(_) | None => Some(Vec::new()),
         };
-        match (page, state) {
-            (Some(page), Some(state)) => {
-                let state = self.state.then_some(state);
-                Ok(page_json(&page, state.as_deref()))
+        match (page, states) {
+            (Some(page), Some(states)) => {
+                let states = self.states.then_some(states);
+                Ok(page_json(&page, states.as_deref()))
             }
             _ => List {
                 account: self.feed.account,
@@ -53,7 +53,7 @@ impl Sync {
     }
 
     /// Conversations in which a marker of one's own or of a peer has moved since the cursor; `None` if there are too many.
-    fn state(&self, source: &dyn Source, upto: &Cursor) -> Result<Option<Vec<Bytes>>, Unreadable> {
+    fn states(&self, source: &dyn Source, upto: &Cursor) -> Result<Option<Vec<Bytes>>, Unreadable> {
         let account = self.feed.account;
         let mut rows = Some(Vec::new());
         joined::each(source, account, |id, row| {
@@ -96,7 +96,7 @@ fn write_left(out: &mut Vec<u8>, conv: &str, pos: Pos, deleted: bool) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-fn page_json(page: &Page, state: Option<&[Bytes]>) -> Bytes {
+fn page_json(page: &Page, states: Option<&[Bytes]>) -> Bytes {
     let mut out = Vec::new();
     out.extend_from_slice(br#"{"entries":["#);
     for (at, item) in page.items.iter().enumerate() {
@@ -128,14 +128,17 @@ fn page_json(page: &Page, state: Option<&[Bytes]>) -> Bytes {
             }
             out.extend_from_slice(br#"{"conv":"#);
             out.extend_from_slice(&wire::json(&gap.conv));
-            let numbers = format!(r#","after":{},"before":{}}}"#, gap.after, gap.before);
+            let numbers = format!(
+                r#","after_seq":{},"before_seq":{}}}"#,
+                gap.after, gap.before
+            );
             out.extend_from_slice(numbers.as_bytes());
         }
         out.push(b']');
     }
-    if let Some(state) = state {
-        out.extend_from_slice(br#","state":["#);
-        out.extend_from_slice(&state.join(&b','));
+    if let Some(states) = states {
+        out.extend_from_slice(br#","states":["#);
+        out.extend_from_slice(&states.join(&b','));
         out.push(b']');
     }
     let cursor = &page.upto;

@@ -442,7 +442,7 @@ impl World {
 
     /// Where a message of a conversation stands, as its first reader is told.
     pub(crate) fn pos_of(&mut self, name: &str, conv: &str, seq: u64) -> String {
-        let asked = serde_json::json!({"conv": conv, "around": seq, "limit": 1}).to_string();
+        let asked = serde_json::json!({"conv": conv, "around_seq": seq, "limit": 1}).to_string();
         let page = self.ask(name, "history", &asked);
         assert_eq!(page["entries"][0]["seq"], seq, "{page}");
         page["entries"][0]["pos"].as_str().unwrap().to_owned()
