@@ -131,7 +131,7 @@ export class FakeServer {
     marker[kind] = seq;
     room.moved.set(from, this.#next());
     for (const name of room.members.keys()) {
-      if (name !== from) this.#tell(name, `im/in/${this.#name(room, name)}/event`, { kind, from, seq });
+      if (name !== from) this.#tell(name, `im/in/${this.#name(room, name)}/event`, { kind, from: [from], seq });
     }
   }
 
@@ -140,6 +140,7 @@ export class FakeServer {
     const room = this.#room(account, conv)!;
     room.members.get(account)!.read = seq;
     room.moved.set(account, this.#next());
+    this.#tell(account, `im/in/${this.#name(room, account)}/event`, { kind: "read", from: [account], seq });
   }
 
   invite(slug: string, ...accounts: string[]): void {

@@ -60,7 +60,13 @@ pub(crate) enum What {
     /// Say something.
     Send(Sending),
     /// Move the own read marker.
-    Read { seq: u64 },
+    Read {
+        seq: u64,
+        /// Whether nobody else is to know.
+        is_private: bool,
+    },
+    /// Move the own received marker, because a client says so.
+    MarkReceived { seq: u64 },
     /// A device has acknowledged a message.
     Received { seq: Seq },
     /// Tell the others that this account types.

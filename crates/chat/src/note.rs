@@ -15,20 +15,21 @@ use crate::refusal::Refusal;
 pub(crate) enum Note {
     /// A message, or a change of members.
     Entry(Box<Entry>),
-    /// A marker has moved; for the authors of the messages that it newly covers.
+    /// Markers of these have moved to one message; for the authors of what they newly cover.
     Marker {
         conversation: ConversationId,
         address: Address,
-        account: AccountId,
+        accounts: Vec<AccountId>,
         kind: Marker,
         upto: Seq,
         authors: Vec<AccountId>,
     },
-    /// How the conversation is for one member has changed without an entry.
+    /// How the conversation is for one member has changed without an entry: it has read up to here.
     Changed {
         conversation: ConversationId,
         address: Address,
         account: AccountId,
+        read: Seq,
     },
     /// Accounts take part in it from here on.
     Joined {
@@ -132,6 +133,7 @@ impl Note {
         let mid = match &command.what {
             What::Send(sending) => draft::mid(&sending.payload),
             What::Read { .. }
+            | What::MarkReceived { .. }
             | What::Received { .. }
             | What::Typing
             | What::Create(_)

@@ -320,6 +320,7 @@ impl Filling {
                 moved: joined,
                 own: is_direct && *member == members[0],
                 stored_bytes: 0,
+                shown: None,
             };
             self.put(key::member(conversation, *member), row.encode());
             let place = match &slug {

@@ -175,7 +175,7 @@ fn delivered_is_the_recipients_own_acknowledgement_and_read_is_what_it_says() {
     let event = on(&mut alice, "im/in/@bob/event").json();
     assert_eq!(
         (&event["kind"], &event["from"], &event["seq"]),
-        (&json!("received"), &json!("bob"), &json!(1)),
+        (&json!("received"), &json!(["bob"]), &json!(1)),
         "{event}"
     );
 
@@ -183,7 +183,7 @@ fn delivered_is_the_recipients_own_acknowledgement_and_read_is_what_it_says() {
     let event = on(&mut alice, "im/in/@bob/event").json();
     assert_eq!(
         (&event["kind"], &event["from"], &event["seq"]),
-        (&json!("read"), &json!("bob"), &json!(1)),
+        (&json!("read"), &json!(["bob"]), &json!(1)),
         "{event}"
     );
 }

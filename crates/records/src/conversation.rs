@@ -101,17 +101,46 @@ pub struct Member {
     pub own: bool,
     /// Bytes of the messages that it has stored here since it joined.
     pub stored_bytes: u64,
+    /// Read up to here as far as others may know, if that is less than `read`.
+    #[serde(skip)]
+    pub shown: Option<Seq>,
 }
 
+/// The layout of a member that has read what others may not know.
+const WITH_SHOWN: u8 = 2;
+
 impl Member {
+    /// Read up to here as far as others may know.
+    pub fn read_shown(&self) -> Seq {
+        self.shown.unwrap_or(self.read)
+    }
+
+    /// Has read up to here, where that is further than before; returns up to where others knew before.
+    pub fn move_read(&mut self, upto: Seq, is_private: bool) -> Seq {
+        let before = self.read_shown();
+        let shown = if is_private { before } else { before.max(upto) };
+        self.read = self.read.max(upto);
+        self.received = self.received.max(upto);
+        self.shown = (shown < self.read).then_some(shown);
+        before
+    }
+
     /// The value as it stands on disk.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(self)
+        match self.shown {
+            None => codec::encode(self),
+            Some(shown) => codec::encode_as(WITH_SHOWN, &(self, shown)),
+        }
     }
 
     /// Reads what `encode` wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        codec::decode("member", bytes)
+        if bytes.first() != Some(&WITH_SHOWN) {
+            return codec::decode("member", bytes);
+        }
+        let (member, shown): (Self, Seq) = codec::decode_as("member", WITH_SHOWN, bytes)?;
+        let shown = Some(shown);
+        Ok(Self { shown, ..member })
     }
 }
 

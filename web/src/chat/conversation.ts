@@ -187,9 +187,11 @@ export class Conversation {
 
   applyReceipt(receipt: Receipt): void {
     const { from, seq, kind } = receipt;
-    if (from === this.me && kind === "read") this.read = Math.max(this.read, seq);
-    // What is read has been received.
-    this.#mark(from, { read: kind === "read" ? seq : 0, received: seq });
+    for (const account of from) {
+      // What is read has been received.
+      if (account !== this.me) this.#mark(account, { read: kind === "read" ? seq : 0, received: seq });
+      else if (kind === "read") this.read = Math.max(this.read, seq);
+    }
     this.changes.tell();
   }
 

@@ -80,7 +80,8 @@ export type Entry = Message | Membership;
 export interface Receipt {
   readonly entry: "receipt";
   readonly kind: "read" | "received";
-  readonly from: AccountName;
+  /** Everybody who has come to the message. */
+  readonly from: readonly AccountName[];
   readonly seq: number;
 }
 
@@ -233,8 +234,8 @@ export function eventOf(fields: Fields): Membership | Receipt | null {
   const kind = fields["kind"];
   if (kind !== "read" && kind !== "received") return membershipOf(fields);
   const seq = countOf(fields["seq"]);
-  const from = accountName(textOf(fields["from"]));
-  return seq && from ? { entry: "receipt", kind, from, seq } : null;
+  const from = listOf(fields["from"]).map(textOf).filter(Boolean).map(accountName);
+  return seq && from.length > 0 ? { entry: "receipt", kind, from, seq } : null;
 }
 
 export function aboutOf(value: unknown): About | null {

@@ -1,7 +1,9 @@
 //! How far members have read and received: markers that only grow, are written down, and are told to the authors of the messages
 //! they newly cover, gathered for a second. And who types, which is told and forgotten.
 
-use records::{AccountId, ConversationId, Seq, key};
+use std::collections::BTreeMap;
+
+use records::{AccountId, ConversationId, Member, Seq, key};
 
 use crate::command::{Address, To};
 use crate::conversations::Effect;
@@ -21,25 +23,34 @@ const GATHERED_MAX: usize = 4_096;
 const WRITES_MAX: usize = 1_024;
 /// In larger conversations markers are kept but told to nobody, and typing is not told.
 const MEMBERS_MAX: usize = 50;
+
+/// Whose markers have come to a message, by what is told of them, and whom.
+type Gathered = BTreeMap<(ConversationId, Marker, Seq, Vec<AccountId>), Vec<AccountId>>;
+
 impl Partition {
     /// Moves the own read marker.
     pub(super) fn read(
         &mut self,
         account: AccountId,
-        seq: u64,
+        (seq, is_private): (u64, bool),
         found: Option<ConversationId>,
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Result<Outcome, Refusal> {
         let (id, known) = self.member_of(account, found)?;
         if seq == 0 || seq > known.last.seq.value() {
-            return Err(Refusal::no_such_message(seq));
+            return Err(Refusal::no_such_message(seq).in_field("seq"));
         }
         let seq = Seq::new(seq);
-        if known
-            .member(account)
-            .is_some_and(|member| seq <= member.read)
-        {
+        let is_known = |member: &Member| {
+            let marker = if is_private {
+                member.read
+            } else {
+                member.read_shown()
+            };
+            seq <= marker
+        };
+        if known.member(account).is_some_and(is_known) {
             return Ok(Outcome::Done);
         }
         let moved = self.next_pos(batch, context);
@@ -48,8 +59,7 @@ impl Partition {
         if let Some(known) = self.find_mut(id) {
             let address = known.address.clone();
             if let Some(member) = known.member_mut(account) {
-                before = std::mem::replace(&mut member.read, seq);
-                member.received = member.received.max(seq);
+                before = member.move_read(seq, is_private);
                 member.moved = moved;
                 batch.put(key::member(id, account), member.encode());
             }
@@ -57,10 +67,13 @@ impl Partition {
                 conversation: id,
                 address,
                 account,
+                read: seq,
             });
         }
         context.shared.counters.markers_moved += 1;
-        self.read_moved(id, account, before, context);
+        if !is_private {
+            self.read_moved(id, account, before, context);
+        }
         Ok(Outcome::Done)
     }
 
@@ -75,6 +88,44 @@ impl Partition {
         let moved = self.moved_of(id, account);
         moved.read_from.get_or_insert(before);
         self.gather_markers(context);
+    }
+
+    /// A client says that it has what it was not sent as a message at QoS 1 or 2.
+    pub(super) fn mark_received(
+        &mut self,
+        account: AccountId,
+        seq: u64,
+        found: Option<ConversationId>,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) -> Result<Outcome, Refusal> {
+        let (id, known) = self.member_of(account, found)?;
+        if seq == 0 || seq > known.last.seq.value() {
+            return Err(Refusal::no_such_message(seq).in_field("seq"));
+        }
+        let seq = Seq::new(seq);
+        if known
+            .member(account)
+            .is_some_and(|member| seq <= member.received)
+        {
+            return Ok(Outcome::Done);
+        }
+        let at = self.next_pos(batch, context);
+        self.pin(id, batch);
+        let mut before = seq;
+        if let Some(known) = self.find_mut(id) {
+            let is_shown = matches!(known.address, Address::Pair { .. });
+            if let Some(member) = known.member_mut(account) {
+                before = std::mem::replace(&mut member.received, seq);
+                member.moved = if is_shown { at } else { member.moved };
+                batch.put(key::member(id, account), member.encode());
+            }
+        }
+        context.shared.counters.markers_moved += 1;
+        let moved = self.moved_of(id, account);
+        moved.received_from.get_or_insert(before);
+        self.gather_markers(context);
+        Ok(Outcome::Done)
     }
 
     /// A device has acknowledged a message.
@@ -134,15 +185,18 @@ impl Partition {
     fn tell_markers(&mut self, context: &mut Context<'_>) {
         let moved = std::mem::take(&mut self.moved);
         let mut batch = Batch::default();
+        let mut gathered = Gathered::new();
         for ((id, account), moved) in moved {
             for told in self.settle_marker(id, account, moved, &mut batch, context) {
-                self.tell_marker(told, &mut batch, context);
+                self.tell_marker(told, &mut gathered, context);
             }
             self.unpin(id);
             if batch.writes.len() >= WRITES_MAX {
+                self.tell_gathered(std::mem::take(&mut gathered), &mut batch);
                 self.commit(std::mem::take(&mut batch), context);
             }
         }
+        self.tell_gathered(gathered, &mut batch);
         self.commit(batch, context);
     }
 
@@ -164,12 +218,16 @@ impl Partition {
         };
         let member = self.find(id).and_then(|known| known.member(account));
         // Who has left in the meantime has no markers.
-        let Some((read, received)) = member.map(|member| (member.read, member.received)) else {
+        let markers = member.map(|member| (member.read_shown(), member.received));
+        let Some((read, received)) = markers else {
             return [None, None].into_iter().flatten();
         };
-        let mut told_received = None;
+        let mut told_received = moved
+            .received_from
+            .map(|after| told(Marker::Received, after, received));
         if let Some(upto) = moved.received.filter(|upto| *upto > received) {
-            told_received = Some(told(Marker::Received, received, upto));
+            let after = moved.received_from.unwrap_or(received);
+            told_received = Some(told(Marker::Received, after, upto));
             let at = self.next_pos(batch, context);
             self.pin(id, batch);
             if let Some(known) = self.find_mut(id) {
@@ -187,8 +245,8 @@ impl Partition {
         [told_read, told_received].into_iter().flatten()
     }
 
-    /// Tells the authors of what a marker newly covers, or looks them up first.
-    fn tell_marker(&mut self, told: Told, batch: &mut Batch, context: &mut Context<'_>) {
+    /// Notes whom a marker is to be told: the authors of what it newly covers. Or has them looked up first.
+    fn tell_marker(&mut self, told: Told, gathered: &mut Gathered, context: &mut Context<'_>) {
         let Some(known) = self.find(told.conversation) else {
             return;
         };
@@ -197,11 +255,11 @@ impl Partition {
         }
         // What lies beyond one's own markers in a direct chat is the other's: sending moves them.
         if let Some(peer) = known.address.peer(told.account) {
-            return self.tell_authors(&told, vec![peer], batch);
+            return self.gather(&told, vec![peer], gathered);
         }
         let (authors, unknown) = known.authors.between(told.after, told.upto);
         if told.after >= unknown || !context.shared.author_readings.begin(context.now) {
-            return self.tell_authors(&told, authors, batch);
+            return self.gather(&told, authors, gathered);
         }
         let wanted = AuthorsWanted {
             partition: self.id,
@@ -217,12 +275,13 @@ impl Partition {
     pub(super) fn authors_found(&mut self, found: Authors, context: &mut Context<'_>) {
         context.shared.author_readings.end();
         context.shared.counters.unreadable += u64::from(found.is_unreadable);
-        let mut batch = Batch::default();
-        self.tell_authors(&found.told, found.authors, &mut batch);
+        let (mut gathered, mut batch) = (Gathered::new(), Batch::default());
+        self.gather(&found.told, found.authors, &mut gathered);
+        self.tell_gathered(gathered, &mut batch);
         self.commit(batch, context);
     }
 
-    fn tell_authors(&self, told: &Told, mut authors: Vec<AccountId>, batch: &mut Batch) {
+    fn gather(&self, told: &Told, mut authors: Vec<AccountId>, gathered: &mut Gathered) {
         let Some(known) = self.find(told.conversation) else {
             return;
         };
@@ -232,14 +291,25 @@ impl Partition {
         if authors.is_empty() {
             return;
         }
-        batch.tell(Note::Marker {
-            conversation: told.conversation,
-            address: known.address.clone(),
-            account: told.account,
-            kind: told.kind,
-            upto: told.upto,
-            authors,
-        });
+        let key = (told.conversation, told.kind, told.upto, authors);
+        gathered.entry(key).or_default().push(told.account);
+    }
+
+    /// Who has come to the same message is told in one.
+    fn tell_gathered(&self, gathered: Gathered, batch: &mut Batch) {
+        for ((conversation, kind, upto, authors), accounts) in gathered {
+            let Some(known) = self.find(conversation) else {
+                continue;
+            };
+            batch.tell(Note::Marker {
+                conversation,
+                address: known.address.clone(),
+                accounts,
+                kind,
+                upto,
+                authors,
+            });
+        }
     }
 
     /// Tells the others that an account types.

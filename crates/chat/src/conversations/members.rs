@@ -89,6 +89,7 @@ impl Partition {
                 moved: joined,
                 own,
                 stored_bytes: 0,
+                shown: None,
             };
             batch.put(key::member(id, account), member.encode());
             conversation.insert(account, member);

@@ -322,7 +322,12 @@ impl Partition {
             (What::Send(sending), To::Address(address)) => {
                 return self.send(speaker, address, &sending, found, batch, context);
             }
-            (What::Read { seq }, _) => self.read(account, seq, found, batch, context),
+            (What::Read { seq, is_private }, _) => {
+                self.read(account, (seq, is_private), found, batch, context)
+            }
+            (What::MarkReceived { seq }, _) => {
+                self.mark_received(account, seq, found, batch, context)
+            }
             (What::Received { seq }, _) => {
                 self.received(account, seq, found, context);
                 Ok(Outcome::Done)

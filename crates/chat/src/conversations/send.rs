@@ -2,7 +2,7 @@
 
 use records::{
     AccountId, ConversationId, ConversationKind, Dedup, Entry, EntryKind, MemberRole, Millis, Pos,
-    Sent, key,
+    Sent, SessionMid, key,
 };
 
 use crate::command::{Address, Sending, Speaker, charge};
@@ -171,7 +171,10 @@ impl Partition {
         conversation.authors.add(seq, account);
         let mut before = seq;
         if let Some(member) = conversation.member_mut(account) {
-            before = std::mem::replace(&mut member.read, seq);
+            // What nobody has written stays unread: a will, or what a program says for somebody.
+            if !draft.auto && !matches!(sending.session_mid, Some(SessionMid::Will { .. })) {
+                before = member.move_read(seq, false);
+            }
             member.received = seq;
             member.moved = pos;
             member.stored_bytes = member.stored_bytes.saturating_add(bytes);

@@ -25,6 +25,8 @@ pub(crate) struct Draft<'a> {
     text: Option<Cow<'a, str>>,
     reply: Option<u64>,
     thread: Option<u64>,
+    /// Whether a program says it for the account.
+    pub(crate) auto: bool,
     att: Option<&'a RawValue>,
     x: Option<&'a RawValue>,
 }
@@ -56,6 +58,8 @@ struct Body<'a> {
     reply: Option<u64>,
     #[serde(default)]
     thread: Option<u64>,
+    #[serde(default)]
+    auto: bool,
     #[serde(borrow, default)]
     att: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -91,6 +95,7 @@ pub(crate) fn parse<'a>(
         text: body.text,
         reply: body.reply,
         thread: body.thread,
+        auto: body.auto,
         att: body.att,
         x: body.x,
     };
@@ -202,6 +207,7 @@ impl Draft<'_> {
             text: self.text.as_deref(),
             reply: self.reply,
             thread: self.thread,
+            auto: self.auto,
             att: self.att,
             x: self.x,
         })

@@ -33,6 +33,8 @@ struct Head<'a> {
     reply: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     thread: Option<u64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    auto: bool,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     att: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]

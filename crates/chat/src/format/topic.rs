@@ -31,6 +31,7 @@ pub(crate) enum Verb {
     React,
     Pin,
     Read,
+    Received,
     Typing,
 }
 
@@ -75,6 +76,7 @@ fn verb_of(level: &str) -> Option<Verb> {
         "react" => Some(Verb::React),
         "pin" => Some(Verb::Pin),
         "read" => Some(Verb::Read),
+        "received" => Some(Verb::Received),
         "typing" => Some(Verb::Typing),
         _ => None,
     }

@@ -29,6 +29,8 @@ pub(crate) struct Message<'a> {
     pub(crate) reply: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thread: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) auto: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) att: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,11 +54,11 @@ pub(crate) struct MemberEvent<'a> {
     pub(crate) last: bool,
 }
 
-/// A marker that moved, as its authors are told. It has no `pos`: it is no entry and moves no cursor.
+/// Markers that moved, as authors are told, and of their own account every device. It has no `pos`: it is no entry and moves no cursor.
 #[derive(Debug, Serialize)]
 pub(crate) struct Receipt<'a> {
     pub(crate) kind: &'static str,
-    pub(crate) from: &'a str,
+    pub(crate) from: Vec<&'a str>,
     pub(crate) seq: u64,
 }
 

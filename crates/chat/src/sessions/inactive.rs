@@ -1,10 +1,12 @@
 //! Devices nobody looks at get messages and what concerns them; the rest is held back and goes out in one burst with the next
 //! message, or when somebody looks again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use records::{AccountId, SessionRef};
 
+use crate::command::Address;
 use crate::format::wire;
 use crate::sessions::delivery::{self, Packet};
 use crate::sessions::{Context, Sessions, notes};
@@ -86,14 +88,19 @@ impl Sessions {
             .map(|other| self.presence_packet(other, context))
             .collect();
         let known = self.accounts.known(account);
+        let mut gathered: BTreeMap<_, (Address, Vec<&str>)> = BTreeMap::new();
         for ((id, from, kind), (address, upto)) in receipts {
             // Who has left in the meantime is told nothing of it any more.
-            if known.is_some_and(|known| !known.holds(id)) {
-                continue;
+            if known.is_none_or(|known| known.holds(id)) {
+                let of = gathered.entry((id, kind, upto));
+                let (_, accounts) = of.or_insert_with(|| (address, Vec::new()));
+                accounts.push(context.accounts.name(from));
             }
+        }
+        for ((_, kind, upto), (address, from)) in gathered {
             let payload = wire::json(&wire::Receipt {
                 kind: kind.word(),
-                from: context.accounts.name(from),
+                from,
                 seq: upto.value(),
             });
             let conv = notes::conv(&address, account, context);

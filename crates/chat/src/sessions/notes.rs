@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use records::{AccountId, ConversationId};
+use records::{AccountId, ConversationId, Seq};
 use smallvec::{SmallVec, smallvec};
 
 use crate::command::Address;
@@ -49,19 +49,23 @@ impl Sessions {
             Note::Marker {
                 conversation,
                 address,
-                account,
+                accounts,
                 kind,
                 upto,
                 authors,
             } => {
-                let about = (conversation, account, kind);
-                self.tell_marker(about, &address, upto, &authors, context);
+                let marker = (conversation, kind, upto);
+                self.tell_marker(marker, &address, &accounts, &authors, context);
             }
             Note::Changed {
                 conversation,
                 address,
                 account,
-            } => self.about_changed(conversation, &address, Some(account), None, context),
+                read,
+            } => {
+                self.tell_own_read(&address, account, read, context);
+                self.about_changed(conversation, &address, Some(account), None, context);
+            }
             Note::Joined {
                 conversation,
                 address,
@@ -123,9 +127,9 @@ impl Sessions {
 
     fn tell_marker(
         &mut self,
-        (conversation, account, kind): (ConversationId, AccountId, Marker),
+        (conversation, kind, upto): (ConversationId, Marker, Seq),
         address: &Address,
-        upto: records::Seq,
+        accounts: &[AccountId],
         authors: &[AccountId],
         context: Context<'_>,
     ) {
@@ -139,20 +143,46 @@ impl Sessions {
         let conv = conv(address, *first, context);
         let payload = wire::json(&wire::Receipt {
             kind: kind.word(),
-            from: context.accounts.name(account),
+            from: accounts
+                .iter()
+                .map(|account| context.accounts.name(*account))
+                .collect(),
             seq: upto.value(),
         });
         let packet = delivery::packet(format!("im/in/{conv}/event"), payload);
-        let key = (conversation, account, kind);
         let (told, inactive) = self.tell_attentive(authors.into_iter(), &packet);
         let mut dropped = 0;
         for session in inactive {
             self.devices.hold(session, |pending| {
-                dropped += u64::from(!pending.hold_receipt(key, address, upto));
+                for account in accounts {
+                    let key = (conversation, *account, kind);
+                    dropped += u64::from(!pending.hold_receipt(key, address, upto));
+                }
             });
         }
         self.counters.receipts_dropped += dropped;
         self.counters.receipts_told += u64::from(told);
+    }
+
+    /// All devices of an account hear at once what one of them has read, also those that nobody looks at: what they say of it is over.
+    fn tell_own_read(
+        &mut self,
+        address: &Address,
+        account: AccountId,
+        read: Seq,
+        context: Context<'_>,
+    ) {
+        if !self.accounts.is_connected(account) {
+            return;
+        }
+        let conv = conv(address, account, context);
+        let payload = wire::json(&wire::Receipt {
+            kind: Marker::Read.word(),
+            from: vec![context.accounts.name(account)],
+            seq: read.value(),
+        });
+        let packet = delivery::packet(format!("im/in/{conv}/event"), payload);
+        self.deliver(delivery::to_accounts(Arc::from([account]), packet));
     }
 
     fn tell_joined(

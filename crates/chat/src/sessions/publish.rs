@@ -18,6 +18,15 @@ use crate::sessions::{Context, Sessions, delivery};
 struct ReadBody {
     seq: u64,
     #[serde(default)]
+    private: bool,
+    #[serde(default)]
+    mid: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct ReceivedBody {
+    seq: u64,
+    #[serde(default)]
     mid: Option<Box<str>>,
 }
 
@@ -111,6 +120,7 @@ impl Sessions {
             Topic::Send { conv, is_text } => self.send(publish, (conv, is_text), context),
             Topic::Verb { conv, verb } => match verb {
                 Verb::Read => self.read_marker(publish, conv, context),
+                Verb::Received => self.received_marker(publish, conv, context),
                 Verb::Typing => self.typing(publish, conv, context),
                 Verb::Edit | Verb::Delete | Verb::React | Verb::Pin => {
                     Err(Refusal::not_supported(&publish.topic))
@@ -270,9 +280,34 @@ impl Sessions {
         context: Context<'_>,
     ) -> Result<Accepted, Refusal> {
         let body: ReadBody = json::read(&publish.payload)?;
-        let mid = fit(body.mid)?;
+        let what = What::Read {
+            seq: body.seq,
+            is_private: body.private,
+        };
+        self.move_marker(publish, conv, (what, body.mid), context)
+    }
+
+    /// `im/to/<conv>/received`.
+    fn received_marker(
+        &mut self,
+        publish: &Publish,
+        conv: &str,
+        context: Context<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let body: ReceivedBody = json::read(&publish.payload)?;
+        let what = What::MarkReceived { seq: body.seq };
+        self.move_marker(publish, conv, (what, body.mid), context)
+    }
+
+    fn move_marker(
+        &mut self,
+        publish: &Publish,
+        conv: &str,
+        (what, mid): (What, Option<Box<str>>),
+        context: Context<'_>,
+    ) -> Result<Accepted, Refusal> {
+        let mid = fit(mid)?;
         let address = self.address(publish.account, conv, context)?;
-        let what = What::Read { seq: body.seq };
         let who = Who::Publisher {
             session: publish.session,
             ack: publish.ack,

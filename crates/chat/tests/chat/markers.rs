@@ -3,7 +3,7 @@
 use records::Millis;
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{World, parse};
 
 const SECOND: u64 = 1_000;
 
@@ -12,7 +12,7 @@ fn receipts(world: &mut World, name: &str, conv: &str) -> Vec<Value> {
         .take_json(name, &format!("im/in/{conv}/event"))
         .into_iter()
         .map(|(_, event)| event)
-        .filter(|event| event["kind"] != "member")
+        .filter(|event| event["kind"] != "member" && event["from"] != json!([name]))
         .collect()
 }
 
@@ -39,7 +39,7 @@ fn a_read_marker_is_stored_and_then_told_to_the_author_within_a_second() {
     assert_eq!(world.devices[bob].acks.values().next_back(), Some(&Ok(())));
     assert_eq!(receipts(&mut world, "alice", "@bob"), [] as [Value; 0]);
     world.pass(SECOND);
-    let expected = json!({"kind": "read", "from": "bob", "seq": 2});
+    let expected = json!({"kind": "read", "from": ["bob"], "seq": 2});
     assert_eq!(receipts(&mut world, "alice", "@bob"), [expected]);
     assert_eq!(receipts(&mut world, "bob", "@alice"), [] as [Value; 0]);
     let listed = world.ask("bob", "conversations", "");
@@ -99,7 +99,7 @@ fn a_devices_acknowledgement_is_a_received_marker_written_and_told_after_a_secon
     assert_eq!(world.appends, appends);
     world.pass(SECOND);
     assert_eq!(world.appends, appends + 1);
-    let expected = json!({"kind": "received", "from": "bob", "seq": 2});
+    let expected = json!({"kind": "received", "from": ["bob"], "seq": 2});
     assert_eq!(receipts(&mut world, "alice", "@bob"), [expected]);
     let answer = world.ask("alice", "members", r#"{"conv":"@bob"}"#);
     assert_eq!(answer["members"][1]["received"], 2);
@@ -155,7 +155,7 @@ fn who_answers_has_read() {
     world.say("bob", "im/to/@alice", "answer");
     world.pass(SECOND);
     let told = receipts(&mut world, "alice", "@bob");
-    assert_eq!(told, [json!({"kind": "read", "from": "bob", "seq": 4})]);
+    assert_eq!(told, [json!({"kind": "read", "from": ["bob"], "seq": 4})]);
     let listed = world.ask("bob", "conversations", "");
     assert_eq!(listed["conversations"][0]["unread_count"], 0);
     let listed = world.ask("alice", "conversations", "");
@@ -301,4 +301,152 @@ fn strangers_acknowledgements_move_nothing() {
     assert_eq!(world.appends, appends);
     assert_eq!(world.chat.counters().strays, 4);
     assert!(world.now > Millis::ZERO);
+}
+
+#[test]
+fn what_one_device_reads_the_others_hear_at_once() {
+    let mut world = pair();
+    let pocket = world.connect("bob");
+    world.subscribe(pocket, "im/in/#");
+    world.publish(pocket, "im/me/active", "0").unwrap().unwrap();
+    world.say("bob", "im/to/@alice/read", r#"{"seq":2}"#);
+    let own = json!({"kind": "read", "from": ["bob"], "seq": 2});
+    let told = world.take_from(pocket, "im/in/@alice/event");
+    assert_eq!((told.len(), parse(&told[0].1)), (1, own.clone()));
+    assert_eq!(
+        world.take_json("bob", "im/in/@alice/event"),
+        [("im/in/@alice/event".into(), own)]
+    );
+    assert_eq!(world.take("alice", "im/in/#"), []);
+}
+
+#[test]
+fn whoever_reads_in_private_tells_nobody_else() {
+    let mut world = pair();
+    let seen = |world: &mut World| {
+        let listed = world.ask("alice", "conversations", "");
+        let peer = listed["conversations"][0]["peer"]["read"].clone();
+        let members = world.ask("alice", "members", r#"{"conv":"@bob"}"#);
+        assert_eq!(members["members"][1]["read"], peer);
+        peer.as_u64().unwrap()
+    };
+    world.say("bob", "im/to/@alice/read", r#"{"seq":1}"#);
+    world.say("bob", "im/to/@alice/read", r#"{"seq":3,"private":true}"#);
+    world.pass(2 * SECOND);
+    let told = receipts(&mut world, "alice", "@bob");
+    assert_eq!(told, [json!({"kind": "read", "from": ["bob"], "seq": 1})]);
+    for _ in 0..2 {
+        assert_eq!(seen(&mut world), 1);
+        let listed = world.ask("bob", "conversations", "");
+        assert_eq!(listed["conversations"][0]["read"], 3);
+        assert_eq!(listed["conversations"][0]["unread_count"], 0);
+        let members = world.ask("bob", "members", r#"{"conv":"@alice"}"#);
+        assert_eq!(members["members"][1]["read"], 3);
+        // It is on disk.
+        world.restart();
+        for name in ["alice", "bob"] {
+            let device = world.connect(name);
+            world.subscribe(device, "im/#");
+        }
+    }
+    // Then in public, which goes no further than it says.
+    world.say("bob", "im/to/@alice/read", r#"{"seq":2}"#);
+    world.pass(2 * SECOND);
+    let told = receipts(&mut world, "alice", "@bob");
+    assert_eq!(told, [json!({"kind": "read", "from": ["bob"], "seq": 2})]);
+    assert_eq!(seen(&mut world), 2);
+    // Whoever answers has read.
+    world.say("bob", "im/to/@alice", "4");
+    assert_eq!(seen(&mut world), 4);
+}
+
+#[test]
+fn a_group_s_receipts_come_in_one() {
+    let names: Vec<String> = (0..49).map(|number| format!("u{number:02}")).collect();
+    let mut all = vec!["alice"];
+    all.extend(names.iter().map(String::as_str));
+    let mut world = World::of(&all);
+    let asked = json!({"slug": "all", "accounts": names}).to_string();
+    world.ask("alice", "group.create", &asked);
+    world.pass(2 * SECOND);
+    world.forget_inboxes();
+    world.say("alice", "im/to/all", "hi");
+    for name in &names {
+        world.acknowledge(name);
+        world.say(name, "im/to/all/read", r#"{"seq":1}"#);
+    }
+    world.pass(2 * SECOND);
+    let told = receipts(&mut world, "alice", "all");
+    let kinds: Vec<_> = told.iter().map(|receipt| &receipt["kind"]).collect();
+    assert_eq!(kinds, ["read"], "reading is receiving");
+    assert_eq!(told[0]["from"], json!(names));
+    // What is held back is told in one as well.
+    world.say("alice", "im/to/all", "again");
+    let alice = world.device("alice");
+    world.publish(alice, "im/me/active", "0").unwrap().unwrap();
+    for name in &names {
+        world.acknowledge(name);
+    }
+    world.pass(2 * SECOND);
+    assert_eq!(receipts(&mut world, "alice", "all"), [] as [Value; 0]);
+    world.publish(alice, "im/me/active", "1").unwrap().unwrap();
+    let told = receipts(&mut world, "alice", "all");
+    assert_eq!(told, [json!({"kind": "received", "from": names, "seq": 2})]);
+}
+
+#[test]
+fn what_was_fetched_can_be_marked_as_received() {
+    let mut world = pair();
+    for (wrong, code) in [
+        (r#"{"seq":4}"#, "no_such_message"),
+        (r#"{"seq":0}"#, "no_such_message"),
+        ("{}", "missing_key"),
+    ] {
+        let refusal = world.refused("bob", "im/to/@alice/received", wrong);
+        assert_eq!(
+            (refusal.code, refusal.field.as_deref()),
+            (code, Some("seq"))
+        );
+    }
+    let stranger = world.refused("bob", "im/to/nowhere/received", r#"{"seq":1}"#);
+    assert_eq!(stranger.code, "no_such_conversation");
+    for seq in [2, 1, 3] {
+        let payload = format!(r#"{{"seq":{seq}}}"#);
+        world.say("bob", "im/to/@alice/received", &payload);
+    }
+    world.pass(2 * SECOND);
+    let told = receipts(&mut world, "alice", "@bob");
+    assert_eq!(
+        told,
+        [json!({"kind": "received", "from": ["bob"], "seq": 3})]
+    );
+    let members = world.ask("alice", "members", r#"{"conv":"@bob"}"#);
+    assert_eq!(members["members"][1]["received"], 3);
+    assert_eq!(members["members"][1]["read"], 0);
+}
+
+#[test]
+fn what_nobody_wrote_is_not_read_by_who_sends_it() {
+    let mut world = World::of(&["alice", "bob"]);
+    world.say("bob", "im/to/@alice", "hi");
+    world.say("alice", "im/to/@bob", r#"{"text":"I am away","auto":true}"#);
+    let alice = world.device("alice");
+    world.publish_raw(alice, |publish| {
+        publish.topic = "im/to/@bob".into();
+        publish.payload = "gone".into();
+        publish.session_mid = Some(records::SessionMid::Will {
+            account: publish.account,
+            client_id: "phone".into(),
+        });
+    });
+    let listed = world.ask("alice", "conversations", "");
+    assert_eq!(listed["conversations"][0]["read"], 0);
+    assert_eq!(listed["conversations"][0]["unread_count"], 3);
+    let told = world.take_json("bob", "im/in/@alice");
+    assert_eq!((told.len(), &told[1].1["auto"]), (3, &json!(true)));
+    assert!(told[0].1.get("auto").is_none() && told[2].1.get("auto").is_none());
+    // A person who answers has read it all.
+    world.say("alice", "im/to/@bob", "I am back");
+    let listed = world.ask("alice", "conversations", "");
+    assert_eq!(listed["conversations"][0]["unread_count"], 0);
 }

@@ -80,6 +80,7 @@ fn messenger_values() -> Vec<(Table, Vec<u8>)> {
         moved: Pos::new(9),
         own: true,
         stored_bytes: 0,
+        shown: None,
     };
     let entry = Entry {
         pos: Pos::new(9),

@@ -430,17 +430,23 @@ impl Device {
     }
 
     fn receipt(&mut self, conv: &str, event: &Value) {
-        let from = event["from"].as_str().unwrap_or_default();
-        if conv.strip_prefix('@') != Some(from) || from == self.kind.account {
+        let from = event["from"]
+            .as_array()
+            .expect("a receipt names whose it is");
+        let is_of = |name: &str| from.iter().any(|one| one == name);
+        let peer = conv.strip_prefix('@').filter(|peer| is_of(peer));
+        let is_own = is_of(&self.kind.account);
+        let Some(known) = self.memory.conversations.get_mut(conv) else {
             return;
-        }
-        if let Some(known) = self.memory.conversations.get_mut(conv) {
-            let seq = event["seq"].as_u64().expect("a receipt has a seq");
-            let marker = match event["kind"].as_str() {
-                Some("read") => &mut known.peer_read,
-                _ => &mut known.peer_received,
-            };
-            *marker = seq.max(*marker);
+        };
+        let seq = event["seq"].as_u64().expect("a receipt has a seq");
+        let is_read = event["kind"] == "read";
+        if is_own && is_read {
+            known.read = seq.max(known.read);
+        } else if peer.is_some() && is_read {
+            known.peer_read = seq.max(known.peer_read);
+        } else if peer.is_some() {
+            known.peer_received = seq.max(known.peer_received);
         }
     }
 

@@ -107,6 +107,7 @@ fn values_keep_their_bytes() {
     check_fixture("conversation-abandoned", &sample::abandoned_group());
     check_fixture("conversation-ended", &sample::ended());
     check_fixture("member", &sample::member());
+    check_fixture("member-private", &sample::private_member());
     check_fixture("joined-direct", &sample::joined_direct());
     check_fixture("joined-group", &sample::joined_group());
     check_fixture("entry-message", &sample::message());

@@ -147,18 +147,25 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
         Just(MemberRole::Moderator),
         Just(MemberRole::Member)
     ];
-    (role, any::<[u64; 6]>(), any::<bool>()).prop_map(
-        |(role, [joined, at, read, received, moved, stored_bytes], own)| Member {
-            role,
-            joined: Pos::new(joined),
-            joined_at: Millis::new(at),
-            read: Seq::new(read),
-            received: Seq::new(received),
-            moved: Pos::new(moved),
-            own,
-            stored_bytes,
-        },
+    (
+        role,
+        any::<[u64; 6]>(),
+        any::<bool>(),
+        proptest::option::of(any::<u64>()),
     )
+        .prop_map(
+            |(role, [joined, at, read, received, moved, stored_bytes], own, shown)| Member {
+                role,
+                joined: Pos::new(joined),
+                joined_at: Millis::new(at),
+                read: Seq::new(read),
+                received: Seq::new(received),
+                moved: Pos::new(moved),
+                own,
+                stored_bytes,
+                shown: shown.map(Seq::new),
+            },
+        )
 }
 
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {

@@ -116,6 +116,14 @@ pub(crate) fn member() -> Member {
         moved: Pos::new(0x9f5),
         own: true,
         stored_bytes: 1_000_000,
+        shown: None,
+    }
+}
+
+pub(crate) fn private_member() -> Member {
+    Member {
+        shown: Some(Seq::new(7)),
+        ..member()
     }
 }
 
@@ -155,7 +163,7 @@ pub(crate) fn message() -> Entry {
         from: AccountId::new(2),
         at: Millis::new(1_766_000_000_123),
         kind: EntryKind::Message,
-        wire: Bytes::from_static(br#"{"seq":13,"pos":"9f2","from":"bob","text":"hi"}"#),
+        wire: Bytes::from_static(br#"{"v":1,"seq":13,"pos":"9f2","from":"bob","text":"hi"}"#),
     }
 }
 

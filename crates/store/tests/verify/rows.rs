@@ -65,6 +65,7 @@ pub(crate) fn member(joined: Pos) -> Vec<u8> {
         moved: Pos::ZERO,
         own: true,
         stored_bytes: 0,
+        shown: None,
     }
     .encode()
 }

@@ -261,6 +261,7 @@ fn member_row(read: Seq, moved: Pos) -> Member {
         moved,
         own: true,
         stored_bytes: read.value() * 500,
+        shown: None,
     }
 }
 

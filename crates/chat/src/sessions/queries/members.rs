@@ -103,7 +103,11 @@ impl Members {
                         MemberRole::Moderator => "moderator",
                         MemberRole::Member => "member",
                     },
-                    read: member.read.value(),
+                    read: if account == self.account {
+                        member.read.value()
+                    } else {
+                        member.read_shown().value()
+                    },
                     received: member.received.value(),
                 });
             }

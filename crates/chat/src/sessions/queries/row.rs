@@ -142,7 +142,7 @@ impl Described {
                 let peer = Peer {
                     account: shown.name.clone(),
                     display: shown.display.clone(),
-                    read: seq(|known| known.read),
+                    read: seq(Member::read_shown),
                     received: seq(|known| known.received),
                 };
                 let conv = wire::direct(&shown.name);

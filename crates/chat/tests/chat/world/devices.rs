@@ -189,14 +189,16 @@ impl World {
     /// A device acknowledges the messages it has received.
     pub(crate) fn acknowledge(&mut self, name: &str) {
         let account = self.id(name);
-        for (receiver, conversation, seq) in std::mem::take(&mut self.receivable) {
-            if receiver == account {
-                self.handle(Input::Received {
-                    account,
-                    conversation,
-                    seq,
-                });
-            }
+        let receivable = std::mem::take(&mut self.receivable);
+        let is_own = |(receiver, _, _): &_| *receiver == account;
+        let (own, others) = receivable.into_iter().partition::<Vec<_>, _>(is_own);
+        self.receivable = others;
+        for (_, conversation, seq) in own {
+            self.handle(Input::Received {
+                account,
+                conversation,
+                seq,
+            });
         }
     }
 
