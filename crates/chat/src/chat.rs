@@ -192,9 +192,12 @@ impl Chat {
             Input::SessionUp {
                 session,
                 account,
+                device,
                 since,
-                ..
-            } => self.sessions.session_up(session, account, since, context),
+            } => {
+                let whose = (account, &*device);
+                self.sessions.session_up(session, whose, since, context);
+            }
             Input::SessionDown { session, .. } => self.sessions.session_down(session, context),
             Input::Received {
                 account,

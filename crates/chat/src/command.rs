@@ -1,13 +1,12 @@
 //! What sessions ask of conversations. Owned values only: whoever carries out a command may be another thread or another machine.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use records::{
     AccountId, ConversationId, GroupSlug, HistoryAccess, Moment, PartitionId, Place, Seq,
     SessionMid,
 };
 
+use crate::format::device::DeviceId;
 use crate::nodes::view::Incarnation;
 
 /// The sender's own number of a command, given back with [`crate::note::Note::Done`].
@@ -32,8 +31,7 @@ pub(crate) struct Command {
 #[derive(Debug, Clone)]
 pub(crate) struct Speaker {
     pub(crate) account: AccountId,
-    /// Client id of the device; empty when it is none.
-    pub(crate) device: Arc<str>,
+    pub(crate) device: DeviceId,
 }
 
 /// Which conversation.

@@ -60,7 +60,9 @@ counters! {
     unreadable,
     /// Read and received markers that moved.
     markers_moved,
-    /// Receipts told to authors.
+    /// Messages from one device to another, which are not stored.
+    device_messages,
+    /// Receipts told to authors, each of however many that have come to the same message.
     receipts_told,
     /// Receipts gathered before their time because too many waited.
     receipts_hurried,

@@ -131,8 +131,9 @@ impl Note {
     /// The word on a command that is not carried out, if anybody waits for it.
     pub(crate) fn refused(command: &Command, refusal: Refusal) -> Option<Self> {
         let mid = match &command.what {
-            What::Send(sending) => draft::mid(&sending.payload),
-            What::Read { .. }
+            What::Send(sending) if !sending.is_text => draft::mid(&sending.payload),
+            What::Send(_)
+            | What::Read { .. }
             | What::MarkReceived { .. }
             | What::Received { .. }
             | What::Typing

@@ -127,6 +127,12 @@ impl Refusal {
         Self::new(RefusalKind::NotAuthorized, "no_such_account", sentence)
     }
 
+    /// A device that is not connected.
+    pub(crate) fn no_such_device(conv: &str) -> Self {
+        let sentence = format!("{} has no such device here at the moment", shown(conv));
+        Self::new(RefusalKind::NotAuthorized, "no_such_device", sentence)
+    }
+
     /// Something this account may not do.
     pub(crate) fn not_allowed(sentence: impl Into<Box<str>>) -> Self {
         Self::new(RefusalKind::NotAuthorized, "not_allowed", sentence)

@@ -184,7 +184,7 @@ impl Partition {
             seq,
             pos,
             from,
-            device: &speaker.device,
+            device: speaker.device,
             at,
         };
         let (wire, line) = (draft.wire(&stamped), draft.line(from));

@@ -8,6 +8,7 @@ use records::{Millis, Pos, Seq};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::format::device::DeviceId;
 use crate::format::{json, text, topic, wire};
 use crate::refusal::Refusal;
 use crate::settings::Settings;
@@ -37,7 +38,7 @@ pub(crate) struct Stamped<'a> {
     pub(crate) seq: Seq,
     pub(crate) pos: Pos,
     pub(crate) from: &'a str,
-    pub(crate) device: &'a str,
+    pub(crate) device: DeviceId,
     pub(crate) at: Millis,
 }
 
@@ -201,7 +202,7 @@ impl Draft<'_> {
             seq: stamped.seq.value(),
             pos: stamped.pos.to_string(),
             from: stamped.from,
-            device: wire::device(stamped.device),
+            device: stamped.device.to_string(),
             at: wire::millis(stamped.at),
             mid: self.mid.as_deref(),
             text: self.text.as_deref(),

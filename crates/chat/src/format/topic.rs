@@ -12,6 +12,8 @@ pub(crate) enum Topic<'a> {
     },
     /// `im/to/<conv>/<verb>`
     Verb { conv: &'a str, verb: Verb },
+    /// `im/to/<conv>/device/<id>`
+    Device { conv: &'a str, id: &'a str },
     /// `im/me/status`
     Status,
     /// `im/me/active`
@@ -38,14 +40,18 @@ pub(crate) enum Verb {
 /// The topic a client published to; `None` if it is none of the contract's.
 pub(crate) fn parse(topic: &str) -> Option<Topic<'_>> {
     let mut levels = topic.strip_prefix("im/")?.split('/');
-    let (first, second, third, rest) = (
+    let (first, second, third, fourth) = (
         levels.next()?,
         levels.next().filter(|level| !level.is_empty())?,
         levels.next(),
         levels.next(),
     );
-    if rest.is_some() || third == Some("") {
+    if third == Some("") || fourth == Some("") || levels.next().is_some() {
         return None;
+    }
+    if let Some(id) = fourth {
+        let is_device = first == "to" && third == Some("device");
+        return is_device.then_some(Topic::Device { conv: second, id });
     }
     match (first, second, third) {
         ("to", conv, None) => Some(Topic::Send {
@@ -157,6 +163,17 @@ mod tests {
                     verb: Verb::Read,
                 }),
             ),
+            (
+                "im/to/@bob/device/0a",
+                Some(Topic::Device {
+                    conv: "@bob",
+                    id: "0a",
+                }),
+            ),
+            ("im/to/@bob/device", None),
+            ("im/to/@bob/device/", None),
+            ("im/to/@bob/device/0a/b", None),
+            ("im/ask/history/device/0a", None),
             ("im/me/status", Some(Topic::Status)),
             ("im/me/active", Some(Topic::Active)),
             (

@@ -9,8 +9,6 @@ use crate::refusal::Refusal;
 
 /// Bytes of a topic that are repeated when it was refused; a longer one is cut.
 const TOPIC_BYTES_MAX: usize = 256;
-/// Bytes of a client id that are shown with a message; a longer one is cut.
-const DEVICE_BYTES_MAX: usize = 128;
 
 /// A message as it goes out and is stored.
 #[derive(Debug, Serialize)]
@@ -19,7 +17,7 @@ pub(crate) struct Message<'a> {
     pub(crate) seq: u64,
     pub(crate) pos: String,
     pub(crate) from: &'a str,
-    pub(crate) device: &'a str,
+    pub(crate) device: String,
     pub(crate) at: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mid: Option<&'a str>,
@@ -192,11 +190,6 @@ pub(crate) fn typing(from: &str) -> Bytes {
 /// A direct chat as the other side calls it.
 pub(crate) fn direct(peer: &str) -> Box<str> {
     format!("@{peer}").into()
-}
-
-/// A client id as it is shown with a message.
-pub(crate) fn device(client_id: &str) -> &str {
-    &client_id[..client_id.floor_char_boundary(DEVICE_BYTES_MAX)]
 }
 
 /// Milliseconds on the wire.

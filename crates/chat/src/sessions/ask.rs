@@ -222,7 +222,7 @@ impl Sessions {
             return Err(Refusal::disk_full());
         }
         match method {
-            "server" => Ok(Reply::Now(self.describe_server())),
+            "server" => Ok(Reply::Now(self.describe_server(publish, context))),
             "history" => self.history(account, read(payload)?, context),
             "sync" => self.sync(account, &read(payload)?, context),
             "conversations" => self.conversations(account, &read(payload)?, context),

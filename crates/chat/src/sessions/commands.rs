@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use records::{AccountId, ConversationId, GroupSlug, Seq, SessionRef};
 
 use crate::command::{Address, Command, CommandId, Speaker, To, What};
+use crate::format::device::DeviceId;
 use crate::io::{AccountAnswer, AccountError, Output, Publish, RequestId};
 use crate::nodes::view::Incarnation;
 use crate::note::Outcome;
@@ -180,7 +181,7 @@ impl Sessions {
     pub(crate) fn received(&mut self, account: AccountId, conversation: ConversationId, seq: Seq) {
         let speaker = Speaker {
             account,
-            device: "".into(),
+            device: DeviceId::NONE,
         };
         let to = To::Conversation(conversation);
         self.command(speaker, to, What::Received { seq }, None);
@@ -275,6 +276,6 @@ pub(super) fn group(conv: &str) -> Result<Address, Refusal> {
 pub(super) fn speaker(publish: &Publish) -> Speaker {
     Speaker {
         account: publish.account,
-        device: publish.device.clone(),
+        device: DeviceId::of(publish.account, &publish.device),
     }
 }

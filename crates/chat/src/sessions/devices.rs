@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use records::{AccountId, Cursor, SessionRef};
 
+use crate::format::device::DeviceId;
 use crate::format::topic;
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
@@ -20,6 +21,7 @@ const PRESENCE: &str = "im/presence/";
 #[derive(Debug)]
 pub(super) struct Device {
     pub(super) account: AccountId,
+    pub(super) id: DeviceId,
     pub(super) inactive: bool,
     /// How far it had come when it came back, if it has been here before.
     since: Option<Cursor>,
@@ -171,9 +173,15 @@ impl Devices {
     }
 
     /// A device has connected.
-    fn open(&mut self, session: SessionRef, account: AccountId, since: Option<Cursor>) {
+    fn open(
+        &mut self,
+        session: SessionRef,
+        (account, id): (AccountId, DeviceId),
+        since: Option<Cursor>,
+    ) {
         let device = Device {
             account,
+            id,
             inactive: false,
             since,
             filters: Vec::new(),
@@ -245,7 +253,7 @@ impl Sessions {
     pub(crate) fn session_up(
         &mut self,
         session: SessionRef,
-        account: AccountId,
+        (account, client_id): (AccountId, &str),
         since: Option<Cursor>,
         context: Context<'_>,
     ) {
@@ -259,7 +267,8 @@ impl Sessions {
         {
             self.presence_changed(before, context);
         }
-        self.devices.open(session, account, since);
+        let id = DeviceId::of(account, client_id);
+        self.devices.open(session, (account, id), since);
         self.state_of(account, context.now).sessions.push(session);
         self.presence_changed(account, context);
     }

@@ -5,6 +5,7 @@ use records::{AccountId, GroupSlug, HistoryAccess};
 use serde::Deserialize;
 
 use crate::command::{Address, Making, Speaker, To, What};
+use crate::format::device::DeviceId;
 use crate::format::names;
 use crate::io::{AccountError, Output, RequestId};
 use crate::refusal::Refusal;
@@ -157,7 +158,7 @@ impl Sessions {
         };
         let speaker = Speaker {
             account: AccountId::ZERO,
-            device: "".into(),
+            device: DeviceId::NONE,
         };
         let what = What::Delete {
             by_administrator: true,

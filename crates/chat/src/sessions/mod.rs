@@ -7,6 +7,7 @@ mod ask;
 mod catch_up;
 mod commands;
 pub(crate) mod delivery;
+mod device_messages;
 mod devices;
 mod group_questions;
 mod inactive;

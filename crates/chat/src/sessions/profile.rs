@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::accounts::ProfileChange;
 use crate::command::{Address, Speaker, To, What};
+use crate::format::device::DeviceId;
 use crate::format::{names, text, wire};
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
@@ -163,7 +164,7 @@ impl Sessions {
         for id in groups {
             let speaker = Speaker {
                 account,
-                device: "".into(),
+                device: DeviceId::NONE,
             };
             self.command(speaker, To::Conversation(id), What::Leave, None);
         }

@@ -35,7 +35,7 @@ impl Sessions {
     pub(crate) fn publish(&mut self, publish: Box<Publish>, context: Context<'_>) {
         let account = publish.account;
         let waits = match topic::parse(&publish.topic) {
-            Some(Topic::Send { .. }) => true,
+            Some(Topic::Send { .. } | Topic::Device { .. }) => true,
             Some(Topic::Ask { method, .. }) => matches!(method, "group.create" | "group.join"),
             Some(Topic::Verb { .. } | Topic::Status | Topic::Active) | None => false,
         };
@@ -55,7 +55,13 @@ impl Sessions {
     pub(super) fn proceed(&mut self, publish: Box<Publish>, context: Context<'_>) {
         let reads = match topic::parse(&publish.topic) {
             Some(Topic::Ask { method, .. }) => topic::reads_store(method),
-            Some(Topic::Send { .. } | Topic::Verb { .. } | Topic::Status | Topic::Active)
+            Some(
+                Topic::Send { .. }
+                | Topic::Verb { .. }
+                | Topic::Device { .. }
+                | Topic::Status
+                | Topic::Active,
+            )
             | None => false,
         };
         if !reads {
@@ -96,7 +102,7 @@ impl Sessions {
                 }
                 None
             }
-            Some(Topic::Send { is_text: true, .. }) | None => None,
+            Some(Topic::Send { is_text: true, .. } | Topic::Device { .. }) | None => None,
         };
         let types = matches!(
             topic,
@@ -126,6 +132,9 @@ impl Sessions {
                     Err(Refusal::not_supported(&publish.topic))
                 }
             },
+            Topic::Device { conv, id } => self
+                .send_to_device(publish, (conv, id), context)
+                .map(|()| Accepted::Now),
             Topic::Status => self.set_status(publish, context).map(|()| Accepted::Now),
             Topic::Active => self.set_active(publish, context).map(|()| Accepted::Now),
             Topic::Ask { method, rid } => self.ask(publish, method, rid, context),

@@ -3,24 +3,30 @@
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::format::device::DeviceId;
 use crate::format::draft::{EXTENSION_DEPTH_MAX, MID_BYTES_MAX};
 use crate::format::wire;
-use crate::sessions::Sessions;
+use crate::io::Publish;
 use crate::sessions::group_questions::NAMES_MAX;
 use crate::sessions::reply::PAGE_BYTES_MAX;
+use crate::sessions::{Context, Sessions};
 
 /// Of `docs/topics.md`. It grows when a client that was written for the one before would be wrong.
 const CONTRACT: u32 = 1;
 
 /// What there is besides direct chats and groups, each under the name of its section or topic in `docs/topics.md`.
 const FEATURES: &[&str] = &[
-    "history", "presence", "profile", "receipts", "refused", "status", "sync", "text", "typing",
+    "auto", "device", "history", "presence", "profile", "receipts", "received", "refused",
+    "status", "sync", "text", "typing",
 ];
 
 #[derive(Serialize)]
-struct Server {
+struct Server<'a> {
     contract: u32,
     version: &'static str,
+    /// Who asks, and with which device.
+    account: &'a str,
+    device: String,
     features: &'static [&'static str],
     limits: Limits,
 }
@@ -44,11 +50,13 @@ struct Limits {
 }
 
 impl Sessions {
-    pub(super) fn describe_server(&self) -> Bytes {
+    pub(super) fn describe_server(&self, publish: &Publish, context: Context<'_>) -> Bytes {
         let settings = &self.settings;
         wire::json(&Server {
             contract: CONTRACT,
             version: env!("CARGO_PKG_VERSION"),
+            account: context.accounts.name(publish.account),
+            device: DeviceId::of(publish.account, &publish.device).to_string(),
             features: FEATURES,
             limits: Limits {
                 text_bytes_max: settings.text_bytes_max,

@@ -147,7 +147,9 @@ fn conversations_are_listed_with_the_newest_first() {
         .collect();
     assert!(pos[0] > pos[1] && pos[1] > pos[2], "{pos:?}");
     let last = |pos: &str, seq: u64| json!({"seq": seq, "pos": pos, "at": START});
-    let message = |pos: &str, from: &str, device: &str, text: &str| json!({"kind": "message", "seq": 1, "pos": pos, "from": from, "device": device, "at": START, "text": text});
+    let devices =
+        json!({"alice-0": world.device_id("alice-0"), "carol-2": world.device_id("carol-2")});
+    let message = |pos: &str, from: &str, device: &str, text: &str| json!({"kind": "message", "seq": 1, "pos": pos, "from": from, "device": devices[device], "at": START, "text": text});
     let expected = json!({
         "conversations": [
             {
@@ -319,6 +321,8 @@ fn a_server_says_what_it_can_do_and_within_which_limits() {
     let answer = world.ask("alice", "server", "");
     assert_eq!(answer["contract"], 1);
     assert_eq!(answer["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(answer["account"], "alice");
+    assert_eq!(answer["device"], world.device_id("alice-0"));
     let features = answer["features"].as_array().unwrap();
     assert!(features.contains(&json!("sync")));
     assert!(features.iter().map(|name| name.as_str()).is_sorted());

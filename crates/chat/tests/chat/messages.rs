@@ -15,7 +15,7 @@ fn a_message_reaches_every_device_of_both_sides_under_the_name_each_calls_the_ch
     world.say("alice", "im/to/@bob", "안녕");
     let pos = world.pos_of("alice", "@bob", 1);
     let expected = json!({
-        "kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "안녕",
+        "kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": world.device_id("alice-0"), "at": START, "text": "안녕",
     });
     assert_eq!(
         world.take_json("bob", "im/in/+"),
@@ -178,7 +178,8 @@ fn a_json_message_keeps_what_is_the_applications_own_byte_for_byte() {
     let got = world.take("bob", "im/in/@alice");
     let pos = world.pos_of("alice", "@bob", 2);
     let expected = format!(
-        r#"{{"kind":"message","seq":2,"pos":"{pos}","from":"alice","device":"alice-0","at":{START},"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {{"id": "a"}} ],"x":{{"b":1.50,  "a":[2]}}}}"#
+        r#"{{"kind":"message","seq":2,"pos":"{pos}","from":"alice","device":"{}","at":{START},"mid":"k3Jx9","text":"hi","reply":1,"thread":1,"att":[ {{"id": "a"}} ],"x":{{"b":1.50,  "a":[2]}}}}"#,
+        world.device_id("alice-0")
     );
     assert_eq!(String::from_utf8_lossy(&got[0].1), expected);
 }

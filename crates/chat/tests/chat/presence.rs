@@ -378,7 +378,7 @@ fn about_is_told_on_subscribing_as_retain_handling_says() {
     let expected = json!({
         "conv": "@alice", "kind": "direct", "title": "alice",
         "last": {"seq": 1, "pos": pos, "at": START},
-        "head": {"kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": "alice-0", "at": START, "text": "hi"},
+        "head": {"kind": "message", "seq": 1, "pos": pos, "from": "alice", "device": world.device_id("alice-0"), "at": START, "text": "hi"},
         "read": 0, "unread_count": 1, "member_count": 2,
         "peer": {"account": "alice", "display": "alice", "read": 1, "received": 1},
     });

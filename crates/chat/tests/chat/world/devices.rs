@@ -8,6 +8,8 @@ use chat::{Input, Publish, Refusal};
 use records::{ConversationId, Cursor, Pos, SessionRef};
 use serde_json::Value;
 
+use sha2::{Digest, Sha256};
+
 use super::{CaughtUp, Device, World, parse};
 
 impl World {
@@ -39,6 +41,16 @@ impl World {
             since: None,
         });
         number
+    }
+
+    /// What others see of the device of this client id.
+    pub(crate) fn device_id(&self, client_id: &str) -> String {
+        let (name, _) = client_id.rsplit_once('-').unwrap();
+        let mut hash = Sha256::new();
+        hash.update(self.id(name).value().to_be_bytes());
+        hash.update(client_id);
+        let hash = hash.finalize();
+        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(crate) fn disconnect(&mut self, device: usize) {
