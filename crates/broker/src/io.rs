@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mqtt_codec::{QoS, ReasonCode, UserProperties};
+use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions, UserProperties};
 use records::{
     AccountId, ConversationId, Cursor, Moment, Pos, Seq, SessionMid, SessionRef, Stamp, Write,
 };
@@ -470,8 +470,17 @@ pub struct ChatDelivery {
     /// Every entry up to here, whatever its partition, was delivered before this one, or is this one. Zero says nothing; what the store
     /// has brought needs none.
     pub floor: Pos,
+    /// The session that has published it: No Local keeps it from that. [5 MQTT-3.8.3-3]
+    pub publisher: Option<SessionRef>,
     /// The message whose acknowledgement by a device is a receipt.
     pub receipt: Option<(ConversationId, Seq)>,
+}
+
+impl ChatDelivery {
+    /// Whether a filter of this session keeps it from its publisher.
+    pub(crate) fn is_kept_from(&self, session: SessionRef, options: u8) -> bool {
+        self.publisher == Some(session) && SubscriptionOptions::from_bits(options).no_local
+    }
 }
 
 /// Whom a delivery concerns.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use records::{AccountId, ConversationId, Moment, PartitionId, Pos, Seq};
 
 use crate::command::{Address, Command, CommandId, What};
+use crate::format::device::DeviceId;
 use crate::format::draft;
 use crate::refusal::Refusal;
 
@@ -79,6 +80,8 @@ pub(crate) struct Entry {
     pub(crate) pos: Pos,
     /// A message's number.
     pub(crate) seq: Option<Seq>,
+    /// Which device has published it.
+    pub(crate) speaker: Option<(AccountId, DeviceId)>,
     /// Who gets it.
     pub(crate) audience: Arc<[AccountId]>,
     /// The JSON as it goes out.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+use std::time::{Duration, Instant};
+
 use harness::{Client, ClientError, Launch, Message, QoS, Server, Version};
 use serde_json::{Value, json};
 
@@ -630,7 +632,7 @@ fn a_refusal_says_what_is_wrong_to_programs_and_in_every_version() {
     assert!(!waits.is_empty(), "nothing was refused");
     let longest = waits.into_iter().max().unwrap();
     assert!((1..=1_000).contains(&longest), "{longest}");
-    std::thread::sleep(std::time::Duration::from_millis(longest + 20));
+    std::thread::sleep(Duration::from_millis(longest + 20));
     send(&mut alice, "im/to/@bob", "now there is");
 
     // Before MQTT 5, and at QoS 0: as an event.
@@ -676,7 +678,7 @@ fn refused(client: &mut Client, topic: &str, body: &str) -> harness::Acknowledge
 }
 
 fn acknowledgement(client: &mut Client) -> harness::Acknowledgement {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         match client.event(deadline).unwrap() {
             Some(harness::Event::Acknowledged(told)) => return told,
@@ -684,4 +686,58 @@ fn acknowledgement(client: &mut Client) -> harness::Acknowledgement {
             None => panic!("no acknowledgement"),
         }
     }
+}
+
+#[test]
+fn no_local_keeps_what_a_device_says_from_itself_live_and_when_it_comes_back() {
+    let server = start();
+    // MQTT 5 subscription options: QoS 1, No Local.
+    let no_local = |client: &mut Client, filter: &str| {
+        let mut body = vec![0, 77, 0];
+        body.extend((filter.len() as u16).to_be_bytes());
+        body.extend(filter.as_bytes());
+        body.push(0b101);
+        let mut packet = vec![0x82, body.len() as u8];
+        packet.extend(body);
+        client.send_raw(&packet).unwrap();
+        client.ping().unwrap();
+    };
+    let dial = server.dial(Version::V5, "alice", "phone").persistent();
+    let mut phone = dial.connect().unwrap();
+    no_local(&mut phone, "im/in/#");
+    let mut laptop = device(&server, Version::V5, "alice", "laptop", &["im/in/+"]);
+    send(&mut phone, "im/to/@bob", "from the phone");
+    send(&mut laptop, "im/to/@bob", "from the laptop");
+    assert_eq!(
+        on(&mut laptop, "im/in/@bob").json()["text"],
+        "from the phone"
+    );
+    assert_eq!(
+        on(&mut phone, "im/in/@bob").json()["text"],
+        "from the laptop"
+    );
+    // What it had said itself when its connection broke is not brought back either.
+    for number in 0..20 {
+        phone
+            .send("im/to/@bob", format!("{number}"), QoS::AtLeastOnce)
+            .unwrap();
+    }
+    on(&mut laptop, "im/in/@bob");
+    phone.drop_connection();
+    // Until all of it has come through, or has been lost with the connection.
+    let deadline = Instant::now() + Duration::from_millis(500);
+    laptop.receive_until(deadline, |_| false).unwrap();
+    send(&mut laptop, "im/to/@bob", "the last");
+    assert!(phone.reconnect().unwrap());
+    let message = phone
+        .receive_where(|message| {
+            message.topic == "im/in/@bob" && message.json()["text"] == "the last"
+        })
+        .unwrap();
+    assert_eq!(message.json()["from"], "alice");
+    let own = phone.take_inbox();
+    assert!(
+        own.iter().all(|message| message.topic != "im/in/@bob"),
+        "{own:?}"
+    );
 }

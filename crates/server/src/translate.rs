@@ -111,6 +111,7 @@ pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
             .collect(),
         pos: delivery.pos,
         floor: delivery.floor,
+        publisher: delivery.publisher,
         receipt: delivery.receipt,
     }
 }

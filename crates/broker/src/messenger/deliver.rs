@@ -10,7 +10,7 @@ use records::{Cursor, Millis, Pos, SessionRef};
 use crate::io::{ChatDelivery, Explanation, Output, Recipients, Service};
 use crate::message::{Message, Origin};
 use crate::messenger::wanted::{Wanted, wanted};
-use crate::sessions::session::ChatMode;
+use crate::sessions::session::{ChatFilter, ChatMode};
 use crate::shard::Shard;
 
 impl Shard {
@@ -24,12 +24,16 @@ impl Shard {
         if known {
             return;
         }
+        let reference = self.sessions.reference(slot);
         // What is addressed to one session is shared with nobody.
         let addressed = matches!(delivery.recipients, Recipients::Session(_));
         for (part, message) in delivery.packets.iter().enumerate() {
             let session = &self.sessions[slot];
-            let Some(wanted) = wanted(session, message, |known| addressed || known.share.is_none())
-            else {
+            let counts = |known: &ChatFilter| {
+                (addressed || known.share.is_none())
+                    && !delivery.is_kept_from(reference, known.options)
+            };
+            let Some(wanted) = wanted(session, message, counts) else {
                 continue;
             };
             let Some(pos) = delivery.pos.filter(|_| wanted.qos != QoS::AtMostOnce) else {
@@ -174,10 +178,14 @@ impl Shard {
             return;
         };
         let from = chat.packets_begun(pos);
+        let reference = self.sessions.reference(slot);
         for (part, message) in entry.packets.iter().enumerate().skip(from) {
             let session = &self.sessions[slot];
-            let Some(wanted) = wanted(session, message, |known| known.share.is_none())
-                .filter(|wanted| wanted.qos != QoS::AtMostOnce)
+            let counts = |known: &ChatFilter| {
+                known.share.is_none() && !entry.is_kept_from(reference, known.options)
+            };
+            let Some(wanted) =
+                wanted(session, message, counts).filter(|wanted| wanted.qos != QoS::AtMostOnce)
             else {
                 continue;
             };

@@ -111,6 +111,7 @@ mod tests {
             packets: Vec::new(),
             pos: None,
             floor: Pos::ZERO,
+            publisher: None,
             receipt: None,
         });
         let mut pending = PendingDeliveries::default();

@@ -48,6 +48,7 @@ pub(crate) fn entry(pos: u64) -> Arc<ChatDelivery> {
         ],
         pos: Some(Pos::new(pos)),
         floor: Pos::new(pos),
+        publisher: None,
         receipt: Some((ConversationId::new(1), Seq::new(pos))),
     })
 }
@@ -58,6 +59,7 @@ pub(crate) fn live(recipients: Recipients, packets: Vec<Arc<Message>>) -> Arc<Ch
         packets,
         pos: None,
         floor: Pos::ZERO,
+        publisher: None,
         receipt: None,
     })
 }

@@ -81,6 +81,7 @@ fn entry(pos: Pos, floor: Pos) -> Arc<ChatDelivery> {
         packets: vec![packet("im/in/eng", &pos.to_string(), QoS::ExactlyOnce)],
         pos: Some(pos),
         floor,
+        publisher: None,
         receipt: None,
     })
 }

@@ -36,6 +36,7 @@ fn deliver_only(world: &mut World, pos: u64, members: impl IntoIterator<Item = u
         packets: vec![packet("im/in/eng", &pos.to_string(), QoS::ExactlyOnce)],
         pos: Some(Pos::new(pos)),
         floor: Pos::new(pos),
+        publisher: None,
         receipt: None,
     });
     world.shards[0].handle(Input::Deliver(delivery), world.now);

@@ -250,6 +250,7 @@ impl Partition {
             address: known.address.clone(),
             pos,
             seq: None,
+            speaker: None,
             audience: known.audience(),
             wire,
             line: bytes::Bytes::new(),

@@ -202,6 +202,7 @@ impl Partition {
             address: conversation.address.clone(),
             pos,
             seq: Some(seq),
+            speaker: Some((account, speaker.device)),
             audience: conversation.audience(),
             wire,
             line,

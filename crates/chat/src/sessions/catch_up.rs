@@ -3,6 +3,7 @@
 
 use records::{AccountId, Cursor, Millis, SessionRef};
 
+use crate::format::device::DeviceId;
 use crate::sessions::queries::Reading;
 use crate::sessions::queries::feed::Feed;
 use crate::sessions::{Context, Sessions, Timer};
@@ -86,7 +87,15 @@ impl Sessions {
             upto: self.stored.clone(),
             names: self.names_for(account, context),
         };
-        self.read(Reading::CatchUp { session, feed });
+        let device = self
+            .devices
+            .find(session)
+            .map_or(DeviceId::NONE, |known| known.id);
+        self.read(Reading::CatchUp {
+            session,
+            device,
+            feed,
+        });
     }
 
     /// A session has caught up, or was told to ask again.

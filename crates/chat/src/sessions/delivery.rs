@@ -19,6 +19,8 @@ pub struct Delivery {
     /// Every entry up to here, whatever its partition, was delivered before this one, or is this one: whoever has had all of its
     /// deliveries has come so far. Zero says nothing. While one node owns all partitions it is the entry's own position.
     pub floor: Pos,
+    /// The session that has published it, if it is here.
+    pub publisher: Option<SessionRef>,
     /// The message whose acknowledgement by a device is a receipt.
     pub receipt: Option<(ConversationId, Seq)>,
     /// When what a client published and this delivers was read; unknown for everything else.
@@ -75,6 +77,7 @@ pub(crate) fn plain(audience: Audience, packets: Vec<Packet>) -> Delivery {
         packets,
         pos: None,
         floor: Pos::ZERO,
+        publisher: None,
         receipt: None,
         read_at: Moment::UNKNOWN,
     }

@@ -34,16 +34,8 @@ impl Sessions {
         if !talk {
             return Err(Refusal::no_such_conversation(conv));
         }
-        let wanted = DeviceId::parse(device);
-        let session = self
-            .accounts
-            .sessions(peer)
-            .iter()
-            .copied()
-            .find(|session| {
-                let device = self.devices.find(*session);
-                device.is_some_and(|device| Some(device.id) == wanted)
-            });
+        let sessions = self.accounts.sessions(peer);
+        let session = DeviceId::parse(device).and_then(|id| self.devices.of_id(sessions, id));
         let Some(session) = session else {
             return Err(Refusal::no_such_device(conv));
         };

@@ -61,6 +61,13 @@ impl Devices {
         self.sessions.get_mut(&session)
     }
 
+    /// Which of an account's sessions is that of a device.
+    pub(super) fn of_id(&self, sessions: &[SessionRef], id: DeviceId) -> Option<SessionRef> {
+        let is_of =
+            |session: &&SessionRef| self.find(**session).is_some_and(|known| known.id == id);
+        sessions.iter().find(is_of).copied()
+    }
+
     /// Whose session it is.
     pub(super) fn account_of(&self, session: SessionRef) -> Option<AccountId> {
         Some(self.sessions.get(&session)?.account)

@@ -104,6 +104,10 @@ impl Sessions {
     fn tell_entry(&mut self, entry: &Entry, context: Context<'_>) {
         // Newer entries of this append are told next.
         let floor = self.told.min(entry.pos);
+        let publisher = entry.speaker.and_then(|(account, device)| {
+            let sessions = self.accounts.sessions(account);
+            self.devices.of_id(sessions, device)
+        });
         for (accounts, conv) in addressees(&entry.address, &entry.audience, context) {
             let packets = match entry.seq {
                 Some(_) => delivery::message_packets(&conv, entry.wire.clone(), entry.line.clone()),
@@ -114,6 +118,7 @@ impl Sessions {
                 packets,
                 pos: Some(entry.pos),
                 floor,
+                publisher,
                 receipt: entry.seq.map(|seq| (entry.conversation, seq)),
                 read_at: entry.read_at,
             });

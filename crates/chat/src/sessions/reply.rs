@@ -36,6 +36,7 @@ impl ReplyTo {
             }],
             pos: None,
             floor: records::Pos::ZERO,
+            publisher: None,
             receipt: None,
             read_at: Moment::UNKNOWN,
         }

@@ -143,6 +143,7 @@ fn deliver(world: &mut World, feed: &mut Feed<'_>) {
         packets,
         pos,
         floor: pos.filter(|_| shape & 0x80 == 0).unwrap_or(Pos::ZERO),
+        publisher: None,
         receipt,
     });
 }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use records::{AccountId, ConversationId, Cursor, Entry, EntryKind, Moment, Pos, SessionRef};
 use serde::Deserialize;
 
+use crate::format::device::DeviceId;
 use crate::format::text;
 use crate::sessions::delivery::{self, Answer, Audience, Delivery, Packet};
 use crate::sessions::reply::ReplyTo;
@@ -42,7 +43,12 @@ pub(crate) enum Reading {
     /// The conversations of an account.
     Account(Listing),
     /// What a session has missed.
-    CatchUp { session: SessionRef, feed: Feed },
+    CatchUp {
+        session: SessionRef,
+        /// Its device: what that has published itself is marked.
+        device: DeviceId,
+        feed: Feed,
+    },
     /// What a client has asked.
     Question { to: ReplyTo, question: Question },
     /// How some conversations are for a session.
@@ -105,7 +111,7 @@ impl Reading {
     pub(crate) fn refuse(self) -> Outcome {
         match self {
             Self::Account(listing) => (None, Finding::Account(listing.refuse())),
-            Self::CatchUp { session, feed } => ask_again(session, feed.since),
+            Self::CatchUp { session, feed, .. } => ask_again(session, feed.since),
             Self::Question { to, .. } => answered(to, Err(Unreadable)),
             Self::About {
                 session,
@@ -131,7 +137,11 @@ impl Reading {
     pub(crate) fn run(self, source: &dyn Source) -> Outcome {
         match self {
             Self::Account(listing) => (None, Finding::Account(listing.run(source))),
-            Self::CatchUp { session, feed } => match caught_up(session, &feed, source) {
+            Self::CatchUp {
+                session,
+                device,
+                feed,
+            } => match caught_up((session, device), &feed, source) {
                 Ok(answer) => {
                     let answered = true;
                     (Some(answer), Finding::CaughtUp { session, answered })
@@ -272,13 +282,20 @@ fn described(
     (deliveries, again)
 }
 
-fn caught_up(session: SessionRef, feed: &Feed, source: &dyn Source) -> Result<Answer, Unreadable> {
+fn caught_up(
+    (session, device): (SessionRef, DeviceId),
+    feed: &Feed,
+    source: &dyn Source,
+) -> Result<Answer, Unreadable> {
+    let own = (feed.account, device);
     let page = feed.read(source, usize::MAX, CAUGHT_UP_MAX, CAUGHT_UP_BYTES_MAX)?;
     let page = page.ok_or(Unreadable)?;
     let mut entries: Vec<Delivery> = Vec::with_capacity(page.items.len());
     for item in page.items {
         match item {
-            Item::Entry(conv, id, entry) => entries.push(delivery_of(session, &conv, id, &entry)),
+            Item::Entry(conv, id, entry) => {
+                entries.push(delivery_of(session, own, (&conv, id), &entry));
+            }
             Item::Left { conv, pos, deleted } => {
                 let packets = delivery::left_packets(&conv, deleted);
                 match entries.last_mut() {
@@ -302,10 +319,18 @@ fn caught_up(session: SessionRef, feed: &Feed, source: &dyn Source) -> Result<An
     })
 }
 
-fn delivery_of(session: SessionRef, conv: &str, id: ConversationId, entry: &Entry) -> Delivery {
+fn delivery_of(
+    session: SessionRef,
+    (account, device): (AccountId, DeviceId),
+    (conv, id): (&str, ConversationId),
+    entry: &Entry,
+) -> Delivery {
+    let mut publisher = None;
     let packets = match entry.kind {
         EntryKind::Message => {
-            let line = line(&entry.wire);
+            let (line, said_by) = said(&entry.wire);
+            let is_own = entry.from == account && said_by == Some(device);
+            publisher = is_own.then_some(session);
             delivery::message_packets(conv, entry.wire.clone(), line)
         }
         EntryKind::Event => delivery::event_packets(conv, entry.wire.clone()),
@@ -315,23 +340,29 @@ fn delivery_of(session: SessionRef, conv: &str, id: ConversationId, entry: &Entr
         packets,
         pos: Some(entry.pos),
         floor: Pos::ZERO,
+        publisher,
         receipt: entry.seq.map(|seq| (id, seq)),
         read_at: Moment::UNKNOWN,
     }
 }
 
-/// What a terminal shows of a stored message.
-fn line(stored: &[u8]) -> Bytes {
+/// What a terminal shows of a stored message, and the device that has published it.
+fn said(stored: &[u8]) -> (Bytes, Option<DeviceId>) {
     #[derive(Deserialize)]
     struct Said<'a> {
         #[serde(borrow)]
         from: Cow<'a, str>,
         #[serde(borrow, default)]
+        device: Cow<'a, str>,
+        #[serde(borrow, default)]
         text: Option<Cow<'a, str>>,
     }
     match serde_json::from_slice::<Said<'_>>(stored) {
-        Ok(said) => text::line(&said.from, said.text.as_deref()),
+        Ok(said) => {
+            let line = text::line(&said.from, said.text.as_deref());
+            (line, DeviceId::parse(&said.device))
+        }
         // Stored by this program; if the disk has turned it into something else, a terminal shows that there was something.
-        Err(_) => text::line("?", None),
+        Err(_) => (text::line("?", None), None),
     }
 }
