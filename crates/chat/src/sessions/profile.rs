@@ -80,13 +80,17 @@ impl Sessions {
             Some(given) if given == record.display => None,
             Some(given) => {
                 let most = self.settings.title_bytes_max;
-                Some(names::shown("the display name", given, most)?)
+                let shown = names::shown("the display name", given, most);
+                Some(shown.map_err(|refusal| refusal.in_field("display"))?)
             }
         };
         let text = match wanted.text.as_deref().map(str::trim) {
             None => None,
             Some("") => Some(String::new()),
-            Some(given) => Some(text::title("the text", given, TEXT_BYTES_MAX)?),
+            Some(given) => {
+                let title = text::title("the text", given, TEXT_BYTES_MAX);
+                Some(title.map_err(|refusal| refusal.in_field("text"))?)
+            }
         };
         // Every peer may see the change.
         let known = self.accounts.known(account);
