@@ -452,10 +452,43 @@ pub struct ChatPublish {
     pub response_topic: Option<Box<str>>,
     /// MQTT 5 correlation data.
     pub correlation: Option<Bytes>,
+    /// What else MQTT 5 says of it, unless that is nothing.
+    pub properties: Option<Box<ChatProperties>>,
     /// What stands for the message's `mid` if its client gave none: sent again after a restart, it is the same message.
     pub session_mid: Option<SessionMid>,
     /// When it was read.
     pub read_at: Moment,
+}
+
+/// MQTT 5 properties that a message keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatProperties {
+    /// Content type.
+    pub content_type: Option<Box<str>>,
+    /// User properties, in their order.
+    pub user: Vec<(Box<str>, Box<str>)>,
+    /// Seconds after which it has expired.
+    pub expiry_secs: Option<u32>,
+}
+
+impl ChatProperties {
+    /// `None` if nothing is said.
+    pub(crate) fn of(
+        content_type: Option<&str>,
+        user: UserProperties<'_>,
+        expiry_secs: Option<u32>,
+    ) -> Option<Box<Self>> {
+        let owned = |(name, value): (&str, &str)| (name.into(), value.into());
+        let user: Vec<_> = user.iter().map(owned).collect();
+        if user.is_empty() && content_type.is_none() && expiry_secs.is_none() {
+            return None;
+        }
+        Some(Box::new(Self {
+            content_type: content_type.map(Into::into),
+            user,
+            expiry_secs,
+        }))
+    }
 }
 
 /// One thing the messenger delivers.

@@ -30,9 +30,9 @@ pub use access::list::{AccessList, Action, Client, Identity, Rule, Verdict, Who}
 pub use connections::pending_connect::PendingConnect;
 pub use delivery::waiting::FETCH_MAX;
 pub use io::{
-    Announcement, AuthenticationRequest, ChatDelivery, ChatPublish, ConnectionId, ExchangeRequest,
-    Exchanged, Explanation, Forwarded, ForwardedClaim, Input, Output, PassedClaim, PassedOn,
-    Pressure, Recipients, Service, Shed, Ticket,
+    Announcement, AuthenticationRequest, ChatDelivery, ChatProperties, ChatPublish, ConnectionId,
+    ExchangeRequest, Exchanged, Explanation, Forwarded, ForwardedClaim, Input, Output, PassedClaim,
+    PassedOn, Pressure, Recipients, Service, Shed, Ticket,
 };
 pub use message::Message;
 pub use metrics::counters::{Counters, Population, SlowClient};

@@ -7,6 +7,7 @@ use records::{
 };
 
 use crate::format::device::DeviceId;
+use crate::io::MessageProperties;
 use crate::nodes::view::Incarnation;
 
 /// The sender's own number of a command, given back with [`crate::note::Note::Done`].
@@ -100,6 +101,7 @@ pub(crate) struct Sending {
     pub(crate) payload: Bytes,
     /// Whether the payload is the text itself, whatever it begins with.
     pub(crate) is_text: bool,
+    pub(crate) properties: Option<Box<MessageProperties>>,
     /// What stands for the client's `mid` if it gave none: a message that its session sends again is the same message.
     pub(crate) session_mid: Option<SessionMid>,
     /// Whether the account may begin one more conversation.

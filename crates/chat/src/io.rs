@@ -168,10 +168,23 @@ pub struct Publish {
     pub response_topic: Option<Box<str>>,
     /// MQTT 5 correlation data.
     pub correlation: Option<Bytes>,
+    /// What else MQTT 5 says of it, unless that is nothing.
+    pub properties: Option<Box<MessageProperties>>,
     /// What stands for the client's `mid` if it gave none: the same publish, sent again by its session, has the same.
     pub session_mid: Option<SessionMid>,
     /// When it was read, given on with what is delivered of it.
     pub read_at: Moment,
+}
+
+/// MQTT 5 properties that a message keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageProperties {
+    /// Content type.
+    pub content_type: Option<Box<str>>,
+    /// User properties, in their order.
+    pub user: Vec<(Box<str>, Box<str>)>,
+    /// Seconds after which it has expired.
+    pub expiry_secs: Option<u32>,
 }
 
 /// A change of accounts or tokens, with secrets already hashed.

@@ -34,7 +34,7 @@ pub use counters::Counters;
 pub use format::text::composed;
 pub use io::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
-    ListedAccount, Output, Owner, Publish, RequestId, Ticket,
+    ListedAccount, MessageProperties, Output, Owner, Publish, RequestId, Ticket,
 };
 pub use nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
 pub use nodes::{Frame, LinkLimits};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use records::{AccountId, ConversationId, Moment, PartitionId, Pos, Seq};
+use records::{AccountId, ConversationId, Millis, Moment, PartitionId, Pos, Seq};
 
 use crate::command::{Address, Command, CommandId, What};
 use crate::format::device::DeviceId;
@@ -88,6 +88,8 @@ pub(crate) struct Entry {
     pub(crate) wire: Bytes,
     /// What a terminal shows of a message.
     pub(crate) line: Bytes,
+    /// When it is not to be delivered any more.
+    pub(crate) expires_at: Option<Millis>,
     /// When what a client published and this came of was read.
     pub(crate) read_at: Moment,
 }

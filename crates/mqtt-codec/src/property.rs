@@ -129,6 +129,16 @@ impl<'a> Properties<'a> {
     }
 }
 
+/// The text of a property among others in wire form.
+pub(crate) fn text_of(raw: &[u8], wanted: u8) -> Option<&str> {
+    Properties { raw }
+        .iter()
+        .find_map(|(id, value)| match value {
+            Value::Text(text) if id == wanted => Some(text),
+            _ => None,
+        })
+}
+
 /// The user properties among a packet's properties, in their order. Equal when they are, whatever stands between them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct UserProperties<'a> {

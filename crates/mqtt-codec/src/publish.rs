@@ -245,6 +245,11 @@ pub(crate) fn write_forwarded(raw: Properties<'_>, out: &mut Vec<u8>) {
     }
 }
 
+/// The content type among properties in wire form.
+pub fn content_type(raw: &[u8]) -> Option<&str> {
+    property::text_of(raw, id::CONTENT_TYPE)
+}
+
 /// Properties a test or client puts into a message it publishes, in wire form.
 pub fn write_user_property(out: &mut Vec<u8>, name: &str, value: &str) {
     property::write_pair(out, name, value);

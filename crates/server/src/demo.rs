@@ -306,6 +306,7 @@ impl Stage<'_> {
             ack: Some(0),
             response_topic: None,
             correlation: None,
+            properties: None,
             session_mid: None,
             read_at: Moment::UNKNOWN,
         };

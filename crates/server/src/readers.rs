@@ -11,9 +11,10 @@ use broker::{Input, Message};
 use bytes::Bytes;
 use chat::{Answer, Damaged, End, Query, Read, Source, Unreadable};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use records::{KeyRange, QueuedMessage, SessionRef, Stamp, key};
+use records::{KeyRange, Millis, QueuedMessage, SessionRef, Stamp, key};
 use store::{Range, ReadError, Store};
 
+use crate::clock::Clock;
 use crate::post::{Post, ServiceEvent, ShardEvent};
 use crate::repeats::Repeats;
 use crate::translate;
@@ -213,6 +214,10 @@ impl Source for StoreSource {
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
         self.0.get(key).map_err(|error| unreadable(&error))
+    }
+
+    fn now(&self) -> Millis {
+        Clock::new().now()
     }
 
     fn damaged(&self, row: &Damaged) {

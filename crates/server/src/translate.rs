@@ -23,6 +23,13 @@ pub(crate) fn input(service: Service) -> Input {
             ack: publish.ack,
             response_topic: publish.response_topic,
             correlation: publish.correlation,
+            properties: publish.properties.map(|properties| {
+                Box::new(chat::MessageProperties {
+                    content_type: properties.content_type,
+                    user: properties.user,
+                    expiry_secs: properties.expiry_secs,
+                })
+            }),
             session_mid: publish.session_mid,
             read_at: publish.read_at,
         })),
@@ -107,7 +114,7 @@ pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
         packets: delivery
             .packets
             .into_iter()
-            .map(|packet| Arc::new(message(packet, delivery.read_at)))
+            .map(|packet| Arc::new(message(packet, delivery.read_at, delivery.expires_at)))
             .collect(),
         pos: delivery.pos,
         floor: delivery.floor,
@@ -116,7 +123,7 @@ pub(crate) fn delivery(delivery: Delivery) -> ChatDelivery {
     }
 }
 
-fn message(packet: Packet, read_at: Moment) -> Message {
+fn message(packet: Packet, read_at: Moment, expires_at: Option<Millis>) -> Message {
     let properties = packet.correlation.map_or_else(Bytes::new, |data| {
         let mut properties = Vec::new();
         mqtt_codec::publish::write_correlation(&mut properties, &data);
@@ -132,7 +139,7 @@ fn message(packet: Packet, read_at: Moment) -> Message {
             QoS::ExactlyOnce
         },
         retain: false,
-        expires_at: None,
+        expires_at,
         at: Millis::ZERO,
         read_at,
     }

@@ -6,7 +6,7 @@ use mqtt_session::{AckKind, AckOrdinal};
 use records::{Incoming, Millis, SessionMid, Write, key};
 
 use crate::connections::connection::Fault;
-use crate::io::{ChatPublish, ConnectionId, Explanation, Output, Service};
+use crate::io::{ChatProperties, ChatPublish, ConnectionId, Explanation, Output, Service};
 use crate::publishing::publish::Accepted;
 use crate::sessions::session::Unsettled;
 use crate::shard::Shard;
@@ -57,6 +57,11 @@ impl Shard {
                 ack,
                 response_topic: accepted.response_topic.map(Into::into),
                 correlation: accepted.correlation.map(Bytes::copy_from_slice),
+                properties: ChatProperties::of(
+                    packet.properties.content_type,
+                    packet.properties.user(),
+                    packet.properties.message_expiry,
+                ),
                 session_mid,
                 read_at: accepted.view.read_at,
             }))));

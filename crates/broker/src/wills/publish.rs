@@ -71,7 +71,7 @@ impl Shard {
         };
         self.metrics.counters.wills_published += 1;
         if is_chat(&will.message.topic) {
-            self.send_will_to_messenger(slot, &will.message);
+            self.send_will_to_messenger(slot, &will);
             return;
         }
         let session = &self.sessions[slot];
@@ -123,7 +123,8 @@ impl Shard {
 
     /// A will that names a conversation is a message of its account like any other. It goes from the disk in the
     /// commit that holds the message.
-    fn send_will_to_messenger(&mut self, slot: u32, message: &Message) {
+    fn send_will_to_messenger(&mut self, slot: u32, will: &Will) {
+        let message = &will.message;
         let session = &self.sessions[slot];
         let Some(account) = session.account else {
             return;
@@ -139,6 +140,7 @@ impl Shard {
             ack: Some(ack),
             response_topic: None,
             correlation: None,
+            properties: will.chat_properties(),
             session_mid: Some(SessionMid::Will {
                 account,
                 client_id: (*session.client_id).into(),

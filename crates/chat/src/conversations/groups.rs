@@ -254,6 +254,7 @@ impl Partition {
             audience: known.audience(),
             wire,
             line: bytes::Bytes::new(),
+            expires_at: None,
             read_at: records::Moment::UNKNOWN,
         };
         batch.tell(Note::Entry(Box::new(note)));

@@ -27,8 +27,9 @@ impl Partition {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Done {
-        let draft = match draft::parse(&sending.payload, sending.is_text, &context.shared.settings)
-        {
+        let (settings, properties) = (&context.shared.settings, sending.properties.as_deref());
+        let parsed = draft::parse(&sending.payload, sending.is_text, settings);
+        let draft = match parsed.and_then(|draft| draft.with(properties, settings)) {
             Ok(draft) => draft,
             Err(rejected) => {
                 return Done {
@@ -206,6 +207,7 @@ impl Partition {
             audience: conversation.audience(),
             wire,
             line,
+            expires_at: draft.expires_at(at),
             read_at: sending.read_at,
         };
         if let Some((mid, content)) = mid {

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::format::device::DeviceId;
 use crate::format::{json, text, topic, wire};
+use crate::io::MessageProperties;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 
@@ -28,8 +29,13 @@ pub(crate) struct Draft<'a> {
     thread: Option<u64>,
     /// Whether a program says it for the account.
     pub(crate) auto: bool,
+    /// Seconds after which it has expired.
+    ttl: Option<u32>,
     att: Option<&'a RawValue>,
     x: Option<&'a RawValue>,
+    /// Of the PUBLISH.
+    content_type: Option<&'a str>,
+    user_properties: Vec<(&'a str, &'a str)>,
 }
 
 /// What the server adds to a message.
@@ -61,6 +67,8 @@ struct Body<'a> {
     thread: Option<u64>,
     #[serde(default)]
     auto: bool,
+    #[serde(default)]
+    ttl: Option<u32>,
     #[serde(borrow, default)]
     att: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -97,10 +105,12 @@ pub(crate) fn parse<'a>(
         reply: body.reply,
         thread: body.thread,
         auto: body.auto,
+        ttl: body.ttl,
         att: body.att,
         x: body.x,
+        ..Draft::default()
     };
-    match check(&draft, settings) {
+    match check(&draft, settings).and_then(|()| draft.check_properties(settings)) {
         Ok(()) => {
             draft.text = draft.text.filter(|text| !text.is_empty());
             Ok(draft)
@@ -185,7 +195,57 @@ pub(crate) fn check_mid(mid: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    /// The message with what its PUBLISH said of it.
+    pub(crate) fn with(
+        mut self,
+        properties: Option<&'a MessageProperties>,
+        settings: &Settings,
+    ) -> Result<Self, Rejected> {
+        let Some(properties) = properties else {
+            return Ok(self);
+        };
+        let (content_type, user) = (&properties.content_type, &properties.user);
+        self.ttl = self.ttl.or(properties.expiry_secs);
+        self.content_type = content_type.as_deref();
+        self.user_properties = user
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        match self.check_properties(settings) {
+            Ok(()) => Ok(self),
+            Err(refusal) => {
+                let mid = self.mid.map(|mid| mid.into_owned().into_boxed_str());
+                Err(Rejected { refusal, mid })
+            }
+        }
+    }
+
+    fn check_properties(&self, settings: &Settings) -> Result<(), Refusal> {
+        if self.ttl == Some(0) {
+            return Err(Refusal::payload("ttl must be at least one second").in_field("ttl"));
+        }
+        let bytes = self.content_type.map_or(0, str::len);
+        if bytes > settings.title_bytes_max {
+            let refusal = Refusal::too_large("the content type", bytes, settings.title_bytes_max);
+            return Err(refusal.in_field("content_type"));
+        }
+        let pairs = self.user_properties.iter();
+        let bytes = pairs.map(|(name, value)| json::escaped(name) + json::escaped(value));
+        let (bytes, most) = (bytes.sum(), settings.extension_bytes_max);
+        if bytes > most {
+            let refusal = Refusal::too_large("the user properties", bytes, most);
+            return Err(refusal.in_field("user_properties"));
+        }
+        Ok(())
+    }
+
+    /// When it has expired, if it was sent at this moment.
+    pub(crate) fn expires_at(&self, at: Millis) -> Option<Millis> {
+        self.ttl
+            .map(|secs| at.saturating_add(u64::from(secs) * 1_000))
+    }
+
     /// Whether the messages that it names are there, of so many.
     pub(crate) fn check_references(&self, last: u64) -> Result<(), Refusal> {
         let named = [self.reply, self.thread].into_iter().flatten();
@@ -209,8 +269,11 @@ impl Draft<'_> {
             reply: self.reply,
             thread: self.thread,
             auto: self.auto,
+            ttl: self.ttl,
             att: self.att,
             x: self.x,
+            content_type: self.content_type,
+            user_properties: &self.user_properties,
         })
     }
 

@@ -35,10 +35,18 @@ struct Head<'a> {
     thread: Option<u64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     auto: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl: Option<u32>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     att: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     x: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    user_properties: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    expired: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     cut: bool,
 }
@@ -52,7 +60,7 @@ pub(crate) fn of(message: &Bytes) -> Option<Bytes> {
         head.text = Some(Cow::Owned(kept.to_owned()));
         head.cut = true;
     }
-    for part in [&mut head.att, &mut head.x] {
+    for part in [&mut head.att, &mut head.x, &mut head.user_properties] {
         if part.is_some_and(|raw| raw.get().len() > PART_BYTES_MAX) {
             *part = None;
             head.cut = true;
@@ -63,6 +71,16 @@ pub(crate) fn of(message: &Bytes) -> Option<Bytes> {
     } else {
         message.clone()
     })
+}
+
+/// What is left of a message that has expired: that there was one. `None` if the bytes are no message.
+pub(crate) fn expired(message: &Bytes) -> Option<Bytes> {
+    let mut head: Head<'_> = serde_json::from_slice(message).ok()?;
+    (head.text, head.att, head.x) = (None, None, None);
+    (head.content_type, head.user_properties) = (None, None);
+    (head.reply, head.thread) = (None, None);
+    head.expired = true;
+    Some(wire::json(&head))
 }
 
 #[cfg(test)]

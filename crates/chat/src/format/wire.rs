@@ -30,9 +30,15 @@ pub(crate) struct Message<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) auto: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) att: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) x: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) user_properties: &'a [(&'a str, &'a str)],
 }
 
 /// A change of members as it goes out and is stored.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use records::{AccountId, ConversationId, Cursor, Moment, Pos, Seq, SessionRef};
+use records::{AccountId, ConversationId, Cursor, Millis, Moment, Pos, Seq, SessionRef};
 
 use crate::format::wire;
 
@@ -21,6 +21,8 @@ pub struct Delivery {
     pub floor: Pos,
     /// The session that has published it, if it is here.
     pub publisher: Option<SessionRef>,
+    /// When it is not to be delivered any more.
+    pub expires_at: Option<Millis>,
     /// The message whose acknowledgement by a device is a receipt.
     pub receipt: Option<(ConversationId, Seq)>,
     /// When what a client published and this delivers was read; unknown for everything else.
@@ -78,6 +80,7 @@ pub(crate) fn plain(audience: Audience, packets: Vec<Packet>) -> Delivery {
         pos: None,
         floor: Pos::ZERO,
         publisher: None,
+        expires_at: None,
         receipt: None,
         read_at: Moment::UNKNOWN,
     }

@@ -2,7 +2,7 @@
 //! between the two.
 
 use crate::format::device::DeviceId;
-use crate::io::Publish;
+use crate::io::{MessageProperties, Publish};
 use crate::refusal::Refusal;
 use crate::sessions::{Context, Sessions, delivery};
 
@@ -25,6 +25,13 @@ impl Sessions {
         let (bytes, most) = (publish.payload.len(), self.settings.text_bytes_max);
         if bytes > most {
             return Err(Refusal::too_large("the payload", bytes, most));
+        }
+        let is_plain =
+            |given: &MessageProperties| given.content_type.is_none() && given.user.is_empty();
+        if !publish.properties.as_deref().is_none_or(is_plain) {
+            let sentence =
+                "a message to a device has a payload, but no content type and no user properties";
+            return Err(Refusal::payload(sentence));
         }
         self.take_message_quota(account, 1, context.now)?;
         // Or anybody could make anybody's devices ring.

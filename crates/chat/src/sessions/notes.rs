@@ -119,6 +119,7 @@ impl Sessions {
                 pos: Some(entry.pos),
                 floor,
                 publisher,
+                expires_at: entry.expires_at,
                 receipt: entry.seq.map(|seq| (entry.conversation, seq)),
                 read_at: entry.read_at,
             });

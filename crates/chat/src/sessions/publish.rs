@@ -181,6 +181,7 @@ impl Sessions {
         let what = What::Send(Sending {
             payload: publish.payload.clone(),
             is_text,
+            properties: publish.properties.clone(),
             session_mid: publish.session_mid.clone(),
             may_begin: self.check_conversations_max(account).is_ok(),
             read_at: publish.read_at,

@@ -37,6 +37,7 @@ impl ReplyTo {
             pos: None,
             floor: records::Pos::ZERO,
             publisher: None,
+            expires_at: None,
             receipt: None,
             read_at: Moment::UNKNOWN,
         }

@@ -17,7 +17,7 @@ const CONTRACT: u32 = 1;
 /// What there is besides direct chats and groups, each under the name of its section or topic in `docs/topics.md`.
 const FEATURES: &[&str] = &[
     "auto", "device", "history", "presence", "profile", "receipts", "received", "refused",
-    "status", "sync", "text", "typing",
+    "status", "sync", "text", "ttl", "typing",
 ];
 
 #[derive(Serialize)]

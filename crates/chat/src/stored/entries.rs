@@ -4,9 +4,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use records::{ConversationId, Entry, KeyRange, Pos, Seq, key};
+use records::{ConversationId, Entry, KeyRange, Millis, Pos, Seq, key};
 use serde::Deserialize;
 
+use crate::format::head;
 use crate::stored::damaged::Damaged;
 use crate::stored::source::{End, Source, Unreadable};
 
@@ -246,9 +247,10 @@ pub(crate) fn message(
 fn entry(source: &dyn Source, at: &Bytes, value: &Bytes) -> Option<Found> {
     let place = place(source, at)?;
     let entry = match Entry::decode(value) {
-        Ok(entry) => match fault(place, &entry) {
-            None => Ok(entry),
-            Some(what) => Err(Damaged::untrue(at, what)),
+        Ok(entry) => match check(place, &entry) {
+            Ok(None) => Ok(entry),
+            Ok(Some(ttl)) => Ok(unless_expired(entry, ttl, source.now())),
+            Err(what) => Err(Damaged::untrue(at, what)),
         },
         Err(error) => Err(Damaged::new(at, error)),
     };
@@ -266,31 +268,45 @@ fn place(source: &dyn Source, at: &[u8]) -> Option<Place> {
     }
 }
 
-/// What is wrong with an entry that can be read. A position is given once, so that an entry that says the one of its key is in its
-/// place.
-fn fault(place: Place, entry: &Entry) -> Option<&'static str> {
+/// The entry, or what is left of it once its seconds are over.
+fn unless_expired(entry: Entry, ttl: u32, now: Millis) -> Entry {
+    if now.since(entry.at) < u64::from(ttl) * 1_000 {
+        return entry;
+    }
+    let wire = head::expired(&entry.wire).unwrap_or_default();
+    Entry { wire, ..entry }
+}
+
+/// What is wrong with an entry that can be read, or after how many seconds it has expired. A position is given once, so that an entry
+/// that says the one of its key is in its place.
+fn check(place: Place, entry: &Entry) -> Result<Option<u32>, &'static str> {
     #[derive(Deserialize)]
     struct Stamps<'a> {
         #[serde(borrow)]
         pos: Cow<'a, str>,
         #[serde(default)]
         seq: Option<u64>,
+        #[serde(default)]
+        ttl: Option<u32>,
     }
     if entry.pos != place.pos {
-        return Some("it stands in another entry's place");
+        return Err("it stands in another entry's place");
     }
     if entry.seq.is_some_and(|seq| seq != place.seq) {
-        return Some("it stands in the place of another number");
+        return Err("it stands in the place of another number");
     }
     let wire = std::str::from_utf8(&entry.wire).ok();
     let wire = wire.filter(|wire| wire.starts_with('{'));
     let stamps = wire.and_then(|wire| serde_json::from_str::<Stamps<'_>>(wire).ok());
     let Some(stamps) = stamps else {
-        return Some("what goes out of it is no JSON of an entry");
+        return Err("what goes out of it is no JSON of an entry");
     };
     let seq = entry.seq.is_none() || stamps.seq.map(Seq::new) == entry.seq;
     let same = stamps.pos.parse() == Ok(place.pos) && seq;
-    (!same).then_some("what goes out of it says another place")
+    if !same {
+        return Err("what goes out of it says another place");
+    }
+    Ok(stamps.ttl)
 }
 
 fn between(conversation: ConversationId, from: Place, to: Place) -> KeyRange {

@@ -1,7 +1,7 @@
 //! What the messenger asks of the store: look-ups, never writes; and to whom it tells which rows are damaged.
 
 use bytes::Bytes;
-use records::KeyRange;
+use records::{KeyRange, Millis};
 
 use crate::stored::damaged::Damaged;
 
@@ -31,6 +31,9 @@ pub trait Source {
 
     /// What stands under a key.
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable>;
+
+    /// What time it is: what has expired by then is not shown.
+    fn now(&self) -> Millis;
 
     /// A row is damaged and was left out: for the log and a counter.
     fn damaged(&self, row: &Damaged);

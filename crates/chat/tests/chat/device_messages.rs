@@ -73,6 +73,17 @@ fn a_device_that_is_not_there_or_not_one_s_business_is_refused() {
         let told = world.take_json("alice", "im/me/event");
         assert_eq!(told[0].1["error"], json!(code));
     }
+    let alice = world.device("alice");
+    let ack = world.publish_raw(alice, |publish| {
+        publish.topic = format!("im/to/@bob/device/{bobs}").into();
+        publish.properties = Some(Box::new(chat::MessageProperties {
+            content_type: Some("text/plain".into()),
+            user: Vec::new(),
+            expiry_secs: None,
+        }));
+    });
+    let refusal = world.devices[alice].acks[&ack].clone().unwrap_err();
+    assert_eq!(refusal.code, "payload_format");
     let bob = world.device("bob");
     world.disconnect(bob);
     let refusal = world.refused("alice", &format!("im/to/@bob/device/{bobs}"), "x");

@@ -13,6 +13,7 @@ use records::{KeyRange, Millis, Pos, Write, key};
 pub(crate) struct Disk {
     pub(crate) keys: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) broken: bool,
+    pub(crate) now: Millis,
     /// Bytes of entries that were read.
     pub(crate) read: Cell<usize>,
     /// What was told to be damaged.
@@ -109,6 +110,10 @@ impl Source for Disk {
             .keys
             .get(key)
             .map(|value| Bytes::copy_from_slice(value)))
+    }
+
+    fn now(&self) -> Millis {
+        self.now
     }
 
     fn damaged(&self, row: &Damaged) {

@@ -142,6 +142,7 @@ impl World {
             ack,
             response_topic: (shape & 2 != 0).then(|| "im/answer/9".into()),
             correlation: (shape & 4 != 0).then(|| Bytes::from_static(b"\0\xFF")),
+            properties: None,
             session_mid: (shape & 8 != 0).then(|| SessionMid::Packet {
                 session: SessionNumber::new(7),
                 packet_id: u16::from(shape >> 4),

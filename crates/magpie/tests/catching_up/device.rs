@@ -435,7 +435,7 @@ impl Device {
             .expect("a receipt names whose it is");
         let is_of = |name: &str| from.iter().any(|one| one == name);
         let peer = conv.strip_prefix('@').filter(|peer| is_of(peer));
-        let is_own = is_of(&self.kind.account);
+        let is_own = is_of(self.kind.account);
         let Some(known) = self.memory.conversations.get_mut(conv) else {
             return;
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chat::{ClusterView, Damaged, End, Incarnation, NodeId, Owner, Ownership, Source, Unreadable};
-use records::{KeyRange, Member, PartitionId, Pos, Table, Write, key};
+use records::{KeyRange, Member, Millis, PartitionId, Pos, Table, Write, key};
 
 use crate::messenger::journal::Journal;
 use crate::messenger::mistake::Mistake;
@@ -266,6 +266,11 @@ impl Source for Store {
 
     fn value(&self, key: &[u8]) -> Result<Option<Bytes>, Unreadable> {
         Ok(self.rows.get(key).cloned())
+    }
+
+    /// Nothing that is said here expires.
+    fn now(&self) -> Millis {
+        Millis::ZERO
     }
 
     fn damaged(&self, row: &Damaged) {

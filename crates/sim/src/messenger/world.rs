@@ -493,6 +493,7 @@ impl World {
             ack: Some(ack),
             response_topic: None,
             correlation: None,
+            properties: None,
             session_mid: None,
             read_at: records::Moment::UNKNOWN,
         };

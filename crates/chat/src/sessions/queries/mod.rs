@@ -341,6 +341,8 @@ fn delivery_of(
         pos: Some(entry.pos),
         floor: Pos::ZERO,
         publisher,
+        // What has expired was replaced when it was read.
+        expires_at: None,
         receipt: entry.seq.map(|seq| (id, seq)),
         read_at: Moment::UNKNOWN,
     }

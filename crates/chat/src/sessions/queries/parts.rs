@@ -51,7 +51,7 @@ mod tests {
     use std::thread;
 
     use bytes::Bytes;
-    use records::KeyRange;
+    use records::{KeyRange, Millis};
 
     use super::*;
     use crate::stored::damaged::Damaged;
@@ -77,6 +77,10 @@ mod tests {
 
         fn value(&self, _: &[u8]) -> Result<Option<Bytes>, Unreadable> {
             Ok(None)
+        }
+
+        fn now(&self) -> Millis {
+            Millis::ZERO
         }
 
         fn damaged(&self, _: &Damaged) {}

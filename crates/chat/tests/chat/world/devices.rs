@@ -139,6 +139,7 @@ impl World {
             ack: Some(self.last_ack),
             response_topic: None,
             correlation: None,
+            properties: None,
             session_mid: None,
             read_at: records::Moment::UNKNOWN,
         };

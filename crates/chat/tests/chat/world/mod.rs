@@ -123,6 +123,7 @@ impl World {
     }
 
     pub(crate) fn handle(&mut self, input: Input) {
+        self.disk.now = self.now;
         self.chat.handle(input, &self.disk, self.now);
         self.drain();
     }
