@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use mqtt_codec::{QoS, ReasonCode};
+use mqtt_codec::{QoS, ReasonCode, UserProperties};
 use records::{AccountId, Millis, Moment, SessionMid, Write, key};
 
 use crate::access::list::Identity;
-use crate::io::{ChatPublish, Output, Service};
+use crate::io::{ChatProperties, ChatPublish, Output, Service};
 use crate::message::Message;
 use crate::messenger::topics::is_chat;
 use crate::sessions::session::Session;
@@ -140,7 +140,11 @@ impl Shard {
             ack: Some(ack),
             response_topic: None,
             correlation: None,
-            properties: will.chat_properties(),
+            properties: ChatProperties::of(
+                mqtt_codec::publish::content_type(&message.properties),
+                UserProperties::of_wire(&message.properties),
+                will.expiry_secs,
+            ),
             session_mid: Some(SessionMid::Will {
                 account,
                 client_id: (*session.client_id).into(),

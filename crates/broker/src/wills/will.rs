@@ -1,8 +1,5 @@
 //! What a client leaves to be published when its connection ends. Whether and when is decided in `publish` and `sessions::ending`.
 
-use mqtt_codec::UserProperties;
-
-use crate::io::ChatProperties;
 use crate::message::Message;
 
 /// A stored will. [3.1.1 MQTT-3.1.2-8] [5 MQTT-3.1.2-7]
@@ -16,16 +13,6 @@ pub(crate) struct Will {
 }
 
 impl Will {
-    /// What a message to a conversation keeps of its properties.
-    pub(crate) fn chat_properties(&self) -> Option<Box<ChatProperties>> {
-        let user = UserProperties::of_wire(&self.message.properties);
-        ChatProperties::of(
-            mqtt_codec::publish::content_type(&self.message.properties),
-            user,
-            self.expiry_secs,
-        )
-    }
-
     /// The form in which it is stored.
     pub(crate) fn to_record(&self) -> records::Will {
         records::Will {
