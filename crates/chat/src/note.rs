@@ -25,12 +25,13 @@ pub(crate) enum Note {
         upto: Seq,
         authors: Vec<AccountId>,
     },
-    /// How the conversation is for one member has changed without an entry: it has read up to here.
+    /// How the conversation is for one member has changed without an entry.
     Changed {
         conversation: ConversationId,
         address: Address,
         account: AccountId,
-        read: Seq,
+        /// Up to where it has read, if that is further than before.
+        read: Option<Seq>,
     },
     /// Accounts take part in it from here on.
     Joined {

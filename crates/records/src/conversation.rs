@@ -101,9 +101,18 @@ pub struct Member {
     pub own: bool,
     /// Bytes of the messages that it has stored here since it joined.
     pub stored_bytes: u64,
-    /// Read up to here as far as others may know, if that is less than `read`.
+    /// What others may know of how far it has read, if that is less.
     #[serde(skip)]
-    pub shown: Option<Seq>,
+    pub shown: Option<ReadShown>,
+}
+
+/// What others may know of a member that has read further than they may know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadShown {
+    /// Read up to here, inclusive; less than it has read.
+    pub read: Seq,
+    /// When, among the entries of the server, something moved last that they may know of.
+    pub moved: Pos,
 }
 
 /// The layout of a member that has read what others may not know.
@@ -112,17 +121,52 @@ const WITH_SHOWN: u8 = 2;
 impl Member {
     /// Read up to here as far as others may know.
     pub fn read_shown(&self) -> Seq {
-        self.shown.unwrap_or(self.read)
+        self.shown.map_or(self.read, |shown| shown.read)
     }
 
-    /// Has read up to here, where that is further than before; returns up to where others knew before.
-    pub fn move_read(&mut self, upto: Seq, is_private: bool) -> Seq {
+    /// When one of the two markers moved last, as far as others may know.
+    pub fn moved_shown(&self) -> Pos {
+        self.shown.map_or(self.moved, |shown| shown.moved)
+    }
+
+    /// Has read up to here; returns up to where others knew before.
+    pub fn move_read(&mut self, upto: Seq, at: Pos) -> Seq {
         let before = self.read_shown();
-        let shown = if is_private { before } else { before.max(upto) };
+        let shown = before.max(upto);
         self.read = self.read.max(upto);
         self.received = self.received.max(upto);
-        self.shown = (shown < self.read).then_some(shown);
+        self.moved = at;
+        self.shown = (shown < self.read).then_some(ReadShown {
+            read: shown,
+            moved: at,
+        });
         before
+    }
+
+    /// The same, of which others learn nothing.
+    pub fn move_read_in_private(&mut self, upto: Seq, at: Pos) {
+        let shown = ReadShown {
+            read: self.read_shown(),
+            moved: self.moved_shown(),
+        };
+        self.read = self.read.max(upto);
+        self.moved = at;
+        self.shown = (shown.read < self.read).then_some(shown);
+    }
+
+    /// Others see that the received marker has moved.
+    pub fn note_moved(&mut self, at: Pos) {
+        self.moved = at;
+        if let Some(shown) = &mut self.shown {
+            shown.moved = at;
+        }
+    }
+
+    /// No further than the newest message.
+    pub fn limit_read(&mut self, last: Seq) {
+        self.read = self.read.min(last);
+        self.received = self.received.min(last);
+        self.shown = self.shown.filter(|shown| shown.read < self.read);
     }
 
     /// The value as it stands on disk.
@@ -138,7 +182,12 @@ impl Member {
         if bytes.first() != Some(&WITH_SHOWN) {
             return codec::decode("member", bytes);
         }
-        let (member, shown): (Self, Seq) = codec::decode_as("member", WITH_SHOWN, bytes)?;
+        let (member, shown): (Self, ReadShown) = codec::decode_as("member", WITH_SHOWN, bytes)?;
+        if shown.read >= member.read {
+            let detail = "others know that it has read more than it has";
+            let record = "member";
+            return Err(RecordError::Malformed { record, detail });
+        }
         let shown = Some(shown);
         Ok(Self { shown, ..member })
     }

@@ -30,7 +30,7 @@ pub use clock::{Millis, Moment};
 pub use codec::{FORMAT_VERSION, RecordError, VALUE_VERSION};
 pub use conversation::{
     Conversation, ConversationKind, Dedup, Entry, EntryKind, HistoryAccess, Joined, Member,
-    MemberRole, Place, Sent, Stay,
+    MemberRole, Place, ReadShown, Sent, Stay,
 };
 pub use cursor::{Cursor, CursorError};
 pub use id::{

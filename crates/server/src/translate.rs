@@ -158,12 +158,18 @@ pub(crate) fn outcome(outcome: Result<(), Refusal>) -> Result<(), (ReasonCode, B
         let mut user = Vec::new();
         write_user_property(&mut user, "error", refusal.code);
         if let Some(field) = &refusal.field {
-            write_user_property(&mut user, "field", field);
+            write_user_property(&mut user, "field", cut(field));
         }
         if let Some(millis) = refusal.retry_millis {
             write_user_property(&mut user, "retry_ms", &millis.to_string());
         }
-        let sentence = refusal.sentence;
+        let sentence = cut(&refusal.sentence).into();
         (reason, Box::new(Explanation { sentence, user }))
     })
+}
+
+/// As much of a text as certainly fits a property: none that the messenger writes is longer.
+fn cut(text: &str) -> &str {
+    const BYTES_MAX: usize = 1_024;
+    &text[..text.floor_char_boundary(BYTES_MAX)]
 }

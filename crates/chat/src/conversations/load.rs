@@ -181,8 +181,7 @@ fn rows(source: &dyn Source, id: ConversationId) -> Result<Option<Rows>, Unreada
     }
     for (account, member) in &mut members {
         if member.read.max(member.received) > last.seq {
-            member.read = member.read.min(last.seq);
-            member.received = member.received.min(last.seq);
+            member.limit_read(last.seq);
             let what = "it has read messages that are not there";
             source.damaged(&Damaged::untrue(&key::member(id, *account), what));
         }

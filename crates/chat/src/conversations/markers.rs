@@ -24,8 +24,8 @@ const WRITES_MAX: usize = 1_024;
 /// In larger conversations markers are kept but told to nobody, and typing is not told.
 const MEMBERS_MAX: usize = 50;
 
-/// Whose markers have come to a message, by what is told of them, and whom.
-type Gathered = BTreeMap<(ConversationId, Marker, Seq, Vec<AccountId>), Vec<AccountId>>;
+/// Whose markers have come to a message, by what is told of them, and to which author.
+type Gathered = BTreeMap<(ConversationId, Marker, Seq, AccountId), Vec<AccountId>>;
 
 impl Partition {
     /// Moves the own read marker.
@@ -55,23 +55,28 @@ impl Partition {
         }
         let moved = self.next_pos(batch, context);
         self.pin(id, batch);
-        let mut before = seq;
+        let mut before = None;
         if let Some(known) = self.find_mut(id) {
             let address = known.address.clone();
+            let mut read = None;
             if let Some(member) = known.member_mut(account) {
-                before = member.move_read(seq, is_private);
-                member.moved = moved;
+                read = Some(seq).filter(|seq| *seq > member.read);
+                if is_private {
+                    member.move_read_in_private(seq, moved);
+                } else {
+                    before = Some(member.move_read(seq, moved));
+                }
                 batch.put(key::member(id, account), member.encode());
             }
             batch.tell(Note::Changed {
                 conversation: id,
                 address,
                 account,
-                read: seq,
+                read,
             });
         }
         context.shared.counters.markers_moved += 1;
-        if !is_private {
+        if let Some(before) = before {
             self.read_moved(id, account, before, context);
         }
         Ok(Outcome::Done)
@@ -117,7 +122,9 @@ impl Partition {
             let is_shown = matches!(known.address, Address::Pair { .. });
             if let Some(member) = known.member_mut(account) {
                 before = std::mem::replace(&mut member.received, seq);
-                member.moved = if is_shown { at } else { member.moved };
+                if is_shown {
+                    member.note_moved(at);
+                }
                 batch.put(key::member(id, account), member.encode());
             }
         }
@@ -148,11 +155,6 @@ impl Partition {
         }
         let moved = self.moved_of(id, account);
         moved.received = moved.received.max(Some(seq));
-        if self.moved.len() >= GATHERED_MAX {
-            context.shared.counters.receipts_hurried += 1;
-            self.tell_markers(context);
-            return;
-        }
         self.gather_markers(context);
     }
 
@@ -167,6 +169,12 @@ impl Partition {
     }
 
     fn gather_markers(&mut self, context: &mut Context<'_>) {
+        if self.moved.len() == GATHERED_MAX {
+            // As soon as what is under way is committed.
+            context.shared.counters.receipts_hurried += 1;
+            let timer = Timer::Markers(self.id);
+            context.shared.timers.set(context.now, timer);
+        }
         if !self.markers_timed {
             self.markers_timed = true;
             let due = context.now.saturating_add(GATHER_MILLIS);
@@ -235,7 +243,9 @@ impl Partition {
                 let is_shown = matches!(known.address, Address::Pair { .. });
                 if let Some(member) = known.member_mut(account) {
                     member.received = upto;
-                    member.moved = if is_shown { at } else { member.moved };
+                    if is_shown {
+                        member.note_moved(at);
+                    }
                     batch.put(key::member(id, account), member.encode());
                 }
             }
@@ -288,16 +298,20 @@ impl Partition {
         authors.retain(|author| *author != told.account && known.member(*author).is_some());
         authors.sort_unstable();
         authors.dedup();
-        if authors.is_empty() {
-            return;
+        for author in authors {
+            let key = (told.conversation, told.kind, told.upto, author);
+            gathered.entry(key).or_default().push(told.account);
         }
-        let key = (told.conversation, told.kind, told.upto, authors);
-        gathered.entry(key).or_default().push(told.account);
     }
 
-    /// Who has come to the same message is told in one.
+    /// Who has come to the same message is told in one to each author, and those that are told the same in one.
     fn tell_gathered(&self, gathered: Gathered, batch: &mut Batch) {
-        for ((conversation, kind, upto, authors), accounts) in gathered {
+        let mut notes: BTreeMap<_, Vec<AccountId>> = BTreeMap::new();
+        for ((conversation, kind, upto, author), accounts) in gathered {
+            let about = (conversation, kind, upto, accounts);
+            notes.entry(about).or_default().push(author);
+        }
+        for ((conversation, kind, upto, accounts), authors) in notes {
             let Some(known) = self.find(conversation) else {
                 continue;
             };

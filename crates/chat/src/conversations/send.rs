@@ -174,10 +174,8 @@ impl Partition {
         if let Some(member) = conversation.member_mut(account) {
             // What nobody has written stays unread: a will, or what a program says for somebody.
             if !draft.auto && !matches!(sending.session_mid, Some(SessionMid::Will { .. })) {
-                before = member.move_read(seq, false);
+                before = member.move_read(seq, pos);
             }
-            member.received = seq;
-            member.moved = pos;
             member.stored_bytes = member.stored_bytes.saturating_add(bytes);
             batch.put(key::member(id, account), member.encode());
         }

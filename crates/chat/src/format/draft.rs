@@ -248,11 +248,12 @@ impl<'a> Draft<'a> {
 
     /// Whether the messages that it names are there, of so many.
     pub(crate) fn check_references(&self, last: u64) -> Result<(), Refusal> {
-        let named = [self.reply, self.thread].into_iter().flatten();
-        match named.into_iter().find(|seq| *seq == 0 || *seq > last) {
-            Some(missing) => Err(Refusal::no_such_message(missing)),
-            None => Ok(()),
+        for (key, named) in [("reply", self.reply), ("thread", self.thread)] {
+            if let Some(missing) = named.filter(|seq| *seq == 0 || *seq > last) {
+                return Err(Refusal::no_such_message(missing).in_field(key));
+            }
         }
+        Ok(())
     }
 
     /// The JSON that everybody gets.

@@ -30,31 +30,23 @@ fn refusal<'a, T: Deserialize<'a>>(payload: &'a [u8], error: &serde_json::Error)
     };
     let path = located.path().to_string();
     let message = located.inner().to_string();
-    let parent = if path == "." { "" } else { path.as_str() };
-    if let Some(key) = quoted(&message, "missing field `") {
-        let dot = if parent.is_empty() { "" } else { "." };
-        return Refusal::missing_key(&format!("{parent}{dot}{key}"));
+    let key = if path == "." { "" } else { path.as_str() };
+    // Only where serde's own words begin so: it repeats wrong values, which may say the same.
+    let missing = message.strip_prefix("missing field `");
+    if let Some((name, _)) = missing.and_then(|rest| rest.split_once('`')) {
+        let dot = if key.is_empty() { "" } else { "." };
+        return Refusal::missing_key(&bounded(format!("{key}{dot}{name}")));
     }
-    let what = if parent.is_empty() {
-        "the payload"
-    } else {
-        parent
-    };
+    let what = if key.is_empty() { "the payload" } else { key };
     let sentence = match expected(&message) {
         Some(expected) => format!("{what} must be {expected}"),
         None => format!("{what} does not fit: {message}"),
     };
     let refusal = Refusal::payload(bounded(sentence));
-    if parent.is_empty() {
+    if key.is_empty() {
         return refusal;
     }
-    refusal.in_field(bounded(parent.to_owned()))
-}
-
-/// What stands behind a beginning, up to the next backquote.
-fn quoted<'a>(message: &'a str, beginning: &str) -> Option<&'a str> {
-    let (_, rest) = message.split_once(beginning)?;
-    rest.split_once('`').map(|(quoted, _)| quoted)
+    refusal.in_field(bounded(key.to_owned()))
 }
 
 /// What serde says it would have taken, in words that are not Rust's.
@@ -206,6 +198,19 @@ mod tests {
                 Some("which"),
                 "which must be \"all\" or \"joined\"",
             ),
+            // What serde repeats is not what it says.
+            (
+                r#"{"seq":"missing field `x`"}"#,
+                "payload_format",
+                Some("seq"),
+                "seq must be a whole number",
+            ),
+            (
+                r#"{"seq":1,"which":"missing field `on`, expected u64"}"#,
+                "payload_format",
+                Some("which"),
+                "which must be",
+            ),
             (
                 r#"{"seq":1,"seq":2}"#,
                 "payload_format",
@@ -216,6 +221,7 @@ mod tests {
         for (payload, code, field, sentence) in cases {
             let refusal = read::<Asked>(payload.as_bytes()).unwrap_err();
             assert_eq!((refusal.code, refusal.field.as_deref()), (code, field));
+            assert!(refusal.sentence.len() < 300);
             assert!(
                 refusal.sentence.contains(sentence),
                 "{payload}: {refusal:?}"

@@ -355,7 +355,7 @@ impl Sessions {
             None => AccountId::ZERO,
             Some(name) => {
                 let named = context.accounts.named_ever(name);
-                named.ok_or_else(|| Refusal::no_such_account(name))?
+                named.ok_or_else(|| Refusal::no_such_account(name).in_field("after"))?
             }
         };
         Ok(Reply::Read(Question::Members(Members {

@@ -14,7 +14,7 @@ use crate::sessions::commands::{Who, group};
 use crate::sessions::{Context, Sessions};
 
 /// Accounts named in one question.
-pub(super) const NAMES_MAX: usize = 100;
+pub(super) const ACCOUNTS_NAMED_MAX: usize = 100;
 
 #[derive(Deserialize)]
 pub(super) struct Create {
@@ -170,15 +170,16 @@ impl Sessions {
 
 /// Accounts by name, each once.
 fn named_accounts(names: &[String], context: Context<'_>) -> Result<Vec<AccountId>, Refusal> {
-    if names.len() > NAMES_MAX {
-        let sentence = format!("at most {NAMES_MAX} accounts are named at once");
+    if names.len() > ACCOUNTS_NAMED_MAX {
+        let sentence = format!("at most {ACCOUNTS_NAMED_MAX} accounts are named at once");
         return Err(Refusal::quota(sentence));
     }
     let mut accounts = Vec::with_capacity(names.len());
-    for name in names {
+    for (number, name) in names.iter().enumerate() {
         let plain = name.strip_prefix('@').unwrap_or(name);
         let Some(account) = context.accounts.named(plain) else {
-            return Err(Refusal::no_such_account(plain));
+            let field = format!("accounts[{number}]");
+            return Err(Refusal::no_such_account(plain).in_field(field));
         };
         if !accounts.contains(&account) {
             accounts.push(account);

@@ -63,7 +63,9 @@ impl Sessions {
                 account,
                 read,
             } => {
-                self.tell_own_read(&address, account, read, context);
+                if let Some(read) = read {
+                    self.tell_own_read(&address, account, read, context);
+                }
                 self.about_changed(conversation, &address, Some(account), None, context);
             }
             Note::Joined {

@@ -83,7 +83,9 @@ impl Pending {
         if self.receipts.len() >= RECEIPTS_MAX && !self.receipts.contains_key(&key) {
             return false;
         }
-        self.receipts.insert(key, (address.clone(), upto));
+        let held = self.receipts.entry(key);
+        let (_, furthest) = held.or_insert_with(|| (address.clone(), upto));
+        *furthest = upto.max(*furthest);
         true
     }
 

@@ -87,7 +87,7 @@ impl Sessions {
         let (inactive, mid) = match &publish.payload[..] {
             b"1" => (false, None),
             b"0" => (true, None),
-            payload if payload.first() == Some(&b'{') => {
+            payload if payload.trim_ascii_start().first() == Some(&b'{') => {
                 let active: Active = json::read(payload)?;
                 (!active.active, fit(active.mid)?)
             }

@@ -95,7 +95,7 @@ impl Sessions {
                 | Topic::Verb { .. }
                 | Topic::Status
                 | Topic::Active,
-            ) => draft::mid(&publish.payload),
+            ) => draft::mid(publish.payload.trim_ascii_start()),
             Some(Topic::Ask { method, rid }) => {
                 if self.ask_refused(publish, (method, rid), &refusal) {
                     return;
@@ -317,6 +317,8 @@ impl Sessions {
         context: Context<'_>,
     ) -> Result<Accepted, Refusal> {
         let mid = fit(mid)?;
+        // It is written, and told to all of one's own devices.
+        self.take_ask_quota(publish.account, 1, context.now)?;
         let address = self.address(publish.account, conv, context)?;
         let who = Who::Publisher {
             session: publish.session,

@@ -69,10 +69,12 @@ impl Sessions {
             return Ok(());
         };
         self.counters.quota_refused += 1;
-        Err(Refusal::rate(
-            millis,
-            format!("at most {rate} messages a second are taken, {burst} after a pause"),
-        ))
+        let sentence = format!("at most {rate} messages a second are taken, {burst} after a pause");
+        // What costs more than there ever is: no pause helps.
+        if messages > burst.max(1) as usize {
+            return Err(Refusal::quota(sentence));
+        }
+        Err(Refusal::rate(millis, sentence))
     }
 
     /// A message that was stored before costs nothing.

@@ -7,7 +7,7 @@ use crate::format::device::DeviceId;
 use crate::format::draft::{EXTENSION_DEPTH_MAX, MID_BYTES_MAX};
 use crate::format::wire;
 use crate::io::Publish;
-use crate::sessions::group_questions::NAMES_MAX;
+use crate::sessions::group_questions::ACCOUNTS_NAMED_MAX;
 use crate::sessions::reply::PAGE_BYTES_MAX;
 use crate::sessions::{Context, Sessions};
 
@@ -65,7 +65,7 @@ impl Sessions {
                 title_bytes_max: settings.title_bytes_max,
                 mid_bytes_max: MID_BYTES_MAX,
                 group_members_max: settings.group_members_max,
-                accounts_named_max: NAMES_MAX,
+                accounts_named_max: ACCOUNTS_NAMED_MAX,
                 conversations_per_account_max: settings.conversations_per_account_max,
                 messages_per_second_max: settings.messages_per_second_max,
                 messages_burst_max: settings.messages_burst_max,

@@ -182,11 +182,15 @@ fn many_invitations_cost_as_much_as_many_messages() {
     let alice = world.connect("alice");
     world.subscribe(alice, "im/answer/+");
     let asked = r#"{"slug":"eng","accounts":["b0","b1","b2","b3","b4"]}"#;
-    assert_eq!(world.ask("alice", "group.create", asked)["error"], "quota");
+    let refused = world.ask("alice", "group.create", asked);
+    assert_eq!(refused["error"], "quota");
+    assert!(refused.get("retry_ms").is_none(), "no pause helps");
     let asked = r#"{"slug":"eng","accounts":["b0","b1","b2"]}"#;
     assert_eq!(world.ask("alice", "group.create", asked)["member_count"], 4);
     let asked = r#"{"conv":"eng","accounts":["b3","b4"]}"#;
-    assert_eq!(world.ask("alice", "group.invite", asked)["error"], "quota");
+    let refused = world.ask("alice", "group.invite", asked);
+    assert_eq!(refused["error"], "quota");
+    assert_eq!(refused["retry_ms"], 20);
 }
 
 #[test]

@@ -450,3 +450,89 @@ fn what_nobody_wrote_is_not_read_by_who_sends_it() {
     let listed = world.ask("alice", "conversations", "");
     assert_eq!(listed["conversations"][0]["unread_count"], 0);
 }
+
+#[test]
+fn reading_in_private_hides_nothing_else_and_shows_nothing_of_itself() {
+    let mut world = World::of(&["alice", "bob"]);
+    for text in ["1", "2", "3"] {
+        world.say("alice", "im/to/@bob", text);
+    }
+    world.pass(2 * SECOND);
+    world.forget_inboxes();
+    let since = world.ask("alice", "conversations", "")["cursor"].clone();
+    let states = |world: &mut World| {
+        let asked = json!({"since": since, "states": true}).to_string();
+        world.ask("alice", "sync", &asked)["states"].clone()
+    };
+    // Nothing of it reaches the other side, in whatever it asks.
+    world.say("bob", "im/to/@alice/read", r#"{"seq":2,"private":true}"#);
+    world.pass(2 * SECOND);
+    assert_eq!(states(&mut world), json!([]));
+    let members = world.ask("alice", "members", r#"{"conv":"@bob"}"#);
+    assert_eq!(members["members"][1]["received"], 0);
+    // What the device acknowledges is told as ever.
+    world.acknowledge("bob");
+    world.pass(2 * SECOND);
+    let told = receipts(&mut world, "alice", "@bob");
+    assert_eq!(
+        told,
+        [json!({"kind": "received", "from": ["bob"], "seq": 3})]
+    );
+    assert_eq!(states(&mut world)[0]["peer"]["received"], 3);
+    assert_eq!(states(&mut world)[0]["peer"]["read"], 0);
+    // One's own marker does not go back when less is read in public.
+    world.forget_inboxes();
+    world.say("bob", "im/to/@alice/read", r#"{"seq":1}"#);
+    assert_eq!(world.take("bob", "im/in/@alice/event"), []);
+    let listed = world.ask("bob", "conversations", "");
+    assert_eq!(listed["conversations"][0]["read"], 2);
+}
+
+#[test]
+fn each_author_is_told_once_of_all_who_have_read() {
+    let names: Vec<String> = (0..20).map(|number| format!("u{number:02}")).collect();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = World::of(&all);
+    let asked = json!({"slug": "all", "accounts": names[1..]}).to_string();
+    world.ask("u00", "group.create", &asked);
+    // Each has written something that the others have not read.
+    for name in &names {
+        world.say(name, "im/to/all", r#"{"text":"hi","auto":true}"#);
+    }
+    world.pass(2 * SECOND);
+    world.forget_inboxes();
+    for name in &names {
+        world.say(name, "im/to/all/read", r#"{"seq":20}"#);
+    }
+    world.pass(2 * SECOND);
+    for name in &names {
+        let told = receipts(&mut world, name, "all");
+        let others: Vec<_> = names.iter().filter(|other| *other != name).collect();
+        assert_eq!(told, [json!({"kind": "read", "from": others, "seq": 20})]);
+    }
+}
+
+#[test]
+fn markers_have_a_rate() {
+    let mut world = World::with(chat::Settings {
+        messages_burst_max: 10,
+        ..chat::Settings::default()
+    });
+    for name in ["alice", "bob"] {
+        world.add(name);
+        world.connect(name);
+    }
+    for _ in 0..10 {
+        world.say("alice", "im/to/@bob", "hi");
+    }
+    world.pass(10 * SECOND);
+    let bob = world.device("bob");
+    let read = |world: &mut World, seq: u64| {
+        let payload = format!(r#"{{"seq":{seq}}}"#);
+        world.publish(bob, "im/to/@alice/read", payload).unwrap()
+    };
+    let outcomes: Vec<_> = (1..=10).map(|seq| read(&mut world, seq)).collect();
+    assert!(outcomes.iter().all(Result::is_ok));
+    let refusal = read(&mut world, 10).unwrap_err();
+    assert_eq!((refusal.code, refusal.retry_millis), ("quota", Some(20)));
+}

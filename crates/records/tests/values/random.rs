@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use records::{
     Account, AccountId, AccountName, Conversation, ConversationKind, Cursor, Entry, EntryKind,
     GroupSlug, HistoryAccess, Joined, Member, MemberRole, Millis, Place, Pos, Progress,
-    QueuedMessage, Role, ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay,
+    QueuedMessage, ReadShown, Role, ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay,
 };
 
 fn name() -> impl Strategy<Value = String> {
@@ -151,7 +151,7 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
         role,
         any::<[u64; 6]>(),
         any::<bool>(),
-        proptest::option::of(any::<u64>()),
+        proptest::option::of(any::<[u64; 2]>()),
     )
         .prop_map(
             |(role, [joined, at, read, received, moved, stored_bytes], own, shown)| Member {
@@ -163,7 +163,12 @@ pub(crate) fn member() -> impl Strategy<Value = Member> {
                 moved: Pos::new(moved),
                 own,
                 stored_bytes,
-                shown: shown.map(Seq::new),
+                shown: shown
+                    .filter(|[shown, _]| *shown < read)
+                    .map(|[shown, moved]| ReadShown {
+                        read: Seq::new(shown),
+                        moved: Pos::new(moved),
+                    }),
             },
         )
 }

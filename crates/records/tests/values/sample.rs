@@ -4,9 +4,9 @@ use bytes::Bytes;
 use records::{
     Account, AccountId, AccountName, AuditRow, Claim, Conversation, ConversationKind, Cursor,
     Dedup, EXPIRY_NEVER, Entry, EntryKind, GroupSlug, HistoryAccess, Joined, Member, MemberRole,
-    Millis, Outgoing, OutgoingState, PartitionId, Place, Pos, Progress, QueuedMessage, Retained,
-    Role, ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay, Subscription, Terms, Token,
-    Will,
+    Millis, Outgoing, OutgoingState, PartitionId, Place, Pos, Progress, QueuedMessage, ReadShown,
+    Retained, Role, ScramVerifier, Seq, Session, SessionNumber, Stamp, Stay, Subscription, Terms,
+    Token, Will,
 };
 
 pub(crate) fn account() -> Account {
@@ -122,7 +122,10 @@ pub(crate) fn member() -> Member {
 
 pub(crate) fn private_member() -> Member {
     Member {
-        shown: Some(Seq::new(7)),
+        shown: Some(ReadShown {
+            read: Seq::new(7),
+            moved: Pos::new(0x9f3),
+        }),
         ..member()
     }
 }

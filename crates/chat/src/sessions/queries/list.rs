@@ -44,11 +44,12 @@ impl List {
         })?;
         // Of a short list everything is shown, and read once.
         let is_short = joined.len() <= SHORT_MAX.min(limit);
-        let (shown, mut more) = if is_short {
-            (joined.into_iter().map(|(id, _)| id).collect(), false)
+        let (shown, end) = if is_short {
+            (joined.into_iter().map(|(id, _)| id).collect(), None)
         } else {
             self.newest(source, &joined, limit)?
         };
+        let mut more = end.is_some();
         // It may have ended since.
         let rows = parts::read(source, &shown, |source, id| self.row(source, *id))?;
         let mut rows: Vec<Row> = rows.into_iter().flatten().collect();
@@ -79,20 +80,21 @@ impl List {
         let cursor = &self.upto;
         out.extend_from_slice(format!(r#"],"cursor":"{cursor}","more":"#).as_bytes());
         out.extend_from_slice(reply::truth(more));
-        if let Some(last) = last.filter(|_| more) {
+        // None of them may stand there any more.
+        if let Some(last) = last.or(end).filter(|_| more) {
             out.extend_from_slice(format!(r#","next":"{last}""#).as_bytes());
         }
         out.push(b'}');
         Ok(out.into())
     }
 
-    /// The conversations with the newest entries, so many, and whether there are more.
+    /// The conversations with the newest entries, so many, and, if there are more, where the last one of these stands.
     fn newest(
         &self,
         source: &dyn Source,
         joined: &[(ConversationId, Pos)],
         limit: usize,
-    ) -> Result<(Vec<ConversationId>, bool), Unreadable> {
+    ) -> Result<(Vec<ConversationId>, Option<Pos>), Unreadable> {
         let mut places = parts::read(source, joined, |source, (id, since)| {
             let newest = entries::newest_place(source, *id)?;
             Ok((newest.map_or(*since, |newest| newest.pos), *id))
@@ -101,7 +103,8 @@ impl List {
         places.sort_unstable_by_key(|place| Reverse(*place));
         let more = places.len() > limit;
         places.truncate(limit);
-        Ok((places.into_iter().map(|(_, id)| id).collect(), more))
+        let end = places.last().map(|(last, _)| *last).filter(|_| more);
+        Ok((places.into_iter().map(|(_, id)| id).collect(), end))
     }
 
     /// A conversation as the account sees it, if it is there and the account a member.

@@ -68,7 +68,7 @@ impl Sync {
             let mut has_moved = own.is_some_and(|member| moved(member.moved));
             if let (Place::Direct { peer }, false) = (&row.place, has_moved) {
                 let peer = conversations::member(source, id, *peer)?;
-                has_moved = peer.is_some_and(|member| moved(member.moved));
+                has_moved = peer.is_some_and(|member| moved(member.moved_shown()));
             }
             if !has_moved {
                 return Ok(());
