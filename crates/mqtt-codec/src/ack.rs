@@ -21,6 +21,25 @@ pub(crate) const RECEIVED: &[ReasonCode] = &[
 pub(crate) const RELEASED: &[ReasonCode] =
     &[ReasonCode::SUCCESS, ReasonCode::PACKET_IDENTIFIER_NOT_FOUND];
 
+/// Whether `bytes` are PUBACK and PUBCOMP packets and nothing else: those that MQTT has no answer to. Told by their fixed
+/// headers alone; one that is longer than 129 bytes is not recognized.
+pub fn ends_deliveries(mut bytes: &[u8]) -> bool {
+    const PUBACK: u8 = 0x40;
+    const PUBCOMP: u8 = 0x70;
+    const LENGTH_MAX: u8 = 0x7F;
+    let any = !bytes.is_empty();
+    while let Some((&[kind, length], rest)) = bytes.split_first_chunk() {
+        if !matches!(kind, PUBACK | PUBCOMP) || length > LENGTH_MAX {
+            return false;
+        }
+        match rest.split_at_checked(length.into()) {
+            Some((_, behind)) => bytes = behind,
+            None => return false,
+        }
+    }
+    any && bytes.is_empty()
+}
+
 /// One of the four acknowledgements of a publish.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ack<'a> {
@@ -167,4 +186,34 @@ fn encode(
         }
     }
     write::packet(out, first, &body);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server has no answer to is told from everything else, whole packets alone.
+    #[test]
+    fn packets_that_end_deliveries() {
+        let cases: &[(&[u8], bool)] = &[
+            (b"\x40\x02\0\x01", true),
+            (b"\x70\x02\0\x01", true),
+            (b"\x40\x02\0\x01\x70\x03\0\x02\x92\x40\x02\0\x03", true),
+            (b"", false),
+            (b"\x40", false),
+            (b"\x40\x02\0", false),
+            (b"\x40\x02\0\x01\x40", false),
+            (b"\x50\x02\0\x01", false),
+            (b"\x62\x02\0\x01", false),
+            (b"\xC0\0", false),
+            (b"\x40\x02\0\x01\xC0\0", false),
+            (b"\x30\x03\0\x01a", false),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(ends_deliveries(bytes), *expected, "{bytes:02x?}");
+        }
+        let mut long = vec![0x40, 0x80, 0x01];
+        long.resize(3 + 128, 0);
+        assert!(!ends_deliveries(&long), "not worth a second byte");
+    }
 }
