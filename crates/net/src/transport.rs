@@ -106,6 +106,13 @@ impl Transport {
         }
     }
 
+    /// Has TCP acknowledge at once what was read, because nothing is going to be written that would carry the acknowledgement.
+    pub fn acknowledge(&mut self) {
+        if let Some(wire) = self.wire() {
+            wire.acknowledge();
+        }
+    }
+
     /// Whether bytes that were taken are not in the socket yet.
     pub fn holds_back(&self) -> bool {
         match self {

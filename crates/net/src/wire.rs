@@ -59,6 +59,16 @@ impl Wire {
         }
     }
 
+    /// Has TCP acknowledge at once what was read. Linux would wait for something to be written, up to 40 ms; other systems, and
+    /// Unix sockets, are left alone.
+    pub(crate) fn acknowledge(&self) {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            // Fails only on a socket that is closed already, which the next read will tell.
+            drop(socket2::SockRef::from(stream).set_tcp_quickack(true));
+        }
+    }
+
     /// Says that nothing more will be written. A peer that is gone already need not be told.
     pub(crate) fn finish(&self) {
         drop(match self {
