@@ -65,6 +65,13 @@ impl Dial {
         self
     }
 
+    /// With Nagle's algorithm, as clients have it that do not set TCP_NODELAY.
+    #[must_use]
+    pub fn nagle(mut self) -> Self {
+        self.layers.nagle = true;
+        self
+    }
+
     /// Over TLS; the server is called `localhost`.
     #[must_use]
     pub fn tls(mut self, config: &Arc<rustls::ClientConfig>) -> Self {

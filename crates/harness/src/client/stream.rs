@@ -26,6 +26,8 @@ pub(super) enum Place {
 /// What lies between the socket and MQTT.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Layers {
+    /// TCP holds a small packet back while another one is unconfirmed, which is how sockets come.
+    pub(super) nagle: bool,
     /// Sent before anything else, as a proxy would.
     pub(super) preamble: Vec<u8>,
     pub(super) tls: Option<Arc<ClientConfig>>,
@@ -63,7 +65,7 @@ impl Stream {
         let mut below = match place {
             Place::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, PATIENCE)?;
-                stream.set_nodelay(true)?;
+                stream.set_nodelay(!layers.nagle)?;
                 Socket::Tcp(stream)
             }
             Place::Unix(path) => Socket::Unix(UnixStream::connect(path)?),
