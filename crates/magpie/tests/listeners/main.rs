@@ -6,6 +6,7 @@ mod certificates;
 mod clients;
 mod https;
 mod kinds;
+mod nagle;
 mod proxy;
 mod storms;
 mod unix;

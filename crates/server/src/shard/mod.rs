@@ -6,6 +6,7 @@ mod arrivals;
 mod gauges;
 mod outputs;
 mod pipes;
+mod quick_acks;
 mod sockets;
 
 use std::collections::VecDeque;
@@ -101,6 +102,8 @@ pub(crate) struct ShardThread {
     arrivals: VecDeque<ConnectionId>,
     /// Connections to be flushed at the end of the turn.
     flushes: Vec<ConnectionId>,
+    /// Connections whose bytes TCP acknowledges at the end of the turn if nothing is written to them: at most one for each read.
+    unanswered: Vec<ConnectionId>,
     submitter: Submitter,
     /// Appends the committer had no room for, in their order.
     waiting_appends: VecDeque<Append>,
@@ -139,6 +142,7 @@ impl ShardThread {
             arrivals: VecDeque::new(),
             served: parts.served,
             flushes: Vec::new(),
+            unanswered: Vec::new(),
             submitter: parts.submitter,
             waiting_appends: VecDeque::new(),
             logins: parts.logins,
@@ -207,6 +211,7 @@ impl ShardThread {
             self.carry_out_all();
         }
         self.flush_all();
+        self.acknowledge_unanswered();
         let end = Instant::now();
         if self.core.measures() {
             self.core.end_turn(self.moment(end));
@@ -461,6 +466,7 @@ impl ShardThread {
         }
         // The same for what another shard has stamped and this one was not told of.
         self.core.observe(self.told.upto());
+        self.note_read(id, bytes);
         let now = self.clock.now();
         self.core.receive(id, bytes, now);
         // A CONNECT has its place though nothing is written for it yet.

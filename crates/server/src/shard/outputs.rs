@@ -179,6 +179,7 @@ impl ShardThread {
             match socket.transport.write(bytes) {
                 Ok(0) => break,
                 Ok(count) => {
+                    socket.quick_acks.wrote();
                     // Before CONNACK a client of enhanced authentication is written to as well, and is not authenticated yet.
                     if self.core.is_open(id) {
                         socket.transport.trust();

@@ -11,6 +11,7 @@ use mio::{Registry, Token};
 use net::{Received, Transport, Watcher};
 
 use super::pipes::tag;
+use super::quick_acks::QuickAcks;
 use crate::admission::Admission;
 use crate::origin::Origin;
 
@@ -32,6 +33,7 @@ pub(super) struct Socket {
     pub(super) half_closed: bool,
     /// The peer has ended it: there is nobody to linger for.
     pub(super) ended: bool,
+    pub(super) quick_acks: QuickAcks,
     /// While a login of its client is being decided.
     login: Option<Arc<()>>,
     origin: Origin,
@@ -132,6 +134,7 @@ impl Sockets {
             queued: false,
             half_closed: false,
             ended: false,
+            quick_acks: QuickAcks::default(),
             login: None,
             origin,
             transport,
