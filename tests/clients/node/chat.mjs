@@ -87,7 +87,7 @@ assert.equal(ack.ok, true, JSON.stringify(ack));
 say("sent", ack.seq);
 say("heard", await hear());
 say("heard", await hear());
-say("answered", (await ask(client, "profile.get", {})).name);
+say("answered", (await ask(client, "profile.get", {})).account);
 
 await client.endAsync();
 say("away");

@@ -119,7 +119,7 @@ def main():
     say("sent", ack["seq"])
     say("heard", chat.hear()["text"])
     say("heard", chat.hear()["text"])
-    say("answered", chat.ask("profile.get", {})["name"])
+    say("answered", chat.ask("profile.get", {})["account"])
 
     chat.disconnect()
     say("away")

@@ -38,7 +38,7 @@ mosquitto_pub "$@" -i sender -q 1 -t "im/to/@$peer" -m 'hi from a shell'
 echo sent
 hear_two "$@"
 answer=$(mosquitto_rr "$@" -i asker -q 1 -t im/ask/profile.get/7 -e im/answer/7 -m '{}' -W $patience)
-echo "answered $(echo "$answer" | sed 's/.*"name":"\([^"]*\)".*/\1/')"
+echo "answered $(echo "$answer" | sed 's/.*"account":"\([^"]*\)".*/\1/')"
 echo away
 read -r _
 echo back

@@ -36,7 +36,7 @@ fn ask(client: &mut Client) -> Duration {
         .map(|_| {
             let begun = Instant::now();
             let profile = client.ask("profile.get", "7", &json!({})).unwrap();
-            assert_eq!(profile["name"], "alice");
+            assert_eq!(profile["account"], "alice");
             begun.elapsed()
         })
         .collect();
