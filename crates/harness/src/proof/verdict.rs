@@ -107,7 +107,7 @@ fn history(member: &mut Client, conv: &str) -> Vec<Value> {
     for page in 0.. {
         let mut ask = json!({"conv": conv, "limit": PAGE});
         if let Some(before) = before {
-            ask["before"] = before.into();
+            ask["before_seq"] = before.into();
         }
         let answer = answer(member, &page.to_string(), &ask);
         let entries = answer["entries"]
