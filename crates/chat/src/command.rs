@@ -7,7 +7,7 @@ use records::{
 };
 
 use crate::format::device::DeviceId;
-use crate::io::MessageProperties;
+use crate::format::properties::MessageProperties;
 use crate::nodes::view::Incarnation;
 
 /// The sender's own number of a command, given back with [`crate::note::Note::Done`].

@@ -9,6 +9,7 @@ use records::{
     Role, ScramVerifier, Seq, SessionMid, SessionRef, Write,
 };
 
+use crate::format::properties::MessageProperties;
 use crate::nodes::Frame;
 use crate::nodes::view::ClusterView;
 use crate::query::{Found, Query};
@@ -174,17 +175,6 @@ pub struct Publish {
     pub session_mid: Option<SessionMid>,
     /// When it was read, given on with what is delivered of it.
     pub read_at: Moment,
-}
-
-/// MQTT 5 properties that a message keeps.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageProperties {
-    /// Content type.
-    pub content_type: Option<Box<str>>,
-    /// User properties, in their order.
-    pub user: Vec<(Box<str>, Box<str>)>,
-    /// Seconds after which it has expired.
-    pub expiry_secs: Option<u32>,
 }
 
 /// A change of accounts or tokens, with secrets already hashed.

@@ -31,10 +31,11 @@ mod timers;
 
 pub use chat::Chat;
 pub use counters::Counters;
+pub use format::properties::MessageProperties;
 pub use format::text::composed;
 pub use io::{
     AccountAnswer, AccountCommand, AccountError, CredentialsChange, HashedPassword, Input,
-    ListedAccount, MessageProperties, Output, Owner, Publish, RequestId, Ticket,
+    ListedAccount, Output, Owner, Publish, RequestId, Ticket,
 };
 pub use nodes::view::{ClusterView, Incarnation, NodeId, Ownership};
 pub use nodes::{Frame, LinkLimits};

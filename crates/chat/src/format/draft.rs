@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::format::device::DeviceId;
+use crate::format::properties::MessageProperties;
 use crate::format::{json, text, topic, wire};
-use crate::io::MessageProperties;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 

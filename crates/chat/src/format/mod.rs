@@ -5,6 +5,7 @@ pub(crate) mod draft;
 pub(crate) mod head;
 pub(crate) mod json;
 pub(crate) mod names;
+pub(crate) mod properties;
 pub(crate) mod text;
 pub(crate) mod topic;
 pub(crate) mod wire;

@@ -2,7 +2,8 @@
 //! between the two.
 
 use crate::format::device::DeviceId;
-use crate::io::{MessageProperties, Publish};
+use crate::format::properties::MessageProperties;
+use crate::io::Publish;
 use crate::refusal::Refusal;
 use crate::sessions::{Context, Sessions, delivery};
 
