@@ -5,9 +5,9 @@
 pub struct Settings {
     /// Bytes of one message's text.
     pub text_bytes_max: usize,
-    /// Bytes of a group's title or a display name.
+    /// Bytes of a group's title, a display name or a message's content type.
     pub title_bytes_max: usize,
-    /// Bytes of the application's own `x`, and of `att`, in a message.
+    /// Bytes of the application's own `x`, of `att` and of the user properties in a message, each.
     pub extension_bytes_max: usize,
     /// Members of one group.
     pub group_members_max: usize,

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use broker::{ChatDelivery, Explanation, Message, Service};
+use broker::{ChatDelivery, ChatPublish, Explanation, Message, Service};
 use bytes::Bytes;
-use chat::{Audience, Delivery, Input, Packet, Publish, Refusal, RefusalKind};
+use chat::{Audience, Delivery, Input, MessageProperties, Packet, Publish, Refusal, RefusalKind};
 use mqtt_codec::publish::write_user_property;
 use mqtt_codec::{QoS, ReasonCode};
 use records::{Millis, Moment};
@@ -14,25 +14,7 @@ use crate::post::{Post, ShardEvent};
 /// What a shard asks of the messenger.
 pub(crate) fn input(service: Service) -> Input {
     match service {
-        Service::Publish(publish) => Input::Publish(Box::new(Publish {
-            session: publish.session,
-            account: publish.account,
-            device: publish.device,
-            topic: publish.topic,
-            payload: publish.payload,
-            ack: publish.ack,
-            response_topic: publish.response_topic,
-            correlation: publish.correlation,
-            properties: publish.properties.map(|properties| {
-                Box::new(chat::MessageProperties {
-                    content_type: properties.content_type,
-                    user: properties.user,
-                    expiry_secs: properties.expiry_secs,
-                })
-            }),
-            session_mid: publish.session_mid,
-            read_at: publish.read_at,
-        })),
+        Service::Publish(published) => Input::Publish(Box::new(publish(*published))),
         Service::Subscribed {
             session,
             account,
@@ -87,6 +69,29 @@ pub(crate) fn input(service: Service) -> Input {
             account,
             since,
         },
+    }
+}
+
+fn publish(publish: ChatPublish) -> Publish {
+    let properties = publish.properties.map(|properties| {
+        Box::new(MessageProperties {
+            content_type: properties.content_type,
+            user: properties.user,
+            expiry_secs: properties.expiry_secs,
+        })
+    });
+    Publish {
+        session: publish.session,
+        account: publish.account,
+        device: publish.device,
+        topic: publish.topic,
+        payload: publish.payload,
+        ack: publish.ack,
+        response_topic: publish.response_topic,
+        correlation: publish.correlation,
+        properties,
+        session_mid: publish.session_mid,
+        read_at: publish.read_at,
     }
 }
 

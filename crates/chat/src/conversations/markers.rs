@@ -37,20 +37,13 @@ impl Partition {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Result<Outcome, Refusal> {
-        let (id, known) = self.member_of(account, found)?;
-        if seq == 0 || seq > known.last.seq.value() {
-            return Err(Refusal::no_such_message(seq).in_field("seq"));
-        }
-        let seq = Seq::new(seq);
-        let is_known = |member: &Member| {
-            let marker = if is_private {
-                member.read
-            } else {
-                member.read_shown()
-            };
-            seq <= marker
+        let (id, seq, member) = self.marker_of(account, seq, found)?;
+        let marker = if is_private {
+            member.read
+        } else {
+            member.read_shown()
         };
-        if known.member(account).is_some_and(is_known) {
+        if seq <= marker {
             return Ok(Outcome::Done);
         }
         let moved = self.next_pos(batch, context);
@@ -104,24 +97,49 @@ impl Partition {
         batch: &mut Batch,
         context: &mut Context<'_>,
     ) -> Result<Outcome, Refusal> {
+        let (id, seq, member) = self.marker_of(account, seq, found)?;
+        let before = member.received;
+        if seq <= before {
+            return Ok(Outcome::Done);
+        }
+        self.write_received(id, account, seq, batch, context);
+        let moved = self.moved_of(id, account);
+        moved.received_from.get_or_insert(before);
+        self.gather_markers(context);
+        Ok(Outcome::Done)
+    }
+
+    /// Where an account moves a marker, up to which message, and what it has there.
+    fn marker_of(
+        &self,
+        account: AccountId,
+        seq: u64,
+        found: Option<ConversationId>,
+    ) -> Result<(ConversationId, Seq, &Member), Refusal> {
         let (id, known) = self.member_of(account, found)?;
         if seq == 0 || seq > known.last.seq.value() {
             return Err(Refusal::no_such_message(seq).in_field("seq"));
         }
-        let seq = Seq::new(seq);
-        if known
-            .member(account)
-            .is_some_and(|member| seq <= member.received)
-        {
-            return Ok(Outcome::Done);
-        }
+        let member = known.member(account).ok_or_else(Refusal::unavailable)?;
+        Ok((id, Seq::new(seq), member))
+    }
+
+    /// The received marker has moved up to here.
+    fn write_received(
+        &mut self,
+        id: ConversationId,
+        account: AccountId,
+        upto: Seq,
+        batch: &mut Batch,
+        context: &mut Context<'_>,
+    ) {
         let at = self.next_pos(batch, context);
         self.pin(id, batch);
-        let mut before = seq;
         if let Some(known) = self.find_mut(id) {
+            // Only a direct chat shows it to anybody.
             let is_shown = matches!(known.address, Address::Pair { .. });
             if let Some(member) = known.member_mut(account) {
-                before = std::mem::replace(&mut member.received, seq);
+                member.received = upto;
                 if is_shown {
                     member.note_moved(at);
                 }
@@ -129,10 +147,6 @@ impl Partition {
             }
         }
         context.shared.counters.markers_moved += 1;
-        let moved = self.moved_of(id, account);
-        moved.received_from.get_or_insert(before);
-        self.gather_markers(context);
-        Ok(Outcome::Done)
     }
 
     /// A device has acknowledged a message.
@@ -236,20 +250,7 @@ impl Partition {
         if let Some(upto) = moved.received.filter(|upto| *upto > received) {
             let after = moved.received_from.unwrap_or(received);
             told_received = Some(told(Marker::Received, after, upto));
-            let at = self.next_pos(batch, context);
-            self.pin(id, batch);
-            if let Some(known) = self.find_mut(id) {
-                // Only a direct chat shows it to anybody.
-                let is_shown = matches!(known.address, Address::Pair { .. });
-                if let Some(member) = known.member_mut(account) {
-                    member.received = upto;
-                    if is_shown {
-                        member.note_moved(at);
-                    }
-                    batch.put(key::member(id, account), member.encode());
-                }
-            }
-            context.shared.counters.markers_moved += 1;
+            self.write_received(id, account, upto, batch, context);
         }
         let told_read = moved.read_from.map(|after| told(Marker::Read, after, read));
         [told_read, told_received].into_iter().flatten()

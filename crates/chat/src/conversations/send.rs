@@ -1,8 +1,10 @@
 //! A message: from what was published to everybody in the conversation. Must not tell anybody before it is on disk.
 
+use std::sync::Arc;
+
 use records::{
     AccountId, ConversationId, ConversationKind, Dedup, Entry, EntryKind, MemberRole, Millis, Pos,
-    Sent, SessionMid, key,
+    Sent, Seq, SessionMid, key,
 };
 
 use crate::command::{Address, Sending, Speaker, charge};
@@ -163,22 +165,13 @@ impl Partition {
         self.pin(id, batch);
         let from = context.accounts.name(account);
         let bytes = charge(sending.payload.len());
-        let Some(conversation) = self.find_mut(id) else {
+        // What nobody has written stays unread: a will, or what a program says for somebody.
+        let is_written =
+            !draft.auto && !matches!(sending.session_mid, Some(SessionMid::Will { .. }));
+        let numbered = self.number(id, (account, is_written, bytes), pos, batch);
+        let Some((conversation, seq, before)) = numbered else {
             return Outcome::Done;
         };
-        let seq = conversation.last.seq.next();
-        conversation.last.seq = seq;
-        conversation.last.pos = pos;
-        conversation.authors.add(seq, account);
-        let mut before = seq;
-        if let Some(member) = conversation.member_mut(account) {
-            // What nobody has written stays unread: a will, or what a program says for somebody.
-            if !draft.auto && !matches!(sending.session_mid, Some(SessionMid::Will { .. })) {
-                before = member.move_read(seq, pos);
-            }
-            member.stored_bytes = member.stored_bytes.saturating_add(bytes);
-            batch.put(key::member(id, account), member.encode());
-        }
         let stamped = Stamped {
             seq,
             pos,
@@ -186,28 +179,10 @@ impl Partition {
             device: speaker.device,
             at,
         };
-        let (wire, line) = (draft.wire(&stamped), draft.line(from));
-        let entry = Entry {
-            pos,
-            seq: Some(seq),
-            from: account,
-            at,
-            kind: EntryKind::Message,
-            wire: wire.clone(),
-        };
+        let audience = conversation.audience();
+        let about = (id, conversation.address.clone(), audience);
+        let (entry, note) = written(about, speaker, sending, draft, &stamped);
         batch.put(key::entry(id, seq, pos), entry.encode());
-        let note = note::Entry {
-            conversation: id,
-            address: conversation.address.clone(),
-            pos,
-            seq: Some(seq),
-            speaker: Some((account, speaker.device)),
-            audience: conversation.audience(),
-            wire,
-            line,
-            expires_at: draft.expires_at(at),
-            read_at: sending.read_at,
-        };
         if let Some((mid, content)) = mid {
             let key = MidKey {
                 conversation: id,
@@ -234,6 +209,30 @@ impl Partition {
             repeated: false,
             bytes,
         }
+    }
+
+    /// Gives an account's message its number and place. Who has written it has read it: yields up to where others knew that before.
+    fn number(
+        &mut self,
+        id: ConversationId,
+        (account, is_written, bytes): (AccountId, bool, u64),
+        pos: Pos,
+        batch: &mut Batch,
+    ) -> Option<(&mut Conversation, Seq, Seq)> {
+        let conversation = self.find_mut(id)?;
+        let seq = conversation.last.seq.next();
+        conversation.last.seq = seq;
+        conversation.last.pos = pos;
+        conversation.authors.add(seq, account);
+        let mut before = seq;
+        if let Some(member) = conversation.member_mut(account) {
+            if is_written {
+                before = member.move_read(seq, pos);
+            }
+            member.stored_bytes = member.stored_bytes.saturating_add(bytes);
+            batch.put(key::member(id, account), member.encode());
+        }
+        Some((conversation, seq, before))
     }
 
     /// Notes under its mid that a message is stored with this batch.
@@ -280,4 +279,37 @@ impl Partition {
         self.add_members(id, account, &joining, joined, rows, batch, context);
         id
     }
+}
+
+/// What is stored of a message, and what is told of it.
+fn written(
+    (id, address, audience): (ConversationId, Address, Arc<[AccountId]>),
+    speaker: &Speaker,
+    sending: &Sending,
+    draft: &Draft<'_>,
+    stamped: &Stamped<'_>,
+) -> (Entry, note::Entry) {
+    let Stamped { seq, pos, at, .. } = *stamped;
+    let wire = draft.wire(stamped);
+    let entry = Entry {
+        pos,
+        seq: Some(seq),
+        from: speaker.account,
+        at,
+        kind: EntryKind::Message,
+        wire: wire.clone(),
+    };
+    let note = note::Entry {
+        conversation: id,
+        address,
+        pos,
+        seq: Some(seq),
+        speaker: Some((speaker.account, speaker.device)),
+        audience,
+        wire,
+        line: draft.line(stamped.from),
+        expires_at: draft.expires_at(at),
+        read_at: sending.read_at,
+    };
+    (entry, note)
 }

@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_wrong_payload_is_refused_with_the_key_that_is_wrong() {
-        let cases = [
+        check(&[
             ("{", "invalid_json", None, "line 1, column 1"),
             ("\u{1}", "invalid_json", None, "not JSON"),
             (r#"{"seq":1} x"#, "invalid_json", None, "not JSON"),
@@ -198,7 +198,18 @@ mod tests {
                 Some("which"),
                 "which must be \"all\" or \"joined\"",
             ),
-            // What serde repeats is not what it says.
+            (
+                r#"{"seq":1,"seq":2}"#,
+                "payload_format",
+                None,
+                "duplicate field",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn what_serde_repeats_is_not_what_it_says() {
+        check(&[
             (
                 r#"{"seq":"missing field `x`"}"#,
                 "payload_format",
@@ -211,16 +222,21 @@ mod tests {
                 Some("which"),
                 "which must be",
             ),
-            (
-                r#"{"seq":1,"seq":2}"#,
-                "payload_format",
-                None,
-                "duplicate field",
-            ),
-        ];
+        ]);
+        // However long it is.
+        let long = format!(r#"{{"seq":"missing field `{}`"}}"#, "\u{ad}".repeat(40_000));
+        let refusal = read::<Asked>(long.as_bytes()).unwrap_err();
+        assert_eq!(refusal.field.as_deref(), Some("seq"));
+        assert!(refusal.sentence.len() < 300);
+    }
+
+    /// Payload, code, field, and what stands in the sentence.
+    type Case<'a> = (&'a str, &'a str, Option<&'a str>, &'a str);
+
+    fn check(cases: &[Case<'_>]) {
         for (payload, code, field, sentence) in cases {
             let refusal = read::<Asked>(payload.as_bytes()).unwrap_err();
-            assert_eq!((refusal.code, refusal.field.as_deref()), (code, field));
+            assert_eq!((refusal.code, refusal.field.as_deref()), (*code, *field));
             assert!(refusal.sentence.len() < 300);
             assert!(
                 refusal.sentence.contains(sentence),

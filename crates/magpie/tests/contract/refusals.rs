@@ -8,9 +8,8 @@ use serde_json::json;
 use crate::{VERSIONS, device, send, start};
 
 #[test]
-fn a_refusal_says_what_is_wrong_to_programs_and_in_every_version() {
+fn mqtt_5_has_the_code_of_a_refusal_in_its_user_properties() {
     let server = start();
-    // MQTT 5: in the acknowledgement, as user properties.
     let mut alice = device(&server, Version::V5, "alice", "phone", &[]);
     let cases = [
         (
@@ -47,7 +46,12 @@ fn a_refusal_says_what_is_wrong_to_programs_and_in_every_version() {
         assert_eq!((told.reason, told.user), (reason, user), "{topic} {body}");
         assert!(told.sentence.is_some());
     }
-    // An outbox that is too fast hears when there is room again.
+}
+
+#[test]
+fn an_outbox_that_is_too_fast_hears_when_there_is_room_again() {
+    let server = start();
+    let mut alice = device(&server, Version::V5, "alice", "phone", &[]);
     for number in 0..400 {
         let body = format!("{number}");
         alice.send("im/to/@bob", body, QoS::AtLeastOnce).unwrap();
@@ -66,8 +70,16 @@ fn a_refusal_says_what_is_wrong_to_programs_and_in_every_version() {
     assert!((1..=1_000).contains(&longest), "{longest}");
     std::thread::sleep(Duration::from_millis(longest + 20));
     send(&mut alice, "im/to/@bob", "now there is");
+}
 
-    // Before MQTT 5, and at QoS 0: as an event.
+#[test]
+fn what_nothing_else_tells_is_an_event_in_every_version_and_at_qos_0() {
+    let server = start();
+    send(
+        &mut device(&server, Version::V5, "alice", "phone", &[]),
+        "im/to/@bob",
+        "there is a chat",
+    );
     for version in VERSIONS {
         let mut bob = device(&server, version, "bob", "phone", &["im/me/event"]);
         for (topic, body, error) in [

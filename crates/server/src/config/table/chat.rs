@@ -13,12 +13,12 @@ pub(super) static KEYS: &[Key<Config>] = &[
     live(
         "title_bytes_max",
         size(|c| &mut c.chat.title_bytes_max, 16, 4096, "bytes"),
-        "Bytes of a group's title or a display name.",
+        "Bytes of a group's title, a display name or a message's content type.",
     ),
     live(
         "extension_bytes_max",
         size(|c| &mut c.chat.extension_bytes_max, 0, MEGABYTE, "bytes"),
-        "Bytes of the application's own `x` in a message.",
+        "Bytes of the application's own `x`, of `att` and of the user properties in a message, each.",
     ),
     live(
         "group_members_max",
