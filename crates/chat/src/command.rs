@@ -110,6 +110,11 @@ pub(crate) struct Sending {
     pub(crate) read_at: Moment,
 }
 
+/// Bytes that a client has given for a message.
+pub(crate) fn given_bytes(payload: &[u8], properties: Option<&MessageProperties>) -> usize {
+    payload.len() + properties.map_or(0, MessageProperties::bytes)
+}
+
 /// What a message takes on disk beside its text: its keys, its number, and the memory of its `mid`, roughly.
 const ROWS_BYTES: u64 = 256;
 

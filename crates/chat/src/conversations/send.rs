@@ -7,7 +7,7 @@ use records::{
     Sent, Seq, SessionMid, key,
 };
 
-use crate::command::{Address, Sending, Speaker, charge};
+use crate::command::{Address, Sending, Speaker, charge, given_bytes};
 use crate::conversations::conversation::Conversation;
 use crate::conversations::members::JoinedRows;
 use crate::conversations::partition::{Batch, Done, Follow, Mid, MidKey, Partition, new_record};
@@ -164,7 +164,7 @@ impl Partition {
         let (pos, at) = (self.next_pos(batch, context), context.now);
         self.pin(id, batch);
         let from = context.accounts.name(account);
-        let bytes = charge(sending.payload.len());
+        let bytes = charge(given_bytes(&sending.payload, sending.properties.as_deref()));
         // What nobody has written stays unread: a will, or what a program says for somebody.
         let is_written =
             !draft.auto && !matches!(sending.session_mid, Some(SessionMid::Will { .. }));

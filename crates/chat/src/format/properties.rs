@@ -10,3 +10,14 @@ pub struct MessageProperties {
     /// Seconds after which it has expired.
     pub expiry_secs: Option<u32>,
 }
+
+impl MessageProperties {
+    /// Bytes of what is kept of them.
+    pub(crate) fn bytes(&self) -> usize {
+        let pairs = self
+            .user
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        self.content_type.as_ref().map_or(0, |given| given.len()) + pairs.sum::<usize>()
+    }
+}

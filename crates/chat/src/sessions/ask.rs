@@ -10,7 +10,7 @@ use crate::format::{json, topic, wire};
 use crate::io::Publish;
 use crate::note::Outcome;
 use crate::refusal::Refusal;
-use crate::sessions::commands::{Accepted, Who, speaker};
+use crate::sessions::commands::{Accepted, Who};
 use crate::sessions::queries::Question;
 use crate::sessions::queries::feed::Feed;
 use crate::sessions::queries::history::{History, Named, Window};
@@ -115,7 +115,8 @@ impl Sessions {
                 };
                 let ack = publish.ack;
                 let who = Who::Asker { to, ack, conv };
-                self.command(speaker(publish), To::Address(address), what, Some(who));
+                let speaker = self.speaker(publish);
+                self.command(speaker, To::Address(address), what, Some(who));
                 return Ok(Accepted::Later);
             }
             Ok(Reply::Later) => return Ok(Accepted::Later),
@@ -252,36 +253,23 @@ impl Sessions {
         asked: HistoryAsked,
         context: Context<'_>,
     ) -> Result<Reply, Refusal> {
-        let message = |seq: &u64| Named::Message(Seq::new(*seq));
-        let mut windows = Vec::new();
-        windows.extend(
-            position("before", asked.before.as_deref())?
-                .map(|pos| Window::Before(Named::Entry(pos))),
-        );
-        windows.extend(
-            position("after", asked.after.as_deref())?.map(|pos| Window::After(Named::Entry(pos))),
-        );
-        windows.extend(
-            asked
-                .before_seq
-                .as_ref()
-                .map(|seq| Window::Before(message(seq))),
-        );
-        windows.extend(
-            asked
-                .after_seq
-                .as_ref()
-                .map(|seq| Window::After(message(seq))),
-        );
-        windows.extend(asked.around_seq.map(|seq| Window::Around(Seq::new(seq))));
-        let window = match windows[..] {
-            [] => Window::Latest,
-            [window] => window,
-            _ => {
-                let sentence = "name one of before, after, before_seq, after_seq and around_seq";
-                return Err(Refusal::payload(sentence));
-            }
-        };
+        let message = |seq| Named::Message(Seq::new(seq));
+        let before = position("before", asked.before.as_deref())?.map(Named::Entry);
+        let after = position("after", asked.after.as_deref())?.map(Named::Entry);
+        let around = asked.around_seq.map(Seq::new);
+        let named = [
+            before.map(Window::Before),
+            after.map(Window::After),
+            asked.before_seq.map(message).map(Window::Before),
+            asked.after_seq.map(message).map(Window::After),
+            around.map(Window::Around),
+        ];
+        let mut named = named.into_iter().flatten();
+        let window = named.next().unwrap_or(Window::Latest);
+        if named.next().is_some() {
+            let sentence = "name one of before, after, before_seq, after_seq and around_seq";
+            return Err(Refusal::payload(sentence));
+        }
         Ok(Reply::Read(Question::History(History {
             account,
             address: self.address(account, &asked.conv, context)?,

@@ -263,6 +263,23 @@ impl Sessions {
             });
         }
     }
+
+    /// Who has published, with which device.
+    pub(super) fn speaker(&self, publish: &Publish) -> Speaker {
+        Speaker {
+            account: publish.account,
+            device: self.device_of(publish),
+        }
+    }
+
+    /// A connected device is known; what a will names is not any more.
+    pub(super) fn device_of(&self, publish: &Publish) -> DeviceId {
+        let known = self.devices.find(publish.session);
+        known.map_or_else(
+            || DeviceId::of(publish.account, &publish.device),
+            |known| known.id,
+        )
+    }
 }
 
 /// The group of this address; what cannot be one does not exist.
@@ -270,12 +287,5 @@ pub(super) fn group(conv: &str) -> Result<Address, Refusal> {
     match GroupSlug::parse(conv) {
         Ok(slug) => Ok(Address::Group(slug)),
         Err(_) => Err(Refusal::no_such_conversation(conv)),
-    }
-}
-
-pub(super) fn speaker(publish: &Publish) -> Speaker {
-    Speaker {
-        account: publish.account,
-        device: DeviceId::of(publish.account, &publish.device),
     }
 }

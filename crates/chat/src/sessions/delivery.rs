@@ -6,6 +6,7 @@ use bytes::Bytes;
 use records::{AccountId, ConversationId, Cursor, Millis, Moment, Pos, Seq, SessionRef};
 
 use crate::format::wire;
+use crate::note::Marker;
 
 /// One thing to deliver.
 #[derive(Debug, Clone)]
@@ -118,6 +119,16 @@ pub(crate) fn left_packets(conv: &str, deleted: bool) -> Vec<Packet> {
         packet("im/me/event".to_owned(), event),
         about(conv, Bytes::new()),
     ]
+}
+
+/// These have come to a message.
+pub(crate) fn receipt(conv: &str, kind: Marker, from: Vec<&str>, seq: Seq) -> Packet {
+    let payload = wire::json(&wire::Receipt {
+        kind: kind.word(),
+        from,
+        seq: seq.value(),
+    });
+    packet(format!("im/in/{conv}/event"), payload)
 }
 
 /// A packet at whatever QoS was subscribed.

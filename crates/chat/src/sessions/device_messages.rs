@@ -48,7 +48,7 @@ impl Sessions {
             return Err(Refusal::no_such_device(conv));
         };
         let from = context.accounts.name(account);
-        let own = DeviceId::of(account, &publish.device);
+        let own = self.device_of(publish);
         let topic = format!("im/in/@{from}/device/{own}");
         let packet = delivery::packet(topic, publish.payload.clone());
         self.deliver_all(delivery::to_session(session, vec![packet]));

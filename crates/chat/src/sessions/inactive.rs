@@ -7,7 +7,6 @@ use std::sync::Arc;
 use records::{AccountId, SessionRef};
 
 use crate::command::Address;
-use crate::format::wire;
 use crate::sessions::delivery::{self, Packet};
 use crate::sessions::{Context, Sessions, notes};
 
@@ -98,13 +97,8 @@ impl Sessions {
             }
         }
         for ((_, kind, upto), (address, from)) in gathered {
-            let payload = wire::json(&wire::Receipt {
-                kind: kind.word(),
-                from,
-                seq: upto.value(),
-            });
             let conv = notes::conv(&address, account, context);
-            packets.push(delivery::packet(format!("im/in/{conv}/event"), payload));
+            packets.push(delivery::receipt(&conv, kind, from, upto));
         }
         self.deliver_all(delivery::to_session(session, packets));
         self.pump(session, context);

@@ -149,15 +149,10 @@ impl Sessions {
         };
         // In a direct chat there is one author, in a group all call it the same.
         let conv = conv(address, *first, context);
-        let payload = wire::json(&wire::Receipt {
-            kind: kind.word(),
-            from: accounts
-                .iter()
-                .map(|account| context.accounts.name(*account))
-                .collect(),
-            seq: upto.value(),
-        });
-        let packet = delivery::packet(format!("im/in/{conv}/event"), payload);
+        let from = accounts
+            .iter()
+            .map(|account| context.accounts.name(*account));
+        let packet = delivery::receipt(&conv, kind, from.collect(), upto);
         let (told, inactive) = self.tell_attentive(authors.into_iter(), &packet);
         let mut dropped = 0;
         for session in inactive {
@@ -184,12 +179,8 @@ impl Sessions {
             return;
         }
         let conv = conv(address, account, context);
-        let payload = wire::json(&wire::Receipt {
-            kind: Marker::Read.word(),
-            from: vec![context.accounts.name(account)],
-            seq: read.value(),
-        });
-        let packet = delivery::packet(format!("im/in/{conv}/event"), payload);
+        let from = vec![context.accounts.name(account)];
+        let packet = delivery::receipt(&conv, Marker::Read, from, read);
         self.deliver(delivery::to_accounts(Arc::from([account]), packet));
     }
 

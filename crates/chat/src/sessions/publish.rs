@@ -4,14 +4,14 @@ use bytes::Bytes;
 use records::{AccountId, SessionRef};
 use serde::Deserialize;
 
-use crate::command::{Address, Sending, To, What};
+use crate::command::{Address, Sending, To, What, given_bytes};
 use crate::format::topic::{self, Topic, Verb};
 use crate::format::{draft, json, wire};
 use crate::io::Publish;
 use crate::note::Outcome;
 use crate::refusal::Refusal;
 use crate::sessions::accounts::Deferred;
-use crate::sessions::commands::{Accepted, Behind, Who, group, speaker};
+use crate::sessions::commands::{Accepted, Behind, Who, group};
 use crate::sessions::{Context, Sessions, delivery};
 
 #[derive(Deserialize)]
@@ -176,7 +176,8 @@ impl Sessions {
             },
             None => group(conv)?,
         };
-        self.check_stored_bytes(account, publish.payload.len())?;
+        let bytes = given_bytes(&publish.payload, publish.properties.as_deref());
+        self.check_stored_bytes(account, bytes)?;
         self.take_message_quota(account, 1, context.now)?;
         let what = What::Send(Sending {
             payload: publish.payload.clone(),
@@ -191,7 +192,8 @@ impl Sessions {
             ack: publish.ack,
             topic: publish.topic.clone(),
         };
-        self.command(speaker(publish), To::Address(address), what, Some(who));
+        let speaker = self.speaker(publish);
+        self.command(speaker, To::Address(address), what, Some(who));
         Ok(Accepted::Later)
     }
 
@@ -326,7 +328,8 @@ impl Sessions {
             topic: publish.topic.clone(),
             mid,
         };
-        self.command(speaker(publish), To::Address(address), what, Some(who));
+        let speaker = self.speaker(publish);
+        self.command(speaker, To::Address(address), what, Some(who));
         Ok(Accepted::Later)
     }
 

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::format::device::DeviceId;
 use crate::format::draft::{EXTENSION_DEPTH_MAX, MID_BYTES_MAX};
 use crate::format::wire;
 use crate::io::Publish;
@@ -56,7 +55,7 @@ impl Sessions {
             contract: CONTRACT,
             version: env!("CARGO_PKG_VERSION"),
             account: context.accounts.name(publish.account),
-            device: DeviceId::of(publish.account, &publish.device).to_string(),
+            device: self.device_of(publish).to_string(),
             features: FEATURES,
             limits: Limits {
                 text_bytes_max: settings.text_bytes_max,

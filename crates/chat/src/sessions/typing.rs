@@ -8,7 +8,7 @@ use crate::command::{Address, To, What};
 use crate::format::wire;
 use crate::io::Publish;
 use crate::refusal::Refusal;
-use crate::sessions::commands::{Accepted, Who, speaker};
+use crate::sessions::commands::{Accepted, Who};
 use crate::sessions::{Context, Sessions, delivery, notes};
 use crate::table::{Table, Tables};
 
@@ -63,7 +63,8 @@ impl Sessions {
         }
         let session = publish.session;
         let who = publish.ack.map(|ack| Who::Typer { session, ack });
-        self.command(speaker(publish), To::Address(address), What::Typing, who);
+        let speaker = self.speaker(publish);
+        self.command(speaker, To::Address(address), What::Typing, who);
         Ok(Accepted::Later)
     }
 

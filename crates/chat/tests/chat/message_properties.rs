@@ -77,3 +77,32 @@ fn what_mqtt_5_says_of_a_message_is_kept_within_bounds() {
     let refusal = world.refused("alice", "im/to/@bob", r#"{"text":"x","ttl":0}"#);
     assert_eq!(refusal.field.as_deref(), Some("ttl"));
 }
+
+#[test]
+fn what_mqtt_5_adds_counts_as_stored_bytes() {
+    let mut world = World::with(chat::Settings {
+        stored_bytes_per_account_max: 10_000,
+        ..chat::Settings::default()
+    });
+    for name in ["alice", "bob"] {
+        world.add(name);
+        world.connect(name);
+    }
+    let alice = world.device("alice");
+    let say = |world: &mut World, value: &str| {
+        let ack = world.publish_raw(alice, |publish| {
+            publish.topic = "im/to/@bob".into();
+            publish.payload = "hi".into();
+            publish.properties = Some(Box::new(chat::MessageProperties {
+                content_type: None,
+                user: vec![("k".into(), value.into())],
+                expiry_secs: None,
+            }));
+        });
+        world.devices[alice].acks[&ack].clone()
+    };
+    let large = "v".repeat(8_000);
+    assert_eq!(say(&mut world, &large), Ok(()));
+    assert_eq!(say(&mut world, &large).unwrap_err().code, "quota");
+    assert_eq!(say(&mut world, "small"), Ok(()));
+}

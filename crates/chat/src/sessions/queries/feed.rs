@@ -95,7 +95,7 @@ struct Stream {
 
 /// What one conversation has for the feed.
 #[derive(Default)]
-struct New {
+struct OfConversation {
     stream: Option<Stream>,
     gaps: Vec<Gap>,
     left: Option<(Box<str>, Pos, bool)>,
@@ -133,9 +133,9 @@ impl Feed {
         let mut slices = Slices::of(self.account);
         while let Some(slice) = slices.next(source)? {
             let all = parts::read(source, &slice, |source, (id, row)| {
-                self.news(source, *id, row)
+                self.of_conversation(source, *id, row)
             })?;
-            all.into_iter().for_each(|new| streams.add(new));
+            all.into_iter().for_each(|found| streams.add(found));
             if streams.streams.len() > conversations_max {
                 return Ok(None);
             }
@@ -147,38 +147,38 @@ impl Feed {
     }
 
     /// What a conversation has for the feed.
-    fn news(
+    fn of_conversation(
         &self,
         source: &dyn Source,
         id: ConversationId,
         row: &Joined,
-    ) -> Result<New, Unreadable> {
-        let mut new = New::default();
+    ) -> Result<OfConversation, Unreadable> {
+        let mut found = OfConversation::default();
         let Some(partition) = id.partition() else {
-            return Ok(new);
+            return Ok(found);
         };
         let seen = self.since.of(partition);
         let ended = row.stays.last().filter(|_| row.since.is_none());
         if row.since.is_none() && ended.is_none_or(|stay| stay.until <= seen) {
-            return Ok(new);
+            return Ok(found);
         }
         let tail = Tail::read(source, id)?;
         let is_new = tail.newest().is_some_and(|newest| newest.pos > seen);
         if !is_new && ended.is_none() {
-            return Ok(new);
+            return Ok(found);
         }
         let Some(conv) = joined::conv(&row.place, &self.names, source)? else {
-            return Ok(new);
+            return Ok(found);
         };
         if row.since.is_some() && conversations::member(source, id, self.account)?.is_none() {
             // Left a moment ago, or a row that says what is not so: then it might be anybody's.
             return match joined::find(source, self.account, id)? {
-                Some(row) if row.since.is_none() => self.news(source, id, &row),
+                Some(row) if row.since.is_none() => self.of_conversation(source, id, &row),
                 Some(_) | None => {
                     let at = key::joined(self.account, id);
                     let what = "it is a member of what it does not take part in";
                     source.damaged(&Damaged::untrue(&at, what));
-                    Ok(new)
+                    Ok(found)
                 }
             };
         }
@@ -187,17 +187,17 @@ impl Feed {
             let deleted =
                 record.is_none_or(|record| matches!(record.kind, ConversationKind::Ended { .. }));
             if self.upto.covers(stay.until) {
-                new.left = Some((conv.clone(), stay.until, deleted));
+                found.left = Some((conv.clone(), stay.until, deleted));
             }
         }
         if !is_new {
-            return Ok(new);
+            return Ok(found);
         }
         let begun = row.stays.first().map(|stay| stay.since).or(row.since);
         if let (JoinedPlace::Group { slug }, Some(begun)) = (&row.place, begun)
             && begun > seen
         {
-            new.first_joined = Some((id, slug.clone(), begun));
+            found.first_joined = Some((id, slug.clone(), begun));
         }
         let mut stream = Stream {
             id,
@@ -206,18 +206,18 @@ impl Feed {
             parts: VecDeque::new(),
             read: VecDeque::new(),
         };
-        new.gaps = stream.divide(source, row, &tail, seen.next())?;
-        new.stream = Some(stream);
-        Ok(new)
+        found.gaps = stream.divide(source, row, &tail, seen.next())?;
+        found.stream = Some(stream);
+        Ok(found)
     }
 }
 
 impl Streams<'_> {
-    fn add(&mut self, new: New) {
-        self.streams.extend(new.stream);
-        self.gaps.extend(new.gaps);
-        self.left.extend(new.left);
-        self.first_joined.extend(new.first_joined);
+    fn add(&mut self, found: OfConversation) {
+        self.streams.extend(found.stream);
+        self.gaps.extend(found.gaps);
+        self.left.extend(found.left);
+        self.first_joined.extend(found.first_joined);
     }
 
     /// A group whose slug was another one's, which was deleted after the account had left it: nothing has told of that, and what
