@@ -62,7 +62,8 @@ impl World {
                 },
             );
         }
-        self.catch_up(device);
+        // Its node may have said meanwhile that something was missed.
+        self.catch_up_after(device);
     }
 
     /// A device goes, in good order.
@@ -125,20 +126,19 @@ impl World {
         self.log
             .note(|| format!("node {node}: sessions may have missed something"));
         for device in 0..self.devices.len() {
-            let known = &mut self.devices[device];
-            let is_here = known
-                .connected
-                .is_some_and(|connected| connected.node == node);
-            let Keeps::Session(session) = &mut known.keeps else {
-                continue;
-            };
-            if !is_here {
-                continue;
+            let connected = self.devices[device].connected;
+            if connected.is_some_and(|connected| connected.node == node) {
+                self.catch_up_after(device);
             }
-            match session.catching_up {
-                Some(_) => session.again = true,
-                None => self.catch_up(device),
-            }
+        }
+    }
+
+    /// A session asks for what it has missed, once it has got what it has asked for: it takes an answer for the last one.
+    fn catch_up_after(&mut self, device: usize) {
+        match &mut self.devices[device].keeps {
+            Keeps::Session(session) if session.catching_up.is_some() => session.again = true,
+            Keeps::Session(_) => self.catch_up(device),
+            Keeps::Cache(_) => {}
         }
     }
 
